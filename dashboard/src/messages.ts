@@ -87,7 +87,33 @@ export interface RegisteredNode {
   notes?: string;
   interval?: number;
   offline_after?: number;
+  /** Types that people gave to resources. */
+  types?: Record<string, ResourceType>;
   values?: LastValue[];
+}
+export type Kind = "number" | "boolean" | "enum" | "text" | "command" | "colour" | "position" | "vector" | "json";
+/** What a resource is (docs/reference/messages.md). Absent members are unknown. */
+export interface ResourceType {
+  kind?: Kind;
+  unit?: string;
+  minimum?: number;
+  maximum?: number;
+  step?: number;
+  precision?: number;
+  choices?: string[];
+  writable?: boolean;
+  label?: string;
+  device_class?: string;
+  on?: string;
+  off?: string;
+  form?: "hex" | "rgb" | "json";
+  source?: string;
+}
+/** Types of resources, as far as a reading does not show them. */
+export interface NodeDescribed {
+  type: "describe";
+  uid: string;
+  types: Record<string, ResourceType>;
 }
 export interface NodeForgotten {
   type: "forgotten";
@@ -121,6 +147,7 @@ export type ToClient =
   | NodeReset
   | NodeLeft
   | RegisteredNode
+  | NodeDescribed
   | NodeForgotten
   | Joined
   | Receipt
@@ -169,7 +196,9 @@ export function isMessage(value: unknown): value is ToClient {
     case "forgotten":
       return typeof it.uid === "string";
     case "node":
-      return typeof it.uid === "string" && typeof it.state === "string" && isList(it.values) && isList(it.tags);
+      return typeof it.uid === "string" && typeof it.state === "string" && isList(it.values) && isList(it.tags) && (it.types === undefined || isTable(it.types));
+    case "describe":
+      return typeof it.uid === "string" && isTable(it.types);
     case "gateway":
     case "hello":
       return typeof it.name === "string";
@@ -186,4 +215,6 @@ export function isMessage(value: unknown): value is ToClient {
   }
 }
 
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null && !Array.isArray(value);
+const isTable = (value: unknown): boolean => isObject(value) && Object.values(value).every(isObject);
 const isList = (value: unknown): boolean => value === undefined || Array.isArray(value);

@@ -23,6 +23,8 @@ export interface Edit {
   notes?: string | null;
   interval_s?: number | null;
   offline_after_s?: number | null;
+  /** By resource. */
+  types?: Record<string, object | null>;
   admission?: "accepted" | "banned";
 }
 

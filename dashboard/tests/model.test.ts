@@ -85,19 +85,19 @@ describe("sparklines with stored samples", () => {
 
 describe("readings", () => {
   it("with a legacy broker an integer that a double cannot represent stays text", () => {
-    expect(readQuantity("serial", { data: "9007199254740993" }, true)).toBeNull();
-    expect(readQuantity("count", { data: "9007199254740991" }, true)?.value).toBe(9007199254740991);
-    expect(readQuantity("energy", { data: "1e+20" }, true)?.value).toBe(1e20);
-    expect(readQuantity("energy", { data: "1e+999" }, true)).toBeNull();
+    expect(readQuantity("serial", undefined, { data: "9007199254740993" }, true)).toBeNull();
+    expect(readQuantity("count", undefined, { data: "9007199254740991" }, true)?.value).toBe(9007199254740991);
+    expect(readQuantity("energy", undefined, { data: "1e+20" }, true)?.value).toBe(1e20);
+    expect(readQuantity("energy", undefined, { data: "1e+999" }, true)).toBeNull();
   });
 
   it("digits stay as the device wrote them", () => {
-    expect(readQuantity("pressure", { data: "1007.70hPa", value: 1007.7, unit: "hPa" }, false)).toEqual({ value: 1007.7, digits: "1007.70", unit: "hPa" });
-    expect(readQuantity("pressure", { data: "no text", value: 1.23456789, unit: "Cel" }, false)).toEqual({ value: 1.23456789, digits: "1.23457", unit: "°C" });
+    expect(readQuantity("pressure", undefined, { data: "1007.70hPa", value: 1007.7, unit: "hPa" }, false)).toEqual({ value: 1007.7, digits: "1007.70", unit: "hPa" });
+    expect(readQuantity("pressure", undefined, { data: "no text", value: 1.23456789, unit: "Cel" }, false)).toEqual({ value: 1.23456789, digits: "1.23457", unit: "°C" });
   });
 
   it.each(["--327.-6°C", "42949672.-1hPa", "12:30", "1.2.3", ""])("%s is not a number, even with a legacy broker", (data) => {
-    expect(readQuantity("x", { data }, true)).toBeNull();
+    expect(readQuantity("x", undefined, { data }, true)).toBeNull();
   });
 
   it.each(["[", "{}", '{"lat":"1","lng":2}', '{"lat":91,"lng":2}', "null"])("%s is not a position", (data) => {

@@ -136,6 +136,8 @@ export const de: Words = {
   "node.hide_of": "{name} ausblenden",
   "node.hidden": "{name} ist ausgeblendet.",
   "node.undo": "Rückgängig",
+  "control.press": "Drücken",
+  "control.set": "Setzen",
   "control.of": "{what} von {name}",
   "led.on": "an",
   "led.off": "aus",

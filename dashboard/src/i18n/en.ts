@@ -134,6 +134,8 @@ export const en = {
   "node.hide_of": "Hide {name}",
   "node.hidden": "{name} is hidden.",
   "node.undo": "Undo",
+  "control.press": "Press",
+  "control.set": "Set",
   "control.of": "{what} of {name}",
   "led.on": "on",
   "led.off": "off",

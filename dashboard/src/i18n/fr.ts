@@ -136,6 +136,8 @@ export const fr: Words = {
   "node.hide_of": "Masquer {name}",
   "node.hidden": "{name} est masqué.",
   "node.undo": "Annuler",
+  "control.press": "Appuyer",
+  "control.set": "Définir",
   "control.of": "{what} de {name}",
   "led.on": "allumée",
   "led.off": "éteinte",

@@ -45,7 +45,7 @@ export function finish(
   command.detail = detail;
   command.at = now;
   // The node reported the value; if it did not, the confirmation implies it.
-  if (outcome === "confirmed" && !command.reported && resource.kind === "text" && resource.name === "led")
+  if (outcome === "confirmed" && !command.reported && resource.kind === "text" && resource.type.kind === "boolean")
     resource.text = command.payload;
   happen(state, now, {
     kind: "command",

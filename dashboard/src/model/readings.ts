@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Parses the text of a device: number and unit, a position, vectors of an inertial sensor. */
 
+import type { Kind } from "../messages";
+
 /** Resources that describe a node and rarely change. */
 export const FACTS: ReadonlySet<string> = new Set(
   "name os board mcu vendor version ip protocol id".split(" "),
 );
-const TEXTS: ReadonlySet<string> = new Set(
-  "text webcam js twitter robot ribot led imu position suit_state dwnld".split(" "),
-);
+/** Numbers that stand for something else. */
+const CODES: ReadonlySet<string> = new Set(["suit_state", "dwnld"]);
 const NUMBER = /^\s*([-+]?\d+(?:\.\d+)?(?:e[-+]?\d{1,3})?)\s*([^\d\s.,:;+-]\S{0,9})?\s*$/i;
 const JSON_SIZE_MAX = 4096;
 const VECTORS_MAX = 4;
@@ -25,16 +26,17 @@ export interface Quantity {
  */
 export function readQuantity(
   name: string,
+  kind: Kind | undefined,
   message: { data: unknown; value?: number; unit?: string },
   legacy: boolean,
 ): Quantity | null {
-  if (FACTS.has(name) || TEXTS.has(name)) return null;
+  if (FACTS.has(name) || CODES.has(name) || (kind !== undefined && kind !== "number")) return null;
   const { data, value, unit } = message;
   const match = typeof data === "string" || typeof data === "number" ? NUMBER.exec(String(data)) : null;
   if (typeof value === "number")
     return match
       ? { value, digits: match[1], unit: match[2] ?? "" }
-      : { value, digits: String(Number(value.toPrecision(6))), unit: SPELLED[unit ?? ""] ?? unit ?? "" };
+      : { value, digits: String(Number(value.toPrecision(6))), unit: spelled(unit) };
   if (!legacy || !match) return null;
   const read = Number(match[1]);
   // As the broker does it: a rounded identifier would be another one.
@@ -42,6 +44,8 @@ export function readQuantity(
   return rounded || !Number.isFinite(read) ? null : { value: read, digits: match[1], unit: match[2] ?? "" };
 }
 
+/** A unit for people. */
+export const spelled = (unit = ""): string => SPELLED[unit] ?? unit;
 const SPELLED: Record<string, string> = { Cel: "°C", "%RH": "%", "%EL": "%", "/100": "%", "/1000": "‰" };
 
 export interface Position {

@@ -26,6 +26,7 @@ export function register(state: State, message: RegisteredNode, now: number): vo
 /** A node was removed from the registry. */
 export function forget(state: State, uid: string): void {
   state.registry.delete(uid);
+  state.types.delete(uid);
   state.offline.delete(uid);
   state.membership += 1;
   const node = state.nodes.get(uid);
@@ -52,7 +53,7 @@ export function findNode(state: State, uid: string): Node | undefined {
   node.registered = registered;
   node.lastSeen = registered.lastSeen;
   node.left = { reason: registered.reason, at: registered.lastSeen - state.offset, ts: registered.lastSeen, filed: true };
-  const effects = { legacy: false, membership: 0, reshaped: new Set<Node>() };
+  const effects = { legacy: false, types: state.types, membership: 0, reshaped: new Set<Node>() };
   for (const value of registered.values) if (typeof value?.endpoint === "string") takeValue(effects, node, value, value.ts ?? 0);
   state.offline.set(uid, node);
   return node;
@@ -87,6 +88,7 @@ function registeredOf(message: RegisteredNode, era: number, returned: boolean): 
     interval: number(message.interval),
     offlineAfter: number(message.offline_after),
     place: typeof lat === "number" && typeof lng === "number" ? { lat, lng } : null,
+    types: message.types ?? {},
     values: message.values ?? [],
     era,
     returned,

@@ -10,6 +10,7 @@ import type { ToClient } from "../messages";
 import { happen, remember, touch } from "./changes";
 import { ask, finish, shownFor } from "./commands";
 import type { Position } from "./readings";
+import { describe, retype } from "./described";
 import { file, forget, register } from "./registered";
 import { SAMPLES_WATCHED } from "./ring";
 import { gap, takeValue } from "./values";
@@ -62,6 +63,9 @@ export function reduce(state: State, message: ToClient | LocalEvent, now: number
     case "node":
       register(state, message, now);
       break;
+    case "describe":
+      describe(state, message.uid, message.types);
+      break;
     case "forgotten":
       forget(state, message.uid);
       break;
@@ -89,6 +93,7 @@ export function reduce(state: State, message: ToClient | LocalEvent, now: number
     case "opened":
       state.legacy = message.legacy;
       state.era += 1;
+      state.types.clear(); // the broker sends them again
       break;
     case "lost":
       lost(state, message.reason, now);
@@ -183,6 +188,7 @@ function appear(state: State, uid: string, ts: number, gatewayName = ""): Node {
     node = newNode(uid, gatewayName, ts, state);
     node.fresh = state.joined;
     node.registered = state.registry.get(uid) ?? null;
+    retype(state, node);
     state.nodes.set(uid, node);
     state.offline.delete(uid);
     state.membership += 1;
@@ -273,6 +279,7 @@ function joined(state: State, ts: number, now: number): void {
   for (const node of state.nodes.values()) {
     if (node.era !== state.era) leave(state, node, "left while the broker was lost", now);
     node.lastSeen = Math.min(node.lastSeen, now + state.offset);
+    retype(state, node);
     state.reshaped.add(node);
   }
   if (state.era > 1) happen(state, now, { kind: "link", what: "event.back", uid: "", detail: "", good: true });

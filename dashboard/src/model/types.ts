@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Types of the state of the page, and their limits. `state.ts` changes the state. */
-import type { LastValue, Outcome, RegisteredNode, ToClient } from "../messages";
+import type { LastValue, Outcome, RegisteredNode, ResourceType, ToClient } from "../messages";
 import type { Position } from "./readings";
 import type { Ring } from "./ring";
 
@@ -54,6 +54,10 @@ export interface Resource {
   node: Node;
   name: string;
   endpoint: string;
+  /** What the broker knows of it. */
+  type: ResourceType;
+  /** Its last reading; null: none so far. */
+  last: LastValue | null;
   /** A number with unit and samples, or text. */
   kind: "number" | "text";
   text: string;
@@ -96,6 +100,8 @@ export interface Registered {
   interval: number;
   /** Offline timeout in seconds; 0: that of its gateway. */
   offlineAfter: number;
+  /** Types that people gave to resources. */
+  types: Readonly<Record<string, ResourceType>>;
   /** Where people put it. */
   place: Position | null;
   /** The last values of a node that is not online. */
@@ -176,6 +182,8 @@ export interface State {
   registry: Map<string, Registered>;
   /** Nodes that are only in the registry, made when they are shown. */
   offline: Map<string, Node>;
+  /** uid → resource → its type. */
+  types: Map<string, Map<string, ResourceType>>;
   /** id → the resource that waits for the receipt. */
   commands: Map<string, Resource>;
   activity: ActivityEvent[];
@@ -197,6 +205,7 @@ export const newState = (offset: number): State => ({
   gateways: new Map(),
   registry: new Map(),
   offline: new Map(),
+  types: new Map(),
   commands: new Map(),
   activity: [],
   changed: [],

@@ -1,33 +1,35 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** How a value of a node becomes a number with samples, or a text. */
-import type { LastValue } from "../messages";
-import { FACTS, readPosition, readQuantity, readVectors, textOf } from "./readings";
+import type { LastValue, ResourceType } from "../messages";
+import { FACTS, readPosition, readQuantity, readVectors, spelled, textOf, type Quantity } from "./readings";
+import { typeOf } from "./resourceTypes";
 import { Ring, SAMPLES_WATCHED } from "./ring";
 import type { Node, Resource, State } from "./types";
 
 /** What a value may change besides its node. */
-export type Effects = Pick<State, "legacy" | "membership" | "reshaped">;
+export type Effects = Pick<State, "legacy" | "types" | "membership" | "reshaped">;
 
-/** Take the value, received at `ts`; 0: unknown. Returns its resource. */
-export function takeValue(state: Effects, node: Node, message: LastValue, ts: number): Resource {
+/** Take the value, received at `ts`; 0: unknown. `isMade`: there was none. Returns its resource. */
+export function takeValue(state: Effects, node: Node, message: LastValue, ts: number, isMade = false): Resource {
   const name = message.endpoint.replace(/^\//, ""); // legacy nodes may send "/led"
   let resource = node.resources.get(name);
   if (!resource) {
-    resource = newResource(node, name, message.endpoint);
+    resource = newResource(node, name, message.endpoint, typeOf(state, node.uid, name));
     node.resources.set(name, resource);
     state.reshaped.add(node);
   }
+  resource.last = isMade ? null : message;
   if (message.retained) ts = 0; // a value without a time
   const news = resource.ts !== ts || resource.forgotten !== undefined;
   resource.ts = ts;
   resource.forgotten = undefined;
-  const quantity = readQuantity(name, message, state.legacy);
+  const quantity = readQuantity(name, resource.type.kind, message, state.legacy);
   if (quantity) {
     if (resource.kind !== "number") state.reshaped.add(node);
     resource.kind = "number";
     resource.value = quantity.value;
-    resource.digits = quantity.digits;
-    resource.unit = quantity.unit;
+    resource.digits = digitsOf(quantity, resource.type);
+    resource.unit = quantity.unit || spelled(resource.type.unit);
     resource.unread = "";
     if (ts && !node.left && (news || !resource.ring)) sample(resource, ts, quantity.value);
   } else if (resource.kind === "number") {
@@ -39,9 +41,14 @@ export function takeValue(state: Effects, node: Node, message: LastValue, ts: nu
   return resource;
 }
 
-function newResource(node: Node, name: string, endpoint: string): Resource {
+const digitsOf = ({ value, digits }: Quantity, { precision }: ResourceType): string =>
+  precision === undefined ? digits : value.toFixed(Math.min(9, Math.max(0, precision)));
+
+function newResource(node: Node, name: string, endpoint: string, type: ResourceType): Resource {
   return {
     node,
+    type,
+    last: null,
     name,
     endpoint,
     kind: "text",
@@ -64,7 +71,7 @@ function takeText(state: Effects, resource: Resource, data: unknown, ts: number)
   const { node, name } = resource;
   const before = resource.text;
   resource.text = textOf(data);
-  if (name === "position") {
+  if (resource.type.kind === "position" && (name === "position" || !node.resources.has("position"))) {
     const had = node.position;
     node.position = readPosition(data);
     if (!had !== !node.position) state.membership += 1;

@@ -13,7 +13,7 @@ import { triggerOf, clock, clockOf, hideNode, hovered, link, state } from "../st
 import { mayEdit } from "../info";
 import { Icon } from "./icons";
 import { lazy } from "./lazy";
-import { renderers } from "./registry";
+import { rendererOf } from "./registry";
 import { useMasonry } from "./masonry";
 import { useVisibility } from "./visibility";
 import { isOld } from "./notes";
@@ -72,7 +72,7 @@ export function allResources(node: Node): Resource[] {
     .sort((a, b) => order(a) - order(b) || rank(a) - rank(b) || natural(a.name, b.name));
 }
 
-const order = ({ name, kind }: Resource): number => (kind === "number" ? 0 : (renderers[name]?.order ?? 1));
+const order = (resource: Resource): number => rendererOf(resource)?.order ?? (resource.kind === "number" ? 0 : 1);
 const RANKS = "temperature humidity pressure illuminance uvindex eco2 tvoc tsp tlp".split(" ");
 const rank = ({ name }: Resource): number => {
   const place = RANKS.indexOf(name);
@@ -192,12 +192,10 @@ function Discovery({ node }: { node: Node }) {
   );
 }
 
-/** Of no use while the node is not there. */
-const CONTROLS = new Set(["led", "robot", "ribot", "js"]);
-
-/** The renderer of the resource: by its name if it is known, else by its type. */
+/** The row of the resource: by its name if it is known, else by its type. */
 export function Row({ resource }: { resource: Resource }) {
-  const special = isOld(resource) && CONTROLS.has(resource.name) ? undefined : renderers[resource.name];
-  if (special?.fits(resource)) return <special.Row resource={resource} />;
+  const special = rendererOf(resource);
+  // A control is of no use while the node is not there.
+  if (special && !(special.isControl && isOld(resource))) return <special.Row resource={resource} />;
   return resource.kind === "number" ? <NumberRow resource={resource} /> : <TextRow resource={resource} />;
 }

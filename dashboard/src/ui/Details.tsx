@@ -20,6 +20,7 @@ import { Drawer } from "./Drawer";
 import { accept, ban, forget } from "./edits";
 import { Icon } from "./icons";
 import { NodeEditor } from "./NodeEditor";
+import { lazy } from "./lazy";
 import { Rename } from "./Rename";
 import { titleOf } from "./rows";
 import { ScriptEditor } from "./ScriptEditor";
@@ -104,12 +105,15 @@ function Body({ node }: { node: Node }) {
         {script && mayCommand.value && <ScriptEditor resource={script} />}
         <Charts node={node} all={curvesOf(resources)} />
         {node.registered && mayEdit.value && <NodeEditor registered={node.registered} />}
+        {node.registered && mayEdit.value && <TypeEditor node={node} registered={node.registered} />}
         <Commands node={node} />
         <Raw node={node} />
       </div>
     </div>
   );
 }
+
+const TypeEditor = lazy<{ node: Node; registered: Registered }>(() => import("./TypeEditor").then((it) => it.TypeEditor));
 
 const SHORT_S = 600;
 const RANGES = [

@@ -84,8 +84,8 @@ function columnsOf(nodes: Node[]): string[] {
   const counts = new Map<string, number>();
   const hidden = settings.hiddenResources.value;
   for (const { resources } of nodes)
-    for (const { name, kind } of resources.values())
-      if ((kind === "number" || name === "led") && !FACTS.has(name) && !hidden.includes(name)) counts.set(name, (counts.get(name) ?? 0) + 1);
+    for (const { name, kind, type } of resources.values())
+      if ((kind === "number" || type.kind === "boolean") && !FACTS.has(name) && !hidden.includes(name)) counts.set(name, (counts.get(name) ?? 0) + 1);
   return [...counts].sort((a, b) => b[1] - a[1] || natural(a[0], b[0])).slice(0, COLUMNS_MAX).map(([name]) => name);
 }
 

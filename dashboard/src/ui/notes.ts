@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The note below a value: its age, or the state of a command. */
 import { ago, duration, momentOf, translate, t, timeText } from "../i18n";
+import { truthOf } from "../model/resourceTypes";
 import type { Resource } from "../model/state";
 import { quote } from "../model/text";
 import { staleAfter } from "../model/state";
@@ -46,6 +47,7 @@ export function noteOf(resource: Resource): Note {
 export const isOld = ({ node }: Resource): boolean => node.left?.filed ?? false;
 
 export function payloadText(resource: Resource, payload: string): string {
-  if (resource.name === "led") return payload === "1" ? t("led.on") : t("led.off");
+  const truth = resource.type.kind === "boolean" ? truthOf(payload, resource.type) : null;
+  if (truth !== null) return t(truth ? "led.on" : "led.off");
   return quote(payload.trim().slice(0, 24));
 }

@@ -7,7 +7,8 @@ import { shortDigits } from "../model/figures";
 import type { Resource } from "../model/state";
 import { visible } from "../model/text";
 import { staleAfter } from "../model/state";
-import { triggerOf, clock, clockOf, onSample, state } from "../store";
+import { truthOf } from "../model/resourceTypes";
+import { triggerOf, clock, clockOf, isLive, onSample, state } from "../store";
 import { mayHaveApi } from "../config";
 import { drawLines } from "./canvas";
 import { isOld, noteOf } from "./notes";
@@ -19,6 +20,12 @@ export const titleOf = (name: string): string => {
   const text = translate(key);
   return text === key ? visible(name) : text;
 };
+
+/** The display name of a resource of a node: people and devices may have given it a label. */
+export const nameOf = ({ name, type }: Resource): string => (type.label ? visible(type.label) : titleOf(name));
+
+/** Whether its controls have no effect now. */
+export const useOff = ({ node }: Resource) => useComputed(() => (void triggerOf(node).value, !isLive.value || node.left !== null));
 
 /** The line under a name: age of the value, or state of a command. */
 export function NoteLine({ resource }: { resource: Resource }) {
@@ -51,7 +58,7 @@ export function RowFrame({
     <div class={`row ${kind}`} data-resource={resource.name}>
       <span class="label">
         <span class="name" data-tip="">
-          {titleOf(resource.name)}
+          {nameOf(resource)}
         </span>
         <NoteLine resource={resource} />
       </span>
@@ -67,7 +74,10 @@ export const isStale = (resource: Resource): boolean =>
   resource.forgotten !== undefined;
 
 /** The text of a value that is no number. */
-export const textValue = ({ name, text }: Resource): string => (name === "led" && (text === "1" || text === "0") ? t(text === "1" ? "led.on" : "led.off") : visible(text));
+export const textValue = ({ text, type }: Resource): string => {
+  const truth = type.kind === "boolean" ? truthOf(text, type) : null;
+  return truth === null ? visible(text) : t(truth ? "led.on" : "led.off");
+};
 
 export function NumberRow({ resource }: { resource: Resource }) {
   const unit = useComputed(() => (void triggerOf(resource).value, visible(resource.unit)));

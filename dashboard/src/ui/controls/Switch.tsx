@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** A switch. It changes when the node confirms, not when it is pressed. */
 import { useComputed } from "@preact/signals";
+import { payloadOf, truthOf } from "../../model/resourceTypes";
 import type { Resource } from "../../model/state";
-import { nodeTitle, quote, visible } from "../../model/text";
+import { nodeTitle, quote } from "../../model/text";
 import { mayCommand } from "../../info";
-import { sendCommand, triggerOf, isLive } from "../../store";
-import { RowFrame, titleOf } from "../rows";
+import { sendCommand, triggerOf } from "../../store";
+import { RowFrame, nameOf, textValue, useOff } from "../rows";
 import { t } from "../../i18n";
 
-export function LedRow({ resource }: { resource: Resource }) {
+export function SwitchRow({ resource }: { resource: Resource }) {
   const { node } = resource;
   void triggerOf(node).value; // its name
-  const on = useComputed(() => (void triggerOf(resource).value, resource.text === "1"));
+  const on = useComputed(() => (void triggerOf(resource).value, truthOf(resource.text, resource.type) === true));
   const busy = useComputed(() => (void triggerOf(resource).value, resource.command?.state === "pending"));
-  const off = useComputed(() => (void triggerOf(node).value, !isLive.value || node.left !== null));
-  const known = useComputed(() => (void triggerOf(resource).value, resource.text === "0" || resource.text === "1"));
-  const text = useComputed(() =>
-    known.value ? t(on.value ? "led.on" : "led.off") : (void triggerOf(resource).value, visible(resource.text)),
-  );
+  const off = useOff(resource);
+  const text = useComputed(() => (void triggerOf(resource).value, textValue(resource)));
   const toggle = () => {
-    if (!off.peek() && !busy.peek()) sendCommand(resource, on.peek() ? "0" : "1");
+    if (!off.peek() && !busy.peek()) sendCommand(resource, payloadOf(!on.peek(), resource.type));
   };
   return (
     <RowFrame resource={resource} kind="switch">
@@ -32,7 +30,7 @@ export function LedRow({ resource }: { resource: Resource }) {
             aria-checked={on}
             aria-busy={busy}
             aria-disabled={off}
-            aria-label={t("control.of", { what: titleOf(resource.name), name: quote(nodeTitle(node)) })}
+            aria-label={t("control.of", { what: nameOf(resource), name: quote(nodeTitle(node)) })}
             onClick={toggle}
           >
             <i />
