@@ -15,10 +15,12 @@ from pyaiot.transport.http_connection import (
     BODY_LIMIT_S,
     HEADER_LIMIT_S,
     IDLE_LIMIT_S,
+    PATH_SEGMENTS_MAX,
     HttpConnection,
     HttpConnections,
 )
 from pyaiot.transport.http_log import ServerLog
+from pyaiot.transport.http_server import REQUEST_LINE_SIZE_MAX
 from pyaiot.transport.unread_responses import UNREAD_LIMIT_S
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -122,7 +124,10 @@ async def listening(connections_max: int = 8) -> AsyncIterator[Listener]:
     app[BODIES] = []
     app.router.add_route("*", "/", answer)
     app.router.add_get("/large", answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    app.router.add_get("/deep{rest:.*}", answer)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=0.1, max_line_size=REQUEST_LINE_SIZE_MAX
+    )
     await runner.setup()
     try:
         yield Listener(runner, connections_max, app[BODIES])
@@ -213,6 +218,17 @@ async def test_compressed_body_is_not_decompressed() -> None:
         await settle()
         assert wire.status == 200
         assert listener.bodies == [body]
+
+
+@pytest.mark.parametrize(("segments", "status"), [(PATH_SEGMENTS_MAX, 200), (60_000, 404)])
+async def test_path_with_many_segments_has_no_route(segments: int, status: int) -> None:
+    """The router of aiohttp takes half a second for 60,000."""
+    async with listening() as listener:
+        connection, wire = listener.connect()
+        path = b"/deep" + b"/" * (segments - 1)
+        connection.data_received(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % path)
+        await settle()
+        assert wire.status == status
 
 
 async def test_complete_body_cancels_its_deadline() -> None:

@@ -265,6 +265,41 @@ async def test_wrong_name_or_password_opens_nothing(name: str, password: str) ->
         assert await status(session, "/") == 401
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\n\r\n" * 1000),
+        ("multipart/form-data; boundary=b", b"--b\r\n" + b"X: y\r\n" * 1000),
+        ("multipart/form-data", b"x"),
+        ("application/x-www-form-urlencoded; charset=nope", b"name=a"),
+        ("application/x-www-form-urlencoded; charset=zlib", b"name=a"),
+        ("application/x-www-form-urlencoded", b"name=\xff%ff&password=\0"),
+        ("application/x-www-form-urlencoded", b"&".join([b"a=1"] * 1000)),
+        ("text/plain", b"name=ada&password=correct horse"),
+    ],
+)
+async def test_malformed_form_is_refused_without_a_traceback(
+    content_type: str, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {"Content-Type": content_type}
+    async with (
+        serving(with_user()) as session,
+        session.post("/login", data=body, headers=headers, allow_redirects=False) as answer,
+    ):
+        assert answer.status == 403
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_form_is_utf_8_whatever_it_says() -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-16"}
+    body = b"name=ada&password=correct+horse"
+    async with (
+        serving(with_user()) as session,
+        session.post("/login", data=body, headers=headers, allow_redirects=False) as answer,
+    ):
+        assert answer.status == 303
+
+
 async def test_attempts_are_limited_by_address_and_by_name() -> None:
     broker = with_user()
     async with serving(broker) as session:

@@ -9,10 +9,12 @@ from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Final, Protocol, cast
 
 from aiohttp import hdrs, web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server
+from yarl import URL
 
 from pyaiot.errors import Refused
 from pyaiot.transport.connection_table import ConnectionTable, principal_of
@@ -27,8 +29,14 @@ HEADER_LIMIT_S: Final = 10.0
 the connection is closed."""
 BODY_LIMIT_S: Final = 30.0
 """Time from the header of a request to the end of its body. Then the connection is closed."""
+PATH_SEGMENTS_MAX: Final = 128
+"""Segments of the path of a request. One with more has no route: the router of aiohttp looks for
+every prefix of a path, and would take half a second for 60,000 segments."""
 IDLE_LIMIT_S: Final = 75.0
 """Time between a response and the next request. Then the connection is closed."""
+
+
+_NO_ROUTE: Final = URL("/-")
 
 
 class Admitted(Protocol):
@@ -94,8 +102,7 @@ class HttpConnection(RequestHandler):
         # aiohttp would decompress a megabyte to a gigabyte while everybody waits.
         super().__init__(server, keepalive_timeout=IDLE_LIMIT_S, auto_decompress=False, **settings)
         self._connections = connections
-        if connections.proxies:
-            self._request_factory = self._request_of_client
+        self._request_factory = self._new_request
         self._handshake = handshake
         self._principal = ""
         self.address = ""
@@ -154,11 +161,13 @@ class HttpConnection(RequestHandler):
 
     # -- requests ----------------------------------------------------------------------------------
 
-    def _request_of_client(self, *arguments: Any) -> BaseRequest:
-        """The request with address, scheme and host of the client of a trusted proxy."""
-        request = self._connections.new_request(*arguments)
+    def _new_request(self, message: RawRequestMessage, *arguments: Any) -> BaseRequest:
+        """The request, with address, scheme and host of the client of a trusted proxy."""
+        if message.path.count("/") > PATH_SEGMENTS_MAX:
+            message = message._replace(url=_NO_ROUTE)
+        request = self._connections.new_request(message, *arguments)
         proxies, headers = self._connections.proxies, request.headers
-        if not proxies.trusts(self.address):
+        if not proxies or not proxies.trusts(self.address):
             return request
         changed: dict[str, Any] = {
             "remote": proxies.client(self.address, headers.getall(hdrs.X_FORWARDED_FOR, ())),

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final
+from urllib.parse import parse_qs
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -38,6 +39,8 @@ SESSION_LIFE_S: Final = 7 * 86_400.0
 """How long a session lasts, from its sign-in."""
 INVITATION_LIFE_S: Final = 86_400.0
 """How long the link that the broker prints at its start is valid."""
+FORM_FIELDS_MAX: Final = 16
+"""Fields of the form. One with more is refused as a wrong password is."""
 PASSWORD_CHECKS_MAX: Final = 2
 """Passwords that are checked at once, each on a thread. Others wait."""
 PASSWORD_CHECKS_WAITING_MAX: Final = 20
@@ -130,8 +133,7 @@ class SignIn:
                 return self._failed(request, 403, "used")
             self._attempts.succeeded(address)
             return self._signed_in(request, "", invitation.role, invitation.scope)
-        form = await request.post()
-        name, password = str(form.get("name", "")), str(form.get("password", ""))
+        name, password = await _form(request)
         # A name that is not known may be a password in the wrong field: it is not recorded.
         known = self._accounts.user(name) is not None
         note(request, detail=f"user:{name}" if known else "an unknown name")
@@ -308,6 +310,20 @@ class SignIn:
             problem=problem,
         )
         return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)
+
+
+async def _form(request: web.Request) -> tuple[str, str]:
+    """Name and password of the form, which a browser sends URL-encoded; else empty texts."""
+    body = await request.read()
+    if request.content_type != "application/x-www-form-urlencoded":
+        return "", ""
+    try:
+        # Always UTF-8 (URL standard, section 5.1).
+        fields = parse_qs(body.decode(errors="replace"), max_num_fields=FORM_FIELDS_MAX)
+    except ValueError:
+        return "", ""
+    name, password = fields.get("name", [""]), fields.get("password", [""])
+    return name[-1], password[-1]
 
 
 def _who(session: UserSession) -> str:
