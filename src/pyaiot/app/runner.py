@@ -26,7 +26,9 @@ def run_until_signal(
     quiet: bool = False,
     short_lived: bool = False,
 ) -> Result | None:
-    """Run until `service` ends, and return its result; None after SIGINT or SIGTERM.
+    """Run until `service` ends, and return its result; None after SIGINT, SIGTERM or SIGHUP.
+
+    SIGHUP, which a closed terminal sends, has no effect under `nohup`.
 
     `quiet`: log warnings only. `short_lived`: do without uvloop, which takes time to import.
     Raises `OperatorError`.
@@ -51,6 +53,9 @@ async def _until_signal(service: Coroutine[Any, Any, Result]) -> Result | None:
     task = loop.create_task(service, name="service")
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        # A killed service would lose what it has not written yet.
+        loop.add_signal_handler(signal.SIGHUP, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         return await task
     return None

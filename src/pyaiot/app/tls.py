@@ -46,7 +46,7 @@ class ProcessTls:
     def reloading(self, gateways: Sequence[OpenGateway] = ()) -> Iterator[None]:
         """Reload the files on SIGHUP while the block runs, also those of `gateways`.
 
-        The list may still grow. Without TLS, SIGHUP ends the process, as it does by default.
+        The list may still grow. Without TLS, SIGHUP ends the process, as SIGTERM does.
         """
         if self._tls is None:
             yield
