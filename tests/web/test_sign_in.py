@@ -290,7 +290,7 @@ async def test_malformed_form_is_refused_without_a_traceback(
     assert [record for record in caplog.records if record.exc_info] == []
 
 
-async def test_form_is_utf_8_whatever_it_says() -> None:
+async def test_form_is_utf_8_whatever_its_charset() -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-16"}
     body = b"name=ada&password=correct+horse"
     async with (
