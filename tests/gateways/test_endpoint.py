@@ -24,7 +24,7 @@ from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code
 from pyaiot.transport.peers import Peer, PeerAddress, plain_host
-from pyaiot.transport.udp import udp_socket
+from pyaiot.transport.udp_sockets import udp_socket
 from tests.coap_device import coap_device
 
 pytestmark = pytest.mark.sockets

@@ -16,7 +16,7 @@ from typing import Final
 from pyaiot import __version__
 from pyaiot.doctor import findings
 from pyaiot.doctor.findings import Finding
-from pyaiot.transport.udp import RECEIVE_BUFFER_BYTES, enlarge
+from pyaiot.transport.udp_sockets import RECEIVE_BUFFER_BYTES, enlarge
 
 _INTERFACES: Final = Path("/proc/net/if_inet6")
 _LINK_LOCAL_SCOPE: Final = "20"

@@ -8,9 +8,11 @@ limit and offers the Echo option, which deployed firmware does not support.)
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pyaiot.protocols.amplification import AMPLIFICATION_MAX
+from pyaiot.transport.peers import Peer
 
 UNVERIFIED_MAX: Final = 16_384
 """Unverified hosts whose bytes are counted. Beyond that, the oldest is forgotten: nothing is sent
@@ -57,6 +59,22 @@ class AmplificationLimit:
             return False
         self._credit[host] = credit - size
         return True
+
+    def received_all(self, datagrams: Iterable[tuple[bytes, Peer]]) -> None:
+        """`received` for each datagram, with its source."""
+        verified = self._verified
+        for datagram, peer in datagrams:
+            if peer.host not in verified:
+                self.received(peer.host, len(datagram))
+
+    def take_all(self, datagrams: Sequence[tuple[bytes, Peer]]) -> Sequence[tuple[bytes, Peer]]:
+        """The datagrams that may be sent, each to its peer: `take` for each of them."""
+        verified, take = self._verified, self.take
+        return [
+            datagram
+            for datagram in datagrams
+            if datagram[1].host in verified or take(datagram[1].host, len(datagram[0]))
+        ]
 
     def credit(self, host: str) -> int | None:
         """Bytes that may be sent to this host; None: it is verified, there is no limit."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Peers of a datagram endpoint. Pure.
 
-Code above the endpoint uses `host`, `address` and `at_port`, and passes peers back; `remote` and
-`local` belong to the transport.
+Code above the endpoint uses `host`, `address` and `at_port`, and passes peers back; `remote`,
+`local` and `route` belong to the transport.
 """
 
 import ipaddress
@@ -35,12 +35,15 @@ class Peer:
     peers.
     """
 
-    __slots__ = ("address", "host", "local", "remote", "security")
+    __slots__ = ("address", "host", "local", "remote", "route", "security")
 
     def __init__(self, remote: Any, local: bytes | None = None) -> None:
         """Both as the transport reports them. `local` None: it chooses the address to send from."""
         self.remote = remote
         self.local = local
+        self.route = b""
+        """Both in the form of the kernel, for batches (`transport.datagram_batches`); b"": not
+        known."""
         self.host: str = remote[0]
         """The host with its zone, by which hosts are limited."""
         scope_id = remote[3] if len(remote) > 3 else 0
@@ -51,6 +54,7 @@ class Peer:
         """The same source, authenticated as the device `uid`."""
         peer = Peer.__new__(Peer)
         peer.remote, peer.local, peer.host = self.remote, self.local, self.host
+        peer.route = self.route
         peer.address = self.address._replace(uid=uid)
         peer.security = security
         return peer

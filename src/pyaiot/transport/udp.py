@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""UDP sockets: opens them, with errors for the operator; reads and sends datagrams."""
+"""Reads a UDP socket, and sends through it."""
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import select
@@ -13,8 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
-from pyaiot.errors import OperatorError
-from pyaiot.transport.addresses import ANY, confine_to_loopback, is_both_loopbacks
+from pyaiot.transport.addresses import ANY
+from pyaiot.transport.datagram_batches import (
+    BATCH_MAX,
+    SENT_BYTES_MAX,
+    DatagramBatches,
+    open_batches,
+)
 from pyaiot.transport.host_limits import HostLimits
 from pyaiot.transport.peers import Peer
 
@@ -23,17 +27,13 @@ DATAGRAM_BYTES_MAX: Final = 65536
 DATAGRAMS_PER_TURN: Final = 64
 """Datagrams that are read in one turn of the event loop. Further ones wait for the next turn."""
 DATAGRAMS_AT_ONCE: Final = 4
-"""Datagrams that are handed on together."""
+"""Datagrams of which each may take long that are processed before the time is checked."""
 TURN_LIMIT_S: Final = 0.005
 """Time after which a turn ends, whatever was read. A request outside the fast path takes 1 to 3
 ms."""
 PEERS_MAX: Final = 32_768
 """Peers whose addresses are kept in their parsed form. Beyond that, all are parsed again."""
-RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
-"""Receive buffer that is requested from the system, which may grant less. Datagrams that do not
-fit are lost."""
-# Linux; Python 3.11 has no names for these. socket(7), recvmsg(2), ipv6(7), ip(7).
-_SO_RCVBUFFORCE: Final = 33
+# Linux; Python 3.11 has no names for these. recvmsg(2), ipv6(7), ip(7).
 _MSG_ERRQUEUE: Final = 0x2000
 _IPV6_RECVERR: Final = 25
 _IP_RECVERR: Final = 11
@@ -45,80 +45,12 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 log = logging.getLogger(__name__)
 
 
-def udp_socket(host: str, port: int, interface: str, *, protocol: str, flag: str) -> socket.socket:
-    """A bound dual-stack socket with an exclusive port, of IPv4 only where the kernel has no IPv6.
-    Raises `OperatorError`.
-
-    `protocol` and `flag`, which sets the port, are used in error messages.
-
-    A loopback address means both: where the system allows it, the socket is bound to all addresses
-    of the loopback interface, and receives from this machine only.
-    """
-    family, flags, every_host = socket.AF_INET6, socket.AI_V4MAPPED, ANY[0]
-    try:
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-    except OSError as error:
-        log.info("%s: IPv4 only, the kernel has no IPv6 (%s)", protocol, error.strerror)
-        family, flags, every_host = socket.AF_INET, socket.AddressInfo(0), ANY[1]
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        enlarge(sock)
-        if family == socket.AF_INET6:
-            # IPv4 peers appear as mapped addresses.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        if interface:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-        if is_both_loopbacks(host):
-            is_ipv6 = family == socket.AF_INET6
-            both = is_ipv6 and not interface and confine_to_loopback(sock)
-            host = "::" if both else "127.0.0.1"
-        elif not host or host == ANY[0]:
-            host = every_host
-        found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM, 0, flags)
-    except OSError as error:
-        sock.close()
-        if isinstance(error, socket.gaierror):
-            raise OperatorError(
-                f"{protocol} cannot listen on {host!r}: {error.strerror}."
-            ) from error
-        if error.errno in (errno.ENODEV, errno.EPERM) and interface:
-            raise OperatorError(
-                f"{protocol} cannot use the network interface {interface!r}: {error.strerror}."
-            ) from error
-        raise OperatorError(f"{protocol} cannot listen on {host} port {port}: {error}.") from error
-    bind(sock, found[0][4], host, server=f"{protocol} server", flag=flag)
-    return sock
-
-
-def bind(sock: socket.socket, address: Any, host: str, *, server: str, flag: str) -> None:
-    """Bind a socket, or close it and raise `OperatorError` with a sentence for the operator."""
-    port = address[1]
-    protocol = server.split(maxsplit=1)[0]
-    try:
-        sock.bind(address)
-    except OSError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise OperatorError(
-                f"UDP port {port} is in use: stop the other {server}, or choose another port"
-                f" with {flag}."
-            ) from error
-        raise OperatorError(f"{protocol} cannot listen on {host} port {port}: {error}.") from error
-
-
-def enlarge(sock: socket.socket) -> None:
-    """Request a larger receive buffer. Root may exceed the system's limit."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    if hasattr(socket, "AF_PACKET"):  # Linux
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
-
-
 _Control: TypeAlias = list[tuple[int, int, bytes]]
 """The control messages of a datagram, as recvmsg(2) returns them."""
-Receive: TypeAlias = Callable[[Sequence[tuple[bytes, Peer]]], None]
-"""Takes the datagrams of one turn of the event loop, each with its peer."""
+Receive: TypeAlias = Callable[[Sequence[tuple[bytes, Peer]]], int | None]
+"""Takes datagrams that were read together, each with its peer. Returns how many it has taken, at
+least one: the others are passed on again, in the next turn if the time of this one is over. None:
+all of them."""
 Fail: TypeAlias = Callable[[OSError, Peer, bytes | None], None]
 """Takes an error, the peer that caused it, and the datagram that the ICMP error quotes. None: the
 datagram could not be sent."""
@@ -160,6 +92,11 @@ class DatagramEndpoint:
             else (socket.IPPROTO_IP, _IP_PKTINFO)
         )
         self._peers: dict[Any, tuple[_Control, Peer]] = {}
+        """Without batches: by address, with the control messages that it came with."""
+        self._peers_by_route: dict[bytes, Peer] = {}
+        self._read_ahead: Sequence[tuple[bytes, Peer]] = ()
+        """Datagrams that were read, and not taken yet."""
+        self._is_called_again = False
         self._receive: Receive | None = None
         self._fail: Fail | None = None
         self._epoll: select.epoll | None = None
@@ -167,6 +104,9 @@ class DatagramEndpoint:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         elif local_addresses and _IP_PKTINFO:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        self._batches: DatagramBatches | None = open_batches(
+            sock, self._packet_info if local_addresses else None, sends_info=self.is_wildcard
+        )
 
     def listen(self, receive: Receive, fail: Fail | None = None) -> None:
         """Call `receive` with the datagrams of each turn until `stop`. It must not raise.
@@ -185,9 +125,9 @@ class DatagramEndpoint:
                 self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
             self._epoll = select.epoll()
             self._epoll.register(self._socket, select.EPOLLIN)
-            self._loop.add_reader(self._epoll, self._read)
+            self._loop.add_reader(self._epoll, self._read_turn)
         else:
-            self._loop.add_reader(self._socket, self._read)
+            self._loop.add_reader(self._socket, self._read_turn)
 
     def stop(self) -> None:
         """Stop reading. Datagrams may still be sent; errors are no longer reported."""
@@ -198,6 +138,7 @@ class DatagramEndpoint:
         elif self._receive is not None:
             self._loop.remove_reader(self._socket)
         self._receive = None
+        self._read_ahead = ()
 
     def close(self) -> None:
         self.stop()
@@ -209,16 +150,43 @@ class DatagramEndpoint:
 
     def send_all(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
         """Send each datagram that the anti-amplification limit allows."""
-        trace, send_once = self.trace, self._send_once
-        take = None if self.limits is None else self.limits.amplification.take
+        if self.limits is not None:
+            allowed = self.limits.amplification.take_all(datagrams)
+            if len(allowed) < len(datagrams):
+                log.debug("%s: anti-amplification limit reached", self._protocol)
+            datagrams = allowed
+        if self.trace is not None:
+            for datagram, peer in datagrams:
+                self.trace(datagram, peer, False)
+        if self._batches is None or len(datagrams) == 1:
+            self._send_each(datagrams)
+            return
+        for begin in range(0, len(datagrams), BATCH_MAX):
+            self._send_batch(self._batches, datagrams[begin : begin + BATCH_MAX])
+
+    def _send_batch(
+        self, batches: DatagramBatches, datagrams: Sequence[tuple[bytes, Peer]]
+    ) -> None:
+        """Send up to `BATCH_MAX` datagrams, in order."""
+        batch = [
+            (datagram, peer.route)
+            for datagram, peer in datagrams
+            if peer.route and len(datagram) <= SENT_BYTES_MAX
+        ]
+        if len(batch) < len(datagrams):
+            self._send_each(datagrams)
+            return
+        try:
+            sent = batches.send(batch)
+        except OSError:
+            sent = 0  # the datagrams find out the error one by one
+        if sent < len(datagrams):
+            self._send_each(datagrams[sent:])
+
+    def _send_each(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
         for datagram, peer in datagrams:
-            if take is not None and not take(peer.host, len(datagram)):
-                log.debug("%s: anti-amplification limit of %s reached", self._protocol, peer)
-                continue
-            if trace is not None:
-                trace(datagram, peer, False)
             try:
-                send_once(datagram, peer)
+                self._send_once(datagram, peer)
             except OSError as error:
                 self._send_again(datagram, peer, error)
 
@@ -256,24 +224,87 @@ class DatagramEndpoint:
             control = ((*self._packet_info, local),)
             self._socket.sendmsg((datagram,), control, 0, peer.remote)
 
+    def _read_turn(self) -> None:
+        if not self._is_called_again:
+            self._read()
+
     def _read(self) -> None:
         # A bounded number and time: a flood must not starve the event loop.
         ends_at = time.monotonic() + TURN_LIMIT_S
-        for _ in range(DATAGRAMS_PER_TURN // DATAGRAMS_AT_ONCE):
-            received = self._read_some()
-            if received and self._receive is not None:
-                self._receive(received)
-            if len(received) < DATAGRAMS_AT_ONCE or time.monotonic() >= ends_at:
+        rest = DATAGRAMS_PER_TURN
+        received = self._read_ahead
+        has_more = True
+        while rest > 0 and self._receive is not None:
+            if not received:
+                count_max = min(rest, DATAGRAMS_AT_ONCE if self._batches is None else BATCH_MAX)
+                received = self._read_some(count_max)
+                has_more = len(received) == count_max
+                if not received:
+                    break
+            taken = self._receive(received)
+            rest -= len(received) if taken is None else taken
+            received = () if taken is None else received[taken:]
+            if time.monotonic() >= ends_at or not (received or has_more):
                 break
+        self._read_ahead = () if self._receive is None else received
+        if self._read_ahead and not self._is_called_again:
+            # The socket may have nothing more to read, so that it would cause no further turn.
+            self._is_called_again = True
+            self._loop.call_soon(self._read_again)
         if self._fail is not None and self._epoll is not None:
             with contextlib.suppress(BlockingIOError):
                 self._read_error()
 
-    def _read_some(self) -> list[tuple[bytes, Peer]]:
+    def _read_again(self) -> None:
+        self._is_called_again = False
+        if self._read_ahead and self._receive is not None:
+            self._read()
+
+    def _read_some(self, count_max: int) -> list[tuple[bytes, Peer]]:
+        if self._batches is None:
+            received = self._read_each(count_max)
+        else:
+            received = self._read_batch(self._batches, count_max)
+        if self.limits is not None:
+            self.limits.amplification.received_all(received)
+        if self.trace is not None:
+            for datagram, peer in received:
+                self.trace(datagram, peer, True)
+        return received
+
+    def _read_batch(self, batches: DatagramBatches, count_max: int) -> list[tuple[bytes, Peer]]:
+        for _ in range(count_max):
+            try:
+                batch = batches.receive(count_max)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                # The error queue has the same error together with the peer that caused it.
+                log.debug("%s socket: %s", self._protocol, error)
+                continue
+            peers = self._peers_by_route
+            return [
+                (datagram, peers.get(route) or self._new_peer_on(batches, route))
+                for datagram, route in batch
+            ]
+        return []
+
+    def _new_peer_on(self, batches: DatagramBatches, route: bytes) -> Peer:
+        if len(self._peers_by_route) >= PEERS_MAX:
+            self._peers_by_route.clear()
+        remote, control = batches.parse(route)
+        peer = self._peers_by_route[route] = Peer(remote, _local_address(control))
+        if peer.local is not None:
+            answers_on = batches.from_local(route, peer.local)
+            peer.route = route if answers_on == route else answers_on
+        elif not self.is_wildcard:
+            peer.route = route
+        return peer
+
+    def _read_each(self, count_max: int) -> list[tuple[bytes, Peer]]:
         received: list[tuple[bytes, Peer]] = []
-        amplification = None if self.limits is None else self.limits.amplification
         peers, recvmsg = self._peers, self._socket.recvmsg
-        for _ in range(DATAGRAMS_AT_ONCE):
+        for _ in range(count_max):
             try:
                 data, control, _flags, remote = recvmsg(DATAGRAM_BYTES_MAX, 256)
             except BlockingIOError:
@@ -287,10 +318,6 @@ class DatagramEndpoint:
                 peer = known[1]
             else:
                 peer = self._new_peer(remote, control)
-            if amplification is not None:
-                amplification.received(peer.host, len(data))
-            if self.trace is not None:
-                self.trace(data, peer, True)
             received.append((data, peer))
         return received
 
@@ -333,35 +360,3 @@ def _local_address(control: _Control) -> bytes | None:
             # struct in_pktinfo: interface, local address, destination in the header.
             return bytes(4) + data[4:8] + bytes(4)
     return None
-
-
-async def answers_probe(
-    host: str, port: int, probe: bytes, is_answer: Callable[[bytes], bool], limit_s: float
-) -> bool:
-    """Whether a UDP server of this machine answers `probe` within `limit_s` as `is_answer` says."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bytes] = loop.create_future()
-
-    class _Probe(asyncio.DatagramProtocol):
-        def datagram_received(self, data: bytes, _address: Any) -> None:
-            if not answer.done():
-                answer.set_result(data)
-
-        def error_received(self, exc: Exception) -> None:
-            if not answer.done():
-                answer.set_exception(exc)
-
-    # A dual-stack socket receives IPv4 too, and the IPv6 loopback may be disabled.
-    host = "127.0.0.1" if host in ANY else host
-    try:
-        transport, _ = await loop.create_datagram_endpoint(_Probe, remote_addr=(host, port))
-    except OSError:
-        return False  # for example no free file descriptor
-    try:
-        transport.sendto(probe)
-        async with asyncio.timeout(limit_s):
-            return is_answer(await answer)
-    except (OSError, TimeoutError):
-        return False
-    finally:
-        transport.close()

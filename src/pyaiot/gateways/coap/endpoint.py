@@ -23,7 +23,8 @@ from pyaiot.protocols.coap.message import CoapMessage, rejection
 from pyaiot.transport.host_limits import HostLimits
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.peers import Peer
-from pyaiot.transport.udp import DatagramEndpoint, DatagramTrace, answers_probe, udp_socket
+from pyaiot.transport.udp import DatagramEndpoint, DatagramTrace
+from pyaiot.transport.udp_sockets import answers_probe, udp_socket
 
 if TYPE_CHECKING:
     # Where no device uses them, their cryptography is not loaded.

@@ -10,7 +10,8 @@ from pyaiot.errors import OperatorError
 from pyaiot.gateways.mqttsn.admission import host_limits
 from pyaiot.transport.addresses import ANY, confine_to_loopback, is_both_loopbacks
 from pyaiot.transport.peers import Peer
-from pyaiot.transport.udp import DatagramEndpoint, Receive, answers_probe, bind
+from pyaiot.transport.udp import DatagramEndpoint, Receive
+from pyaiot.transport.udp_sockets import answers_probe, bind
 
 RECEIVE_BUFFER: Final = 1024 * 1024
 """Size in bytes of the kernel's receive buffer. Beyond it, datagrams are lost."""

@@ -22,13 +22,13 @@ from pyaiot.transport.peers import Peer
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.transport.timer import Timer
 from pyaiot.transport.udp import (
+    DATAGRAMS_AT_ONCE,
     DatagramEndpoint,
     DatagramTrace,
     Fail,
     Receive,
-    answers_probe,
-    udp_socket,
 )
+from pyaiot.transport.udp_sockets import answers_probe, udp_socket
 
 _SECRET_BYTES: Final = 32
 
@@ -122,11 +122,14 @@ class DtlsEndpoint:
     def _report_missing(self, peer: Peer) -> None:
         self._fail(OSError(errno.ENOTCONN, "the node has no DTLS session"), peer, None)
 
-    def _receive_datagrams(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
+    def _receive_datagrams(self, datagrams: Sequence[tuple[bytes, Peer]]) -> int:
+        """See `Receive`. A few: each may be a handshake."""
         now = self._loop.time()
-        for datagram, peer in datagrams:
+        some = datagrams[:DATAGRAMS_AT_ONCE]
+        for datagram, peer in some:
             self.server.receive_datagram(datagram, peer, now=now)
         self._apply()
+        return len(some)
 
     def _handle_timer(self) -> None:
         self.server.handle_timer(now=self._loop.time())
