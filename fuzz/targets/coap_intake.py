@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A row of datagrams from two peers that arrive at the CoAP intake."""
 
+from functools import partial
+
 from pyaiot.gateways.coap.address_table import AddressTable
 from pyaiot.gateways.coap.endpoint import host_limits
 from pyaiot.gateways.coap.intake import CoapIntake
-from pyaiot.gateways.coap.intake_events import NodeAlive, NodePosted
+from pyaiot.gateways.coap.intake_events import NodeAlive, NodePosted, ValuesPosted, values_of
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.coap.message import CoapMessage
@@ -30,11 +32,14 @@ def fuzz_one(data: bytes) -> None:
         peer = PEERS[data[0] & 1]
         datagram, data = data[1 : 1 + data[0]], data[1 + data[0] :]
         now += 0.5
-        intake.receive_datagram(datagram, peer, now=now, ts=now)
+        intake.receive_datagrams(iter([(datagram, peer)]), now=now, unix_time=partial(float, now))
         while (event := intake.next_event()) is not None:
-            if isinstance(event, NodePosted | NodeAlive):
-                assert event.uid in nodes
-                assert table.get(event.uid) is not None
+            uids: list[str] = []
+            if isinstance(event, NodePosted | ValuesPosted):
+                uids += (uid for uid, _, _ in values_of([event]))
+            elif isinstance(event, NodeAlive):
+                uids.append(event.uid)
+            assert all(uid in nodes and table.get(uid) is not None for uid in uids)
         answers = intake.datagrams_to_send()
         assert sum(len(answer) for answer, _ in answers) <= AMPLIFICATION_MAX * len(datagram)
         for answer, to in answers:

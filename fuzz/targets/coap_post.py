@@ -6,12 +6,15 @@ from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code, MessageType
 from pyaiot.protocols.coap.post import (
     PAYLOAD_BYTES_MAX,
+    SERVER,
     answer_id,
     read_post,
+    read_value,
     write_answer,
     write_changed,
     write_too_many,
 )
+from pyaiot.protocols.coap.post_payload import parse_value
 
 CORPUS: list[bytes] = [
     bytes.fromhex("52021234abcdb5") + b"alive" + b"\x10\xff" + b"alive:0123456789ABCDE",
@@ -35,7 +38,13 @@ def fuzz_one(data: bytes) -> None:
         assert CoapMessage.from_bytes(too_many).code == Code.TOO_MANY_REQUESTS
     post = read_post(data)
     if post is None:
+        assert read_value(data) is None
         return
+    value = read_value(data)
+    if value is not None and value[0].strip():
+        posted = parse_value(post.payload)
+        assert value == (value[0], posted.data, write_changed(post))
+        assert (value[0].strip(), post.route.path) == (posted.resource, SERVER)
     message = CoapMessage.from_bytes(data)
     assert message.code == Code.POST
     assert message.uri_path == (post.route.path,)

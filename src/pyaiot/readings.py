@@ -61,15 +61,15 @@ def read_quantity(data: object, resource: str = "") -> Quantity | None:
     integer directly followed by a unit of one letter (`12B`, `5A`, `3h`), unless the name of the
     resource contains a word for a quantity (`current`, `uptime`).
     """
-    if resource in TEXT_RESOURCES:
-        return None
-    if not isinstance(data, str):
-        return _read_json_number(data)
-    return _read_text(data, resource) if len(data) <= TEXT_LENGTH_MAX else None
+    if type(data) is str:
+        return _read_text(data, resource) if len(data) <= TEXT_LENGTH_MAX else None
+    return None if resource in TEXT_RESOURCES else _read_json_number(data)
 
 
 @functools.lru_cache(maxsize=TEXTS_MAX)
 def _read_text(data: str, resource: str) -> Quantity | None:
+    if resource in TEXT_RESOURCES:
+        return None
     match = _NUMBER_AND_UNIT.fullmatch(data)
     if match is None:
         return None

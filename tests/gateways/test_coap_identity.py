@@ -3,7 +3,7 @@
 
 import pytest
 
-from pyaiot.gateways.coap.intake_events import NodeAlive, NodePosted
+from pyaiot.gateways.coap.intake_events import NodeAlive, NodePosted, ValuesPosted
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code
 from pyaiot.transport.peers import Peer, Security
@@ -31,7 +31,13 @@ def words(answers: list[CoapMessage]) -> bytes:
 
 
 def uids(port: Port) -> list[str]:
-    return [event.uid for event in port.events if isinstance(event, NodePosted | NodeAlive)]
+    found: list[str] = []
+    for event in port.events:
+        if isinstance(event, NodePosted | NodeAlive):
+            found.append(event.uid)
+        elif isinstance(event, ValuesPosted):
+            found += [reading.uid for reading in event.readings]
+    return found
 
 
 def test_reading_before_alive_counts_for_the_proved_uid(port: Port, lamp: Peer) -> None:

@@ -18,6 +18,9 @@ from pyaiot.gateways.coap.intake_events import (
     Refusal,
     ResponseReceived,
     ToAiocoap,
+    ValuesPosted,
+    reports_of,
+    values_of,
 )
 from pyaiot.gateways.live_node import READINGS_BURST
 from pyaiot.gateways.live_nodes import LiveNodes
@@ -68,7 +71,9 @@ class Port:
 
     def receive(self, datagram: bytes, peer: Peer = HERE, *, now: float = 0.0) -> list[CoapMessage]:
         """The answers. All of them go to the peer."""
-        self.intake.receive_datagram(datagram, peer, now=now, ts=1000.0 + now)
+        self.intake.receive_datagrams(
+            iter([(datagram, peer)]), now=now, unix_time=lambda: 1000.0 + now
+        )
         self.events.clear()
         while (event := self.intake.next_event()) is not None:
             self.events.append(event)
@@ -81,6 +86,18 @@ class Port:
     def code(self, datagram: bytes, peer: Peer = HERE, *, now: float = 0.0) -> int | None:
         answers = self.receive(datagram, peer, now=now)
         return answers[0].code if answers else None
+
+
+def reported(port: Port) -> list[object]:
+    """The events of the latest datagram, whichever path it took."""
+    found: list[object] = []
+    for event in port.events:
+        if isinstance(event, NodePosted | ValuesPosted):
+            found += [("value", *value) for value in values_of([event])]
+            found += reports_of([event])
+        else:
+            found.append(repr(event))  # errors are compared by their texts
+    return found
 
 
 def known(port: Port, peer: Peer = HERE, uid: str = "A") -> None:
@@ -344,29 +361,67 @@ def test_without_limits_posts_are_for_aiocoap_too() -> None:
     assert port.events == [ToAiocoap(post, HERE)]
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.one_of(
-                st.binary(max_size=40),
-                st.builds(
-                    request,
-                    st.sampled_from(["alive", "server", "rd", ""]),
-                    st.sampled_from(
-                        ["alive:A", "reset:A", "alive:B", "alive", "t:1", "t", ":", ""]
-                    ),
-                    st.integers(0, 3),
-                    code=st.integers(0, 255),
-                    mtype=st.sampled_from(MessageType),
-                    token=st.binary(max_size=8),
-                ),
+ARRIVALS = st.lists(
+    st.tuples(
+        st.one_of(
+            st.binary(max_size=40),
+            st.builds(
+                request,
+                st.sampled_from(["alive", "server", "rd", ""]),
+                st.sampled_from(["alive:A", "reset:A", "alive:B", "alive", "t:1", "t", ":", ""]),
+                st.integers(0, 3),
+                code=st.just(int(Code.POST)) | st.integers(0, 255),
+                mtype=st.sampled_from(MessageType),
+                token=st.binary(max_size=8),
             ),
-            st.sampled_from([HERE, THERE, HERE.at_port(5683)]),
-            st.floats(0.0, 70.0),
         ),
-        max_size=30,
-    )
+        st.sampled_from([HERE, THERE, HERE.at_port(5683)]),
+        st.floats(0.0, 70.0),
+    ),
+    max_size=30,
 )
+
+
+@given(arrivals=ARRIVALS)
+def test_readings_that_change_only_a_value_are_accepted_as_all_others(
+    arrivals: list[tuple[bytes, Peer, float]],
+) -> None:
+    short, general = Port(nodes_max=2), Port(nodes_max=2)
+    general.intake.posts.receive_value = lambda *_post: None  # type: ignore[method-assign]
+    for port in (short, general):
+        known(port)
+        port.receive(request("server", "t:0", 7))
+    now = 0.0
+    for datagram, peer, pause_s in arrivals:
+        now += pause_s
+        short_answers = short.receive(datagram, peer, now=now)
+        assert short_answers == general.receive(datagram, peer, now=now)
+        assert reported(short) == reported(general)
+        assert list(short.nodes.everything()) == list(general.nodes.everything())
+        assert short.nodes.get_timer() == general.nodes.get_timer()
+
+
+def test_readings_that_arrive_together_are_one_event_up_to_another_one() -> None:
+    port = Port()
+    known(port)
+    for resource in ("t", "h"):
+        port.receive(request("server", f"{resource}:0", ord(resource)))
+    posts = [(request("server", f"{'th'[n % 2]}:{n}", n), HERE) for n in range(4)]
+    waiting = iter([*posts, (request("alive", "alive:A", 8), HERE), *posts, *posts[:1]])
+    receive = port.intake.receive_datagrams
+    assert receive(waiting, now=1.0, unix_time=lambda: 7.0)
+    first, alive = (port.intake.next_event() for _ in range(2))
+    assert isinstance(first, ValuesPosted)
+    assert [(it.resource, it.data) for it in first.readings] == [
+        *(("t", "0"), ("h", "1"), ("t", "2"), ("h", "3"))
+    ]
+    assert isinstance(alive, NodeAlive)
+    assert not receive(waiting, now=1.0, unix_time=lambda: 7.0)
+    assert port.intake.next_event() is None  # they were duplicates
+    assert len(port.intake.datagrams_to_send()) == 5
+
+
+@given(arrivals=ARRIVALS)
 def test_whatever_arrives_is_answered_within_the_limit_and_the_tables_agree(
     arrivals: list[tuple[bytes, Peer, float]],
 ) -> None:

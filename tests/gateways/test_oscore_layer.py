@@ -450,7 +450,7 @@ def test_post_of_a_device_counts_for_it_and_not_for_another_uid() -> None:
     def code(path: str, payload: str, number: int) -> int:
         found = rig.receive(rig.lamp.protect(request(path, payload, number, mtype=CON)))
         assert found is not None
-        port.intake.receive_datagram(*found, now=0.0, ts=0.0)
+        port.intake.receive_datagrams(iter([found]), now=0.0, unix_time=lambda: 0.0)
         ((answer, peer),) = port.intake.datagrams_to_send()
         return rig.lamp.read_response(rig.protect(answer, peer)).code
 

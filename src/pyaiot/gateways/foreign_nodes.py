@@ -17,23 +17,24 @@ class ForeignNodes:
     """Remembers the refusals. The broker does not tell when a node is accepted."""
 
     def __init__(self) -> None:
-        self._until: dict[str, float] = {}
+        self.until: dict[str, float] = {}
+        """For each of them, until when the broker is assumed to refuse it."""
 
     def refused(self, uid: str, *, now: float) -> None:
         """The broker refused a message about this node. Call `forget` when the node leaves."""
-        self._until[uid] = now + FOREIGN_S
+        self.until[uid] = now + FOREIGN_S
 
     def remaining_s(self, uid: str, *, now: float) -> float:
         """For how many seconds the broker is assumed to refuse this node; 0: it accepts it."""
-        if not self._until:
+        if not self.until:
             return 0.0
-        until = self._until.get(uid)
+        until = self.until.get(uid)
         if until is None:
             return 0.0
         if until <= now:
-            del self._until[uid]
+            del self.until[uid]
             return 0.0
         return until - now
 
     def forget(self, uid: str) -> None:
-        self._until.pop(uid, None)
+        self.until.pop(uid, None)

@@ -26,6 +26,7 @@ from pyaiot.messages import (
     check_uid,
     check_value,
 )
+from pyaiot.messages.checks import SHORT_LENGTH
 from pyaiot.model import ResourceType
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 
@@ -46,6 +47,7 @@ BOOKKEEPING: Final = frozenset({"protocol", "ip", "id"})
 """Resources that the gateway itself reports for a node. Devices may not use these names, except
 `ip` where the gateway reports none: MQTT and WebSocket nodes may send it (legacy protocol, section
 1)."""
+_PLAIN_TYPES: Final = frozenset({str, int, float, bool})
 
 
 class LiveNodes:
@@ -180,18 +182,31 @@ class LiveNodes:
         self, uid: str, resource: str, data: object, *, now: float, ts: float
     ) -> list[NodeEvent]:
         """`take_turn`, then `reading`: in one, because most datagrams of nodes need both."""
-        node = self._by_uid[uid]
-        wait_s = node.rate.take(now)
-        if wait_s:
-            raise _too_fast(wait_s)
-        check_value(data)
-        if resource not in node.readings:
-            self._check_resource(node, resource)
-        reading = node.readings[resource] = Reading.received(uid, resource, data, ts)
+        reading = self.known_reading(uid, resource, data, now=now, ts=ts)
+        if reading is not None:
+            return [reading]
+        self.take_turn(uid, now=now)
+        return self.reading(uid, resource, data, now=now, ts=ts)
+
+    def known_reading(
+        self, uid: str, resource: str, data: object, *, now: float, ts: float
+    ) -> Reading | None:
+        """`unsolicited_reading` if only a value changes; else None, and nothing is recorded."""
+        if (
+            (node := self._by_uid.get(uid)) is None
+            or resource not in node.readings
+            or node.claim_at is not None
+            or type(data) not in _PLAIN_TYPES
+            or (type(data) is str and len(data) > SHORT_LENGTH)
+            or node.rate.take(now)
+        ):
+            return None
+        reading = node.readings[resource] = Reading.received(node.uid, resource, data, ts)
+        node.last_seen = node.queued_at = now
         self._by_uid.move_to_end(uid)
         if not node.verified:
             self._unverified.move_to_end(uid)
-        return node.alive([reading], now)
+        return reading
 
     def reading(
         self,

@@ -27,7 +27,7 @@ from pyaiot.messages.types import (
 )
 from pyaiot.model import ResourceType, check_type
 
-_SHORT_LENGTH: Final = VALUE_SIZE_MAX // 6
+SHORT_LENGTH: Final = VALUE_SIZE_MAX // 6
 """Characters of a text that is within `VALUE_SIZE_MAX`, whatever they are: at most `\\u0000`."""
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -65,7 +65,7 @@ def is_plain_reading(message: Message) -> bool:
     uid, data = message.uid, message.data
     return (
         type(data) is str
-        and len(data) <= _SHORT_LENGTH
+        and len(data) <= SHORT_LENGTH
         and uid.isprintable()
         and message.resource.isprintable()
         and uid not in RESERVED_UIDS
@@ -99,7 +99,7 @@ def check_types(types: Mapping[str, ResourceType]) -> None:
 def check_value(value: object) -> None:
     """Check the size and depth of a value. Raises `ProtocolError`."""
     if isinstance(value, str):
-        if len(value) > _SHORT_LENGTH and _size(value) > VALUE_SIZE_MAX:
+        if len(value) > SHORT_LENGTH and _size(value) > VALUE_SIZE_MAX:
             raise ProtocolError(f"a value has at most {VALUE_SIZE_MAX} bytes")
     elif isinstance(value, list | dict):
         if not is_shallow(value, JSON_DEPTH_MAX):

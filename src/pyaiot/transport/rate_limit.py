@@ -21,7 +21,9 @@ class RateLimit:
 
         `count` must not exceed the burst.
         """
-        level = min(self._burst, self._level + (now - self._updated_at) * self._per_s)
+        level = self._level + (now - self._updated_at) * self._per_s
+        if level > self._burst:
+            level = self._burst
         self._updated_at = now
         if level < count:
             self._level = level

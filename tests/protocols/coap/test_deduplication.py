@@ -38,3 +38,12 @@ def test_posts_are_bounded_and_the_oldest_is_forgotten() -> None:
     assert len(it) == 100
     assert not it.has(899, now=0.0)
     assert it.has(900, now=0.0)
+
+
+def test_post_that_does_not_count_after_all_is_new_again() -> None:
+    it = DuplicateFilter(WINDOW_S)
+    assert it.add_if_new(1, 0.0)
+    assert it.add_if_new(2, 0.0)
+    it.remove_latest()
+    assert [it.add_if_new(post, 1.0) for post in (1, 2, 2)] == [False, True, False]
+    assert len(it) == 2

@@ -16,10 +16,12 @@ from pyaiot.protocols.coap.post import (
     Post,
     answer_id,
     read_post,
+    read_value,
     write_answer,
     write_changed,
     write_too_many,
 )
+from pyaiot.protocols.coap.post_payload import parse_value
 
 RIOT = bytes.fromhex("52021235abceb6") + b"server" + b"\x10\xff" + "temperature:23.5°C".encode()
 TEXT: tuple[int, int] = (OptionNumber.CONTENT_FORMAT, 0)
@@ -151,6 +153,47 @@ def test_answer_with_2_04_is_the_same_in_its_short_form(
     assert read is not None
     assert write_changed(read) == write_answer(read, Code.CHANGED, answer_id(message_id))
     assert ANSWER_IDS <= answer_id(message_id) < 2 * ANSWER_IDS
+
+
+@given(
+    mtype=st.sampled_from(MessageType),
+    code=st.sampled_from([Code.POST, Code.GET]),
+    token=st.binary(max_size=8),
+    path=st.sampled_from(["server", "alive", "serve"]),
+    other=st.sampled_from([(), (TEXT,), ((OptionNumber.NO_RESPONSE, 2),)]),
+    payload=st.sampled_from([b"", b"t:1", b"t:", b":1", b"t", b"t:1\0", b"t: a:b ", b"t:\xff"])
+    | st.binary(max_size=20),
+)
+def test_value_in_its_simplest_form_is_read_as_every_post(
+    mtype: MessageType,
+    code: int,
+    token: bytes,
+    path: str,
+    other: tuple[tuple[int, bytes | str | int], ...],
+    payload: bytes,
+) -> None:
+    where: tuple[int, bytes | str | int] = (OptionNumber.URI_PATH, path)
+    datagram = message(where, *other, mtype=mtype, code=code, token=token, payload=payload)
+    value, read = read_value(datagram), read_post(datagram)
+    if value is None:
+        is_simple = (
+            payload in {b"t:1", b"t:", b"t: a:b "} and path == "server" and code == Code.POST
+        )
+        is_answered = mtype in {MessageType.CON, MessageType.NON} and other in {(), (TEXT,)}
+        assert not (is_simple and is_answered)
+        return
+    assert read is not None
+    assert read.route.path is SERVER
+    assert value[2] == write_changed(read)
+    if value[0].strip():
+        posted = parse_value(read.payload)
+        assert (value[0].strip(), value[1]) == (posted.resource, posted.data)
+
+
+def test_no_truncation_of_a_value_is_another_value() -> None:
+    assert read_value(RIOT) is not None
+    for size in range(RIOT.index(b":")):
+        assert read_value(RIOT[:size]) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from operator import length_hint
 from typing import TYPE_CHECKING, Final, Protocol
 
 import aiocoap
@@ -14,8 +16,8 @@ from pyaiot.gateways.coap.aiocoap_adapter import AiocoapTransport, is_unwanted, 
 from pyaiot.gateways.coap.intake import CoapIntake
 from pyaiot.gateways.coap.intake_events import (
     EmptyReceived,
-    NodePosted,
     OtherChange,
+    Posted,
     ResponseReceived,
     ToAiocoap,
 )
@@ -23,7 +25,7 @@ from pyaiot.protocols.coap.message import CoapMessage, rejection
 from pyaiot.transport.host_limits import HostLimits
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.peers import Peer
-from pyaiot.transport.udp import DatagramEndpoint, DatagramTrace
+from pyaiot.transport.udp import TURN_LIMIT_S, DatagramEndpoint, DatagramTrace
 from pyaiot.transport.udp_sockets import answers_probe, udp_socket
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ class CoapEndpoint:
         self.oscore: OscoreLayer | None = None
         """None: no device has a credential for OSCORE."""
         self.intake: CoapIntake
-        self.on_posts: Callable[[Sequence[NodePosted]], None]
+        self.on_posts: Callable[[Sequence[Posted]], None]
         self.on_change: Callable[[OtherChange], None]
         self.on_session: Callable[[SessionChange], None]
         self._context = context
@@ -157,7 +159,7 @@ class CoapEndpoint:
     def serve(
         self,
         intake: CoapIntake,
-        on_posts: Callable[[Sequence[NodePosted]], None],
+        on_posts: Callable[[Sequence[Posted]], None],
         on_change: Callable[[OtherChange], None],
         unix_time: Callable[[], float],
     ) -> None:
@@ -256,44 +258,47 @@ class CoapEndpoint:
 
     # -- receiving ------------------------------------------------------------------------------
 
-    def _receive(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
+    def _receive(self, datagrams: Sequence[tuple[bytes, Peer]]) -> int:
+        """See `udp.Receive`."""
         oscore = self.oscore
-        self._send_all(self._take(datagrams, oscore))
+        taken = self._take(datagrams, oscore, time.monotonic() + TURN_LIMIT_S)
+        self._send_all(self.intake.datagrams_to_send())
         if oscore is not None:
             self._datagrams.send_all(oscore.datagrams_to_send())
             while self.requests is not None and (answer := oscore.next_unprotected()) is not None:
                 self.requests.receive_unprotected(answer.token, answer.peer, answer.code)
 
+        return taken
+
     def _receive_secured(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
-        answers = self._take(datagrams, None)
+        self._take(datagrams, None)
         if self._secured is not None:
-            self._secured.send_all(answers)
+            self._secured.send_all(self.intake.datagrams_to_send())
 
     def _take(
-        self, datagrams: Sequence[tuple[bytes, Peer]], oscore: "OscoreLayer | None"
-    ) -> Sequence[tuple[bytes, Peer]]:
-        """Take the datagrams of one port. Returns the answers to its peers."""
-        intake, unix_time, now = self.intake, self._unix_time, self.loop.time()
-        for received in datagrams:
-            plain = received
-            if oscore is not None:
-                found = oscore.receive_datagram(*received, now=now)
-                if found is None:
-                    continue
-                plain = found
-            intake.receive_datagram(*plain, now=now, ts=unix_time())
-            if intake.has_other_events:
-                self.apply_events()
+        self,
+        datagrams: Sequence[tuple[bytes, Peer]],
+        oscore: "OscoreLayer | None",
+        ends_at: float = float("inf"),
+    ) -> int:
+        """Take datagrams of one port, but none after `ends_at` that follows a slow one. Returns how
+        many were taken."""
+        receive, now = self.intake.receive_datagrams, self.loop.time()
+        waiting = iter(datagrams)
+        plain = waiting if oscore is None else _unprotected(waiting, oscore, now)
+        while receive(plain, now=now, unix_time=self._unix_time):
+            self.apply_events()
+            if time.monotonic() >= ends_at:
+                break
         self.apply_events()
-        return intake.datagrams_to_send()
+        return len(datagrams) - length_hint(waiting)
 
     def apply_events(self) -> None:
         """Apply what the intake has found."""
         next_event = self.intake.next_event
-        posts: list[NodePosted] = []
+        posts: list[Posted] = []
         while (event := next_event()) is not None:
-            # The most frequent first.
-            if isinstance(event, NodePosted):
+            if isinstance(event, Posted):
                 posts.append(event)
                 continue
             if posts:
@@ -338,6 +343,16 @@ class CoapEndpoint:
         if self.requests is not None:
             self.requests.receive_error(error, peer, quoted)
         self._transport.receive_error(error, peer)
+
+
+def _unprotected(
+    datagrams: Iterator[tuple[bytes, Peer]], oscore: "OscoreLayer", now: float
+) -> Iterator[tuple[bytes, Peer]]:
+    """Datagrams without the protection of OSCORE. Those that are not accepted are left out."""
+    for datagram, peer in datagrams:
+        plain = oscore.receive_datagram(datagram, peer, now=now)
+        if plain is not None:
+            yield plain
 
 
 async def answers_ping(host: str, port: int, limit_s: float) -> bool:

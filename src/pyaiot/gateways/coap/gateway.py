@@ -24,10 +24,13 @@ from pyaiot.gateways.coap.intake import CoapIntake
 from pyaiot.gateways.coap.intake_events import (
     ClaimToCheck,
     NodeAlive,
-    NodePosted,
     NodeRenamed,
     OtherChange,
+    Posted,
     Refusal,
+    reports_of,
+    senders_of,
+    values_of,
 )
 from pyaiot.gateways.coap.link_types import describe_by_link
 from pyaiot.gateways.coap.metrics import DATAGRAMS_HELD_BACK, OSCORE_REFUSED, REQUESTS_OVER_RATE
@@ -274,15 +277,13 @@ class CoapGateway:
         self._discovery_queue.forget(uid)
         self._unanswered.forget(uid)
 
-    def _on_posts(self, posts: Sequence[NodePosted]) -> None:
+    def _on_posts(self, posts: Sequence[Posted]) -> None:
         """Report readings that the intake has accepted."""
-        gateway = self.gateway
-        live = [(it.uid, it.resource, it.data) for it in posts] if gateway.awaits_reports else ()
-        gateway.report_readings([report for post in posts for report in post.reports], live)
+        live = values_of(posts) if self.gateway.awaits_reports else ()
+        self.gateway.report_readings(reports_of(posts), live)
         if self._unanswered or self._sleeping:
-            for post in posts:
-                if post.is_sign_of_life:
-                    self._on_reading(post.uid)
+            for uid in senders_of(posts):
+                self._on_reading(uid)
 
     def _on_change(self, change: OtherChange) -> None:
         """Apply another event of the intake."""

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The CoAP intake: sorts received datagrams, and answers those that need no other part. Pure.
 
-`now` is the loop's time in seconds, `ts` Unix time in seconds. After some datagrams, the caller
-takes all of `next_event`, then `datagrams_to_send`. It takes the events earlier, before the next
-datagram, where there are `has_other_events`. There is no timer: what is
-remembered expires when it is looked up.
+`now` is the loop's time in seconds, `ts` Unix time in seconds. After each call of
+`receive_datagrams`, the caller takes all of `next_event`, and after the last one
+`datagrams_to_send`. There is no timer: what is remembered expires when it is looked up.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.address_table import AddressTable
@@ -17,9 +17,10 @@ from pyaiot.gateways.coap.intake_events import (
     NO_ANSWER,
     EmptyReceived,
     IntakeEvent,
-    NodePosted,
+    Posted,
     ResponseReceived,
     ToAiocoap,
+    ValuesPosted,
 )
 from pyaiot.gateways.coap.posts import Posts
 from pyaiot.gateways.live_nodes import LiveNodes
@@ -29,6 +30,7 @@ from pyaiot.protocols.coap.post import (
     PAYLOAD_BYTES_MAX,
     answer_id,
     read_post,
+    read_value,
     write_answer,
     write_changed,
     write_too_many,
@@ -44,6 +46,9 @@ from pyaiot.protocols.coap.request import (
 )
 from pyaiot.transport.host_limits import HostLimits
 from pyaiot.transport.peers import Peer
+
+if TYPE_CHECKING:
+    from pyaiot.messages import Reading
 
 
 class CoapIntake:
@@ -74,12 +79,6 @@ class CoapIntake:
         """The oldest event that was not taken yet."""
         return self._events.popleft() if self._events else None
 
-    @property
-    def has_other_events(self) -> bool:
-        """The latest event is not a reading: apply the events before the next datagram."""
-        events = self._events
-        return bool(events) and type(events[-1]) is not NodePosted
-
     def datagrams_to_send(self) -> list[tuple[bytes, Peer]]:
         """The answers since the last call, each with the peer to send it to."""
         if not self._to_send:
@@ -87,27 +86,59 @@ class CoapIntake:
         to_send, self._to_send = self._to_send, []
         return to_send
 
-    def receive_datagram(self, datagram: bytes, peer: Peer, *, now: float, ts: float) -> None:
-        """Take a datagram of a peer."""
-        if self._limits is not None:
-            post = read_post(datagram)
-            if post is not None:
-                reply = self.posts.receive_post(post, peer, now=now, ts=ts)
-                if reply is ACCEPTED:
-                    answer = write_changed(post)
-                elif reply is None or reply is NO_ANSWER:
-                    return
-                else:
-                    answer = write_answer(
-                        post,
-                        reply.code,
-                        answer_id(datagram[2] << 8 | datagram[3]),
-                        words=reply.words,
-                        max_age_s=reply.max_age_s,
-                    )
-                if answer:
-                    self._to_send.append((answer, peer))
+    def receive_datagrams(
+        self,
+        datagrams: Iterator[tuple[bytes, Peer]],
+        *,
+        now: float,
+        unix_time: Callable[[], float],
+    ) -> bool:
+        """Take datagrams, each with its peer, up to the first that causes another event than a
+        reading. Returns whether there was one: apply the events, and call it again.
+        """
+        events, to_send = self._events, self._to_send
+        receive_value = self.posts.receive_value
+        has_limits = self._limits is not None
+        readings: list[Reading] = []
+        for datagram, peer in datagrams:
+            ts = unix_time()
+            value = read_value(datagram) if has_limits else None
+            if value is not None:
+                resource, data, answer = value
+                reading = receive_value(datagram, resource, data, peer, now, ts)
+                if reading is not None:
+                    readings.append(reading)
+                    to_send.append((answer, peer))
+                    continue
+            if readings:
+                events.append(ValuesPosted(readings))
+                readings = []
+            self._receive_datagram(datagram, peer, now, ts)
+            if events and not isinstance(events[-1], Posted):
+                return True
+        if readings:
+            events.append(ValuesPosted(readings))
+        return False
+
+    def _receive_datagram(self, datagram: bytes, peer: Peer, now: float, ts: float) -> None:
+        post = read_post(datagram) if self._limits is not None else None
+        if post is not None:
+            reply = self.posts.receive_post(post, peer, now=now, ts=ts)
+            if reply is ACCEPTED:
+                answer = write_changed(post)
+            elif reply is None or reply is NO_ANSWER:
                 return
+            else:
+                answer = write_answer(
+                    post,
+                    reply.code,
+                    answer_id(datagram[2] << 8 | datagram[3]),
+                    words=reply.words,
+                    max_age_s=reply.max_age_s,
+                )
+            if answer:
+                self._to_send.append((answer, peer))
+            return
         try:
             message = read_datagram(datagram)
         except ProtocolError as error:

@@ -4,12 +4,12 @@
 `reports` are the messages to send to the broker.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from pyaiot.messages import NodeEvent
+from pyaiot.messages import NodeEvent, Reading
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.coap.numbers import Code
 from pyaiot.transport.peers import Peer
@@ -24,6 +24,12 @@ class NodePosted(msgspec.Struct, frozen=True, gc=False):
     reports: Sequence[NodeEvent]
     is_sign_of_life: bool = True
     """The node sent it just now, and unasked."""
+
+
+class ValuesPosted(msgspec.Struct, frozen=True, gc=False):
+    """Readings were accepted that change nothing but a value, as most do. They are live."""
+
+    readings: list[Reading]
 
 
 class NodeAlive(msgspec.Struct, frozen=True, gc=False):
@@ -80,8 +86,35 @@ class ToAiocoap(msgspec.Struct, frozen=True, gc=False):
 
 
 OtherChange: TypeAlias = NodeAlive | NodeRenamed | ClaimToCheck | Refusal
-"""Events of nodes, other than `NodePosted`."""
-IntakeEvent: TypeAlias = NodePosted | OtherChange | ResponseReceived | EmptyReceived | ToAiocoap
+"""Events of nodes, other than readings."""
+Posted: TypeAlias = NodePosted | ValuesPosted
+IntakeEvent: TypeAlias = Posted | OtherChange | ResponseReceived | EmptyReceived | ToAiocoap
+
+
+def reports_of(posts: Sequence[Posted]) -> list[NodeEvent]:
+    """The messages to send to the broker, in order."""
+    reports: list[NodeEvent] = []
+    for post in posts:
+        reports += post.readings if isinstance(post, ValuesPosted) else post.reports
+    return reports
+
+
+def values_of(posts: Iterable[Posted]) -> Iterator[tuple[str, str, object]]:
+    """Node, resource and value of each reading, in order."""
+    for post in posts:
+        if isinstance(post, ValuesPosted):
+            yield from ((it.uid, it.resource, it.data) for it in post.readings)
+        else:
+            yield post.uid, post.resource, post.data
+
+
+def senders_of(posts: Iterable[Posted]) -> Iterator[str]:
+    """The nodes that gave a sign of life, each with every reading."""
+    for post in posts:
+        if isinstance(post, ValuesPosted):
+            yield from (reading.uid for reading in post.readings)
+        elif post.is_sign_of_life:
+            yield post.uid
 
 
 class Reply(NamedTuple):

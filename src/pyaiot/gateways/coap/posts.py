@@ -25,7 +25,7 @@ from pyaiot.gateways.coap.intake_events import (
     too_many,
 )
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.messages import NodeLeft, check_uid
+from pyaiot.messages import NodeLeft, Reading, check_uid
 from pyaiot.protocols.coap.deduplication import (
     CON_WINDOW_S,
     NON_WINDOW_S,
@@ -89,6 +89,27 @@ class Posts:
 
     # -- posts in one datagram ------------------------------------------------------------------
 
+    def receive_value(
+        self, datagram: bytes, resource: str, data: str, peer: Peer, now: float, ts: float
+    ) -> Reading | None:
+        """`receive_post` for what nearly all posts are: a new value of a known node and resource.
+        The reading is accepted.
+
+        `resource`, `data`: see `read_value`. None: it is another post, or is refused, and nothing
+        was changed: call `receive_post`.
+        """
+        address = peer.address
+        node = self._table.entry_at(address)
+        if node is None or peer.security == "oscore" or self._nodes.foreign.until:
+            return None
+        counted = self._non_confirmable if datagram[0] & 0x30 else self._confirmable
+        if not counted.add_if_new(hash((address, node.boots, datagram)), now):
+            return None
+        reading = self._nodes.known_reading(node.uid, resource, data, now=now, ts=ts)
+        if reading is None:
+            counted.remove_latest()
+        return reading
+
     def receive_post(self, post: Post, peer: Peer, *, now: float, ts: float) -> Reply | None:
         """The answer to a post; None: a duplicate that is not answered."""
         if post.route.path is ALIVE:
@@ -109,7 +130,7 @@ class Posts:
             return self._hold(peer, post.payload, post.datagram, now=now, ts=ts)
         confirmable = post.confirmable
         counted = self._confirmable if confirmable else self._non_confirmable
-        key = hash((address, node.boots, post.datagram))
+        key = address, node.boots, post.datagram
         if counted.has(key, now=now):
             # RFC 7252 section 4.5: each copy of a Confirmable message is acknowledged, copies of
             # a Non-confirmable one are ignored.
@@ -129,7 +150,7 @@ class Posts:
         if peer.security == "oscore":
             return self.receive_body(ALIVE, peer, post.payload, None, now=now, ts=ts)
         address = peer.address
-        key = hash((address, post.datagram))
+        key = address, post.datagram
         counted = self._confirmable if post.confirmable else self._resets
         if counted.has(key, now=now):
             if not post.confirmable:
@@ -333,7 +354,7 @@ class Posts:
             if post is not None:
                 # The same datagram again is a duplicate.
                 counted = self._confirmable if post.confirmable else self._non_confirmable
-                counted.add(hash((address, boots, held.datagram)), now=now)
+                counted.add((address, boots, held.datagram), now=now)
 
     # -- other readings -------------------------------------------------------------------------
 

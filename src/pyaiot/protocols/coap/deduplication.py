@@ -46,6 +46,28 @@ class DuplicateFilter:
 
     def add(self, post: Hashable, *, now: float) -> None:
         """Remember a post that counts. `has` must have returned False for it."""
+        self.add_if_new(hash(post), now)
+
+    def add_if_new(self, post: int, now: float) -> bool:
+        """Remember a post by its hash, unless it is a duplicate. Returns whether it is new."""
+        counted_at, in_order = self._counted_at, self._in_order
+        known_at = counted_at.get(post)
+        if known_at is not None and now - known_at < self._window_s:
+            return False
+        if in_order and (
+            len(in_order) >= self._posts_max
+            or now - counted_at.get(in_order[0], now) >= self._window_s
+        ):
+            self._forget_oldest(now)
+        counted_at[post] = now
+        in_order.append(post)
+        return True
+
+    def remove_latest(self) -> None:
+        """Forget the post that was added last: it does not count after all."""
+        self._counted_at.pop(self._in_order.pop(), None)
+
+    def _forget_oldest(self, now: float) -> None:
         counted_at, in_order = self._counted_at, self._in_order
         for _ in range(_FORGET_MAX):
             if not in_order:
@@ -54,6 +76,3 @@ class DuplicateFilter:
             if now - oldest_at < self._window_s and len(in_order) < self._posts_max:
                 break
             counted_at.pop(in_order.popleft(), None)
-        key = hash(post)
-        counted_at[key] = now
-        in_order.append(key)
