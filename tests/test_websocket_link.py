@@ -24,7 +24,7 @@ class ClosedSocket:
         await asyncio.sleep(0.1)
         raise StopAsyncIteration
 
-    async def send_str(self, _data: str) -> None:
+    async def send_frame(self, _data: bytes, _opcode: object) -> None:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:

@@ -218,21 +218,21 @@ class StateKeepingCodec:
             return ()
         return (message,)
 
-    def encode(self, messages: Sequence[FromGateway]) -> Sequence[str]:
+    def encode(self, messages: Sequence[FromGateway]) -> Sequence[bytes]:
         frames = []
         for message in messages:
             self._keep(message)
             frame = encode_to_client(message)
             if frame is not None:
-                frames.append(frame.decode())
+                frames.append(frame)
         return frames
 
-    def replies(self) -> Sequence[str]:
+    def replies(self) -> Sequence[bytes]:
         found = []
         for client in self._requested_by:
             for node in self._nodes.values():
                 frames = (encode_to_client(message, client) for message in node.values())
-                found += [frame.decode() for frame in frames if frame is not None]
+                found += [frame for frame in frames if frame is not None]
         self._requested_by.clear()
         return found
 

@@ -146,9 +146,11 @@ class Codec(Protocol[In_co, Out_contra]):
 
     def decode(self, frame: str | bytes) -> Sequence[In_co]: ...
 
-    def encode(self, messages: Sequence[Out_contra]) -> Sequence[str]: ...
+    def encode(self, messages: Sequence[Out_contra]) -> Sequence[bytes]:
+        """The frames that carry messages in order, as UTF-8."""
+        ...
 
-    def replies(self) -> Sequence[str]:
+    def replies(self) -> Sequence[bytes]:
         """Frames that answer what was decoded, for this peer only."""
         ...
 
@@ -164,7 +166,7 @@ class WebSocketLink(Generic[B, C]):
         self._socket = socket
         self._codec = codec
         self._outbox: Backlog[C] = Backlog(cost_max=COST_MAX, plain_max=PLAIN_MAX)
-        self._replies: list[str] = []
+        self._replies: list[bytes] = []
         self._wake = asyncio.Event()
         self._closing: str | None = None
 
@@ -242,10 +244,10 @@ class WebSocketLink(Generic[B, C]):
                 for frame in self._codec.encode(messages):
                     # aiohttp waits here while the peer reads nothing.
                     async with asyncio.timeout(SEND_LIMIT_S):
-                        await self._socket.send_str(frame)
+                        await self._socket.send_frame(frame, aiohttp.WSMsgType.TEXT)
             for frame in self._replies:
                 async with asyncio.timeout(SEND_LIMIT_S):
-                    await self._socket.send_str(frame)
+                    await self._socket.send_frame(frame, aiohttp.WSMsgType.TEXT)
             self._replies.clear()
             self._reply()
             if self._closing is not None:
@@ -269,10 +271,10 @@ class GatewayCodec:
         except ProtocolError as error:
             raise LinkLost(f"the broker sent an invalid message: {error}") from error
 
-    def encode(self, messages: Sequence[FromGateway]) -> Sequence[str]:
-        return [frame.decode() for frame in encode_frames(messages)]
+    def encode(self, messages: Sequence[FromGateway]) -> Sequence[bytes]:
+        return list(encode_frames(messages))
 
-    def replies(self) -> Sequence[str]:
+    def replies(self) -> Sequence[bytes]:
         return ()
 
 
@@ -291,10 +293,10 @@ class BrokerCodec:
             self._refuse(problem)
         return messages
 
-    def encode(self, messages: Sequence[ToGateway]) -> Sequence[str]:
-        return [frame.decode() for frame in encode_frames(messages)]
+    def encode(self, messages: Sequence[ToGateway]) -> Sequence[bytes]:
+        return list(encode_frames(messages))
 
-    def replies(self) -> Sequence[str]:
+    def replies(self) -> Sequence[bytes]:
         return ()
 
 
@@ -313,11 +315,11 @@ class LegacyBrokerCodec:
             return ()
         return () if message is None else (message,)
 
-    def encode(self, messages: Sequence[ToGateway]) -> Sequence[str]:
+    def encode(self, messages: Sequence[ToGateway]) -> Sequence[bytes]:
         frames = map(legacy.encode_to_gateway, messages)
-        return [frame.decode() for frame in frames if frame is not None]
+        return [frame for frame in frames if frame is not None]
 
-    def replies(self) -> Sequence[str]:
+    def replies(self) -> Sequence[bytes]:
         return ()
 
 
@@ -343,7 +345,7 @@ class LegacyGatewayLink(WebSocketLink[ToGateway, FromGateway]):
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(KEEP_ALIVE_S)
-            self._replies.append(legacy.KEEP_ALIVE.decode())
+            self._replies.append(legacy.KEEP_ALIVE)
             self._wake.set()
 
     async def _confirm(self, received: Callable[[Sequence[ToGateway]], None]) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The JSON form of the messages, `pyaiot.v2`: every frame is a JSON array of messages."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -21,7 +21,10 @@ from pyaiot.messages.types import (
 M = TypeVar("M")
 
 encode: Final = msgspec.json.Encoder().encode
-"""Encode one message as JSON, without the array around it."""
+"""Encode one message as JSON, or several of them as a JSON array."""
+
+_TOGETHER_MAX: Final = FRAME_SIZE_MAX // 64
+"""More messages than this do not fit into one frame: each has more than 64 bytes."""
 
 _from_client = msgspec.json.Decoder(list[FromClient])
 _from_gateway = msgspec.json.Decoder(list[FromGateway])
@@ -31,8 +34,15 @@ _one_from_gateway = msgspec.json.Decoder(FromGateway)
 _raw_array = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def encode_frames(messages: Iterable[Message]) -> Iterator[bytes]:
-    """JSON arrays that carry these messages in order, each below `FRAME_SIZE_MAX`."""
+def encode_frames(messages: Sequence[Message]) -> Iterator[bytes]:
+    """JSON arrays that carry these messages in order, each of at most `FRAME_SIZE_MAX` bytes."""
+    if not messages:
+        return
+    # In one call if they fit, as nearly always: else the messages are encoded one by one.
+    together = encode(messages) if len(messages) <= _TOGETHER_MAX else b""
+    if together and len(together) <= FRAME_SIZE_MAX:
+        yield together
+        return
     part: list[bytes] = []
     size = 2
     for encoded in map(encode, messages):

@@ -65,7 +65,7 @@ class _ControlHeader(ctypes.Structure):
     )
 
 
-class Route(NamedTuple):
+class ParsedRoute(NamedTuple):
     """A route in the form of Python's sockets."""
 
     remote: tuple[Any, ...]
@@ -208,7 +208,7 @@ class DatagramBatches:
             raise OSError(number, os.strerror(number))
         return count
 
-    def parse(self, route: bytes) -> Route:
+    def parse(self, route: bytes) -> ParsedRoute:
         """A route in the form of Python's sockets."""
         remote: tuple[Any, ...]
         if self._is_ipv6:
@@ -219,12 +219,12 @@ class DatagramBatches:
             _, port, address = _SOCKADDR_IPV4.unpack_from(route)
             remote = (socket.inet_ntop(socket.AF_INET, address), int.from_bytes(port, "big"))
         if self._packet_info is None:
-            return Route(remote, [])
+            return ParsedRoute(remote, [])
         header = _ControlHeader.from_buffer_copy(route, _NAME_ROOM)
         if (header.level, header.kind) != self._packet_info:
-            return Route(remote, [])
+            return ParsedRoute(remote, [])
         info = route[_NAME_ROOM + _CONTROL_HEADER_SIZE : self._info_end]
-        return Route(remote, [(header.level, header.kind, info)])
+        return ParsedRoute(remote, [(header.level, header.kind, info)])
 
     def from_local(self, route: bytes, local: bytes) -> bytes:
         """The route from this local address to the same peer."""
