@@ -30,7 +30,7 @@ from pyaiot.messages import (
     encode,
     encode_frames,
 )
-from pyaiot.messages.checks import check, is_plain_reading
+from pyaiot.messages.checks import are_plain_readings, check
 from pyaiot.model import ResourceType
 
 NAMES = st.text(
@@ -238,7 +238,7 @@ ANY_NAMES = st.text(min_size=1, max_size=NAME_LENGTH_MAX) | st.sampled_from(
     )
 )
 def test_a_plain_reading_needs_no_further_check(reading: Reading) -> None:
-    if is_plain_reading(reading):
+    if are_plain_readings([reading]):
         check(reading)
     elif isinstance(reading.data, str) and len(reading.data) < 1000:
         with pytest.raises(ProtocolError):

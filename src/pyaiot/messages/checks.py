@@ -3,7 +3,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -55,21 +55,24 @@ def check(message: Message) -> None:
             pass
 
 
-def is_plain_reading(message: Message) -> bool:
-    """Whether `check` surely accepts this: a reading with a short text, which most messages are.
+def are_plain_readings(messages: Iterable[Message]) -> bool:
+    """Whether `check` surely accepts these: readings with short texts, as most messages are.
 
     Types limit the length of the names.
     """
-    if type(message) is not Reading:
-        return False
-    uid, data = message.uid, message.data
-    return (
-        type(data) is str
-        and len(data) <= SHORT_LENGTH
-        and uid.isprintable()
-        and message.resource.isprintable()
-        and uid not in RESERVED_UIDS
-    )
+    for message in messages:
+        if type(message) is not Reading:
+            return False
+        uid, data = message.uid, message.data
+        if not (
+            type(data) is str
+            and len(data) <= SHORT_LENGTH
+            and uid.isprintable()
+            and message.resource.isprintable()
+            and uid not in RESERVED_UIDS
+        ):
+            return False
+    return True
 
 
 def check_name(name: str, what: str) -> str:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from pyaiot.errors import ProtocolError
-from pyaiot.messages.checks import check, is_plain_reading
+from pyaiot.messages.checks import are_plain_readings, check
 from pyaiot.messages.types import (
     FRAME_SIZE_MAX,
     PROBLEM_LENGTH_MAX,
@@ -93,11 +93,10 @@ def decode_from_gateway(frame: str | bytes) -> tuple[list[FromGateway], list[str
                 messages.append(decode_json(_one_from_gateway, bytes(raw)))
             except ProtocolError as error:
                 problems.append(str(error))
+    if are_plain_readings(messages):
+        return messages, problems
     valid: list[FromGateway] = []
     for message in messages:
-        if is_plain_reading(message):
-            valid.append(message)
-            continue
         try:
             check(message)
         except ProtocolError as error:
