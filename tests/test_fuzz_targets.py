@@ -31,6 +31,7 @@ PARSERS_ELSEWHERE = {
     "plain_http",
     "readings",
     "resource_types",
+    "websocket_frames",
 }
 # Modules in protocols/ that read nothing.
 NO_PARSERS = {

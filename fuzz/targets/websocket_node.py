@@ -6,9 +6,11 @@ import contextlib
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.websocket_node import (
     DISCOVER,
+    Update,
     decode_from_node,
     decode_to_node,
     encode,
+    read_value,
 )
 
 CORPUS: list[bytes] = [
@@ -26,6 +28,8 @@ CORPUS: list[bytes] = [
 
 def fuzz_one(data: bytes) -> None:
     """Wrong bytes are a `ProtocolError`; what was read can be written and read again."""
+    value = read_value(data)
+    assert value is None or decode_from_node(data) == Update(dict([value]))
     with contextlib.suppress(ProtocolError):
         message = decode_from_node(data)
         assert decode_from_node(encode(message)) == message

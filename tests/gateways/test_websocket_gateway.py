@@ -21,7 +21,7 @@ from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.websocket import connections, gateway
 from pyaiot.gateways.websocket.gateway import WebSocketGateway
 from pyaiot.links import MemoryLink
-from pyaiot.messages import NodeLeft
+from pyaiot.messages import NodeLeft, Reading
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
 from pyaiot.transport import websocket
 from tests.attacks.raw import CLOSE, CONTINUATION, PING, frame, raw_peer
@@ -120,6 +120,50 @@ async def test_node_is_online_and_commanded_while_it_is_connected() -> None:
             await update(device, led="1")
             assert (await it.watcher.receipt()).state == "confirmed"
         assert (await it.misses("lamp")).reason == "left"
+
+
+async def test_values_of_all_forms_are_processed_in_their_order() -> None:
+    def value(number: int) -> bytes:
+        return b'{"type":"update","data":{"t":%d}}' % number
+
+    async with road() as it, raw_peer(it.url) as peer:
+        assert await peer.upgrade("/node?uid=w") == 101
+        await peer.send(frame(value(0)))
+        await it.shows("w", t=0)
+        several = b'{"type":"update","data":{"t":4,"h":1}}'
+        await peer.send(
+            frame(value(1))
+            + frame(value(2))
+            + frame(b"", PING)
+            + frame(value(3)[:9], fin=False)
+            + frame(value(3)[9:], CONTINUATION)
+            + frame(several)
+            + frame(value(5) + b"\0")
+            + frame(value(6))
+        )
+        await it.shows("w", t=6, h=1)
+        await peer.send(frame(value(7)) + frame(value(8))[:20])
+        await it.shows("w", t=7)
+        await peer.send(frame(value(8))[20:] + frame(value(9)))
+        await it.shows("w", t=9)
+        shown = [
+            item.data
+            for item in it.watcher.received
+            if isinstance(item, Reading) and item.resource == "t"
+        ]
+        assert shown == list(range(10))
+
+
+async def test_value_after_an_invalid_message_is_not_processed() -> None:
+    async with road() as it, raw_peer(it.url) as peer:
+        assert await peer.upgrade("/node?uid=w") == 101
+        await peer.send(frame(b'{"type":"update","data":{"t":0}}'))
+        await it.shows("w", t=0)
+        await peer.send(frame(b"no JSON") + frame(b'{"type":"update","data":{"t":1}}'))
+        await it.misses("w")
+        assert it.gateway.nodes.refused == 1
+        readings = [item for item in it.watcher.received if isinstance(item, Reading)]
+        assert [reading.data for reading in readings if reading.resource == "t"] == [0]
 
 
 async def test_legacy_node_gets_a_uid_per_connection() -> None:

@@ -4,7 +4,7 @@
 import pytest
 
 from pyaiot.errors import ProtocolError
-from pyaiot.protocols.websocket_node import Named, Update, decode_from_node
+from pyaiot.protocols.websocket_node import Named, Update, decode_from_node, read_value
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,40 @@ def test_other_uids_are_refused(uid: str) -> None:
 def test_nothing_but_padding_is_refused(sent: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_from_node(sent)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ('"21.5\u00b0C"', "21.5\u00b0C"),
+        ("21.5", 21.5),
+        ("true", True),
+        ("9007199254740992", 2**53),
+        ('"12345678901234567890"', "12345678901234567890"),
+    ],
+)
+def test_one_short_value_is_read_as_every_message(value: str, read: object) -> None:
+    sent = f'{{"type":"update","data":{{"t":{value}}}}}'.encode()
+    assert read_value(sent) == ("t", read)
+    assert decode_from_node(sent) == Update({"t": read})
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"{",
+        b"[" * 2000,
+        b'{"type":"new","uid":"A"}',
+        b'{"type":"update","data":{}}',
+        b'{"type":"update","data":{"t":1,"h":2}}',
+        b'{"type":"update","data":{"t":null}}',
+        b'{"type":"update","data":{"t":[1]}}',
+        b'{"type":"update","data":{"t":12345678901234567890}}',
+        b'{"type":"update","data":{"t":123456789012345678901234567890}}',
+        b'{"type":"update","data":{"t":"\xff"}}',
+        b'{"type":"update","data":{"t":1}}\0',
+    ],
+)
+def test_other_messages_are_left_to_the_complete_decoder(sent: bytes) -> None:
+    assert read_value(sent) is None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The check before aiohttp's reader of frames: it passes bytes on, or reports an error."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,3 +128,61 @@ def test_bytes_before_the_end_are_read_and_none_after_it() -> None:
     reader.turn()
     assert reader.check.feed_data(one) == (True, b"")
     assert reader.fed == one * TURN_HEADERS_MAX * 2
+
+
+class Taker:
+    """A receiver that takes messages up to one that it leaves to the reader."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.taken: list[bytes] = []
+        reader.check.take = self
+        reader.check.is_awaited = True
+
+    def __call__(self, messages: Sequence[bytes]) -> int:
+        count = messages.index(b"other") if b"other" in messages else len(messages)
+        self.taken += messages[:count]
+        return count
+
+
+def test_messages_in_one_frame_are_taken_without_the_reader() -> None:
+    reader = Reader()
+    taker = Taker(reader)
+    for _ in range(2):
+        assert reader.check.feed_data(frame(b"1") + frame(b"2")) == (False, b"")
+    assert (taker.taken, reader.fed) == ([b"1", b"2"] * 2, b"")
+
+
+@pytest.mark.parametrize("other", [frame(b"other"), frame(b"", PING), frame(b"y", fin=False)])
+def test_after_another_message_all_go_to_the_reader_until_it_has_been_received(
+    other: bytes,
+) -> None:
+    reader = Reader()
+    taker = Taker(reader)
+    reader.check.feed_data(frame(b"1") + other + frame(b"2", CONTINUATION))
+    reader.check.feed_data(frame(b"3"))
+    assert taker.taken == [b"1"]
+    assert reader.fed == other + frame(b"2", CONTINUATION) + frame(b"3")
+    reader.check.is_awaited = True
+    reader.check.feed_data(frame(b"4"))
+    assert taker.taken == [b"1", b"4"]
+
+
+@pytest.mark.parametrize("size", [1, 5, 9])
+def test_a_message_that_arrives_in_parts_is_the_readers(size: int) -> None:
+    reader = Reader()
+    taker = Taker(reader)
+    whole = frame(b"12345")
+    reader.check.feed_data(frame(b"0") + whole[:size])
+    reader.check.is_awaited = True  # the reader has no message yet
+    reader.check.feed_data(whole[size:] + frame(b"6"))
+    assert (taker.taken, reader.fed) == ([b"0"], whole + frame(b"6"))
+
+
+def test_frames_that_are_not_allowed_end_the_connection_behind_those_before_them() -> None:
+    reader = Reader()
+    taker = Taker(reader)
+    over, _ = reader.check.feed_data(frame(b"1") + frame(b"2", masked=False) + frame(b"3"))
+    assert (taker.taken, over, [error.code for error in reader.errors]) == ([b"1"], True, [1002])
+    reader.check.is_awaited = True
+    reader.check.feed_data(frame(b"4"))
+    assert taker.taken == [b"1"]

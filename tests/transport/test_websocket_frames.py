@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Frames of a server: lengths of each kind, and close reasons that fit."""
+"""Frames of a server: lengths of each kind, and close reasons that fit. Messages of a client."""
 
 import pytest
 
@@ -8,8 +8,11 @@ from pyaiot.transport.websocket_frames import (
     PING,
     close_frame,
     cut_reason,
+    read_messages,
     text_frame,
 )
+from tests.attacks import raw
+from tests.attacks.raw import BINARY, CONTINUATION, frame
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,49 @@ def test_close_reason_is_cut_between_characters(reason: str) -> None:
     assert len(cut_reason(reason)) > CLOSE_REASON_MAX - 4
     assert close_frame(1003, reason)[1] == len(cut_reason(reason)) + 2 <= 125
     cut_reason(reason).decode()
+
+
+PAYLOADS = [b"", b"a", "°".encode(), b"x" * 125, b"y" * 126, b"z" * 65_535]
+
+
+def test_messages_in_one_frame_are_read_up_to_the_first_that_is_incomplete() -> None:
+    data = b"".join(map(frame, PAYLOADS))
+    assert [message.payload for message in read_messages(data, 10)] == PAYLOADS
+    ends = [len(b"".join(map(frame, PAYLOADS[: count + 1]))) for count in range(len(PAYLOADS))]
+    assert [message.end for message in read_messages(data, 10)] == ends
+    for size in (*range(400), len(data) - 1):
+        complete = sum(end <= size for end in ends)
+        assert [it.end for it in read_messages(data[:size], 10)] == ends[:complete]
+
+
+def test_key_of_a_frame_is_removed() -> None:
+    # RFC 6455 section 5.7.
+    (message,) = read_messages(bytes.fromhex("818537fa213d7f9f4d5158"), 1)
+    assert message == (b"Hello", 11)
+
+
+def test_number_of_messages_is_bounded() -> None:
+    assert len(read_messages(frame(b"1") * 10, 3)) == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        frame(b"x", raw.PING),
+        frame(b"x", CONTINUATION),
+        frame(b"x", fin=False),
+        frame(b"x", masked=False),
+        frame(b"x", reserved=4),
+        frame(b"x" * 65_536),
+        frame(b"\xff"),
+        b"\x81\xfe\x00",
+    ],
+)
+def test_other_frames_are_left_to_the_complete_reader(other: bytes) -> None:
+    data = frame(b"first") + other + frame(b"last")
+    assert [message.payload for message in read_messages(data, 10)] == [b"first"]
+    assert read_messages(other + frame(b"last"), 10) == []
+
+
+def test_binary_messages_need_not_be_text() -> None:
+    assert read_messages(frame(b"\xff", BINARY), 1) == [(b"\xff", 7)]

@@ -7,6 +7,7 @@ import msgspec
 
 from pyaiot.errors import ProtocolError
 from pyaiot.exact_json import quote_long_integers
+from pyaiot.readings import INTEGER_MAX
 
 MESSAGE_SIZE_MAX: Final = 65 * 1024
 """Bytes of one message: the largest value and the JSON around it. Larger: closed with 1009."""
@@ -79,6 +80,26 @@ def decode_from_node(data: bytes) -> FromNode:
     data = data.removeprefix(_BYTE_ORDER_MARK).rstrip(b"\0")
     message = _decode(_from_node, quote_long_integers(data))
     return Named(str(message.uid)) if isinstance(message, _Named) else message
+
+
+def read_value(data: bytes) -> tuple[str, object] | None:
+    """Resource and value of an `Update` with one value, a text, a boolean or a short number, as
+    nearly all messages are. None for any other message. Never raises.
+
+    `decode_from_node` returns the same.
+    """
+    try:
+        message = _from_node.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    if type(message) is not Update or len(message.data) != 1:
+        return None
+    ((resource, value),) = message.data.items()
+    if type(value) is str or type(value) is bool:
+        return resource, value
+    # The decoder has rounded longer integers.
+    is_short = type(value) in (int, float) and -INTEGER_MAX <= value <= INTEGER_MAX
+    return (resource, value) if is_short else None
 
 
 def decode_to_node(data: bytes) -> ToNode:

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checks on WebSocket frames that aiohttp's reader omits, and fairness between connections."""
+"""Checks on WebSocket frames that aiohttp's reader omits, and fairness between connections.
 
-from collections.abc import Callable
-from typing import Final
+Messages that are simple need no reader: see `FrameCheck.take_simple`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from aiohttp import WebSocketError, WSCloseCode
+
+from pyaiot.transport.websocket_frames import read_messages
 
 TURN_FRAMES_MAX: Final = 64
 """Messages of one WebSocket that are handled in a row. Then other connections have their turn."""
@@ -17,6 +22,10 @@ _CONTROL: Final = 0x8
 _LENGTH_16: Final = 126
 _LENGTH_64: Final = 127
 _KEY_SIZE: Final = 4
+
+
+TakeMessages: TypeAlias = Callable[[Sequence[bytes]], int]
+"""Takes the payloads of messages. Returns how many of them it has taken, from the first on."""
 
 
 class FrameCheck:
@@ -36,7 +45,9 @@ class FrameCheck:
         call_soon: Callable[[Callable[[], None]], object],
         hold: Callable[[bool], None],
     ) -> None:
-        self._feed = feed
+        self.is_awaited = False
+        """The receiver waits, and has all that the reader was given. The receiver sets it."""
+        self._feed_reader = feed
         self._fail = fail
         self._end = end
         self._call_soon = call_soon
@@ -47,10 +58,18 @@ class FrameCheck:
         self._fragments = 0
         self._turn_due = False
         self._over = False
+        self.take: TakeMessages | None = None
+        """Takes messages in one frame that has arrived completely, while the receiver waits, so
+        that messages stay in order. The reader gets those that it does not take, and all else."""
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """As `feed_data` of aiohttp's reader: returns True if the connection has ended."""
-        if self._is_idle() and _is_frame(data):
+        is_idle = self._is_idle()
+        if self.take is not None and self.is_awaited and is_idle:
+            data = self._pass_simple(data, self.take)
+            if not data:
+                return False, b""
+        if is_idle and _is_frame(data):
             self._feed(data)
         elif not self._over:
             self._data += data
@@ -61,6 +80,16 @@ class FrameCheck:
     def _is_idle(self) -> bool:
         """The next byte begins a message."""
         return not (self._data or self._skip or self._fragments or self._turn_due or self._over)
+
+    def _pass_simple(self, data: bytes, take: TakeMessages) -> bytes:
+        """Pass simple messages on. Returns the bytes after the last that was taken."""
+        messages = read_messages(data, TURN_FRAMES_MAX)
+        taken = take([message.payload for message in messages]) if messages else 0
+        return data[messages[taken - 1].end :] if taken else data
+
+    def _feed(self, data: bytes) -> None:
+        self.is_awaited = False
+        self._feed_reader(data)
 
     def feed_eof(self) -> None:
         """The connection was lost. Bytes that were received before are still read."""

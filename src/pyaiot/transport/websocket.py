@@ -11,8 +11,8 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_websocket import WebSocketWriter
 
-from pyaiot.transport.frame_check import TURN_FRAMES_MAX, FrameCheck
-from pyaiot.transport.websocket_frames import close_frame, cut_reason
+from pyaiot.transport.frame_check import TURN_FRAMES_MAX, FrameCheck, TakeMessages
+from pyaiot.transport.websocket_frames import close_frame, cut_reason, is_utf8
 
 CLOSE_LIMIT_S: Final = 2.0
 """Time for a peer to answer a close. Then the connection is aborted."""
@@ -78,6 +78,7 @@ class NonBlockingWebSocket(web.WebSocketResponse):
         self._shows_pings = shows_pings
         self._checks_text = checks_text
         self._in_a_row = 0
+        self._check: FrameCheck | None = None
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         check_version(request)
@@ -119,7 +120,7 @@ class NonBlockingWebSocket(web.WebSocketResponse):
             call_soon=asyncio.get_running_loop().call_soon,
             hold=hold,
         )
-        connection._payload_parser = check
+        self._check = connection._payload_parser = check
         if first and check.feed_data(first)[0]:
             connection.close()
 
@@ -129,13 +130,21 @@ class NonBlockingWebSocket(web.WebSocketResponse):
         if not self._closed and not self._closing:
             super()._reset_heartbeat()
 
+    def take_simple(self, take: TakeMessages) -> None:
+        """Call `take` with messages in one frame that arrive while `receive` waits, without waking
+        it. `receive` returns those that `take` does not take, and all after them that arrived
+        before it waits again. Text is UTF-8.
+        """
+        if self._check is not None:
+            self._check.take = take
+
     async def receive(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - aiohttp's
         while True:
             self._in_a_row += 1
             if self._in_a_row >= TURN_FRAMES_MAX:
                 self._in_a_row = 0
                 await asyncio.sleep(0)
-            message: Any = await super().receive(timeout)
+            message: Any = await self._next_message(timeout)
             match message.type:
                 case aiohttp.WSMsgType.PING:
                     await self.pong(message.data)
@@ -143,7 +152,7 @@ class NonBlockingWebSocket(web.WebSocketResponse):
                         continue
                 case aiohttp.WSMsgType.PONG if not self._shows_pings:
                     continue
-                case aiohttp.WSMsgType.TEXT if self._checks_text and not _is_utf8(message.data):
+                case aiohttp.WSMsgType.TEXT if self._checks_text and not is_utf8(message.data):
                     error = aiohttp.WebSocketError(
                         aiohttp.WSCloseCode.INVALID_TEXT, "a text that is not UTF-8"
                     )
@@ -159,6 +168,16 @@ class NonBlockingWebSocket(web.WebSocketResponse):
                     return aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, error, None)
             return message
 
+    async def _next_message(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - as above
+        check = self._check
+        if check is None or self._closing:
+            return await super().receive(timeout)
+        check.is_awaited = True
+        try:
+            return await super().receive(timeout)
+        finally:
+            check.is_awaited = False
+
     async def pong(self, message: bytes = b"") -> None:
         # Up to this size, a write does not wait.
         if self.transport and self.transport.get_write_buffer_size() <= PONG_BUFFER_MAX:
@@ -171,6 +190,8 @@ class NonBlockingWebSocket(web.WebSocketResponse):
         if self.transport is not None:
             # Else unread bytes would keep the connection and its memory for ever.
             asyncio.get_running_loop().call_later(CLOSE_LIMIT_S, self.transport.abort)
+        if self._check is not None:
+            self._check.take = None  # what arrives from now on is not processed
         if self._closing and self.close_code and not _is_valid_close_code(self.close_code):
             code = aiohttp.WSCloseCode.PROTOCOL_ERROR
         return await super().close(code=code, message=message, drain=drain)
@@ -222,16 +243,6 @@ def check_version(request: web.BaseRequest) -> None:
                 hdrs.CONNECTION: "Upgrade",
             },
         )
-
-
-def _is_utf8(text: bytes) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _is_valid_close_code(code: int) -> bool:

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Encodes WebSocket frames of a server (RFC 6455 section 5.2). Pure."""
+"""Encodes WebSocket frames of a server, and reads simple ones of a client (RFC 6455 section 5.2).
+Pure."""
 
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 CLOSE_REASON_MAX: Final = 123
 """Bytes of a close reason (RFC 6455 section 5.5). Longer ones are cut."""
 PING: Final = bytes((0x89, 0))
 """FIN and opcode 9, without a body."""
 _FIN_TEXT: Final = 0x81
+_FIN_BINARY: Final = 0x82
 _FIN_CLOSE: Final = 0x88
+_MASKED: Final = 0x80
+_KEY_SIZE: Final = 4
 _LENGTH_16: Final = 126
 _LENGTH_64: Final = 127
 
@@ -33,3 +37,62 @@ def close_frame(code: int, reason: str) -> bytes:
 def cut_reason(reason: str) -> bytes:
     """A close reason of at most `CLOSE_REASON_MAX` bytes, cut between characters."""
     return reason.encode(errors="replace")[:CLOSE_REASON_MAX].decode(errors="ignore").encode()
+
+
+class SimpleMessage(NamedTuple):
+    """A message in one frame."""
+
+    payload: bytes
+    end: int
+    """Where the next frame begins."""
+
+
+def read_messages(data: bytes, count_max: int) -> list[SimpleMessage]:
+    """The messages at the beginning of `data`, up to the first that needs a complete reader.
+
+    These are text, in UTF-8, or binary, in one masked frame below 64 KiB that has arrived
+    completely. At most `count_max`. Never raises.
+    """
+    messages: list[SimpleMessage] = []
+    size = len(data)
+    position = 0
+    while size - position >= 2 + _KEY_SIZE and len(messages) < count_max:
+        first, second = data[position], data[position + 1]
+        if (first != _FIN_TEXT and first != _FIN_BINARY) or second < _MASKED:
+            break
+        length = second & ~_MASKED
+        key_at = position + 2
+        if length == _LENGTH_16:
+            length = data[key_at] << 8 | data[key_at + 1]
+            key_at += 2
+        elif length == _LENGTH_64:
+            break
+        begin = key_at + _KEY_SIZE
+        position = begin + length
+        if position > size:
+            break
+        payload = unmasked(data[key_at:begin], data[begin:position])
+        if first == _FIN_TEXT and not is_utf8(payload):
+            break
+        messages.append(SimpleMessage(payload, position))
+    return messages
+
+
+def unmasked(key: bytes, payload: bytes) -> bytes:
+    """A payload without its masking key (section 5.3)."""
+    size = len(payload)
+    keys = key * (size // _KEY_SIZE + 1)
+    # One operation on long integers, instead of one for each byte.
+    plain = int.from_bytes(payload, "little") ^ int.from_bytes(keys[:size], "little")
+    return plain.to_bytes(size, "little")
+
+
+def is_utf8(text: bytes) -> bool:
+    """Whether a text may be sent in a text frame (section 5.6)."""
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

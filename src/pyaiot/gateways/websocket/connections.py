@@ -7,12 +7,13 @@ Errors that are raised close the connection: `ProtocolError` with 1003, `Refused
 import asyncio
 import logging
 import secrets
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from pyaiot.errors import Refused
 from pyaiot.gateways.flushing import wait_until_flushed
 from pyaiot.gateways.gateway import Gateway, Outcome
-from pyaiot.messages import LeftReason, check_uid
+from pyaiot.messages import LeftReason, Reading, check_uid
 from pyaiot.protocols.websocket_node import (
     DISCOVER,
     Named,
@@ -21,6 +22,7 @@ from pyaiot.protocols.websocket_node import (
     Write,
     decode_from_node,
     encode,
+    read_value,
 )
 from pyaiot.transport.rate_limit import RateLimit, RateLimitedLog
 from pyaiot.transport.websocket_frames import PING, text_frame
@@ -132,6 +134,28 @@ class NodeConnections:
                 if connection.uid is None:
                     self._assign_uid(connection)
                 self._update(connection, values)
+
+    def receive_values(self, connection: NodeConnection, messages: Sequence[bytes]) -> int:
+        """Messages that arrived together. Those with a value that changes nothing else are
+        processed, up to the first other one. Returns how many; the others need `receive_message`.
+        """
+        uid, gateway = connection.uid, self.gateway
+        if uid is None or self._by_uid.get(uid) is not connection:
+            return 0
+        connection.received.set()
+        now, unix_time = self._loop.time(), gateway.unix_time
+        readings: list[Reading] = []
+        for message in messages:
+            value = read_value(message)
+            if value is None:
+                break
+            reading = gateway.nodes.known_reading(uid, *value, now=now, ts=unix_time())
+            if reading is None:
+                break
+            readings.append(reading)
+        live = [(uid, it.resource, it.data) for it in readings] if gateway.awaits_reports else ()
+        gateway.report_readings(readings, live)
+        return len(readings)
 
     def closed(self, connection: NodeConnection, reason: LeftReason) -> None:
         """The connection was closed or lost."""

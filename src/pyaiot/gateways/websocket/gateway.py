@@ -5,6 +5,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -256,11 +257,15 @@ class WebSocketGateway:
     async def _receive(
         self, socket: NonBlockingWebSocket, connection: NodeConnection, node_socket: _NodeSocket
     ) -> None:
+        is_first = True
         async for frame in socket:
             match frame.type:
                 case aiohttp.WSMsgType.TEXT | aiohttp.WSMsgType.BINARY:
                     await self.nodes.receive_message(connection, frame.data)
-                    self._unproved.pop(node_socket, None)
+                    if is_first:
+                        is_first = False
+                        self._unproved.pop(node_socket, None)
+                        socket.take_simple(partial(self.nodes.receive_values, connection))
                 case aiohttp.WSMsgType.PING | aiohttp.WSMsgType.PONG:
                     self.nodes.alive(connection)
                 case aiohttp.WSMsgType.ERROR if isinstance(frame.data, aiohttp.WebSocketError):
