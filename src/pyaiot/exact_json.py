@@ -26,6 +26,11 @@ def quote_long_integers(data: bytes) -> bytes:
         return data
 
 
+def is_exact(number: float) -> bool:
+    """Whether the decoder keeps the digits of every JSON number that is decoded to this one."""
+    return -INTEGER_MAX <= number <= INTEGER_MAX
+
+
 def _integer(digits: str) -> int | str:
     if len(digits) > DIGITS_MAX:
         raise ValueError("too many digits")

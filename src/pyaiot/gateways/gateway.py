@@ -23,7 +23,7 @@ from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.pending_reports import PendingReports
 from pyaiot.gateways.rejections import Rejections
 from pyaiot.gateways.unconfirmed import Unconfirmed
-from pyaiot.links import Link
+from pyaiot.links import GATHER_S, Link
 from pyaiot.messages import (
     Checkpoint,
     Command,
@@ -107,7 +107,8 @@ class Gateway:
         self._conflated = 0
         """Readings that were conflated on links that are lost."""
         self._events: list[NodeEvent] = []
-        """Those of this turn of the event loop."""
+        """Those that are not sent yet."""
+        self._sent_at = float("-inf")
         self._unconfirmed = Unconfirmed()
         self._checkpoint_due = False
         self._clock_timer: asyncio.TimerHandle | None = None
@@ -323,17 +324,18 @@ class Gateway:
             self._link = None
 
     def _report(self, events: Sequence[NodeEvent]) -> None:
-        """Report events with the others of this turn of the event loop, which costs less."""
-        if not events:
-            return
-        if not self._events:
-            self._loop.call_soon(self._send_events)
+        """Report events with those of this turn, on a busy gateway with those of `GATHER_S`."""
+        if events and not self._events:
+            self._loop.call_later(
+                max(0.0, self._sent_at + GATHER_S - self._now()), self._send_events
+            )
         self._events += events
 
     def _send_events(self) -> None:
         events, self._events = self._events, []
         if not events:
             return
+        self._sent_at = self._now()
         link = self._link
         costs = self._unconfirmed.add_all(events)
         if link is None:

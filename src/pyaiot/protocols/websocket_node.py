@@ -6,8 +6,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from pyaiot.errors import ProtocolError
-from pyaiot.exact_json import quote_long_integers
-from pyaiot.readings import INTEGER_MAX
+from pyaiot.exact_json import is_exact, quote_long_integers
 
 MESSAGE_SIZE_MAX: Final = 65 * 1024
 """Bytes of one message: the largest value and the JSON around it. Larger: closed with 1009."""
@@ -97,8 +96,7 @@ def read_value(data: bytes) -> tuple[str, object] | None:
     ((resource, value),) = message.data.items()
     if type(value) is str or type(value) is bool:
         return resource, value
-    # The decoder has rounded longer integers.
-    is_short = type(value) in (int, float) and -INTEGER_MAX <= value <= INTEGER_MAX
+    is_short = type(value) in (int, float) and is_exact(value)
     return (resource, value) if is_short else None
 
 

@@ -57,22 +57,18 @@ def read_messages(data: bytes, count_max: int) -> list[SimpleMessage]:
     size = len(data)
     position = 0
     while size - position >= 2 + _KEY_SIZE and len(messages) < count_max:
-        first, second = data[position], data[position + 1]
-        if (first != _FIN_TEXT and first != _FIN_BINARY) or second < _MASKED:
+        first, length = data[position], data[position + 1] - _MASKED
+        begin = position + 2 + _KEY_SIZE
+        if (first != _FIN_TEXT and first != _FIN_BINARY) or length < 0 or length == _LENGTH_64:
             break
-        length = second & ~_MASKED
-        key_at = position + 2
         if length == _LENGTH_16:
-            length = data[key_at] << 8 | data[key_at + 1]
-            key_at += 2
-        elif length == _LENGTH_64:
-            break
-        begin = key_at + _KEY_SIZE
+            length = data[position + 2] << 8 | data[position + 3]
+            begin += 2
         position = begin + length
         if position > size:
             break
-        payload = unmasked(data[key_at:begin], data[begin:position])
-        if first == _FIN_TEXT and not is_utf8(payload):
+        payload = unmasked(data[begin - _KEY_SIZE : begin], data[begin:position])
+        if first == _FIN_TEXT and not payload.isascii() and not is_utf8(payload):
             break
         messages.append(SimpleMessage(payload, position))
     return messages
@@ -81,10 +77,10 @@ def read_messages(data: bytes, count_max: int) -> list[SimpleMessage]:
 def unmasked(key: bytes, payload: bytes) -> bytes:
     """A payload without its masking key (section 5.3)."""
     size = len(payload)
-    keys = key * (size // _KEY_SIZE + 1)
+    words = -(-size // _KEY_SIZE)
     # One operation on long integers, instead of one for each byte.
-    plain = int.from_bytes(payload, "little") ^ int.from_bytes(keys[:size], "little")
-    return plain.to_bytes(size, "little")
+    plain = int.from_bytes(payload, "little") ^ int.from_bytes(key * words, "little")
+    return plain.to_bytes(words * _KEY_SIZE, "little")[:size]
 
 
 def is_utf8(text: bytes) -> bool:
