@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from scripts import javascript
+from scripts import home_assistant, javascript
 
 ROOT = Path(__file__).parents[1]
 RECORD = "pyaiot-environment.txt"
@@ -218,6 +219,59 @@ def test_packages_of_another_lock_file_are_not_used(
     assert javascript.packages(tmp_path) == javascript.install(tmp_path) == place
     lock.write_text('{"changed": true}')
     assert javascript.packages(tmp_path) is None
+
+
+def test_home_assistant_of_another_lock_file_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    lock = tmp_path / "requirements.txt"
+    lock.write_text("one==1\n")
+    monkeypatch.setattr(home_assistant, "LOCK", lock)
+    python = home_assistant._place() / "bin" / "python"
+    assert home_assistant.environment() is None
+    python.parent.mkdir(parents=True)
+    python.touch()
+    assert home_assistant.environment() == home_assistant.install() == python
+    lock.write_text("one==2\n")
+    assert home_assistant.environment() is None
+
+
+def test_without_a_python_for_home_assistant_the_script_names_it(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", NO_PYTHON],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 3
+    assert ended.stderr == "Home Assistant needs Python 4.0, which is not here.\n"
+
+
+NO_PYTHON = """
+import sys
+from scripts import home_assistant
+home_assistant.PYTHON = (4, 0)
+try:
+    home_assistant.install()
+except home_assistant.NoPython as error:
+    print(error, file=sys.stderr)
+    sys.exit(home_assistant.EXIT_NO_PYTHON)
+"""
+
+
+def test_home_assistant_is_locked_with_hashes_and_without_addresses() -> None:
+    text = home_assistant.LOCK.read_text("utf-8")
+    pinned = re.findall(r"(?m)^[A-Za-z0-9._-]+==\S+ \\$", text)
+    wanted = [
+        line
+        for line in home_assistant.LOCK.with_suffix(".in").read_text("utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert len(pinned) == len(wanted)
+    assert "://" not in text
 
 
 def test_npm_packages_are_locked_without_addresses() -> None:

@@ -16,6 +16,7 @@ from pyaiot.messages import (
     Joined,
     LastValue,
     NodeAppeared,
+    NodeDescribed,
     NodeForgotten,
     NodeLeft,
     NodeReset,
@@ -23,6 +24,7 @@ from pyaiot.messages import (
     RegisteredNode,
     ToClient,
 )
+from pyaiot.model import ResourceType
 
 TOPICS = Topics("pyaiot", "homeassistant")
 CONFIG = "homeassistant/device/pyaiot_a/config"
@@ -244,6 +246,56 @@ def test_a_resource_whose_first_value_was_an_exception_becomes_a_measurement() -
 def test_a_text_among_numbers_changes_nothing() -> None:
     home = home_with_node(reading("level", "12.5 V"))
     home.receive(reading("level", "n/a"))
+    assert home.wait(60.0) == []
+
+
+def described(**types: ResourceType) -> NodeDescribed:
+    return NodeDescribed(uid="a", types=types)
+
+
+def test_a_described_resource_is_an_entity_before_it_has_a_value() -> None:
+    home = Home()
+    button = ResourceType(kind="command", on="go", writable=True, source="metadata")
+    home.receive(node(), described(restart=button), NodeAppeared(uid="a"), Joined(nodes=1))
+    home.wait(60.0)
+    assert home.config()["cmps"]["button.restart"]["pl_prs"] == "PRESS"
+    command = home.bridge.receive_command("pyaiot/pyaiot_a/restart/set", b"PRESS")
+    assert command.payload == "go"
+
+
+def test_a_type_that_people_state_replaces_the_entity_and_its_state_is_published() -> None:
+    home = home_with_node(reading("mode", "1"))
+    assert list(home.config()["cmps"]) == ["sensor.mode"]
+    switch = ResourceType(kind="boolean", writable=True, source="people", label="Night mode")
+    home.receive(described(mode=switch))
+    published = home.wait(5.0)
+    assert home.config()["cmps"]["sensor.mode"] == {"p": "sensor"}
+    assert home.config()["cmps"]["switch.mode"]["name"] == "Night mode"
+    assert ("pyaiot/pyaiot_a/mode", b"ON") in states(published)
+    home.receive(described(mode=ResourceType()))
+    home.wait(5.0)
+    assert home.config()["cmps"]["switch.mode"] == {"p": "switch"}
+    assert home.config()["cmps"]["sensor.mode"]["name"] == "Mode"
+
+
+def test_a_resource_that_is_described_no_more_and_has_no_value_is_removed() -> None:
+    home = home_with_node(reading("led", "1"))
+    button = ResourceType(kind="command", on="go", source="metadata")
+    home.receive(described(restart=button))
+    home.wait(5.0)
+    home.receive(NodeDescribed(uid="a", types={}, complete=True))
+    home.wait(5.0)
+    assert home.config()["cmps"]["button.restart"] == {"p": "button"}
+    with pytest.raises(ProtocolError):
+        home.bridge.receive_command("pyaiot/pyaiot_a/restart/set", b"PRESS")
+
+
+def test_a_description_of_what_is_known_publishes_nothing() -> None:
+    led = ResourceType(kind="boolean", writable=True, source="metadata")
+    home = home_with_node(reading("led", "1"))
+    home.receive(described(led=led))
+    home.wait(60.0)
+    home.receive(described(led=led))
     assert home.wait(60.0) == []
 
 

@@ -2,9 +2,11 @@
 """The answers to nats-server about devices that log in. Mostly without a socket."""
 
 import base64
+import contextlib
 import json
 import os
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,13 @@ from pyaiot.errors import ProtocolError
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from pyaiot.mqtt.embedded.device_logins import DeviceLogins, subject_of
 from pyaiot.mqtt.embedded.login_tokens import REQUEST_SIZE_MAX, TokenIssuer, read_request
+from pyaiot.mqtt.embedded.nats_settings import SUBSCRIPTIONS_MAX
 from tests.gateways.mqtt_servers import nats_server
-from tests.mqtt.test_embedded_broker import until
+from tests.mqtt.test_embedded_broker import mqtt_client, until
 
 
 def is_password(uid: str, password: str) -> bool:
-    return (uid, password) in {("lamp", "good"), ("a.b", "good")}
+    return (uid, password) in {("lamp", "good"), ("a.b", "good"), ("homeassistant", "good")}
 
 
 def decoded(part: bytes) -> Any:
@@ -194,3 +197,71 @@ async def test_a_device_logs_in_again_after_the_mqtt_broker_was_killed(tmp_path:
         finally:
             client.disconnect()
             client.loop_stop()
+
+
+@contextlib.asynccontextmanager
+async def logged_in(port: int, user: str) -> AsyncIterator[tuple[paho.Client, list[str]]]:
+    """A client with its password, and the topics that it receives."""
+    topics: list[str] = []
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2, client_id=f"{user}/test", protocol=paho.MQTTv311
+    )
+    client.username_pw_set(user, "good")
+    client.on_message = lambda _client, _data, message: topics.append(message.topic)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        await until(client.is_connected)
+        yield client, topics
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+@pytest.mark.sockets
+async def test_home_assistant_sees_its_own_topics_and_nothing_of_devices(tmp_path: Path) -> None:
+    nats_server()
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0), is_password) as broker,
+        logged_in(broker.port, "homeassistant") as (home, seen),
+        logged_in(broker.port, "lamp") as (lamp, seen_by_lamp),
+    ):
+        for topic in ("#", "node/#", "gateway/#", "$JS/#", "pyaiot/#", "homeassistant/#"):
+            home.subscribe(topic)
+        for topic in ("#", "pyaiot/#", "gateway/lamp/#"):
+            lamp.subscribe(topic)
+        for topic in ("node/lamp/x", "pyaiot/pyaiot_lamp/led/set", "homeassistant/status"):
+            lamp.publish(topic, "1")
+        for topic in ("gateway/lamp/led/set", "pyaiot/test"):
+            home.publish(topic, "1")
+        await until(lambda: "pyaiot/test" in seen)
+        assert set(seen) == {"pyaiot/test"}
+        assert seen_by_lamp == []
+
+
+async def accepted_subscriptions(client: paho.Client, topic: str, count: int) -> int:
+    """How many of as many subscriptions the MQTT broker accepts."""
+    answers: list[bool] = []
+    client.on_subscribe = lambda *answer: answers.append(not answer[3][0].is_failure)
+    for number in range(count):
+        client.subscribe(f"{topic}{number}")
+    await until(lambda: len(answers) == count)
+    return sum(answers)
+
+
+@pytest.mark.sockets
+async def test_home_assistant_may_have_more_subscriptions_than_a_device(tmp_path: Path) -> None:
+    nats_server()
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0), is_password) as broker,
+        logged_in(broker.port, "homeassistant") as (home, seen),
+        logged_in(broker.port, "lamp") as (lamp, _),
+        mqtt_client(broker.port, "a") as anonymous,
+        mqtt_client(broker.port, "b") as other,
+    ):
+        assert await accepted_subscriptions(home, "pyaiot/pyaiot_a/r", 2000) == 2000
+        home.publish("pyaiot/pyaiot_a/r1999", "1")
+        await until(lambda: seen == ["pyaiot/pyaiot_a/r1999"])
+        for device in (lamp, anonymous, other):
+            topic = "gateway/lamp/r"
+            assert await accepted_subscriptions(device, topic, 300) == SUBSCRIPTIONS_MAX

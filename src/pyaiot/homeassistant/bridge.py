@@ -18,6 +18,7 @@ from pyaiot.messages import (
     Joined,
     LastValue,
     NodeAppeared,
+    NodeDescribed,
     NodeForgotten,
     NodeLeft,
     Reading,
@@ -118,6 +119,8 @@ class Bridge:
                     self._remove(message.uid)
                 case RegisteredNode():
                     self._describe(message, now)
+                case NodeDescribed():
+                    self._describe_types(message, now)
                 case NodeAppeared():
                     self._set_online(message.uid, now, online=True)
                 case NodeLeft():
@@ -164,6 +167,16 @@ class Bridge:
             for value in record.values:
                 if value.resource not in node.readings:
                     self._read(_reading_of(record.uid, value), now)
+
+    def _describe_types(self, message: NodeDescribed, now: float) -> None:
+        node = self._node(message.uid, now)
+        if node is None:
+            return
+        changed = node.describe_types(message.types, complete=message.complete)
+        if changed:
+            self._change(node, now)
+        for resource in changed:
+            self._dirty.setdefault((node.uid, resource))
 
     def _set_online(self, uid: str, now: float, *, online: bool) -> None:
         node = self._node(uid, now)
@@ -229,13 +242,13 @@ class Bridge:
             raise ProtocolError("a command is UTF-8") from error
         reading = node.readings.get(resource)
         value = entity.value_of_command(text, None if reading is None else reading.data)
-        certain = node.types.get(resource, UNKNOWN)
         self._commands += 1
         return Command(
             id=str(self._commands),
             uid=node.uid,
             resource=resource,
-            payload=payload_for(entity.type, certain, value),
+            # The broker refuses what is not allowed, so that it has a receipt and an audit entry.
+            payload=payload_for(entity.type, UNKNOWN, value),
             timeout_s=COMMAND_TIMEOUT_S,
         )
 

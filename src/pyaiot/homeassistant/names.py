@@ -49,8 +49,9 @@ class Topics:
         """`online` while this system is connected, else `offline`. No id of a node is like it."""
         self.commands = f"{TOPIC_PREFIX}/+/+/set"
         """Filter of the topics on which Home Assistant publishes commands."""
-        self.birth = f"{discovery_prefix}/status"
-        """`online` when Home Assistant has started."""
+        self.births = frozenset({f"{discovery_prefix}/status", "homeassistant/status"})
+        """`online` when Home Assistant has started: another discovery prefix does not change the
+        topic of its birth message."""
         self.configs = f"{discovery_prefix}/device/+/config"
         """Filter of all discovery messages of devices."""
         self._discovery_prefix = discovery_prefix

@@ -130,7 +130,7 @@ class HomeAssistant:
         self._mqtt = MqttClient(
             replace(settings.server, echo_topic=echo),
             name="Home Assistant",
-            subscriptions=(self._topics.commands, self._topics.birth, self._topics.configs),
+            subscriptions=(self._topics.commands, *self._topics.births, self._topics.configs),
             on_messages=self._receive,
             on_connect=self._connected,
             keeps_session=False,
@@ -213,7 +213,7 @@ class HomeAssistant:
                     self._receive_config(device, payload)
             elif connection is None or freshness is not Freshness.LIVE:
                 continue  # a retained command would be carried out again at each connection
-            elif topic == self._topics.birth:
+            elif topic in self._topics.births:
                 if payload == b"online":
                     connection.bridge.home_assistant_started(self._loop.time())
             elif self._topics.target_of_command(topic) is not None:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A node as Home Assistant sees it: its description, its entities and what was published. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from pyaiot.homeassistant.discovery import Description, component_key, config_payload
 from pyaiot.homeassistant.entities import DESCRIPTIONS, Entity, state_text
 from pyaiot.homeassistant.names import Topics, escaped
 from pyaiot.messages import Reading, RegisteredNode
-from pyaiot.model import UNKNOWN, ResourceType, infer, merge
+from pyaiot.model import UNKNOWN, ResourceType, infer
 
 ENTITIES_MAX: Final = 256
 """Entities of one node. Its further resources are not shown."""
@@ -21,8 +21,8 @@ class ShownNode:
     """The bridge makes one for each node, and none twice for the same uid."""
 
     __slots__ = (
-        *("_by_escaped", "_label", "_room", "announcements", "config_hash", "device", "earlier"),
-        *("entities", "is_announced", "is_online", "readings", "sent", "types", "uid"),
+        *("_by_escaped", "_label", "_room", "_types", "announcements", "config_hash", "device"),
+        *("earlier", "entities", "is_announced", "is_online", "readings", "sent", "uid"),
     )
 
     def __init__(self, uid: str, device: str, earlier: frozenset[str]) -> None:
@@ -34,8 +34,8 @@ class ShownNode:
         """The latest of each resource."""
         self.entities: dict[str, Entity] = {}
         """By resource."""
-        self.types: dict[str, ResourceType] = {}
-        """What people and the device state of its resources."""
+        self._types: dict[str, ResourceType] = {}
+        """What the broker describes: all that is known, where a reading does not show as much."""
         self.is_online = False
         self.is_announced = False
         """Its discovery message was published."""
@@ -67,10 +67,35 @@ class ShownNode:
         self._by_escaped[escaped(resource)] = resource
 
     def _type(self, resource: str, reading: Reading | None) -> ResourceType:
-        inferred = UNKNOWN
-        if reading is not None:
-            inferred = infer(resource, reading.data, unit=reading.unit)
-        return merge(self.types.get(resource), inferred)
+        described = self._types.get(resource)
+        if described is not None:
+            return described
+        return UNKNOWN if reading is None else infer(resource, reading.data, unit=reading.unit)
+
+    def describe_types(self, types: Mapping[str, ResourceType], *, complete: bool) -> list[str]:
+        """Take over what the broker describes. Returns the resources whose entities change.
+
+        `complete`: other resources are described no more.
+        """
+        after = {} if complete else dict(self._types)
+        after.update(types)
+        after = {resource: it for resource, it in after.items() if it != UNKNOWN}
+        before, self._types = self._types, after
+        touched = [it for it in {**before, **after} if before.get(it) != after.get(it)]
+        changed = []
+        for resource in touched:
+            reading = self.readings.get(resource)
+            is_new = resource not in self.entities
+            if resource in DESCRIPTIONS or (is_new and len(self.entities) >= ENTITIES_MAX):
+                continue
+            if reading is None and resource not in after:
+                # Nothing is known of it any longer, not even a value.
+                self.entities.pop(resource, None)
+                self._by_escaped.pop(escaped(resource), None)
+            else:
+                self._add(resource, reading)
+            changed.append(resource)
+        return changed
 
     def describe(self, record: RegisteredNode) -> bool:
         """Take over what the registry has of it. True if its discovery message changes."""
@@ -86,6 +111,8 @@ class ShownNode:
         state = entity.state(reading.data, reading.number)
         kind = entity.type.kind
         if kind == "command" or (state is not None and not (kind == "text" and reading.unit)):
+            return state, False
+        if resource in self._types:
             return state, False
         # The first value may have been the exception, such as `n/a` before `12.5 V`. A text after
         # numbers is the exception itself: it has no state.

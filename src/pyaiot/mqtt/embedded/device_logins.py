@@ -16,6 +16,7 @@ from pyaiot.errors import LinkLost, ProtocolError, Refused
 from pyaiot.mqtt.embedded.login_tokens import LoginRequest, TokenIssuer, read_request
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
 from pyaiot.mqtt.embedded.nats_settings import (
+    HOME,
     HOME_ASSISTANT_SUBSCRIPTIONS_MAX,
     LOGINS,
     SECURED,
@@ -88,10 +89,9 @@ class DeviceLogins:
             self._refused(f"device {_shown(client.mqtt_id)}", client.host, problem)
             return self.issuer.refuse(request, problem, now=now)
         if request.login.user == HOME_ASSISTANT_USER:
-            # It discovers the devices of other systems, too.
             return self.issuer.accept(
                 request,
-                account=SECURED,
+                account=HOME,
                 publish=["homeassistant.>", "pyaiot.>"],
                 subscribe=[">"],
                 subscriptions_max=HOME_ASSISTANT_SUBSCRIPTIONS_MAX,
@@ -148,7 +148,12 @@ async def disconnect(port: int, system_password: str, users: Sequence[str]) -> N
 
 async def _disconnect_one(system: NatsConnection, user: str) -> None:
     found = await system.request(
-        "$SYS.REQ.SERVER.PING.CONNZ", {"auth": True, "acc": SECURED, "user": user}
+        "$SYS.REQ.SERVER.PING.CONNZ",
+        {
+            "auth": True,
+            "acc": HOME if user == HOME_ASSISTANT_USER else SECURED,
+            "user": user,
+        },
     )
     subject = f"$SYS.REQ.SERVER.{found['server']['id']}.KICK"
     for connection in found["data"].get("connections") or ():

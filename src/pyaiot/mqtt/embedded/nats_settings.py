@@ -17,7 +17,7 @@ clients."""
 MEMORY_MAX: Final = 64 * 1024 * 1024
 """Bytes of the in-memory stores of nats-server. More is refused to its clients."""
 SUBSCRIPTIONS_MAX: Final = 256
-"""Subscriptions of one connection to the embedded MQTT broker. One more closes the connection."""
+"""Subscriptions of one connection to the embedded MQTT broker. One more is refused (SUBACK)."""
 HOME_ASSISTANT_SUBSCRIPTIONS_MAX: Final = 100_000
 """The same for Home Assistant, which has one for each entity."""
 ACKNOWLEDGED_WITHIN_S: Final = 7
@@ -27,6 +27,11 @@ hangs is disconnected: until then it may acknowledge."""
 KEEP_IDLE_S: Final = 86_400
 """The embedded MQTT broker deletes a subscription with QoS 1 whose client was offline for this
 long."""
+HOME_STORE_MAX: Final = 64 * 1024 * 1024
+"""Bytes on disk that the embedded MQTT broker stores for Home Assistant, mostly discovery messages.
+More is not retained."""
+HOME_MEMORY_MAX: Final = 4 * 1024 * 1024
+"""Bytes of its in-memory stores for Home Assistant."""
 LOGIN_LIMIT_S: Final = 10
 """How long a client may take to log in at the embedded MQTT broker. Then it is disconnected. When
 many connect at once, the last of them wait for seconds."""
@@ -34,14 +39,17 @@ many connect at once, the last of them wait for seconds."""
 OPEN: Final = "OPEN"
 """The account of clients without a credential."""
 SECURED: Final = "SECURED"
-"""The account of devices with a user name and a password. Nothing passes between the two."""
+"""The account of devices with a user name and a password."""
+HOME: Final = "HOME"
+"""The account of Home Assistant. Nothing passes between the accounts. Limits of connections are
+those of an account: nats-server ignores the ones of a user that `DeviceLogins` accepts."""
 GATEWAY: Final = "pyaiot/gateway"
 SECURED_GATEWAY: Final = "pyaiot/secured-gateway"
 ENFORCER: Final = "pyaiot/enforcer"
 SECURED_ENFORCER: Final = "pyaiot/secured-enforcer"
 LOGINS: Final = "pyaiot/logins"
 HOME_ASSISTANT: Final = "pyaiot/homeassistant"
-"""The user that publishes for Home Assistant, in the account of devices with a password."""
+"""The user that publishes for Home Assistant."""
 SYSTEM: Final = "pyaiot/system"
 MQTTSN: Final = "pyaiot/mqttsn"
 ANONYMOUS: Final = "pyaiot/anonymous"
@@ -146,12 +154,16 @@ accounts {{
       {_user(ANONYMOUS, _password(), of_devices)}
     ]
   }}
+  {HOME} {{
+    jetstream {{ max_memory: {HOME_MEMORY_MAX}, max_file: {HOME_STORE_MAX} }}
+    users = [ {_user(HOME_ASSISTANT, passwords.home_assistant)} ]
+  }}
   {SECURED} {{
     jetstream: enabled
+    limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX} }}
     users = [
       {_user(SECURED_GATEWAY, passwords.gateway)}
       {_user(SECURED_ENFORCER, passwords.enforcer)}
-      {_user(HOME_ASSISTANT, passwords.home_assistant)}
     ]
   }}
 }}
