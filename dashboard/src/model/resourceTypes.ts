@@ -9,12 +9,16 @@ import type { State } from "./types";
 /** Nothing is known beyond the reading: a number or a text. */
 export const UNTYPED: Readonly<ResourceType> = {};
 
-const text: ResourceType = { kind: "text" };
 const KNOWN: ReadonlyMap<string, ResourceType> = new Map([
   ["led", { kind: "boolean", on: "1", off: "0", writable: true }],
   ["position", { kind: "position" }],
   ["imu", { kind: "vector" }],
-  ...["text", "webcam", "js", "twitter", "robot", "ribot"].map((name) => [name, text] as [string, ResourceType]),
+  ["robot", { kind: "command" }],
+  ["ribot", { kind: "command" }],
+  ["text", { kind: "text" }],
+  ["webcam", { kind: "text" }],
+  ["js", { kind: "text" }],
+  ["twitter", { kind: "text" }],
 ]);
 
 /** The type of a resource that has its first value. */
