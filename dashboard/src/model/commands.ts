@@ -3,6 +3,9 @@
 import { happen, touch } from "./changes";
 import { COMMANDS_MAX, CONFIRMED_S, FAILED_S, type CommandState, type Resource, type State } from "./types";
 
+/** Kinds whose confirmed payload is their value. */
+const HOLD_A_VALUE: ReadonlySet<string | undefined> = new Set(["boolean", "enum", "colour"]);
+
 /** Seconds for which the outcome is shown at the resource. */
 export const shownFor = ({ state }: CommandState): number =>
   state === "pending" ? Infinity : state === "confirmed" || state === "sent" ? CONFIRMED_S : FAILED_S;
@@ -45,7 +48,7 @@ export function finish(
   command.detail = detail;
   command.at = now;
   // The node reported the value; if it did not, the confirmation implies it.
-  if (outcome === "confirmed" && !command.reported && resource.kind === "text" && resource.type.kind === "boolean")
+  if (outcome === "confirmed" && !command.reported && resource.kind === "text" && HOLD_A_VALUE.has(resource.type.kind))
     resource.text = command.payload;
   happen(state, now, {
     kind: "command",

@@ -33,6 +33,9 @@ export function truthOf(text: string, { on, off }: ResourceType): boolean | null
   return WORDS.get(word) ?? null;
 }
 
+/** Whether it is one of the usual words, which the page translates; `open` is not. */
+export const isUsual = (text: string): boolean => WORDS.has(text.trim().toLowerCase());
+
 const WORDS: ReadonlyMap<string, boolean> = new Map(
   ["1 0", "on off", "true false", "yes no"].flatMap((pair) => pair.split(" ").map((word, index) => [word, !index] as [string, boolean])),
 );

@@ -21,20 +21,22 @@ export function TypeEditor({ node, registered }: { node: Node; registered: Regis
   if (!names.length) return null;
   const name = names.includes(chosen.value) ? chosen.value : names[0];
   return (
-    <details class="editor types">
-      <summary>{r("title")}</summary>
-      <p class="hint">{r("hint")}</p>
-      <Field id="type-resource" label={r("resource")}>
-        <select id="type-resource" value={name} onChange={(event) => (chosen.value = event.currentTarget.value)}>
-          {names.map((it) => (
-            <option key={it} value={it}>
-              {titleOf(it)}
-            </option>
-          ))}
-        </select>
-      </Field>
-      <Form key={name} name={name} node={node} registered={registered} />
-    </details>
+    <section class="editor types">
+      <details>
+        <summary>{r("title")}</summary>
+        <p class="hint">{r("hint")}</p>
+        <Field id="type-resource" label={r("resource")}>
+          <select id="type-resource" value={name} onChange={(event) => (chosen.value = event.currentTarget.value)}>
+            {names.map((it) => (
+              <option key={it} value={it}>
+                {titleOf(it)}
+              </option>
+            ))}
+          </select>
+        </Field>
+        <Form key={name} name={name} node={node} registered={registered} />
+      </details>
+    </section>
   );
 }
 

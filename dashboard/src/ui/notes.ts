@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The note below a value: its age, or the state of a command. */
 import { ago, duration, momentOf, translate, t, timeText } from "../i18n";
-import { truthOf } from "../model/resourceTypes";
+import { isUsual, truthOf } from "../model/resourceTypes";
 import type { Resource } from "../model/state";
 import { quote } from "../model/text";
 import { staleAfter } from "../model/state";
@@ -33,6 +33,7 @@ export function noteOf(resource: Resource): Note {
   }
   if (unread) return { kind: "unread", text: t("value.unread", { text: quote(unread.slice(0, 60)) }) };
   if (forgotten !== undefined) return { kind: "stale", text: t("value.before_reset") };
+  if (!resource.last) return { kind: "age", text: "" }; // such as a button
   if (!resource.ts) return { kind: "stale", text: t("value.retained") };
   if (isOld(resource)) return { kind: "stale", text: t("value.old", { time: momentOf(resource.ts) }) };
   const age = clock() + state.offset - resource.ts;
@@ -47,7 +48,7 @@ export function noteOf(resource: Resource): Note {
 export const isOld = ({ node }: Resource): boolean => node.left?.filed ?? false;
 
 export function payloadText(resource: Resource, payload: string): string {
-  const truth = resource.type.kind === "boolean" ? truthOf(payload, resource.type) : null;
+  const truth = resource.type.kind === "boolean" && isUsual(payload) ? truthOf(payload, resource.type) : null;
   if (truth !== null) return t(truth ? "led.on" : "led.off");
   return quote(payload.trim().slice(0, 24));
 }

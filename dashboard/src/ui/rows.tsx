@@ -7,7 +7,7 @@ import { shortDigits } from "../model/figures";
 import type { Resource } from "../model/state";
 import { visible } from "../model/text";
 import { staleAfter } from "../model/state";
-import { truthOf } from "../model/resourceTypes";
+import { isUsual, truthOf } from "../model/resourceTypes";
 import { triggerOf, clock, clockOf, isLive, onSample, state } from "../store";
 import { mayHaveApi } from "../config";
 import { drawLines } from "./canvas";
@@ -75,7 +75,7 @@ export const isStale = (resource: Resource): boolean =>
 
 /** The text of a value that is no number. */
 export const textValue = ({ text, type }: Resource): string => {
-  const truth = type.kind === "boolean" ? truthOf(text, type) : null;
+  const truth = type.kind === "boolean" && isUsual(text) ? truthOf(text, type) : null;
   return truth === null ? visible(text) : t(truth ? "led.on" : "led.off");
 };
 

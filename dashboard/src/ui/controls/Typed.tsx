@@ -39,12 +39,12 @@ function Buttons({ resource }: { resource: Resource }) {
         {text.value && <span data-tip="">{visible(text.value)}</span>}
         {choices ? (
           choices.map((choice) => (
-            <button key={choice} type="button" class="button small" aria-disabled={off} aria-label={`${labelOf(resource)}: ${quote(choice)}`} onClick={() => send(choice)}>
+            <button key={choice} type="button" class="button small" aria-disabled={off} aria-label={`${visible(choice)}: ${labelOf(resource)}`} onClick={() => send(choice)}>
               {visible(choice)}
             </button>
           ))
         ) : (
-          <button type="button" class="button small" aria-disabled={off} aria-label={labelOf(resource)} onClick={() => send(on ?? "1")}>
+          <button type="button" class="button small" aria-disabled={off} aria-label={`${t("control.press")}: ${labelOf(resource)}`} onClick={() => send(on ?? "1")}>
             {t("control.press")}
           </button>
         )}
@@ -121,7 +121,7 @@ function NumberInput({ resource }: { resource: Resource }) {
           <input type="range" {...common} step={step ?? (maximum - minimum) / 100} value={value} onChange={(event) => send(event.currentTarget.value)} />
         ) : (
           <Draft draft={draft.value} off={off.value} save={() => (send(draft.peek()), (draft.value = ""))}>
-            <input type="number" class="input" {...common} value={draft} placeholder={value.value} onInput={(event) => (draft.value = event.currentTarget.value)} />
+            <input type="number" class="input" {...common} value={draft} onInput={(event) => (draft.value = event.currentTarget.value)} />
           </Draft>
         )}
       </span>
