@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "audit": {"errors", "metrics", "transport"},
     # Given to the broker, and to the web side, which edits it.
     "registry": {"errors", "messages", "metrics", "model", "redaction"},
-    "alerts": {"broker", "errors", "messages", "metrics", "registry", "transport"},
+    "alerts": {"audit", "broker", "errors", "messages", "metrics", "registry", "transport"},
     "broker": {
         *("accounts", "audit", "backlog", "errors", "legacy", "links", "messages", "metrics"),
         *("model", "registry", "transport"),
@@ -70,7 +70,8 @@ MAY_IMPORT = {
     "history": {"backlog", "errors", "messages", "metrics", "redaction"},
     # The web side of the broker: HTTP and WebSockets in front of it.
     "web": {
-        *("accounts", "audit", "backlog", "broker", "errors", "history", "legacy", "links"),
+        *("accounts", "alerts", "audit", "backlog", "broker", "errors", "history", "legacy"),
+        "links",
         *("messages", "metrics", "model"),
         # SenML is a form of answers.
         *("protocols", "registry", "transport"),
@@ -86,7 +87,8 @@ MAY_IMPORT = {
     "fleet": {"client", "devices", "errors", "messages", "mqtt", "protocols", "transport"},
     # `app` builds the real objects, so it sees everything below it.
     "app": {
-        *("accounts", "audit", "broker", "config", "devices", "errors", "fleet", "gateways"),
+        *("accounts", "alerts", "audit", "broker", "config", "devices", "errors", "fleet"),
+        "gateways",
         *(
             "history",
             "homeassistant",

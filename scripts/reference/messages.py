@@ -9,6 +9,7 @@ import msgspec
 from pyaiot import legacy, messages
 from pyaiot.messages import (
     RESERVED_UIDS,
+    AlertsChanged,
     Checkpoint,
     Command,
     GatewayState,
@@ -108,6 +109,7 @@ EXAMPLES: Final[tuple[messages.Message, ...]] = (
         },
     ),
     NodeForgotten(uid=UID),
+    AlertsChanged(version=12),
     Joined(nodes=4, ts=TS),
     Command(id="7", uid=UID, resource="led", payload="1", timeout_s=2.0),
     Receipt(id="7", state="confirmed", detail="2.04 Changed", elapsed_ms=1.873),

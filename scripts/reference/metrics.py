@@ -15,6 +15,7 @@ MODULES: Final = {
     "pyaiot.web.metrics": "Its listeners",
     "pyaiot.registry.metrics": "The registry",
     "pyaiot.history.metrics": "The history",
+    "pyaiot.alerts.metrics": "Alerts",
     "pyaiot.audit.metrics": "The audit log",
     "pyaiot.homeassistant.metrics": "Home Assistant",
     "pyaiot.gateways.metrics": "Gateways",

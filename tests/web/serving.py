@@ -4,13 +4,18 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import aiohttp
 
+from pyaiot.alerts.channels import AppriseSender, Sender
+from pyaiot.alerts.rule import Rule
+from pyaiot.alerts.rules_file import AlertsFile
+from pyaiot.alerts.service import AlertService
 from pyaiot.audit.files import AuditFiles
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
@@ -87,6 +92,7 @@ class Served:
     broker: Broker
     app: WebApp
     keeping: HistoryService | None
+    alerts: AlertService
 
     async def json(self, path: str, status: int = 200) -> Any:
         async with self.web.get(path) as answer:
@@ -125,6 +131,9 @@ async def serving(
     dashboard: Dashboard | None = None,
     audit: AuditFiles | None = None,
     devices: DeviceAdministration | None = None,
+    alert_channels: Mapping[str, str] = MappingProxyType({}),
+    alert_rules: Mapping[str, Rule] = MappingProxyType({}),
+    sender: Sender | None = None,
 ) -> AsyncIterator[Served]:
     """`folder` None: nothing is recorded, and queries go to `history`. `keep`: the retention.
 
@@ -147,8 +156,11 @@ async def serving(
     )
     store = None if registry_file is None else SqliteStore(registry_file)
     storing = RegistryService(broker.router.registry, broker, store, unix_time=time.time)
+    file = AlertsFile(alert_channels, alert_rules)
+    alerts = AlertService(broker, storing, file, sender or AppriseSender(), unix_time=time.time)
     app = WebApp(
         broker,
+        alerts=alerts,
         registry=storing,
         checks={"registry": storing.check},
         tokens=None,
@@ -164,6 +176,7 @@ async def serving(
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(audit_log.running())
         await stack.enter_async_context(storing.running())
+        await stack.enter_async_context(alerts.running())
         if keeping is not None:
             await stack.enter_async_context(keeping.running())
         server = await HttpServer.open(
@@ -182,7 +195,7 @@ async def serving(
         jar = aiohttp.CookieJar(unsafe=True)
         web = await stack.enter_async_context(aiohttp.ClientSession(server.url, cookie_jar=jar))
         await eventually(lambda: broker.router.gateways.states(0.0))
-        yield Served(server.url, web, gateway, broker, app, keeping)
+        yield Served(server.url, web, gateway, broker, app, keeping, alerts)
 
 
 async def _receive(gateway: Gateway) -> None:

@@ -39,6 +39,14 @@ DOCUMENTED: dict[tuple[str, str], Need] = {
     ("DELETE", "/api/nodes"): "operator",
     ("POST", "/api/commands"): "operator",
     ("GET", "/api/audit"): "admin",
+    ("PUT", "/api/alert-rules/{rule}"): "admin",
+    ("DELETE", "/api/alert-rules/{rule}"): "admin",
+    ("POST", "/api/maintenance"): "admin",
+    ("DELETE", "/api/maintenance/{window}"): "admin",
+    ("GET", "/api/alert-channels"): "admin",
+    ("GET", "/api/alert-rules"): "admin",
+    ("GET", "/api/maintenance"): "admin",
+    ("POST", "/api/alert-channels/{channel}/test"): "admin",
     ("GET", "/api/devices"): "admin",
     ("POST", "/api/devices"): "admin",
     ("DELETE", "/api/devices/{uid}"): "admin",
@@ -267,7 +275,7 @@ async def test_internal_error_is_a_problem_document_and_a_logged_traceback(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving() as served:
-        monkeypatch.setattr(served.broker.router, "gateways", None)
+        monkeypatch.setattr(served.broker.router.gateways, "states", None)
         async with served.web.get("/api/info") as answer:
             assert (answer.status, answer.content_type) == (500, "application/problem+json")
             assert "NoneType" not in await answer.text()

@@ -368,6 +368,9 @@ def test_every_drop_refusal_queue_and_reconnect_has_a_metric() -> None:
 
 SHOWN = {
     "edits": "pyaiot_registry_edits",
+    "raised": "pyaiot_alerts_raised",
+    "sent": "pyaiot_alerts_notices_sent",
+    "version": "",  # of alerts, for clients
     "suppressed": "pyaiot_audit_suppressed",
     "commands_received": "",  # a query can wait until they are recorded
     "ignored": "pyaiot_mqtt_messages_ignored",

@@ -2,6 +2,7 @@
 """Every operation of the API, asked by clients with a scope and by clients without a sign-in."""
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,8 @@ from pyaiot.accounts.scopes import Scope
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import new_token
 from pyaiot.messages import Command, NodeAppeared, Reading, encode
-from pyaiot.web.api.operations import OPERATIONS, Operation
+from pyaiot.web.api.operation import Operation
+from pyaiot.web.api.operations import OPERATIONS
 from pyaiot.web.sign_in import SignIn
 from tests.web.serving import Served, serving
 
@@ -37,6 +39,7 @@ SCOPES: Final = {
     "both": Scope(tags=("lab",), gateways=("test",)),
 }
 BODIES: Final[dict[str, Any]] = {
+    "edit_alerts": {"ids": [f"offline {HIDDEN}"], "acknowledge": True},
     "register": {"nodes": [{"uid": HIDDEN, "label": "taken"}]},
     "edit": {"label": "taken"},
     "edit_nodes": {"label": "taken"},
@@ -62,7 +65,7 @@ class Guarded:
     ) -> str:
         """The status and the body of an operation that concerns the node."""
         path = operation.path.replace("{uid}", quote(uid)).replace("{name}", "temperature")
-        path = path.replace("{id}", "x")
+        path = re.sub(r"\{\w+\}", "x", path)
         fields = operation.query.__struct_fields__
         query = {name: uid for name in ("uid",) if name in fields}
         if "format" in fields:

@@ -42,7 +42,7 @@ class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
     muted: bool = False
     """It was raised during maintenance: nobody was notified."""
 
-    def state(self, ts: float) -> AlertState:
+    def state_at(self, ts: float) -> AlertState:
         """At the Unix time `ts`."""
         if self.cleared:
             return "cleared"

@@ -77,6 +77,8 @@ class Watches:
         self.active: dict[str, Alert] = {}
         self.dropped = 0
         """Alerts and watches beyond their limits, since the start."""
+        self.gone: list[Alert] = []
+        """Cleared alerts beyond their limit. The caller removes them."""
         self._cleared: OrderedDict[str, Alert] = OrderedDict()
         self._watches: dict[str, RuleMatch] = {}
         self._of_subject: dict[str, set[str]] = {}
@@ -216,4 +218,4 @@ class Watches:
     def _keep_cleared(self, alert: Alert) -> None:
         self._cleared[f"{alert.id}\0{alert.raised}"] = alert
         if len(self._cleared) > CLEARED_MAX:
-            self._cleared.popitem(last=False)
+            self.gone.append(self._cleared.popitem(last=False)[1])

@@ -8,10 +8,13 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyaiot.accounts.store import FILE_NAME, AccountsFile
+from pyaiot.alerts import metrics as alerts_metrics
+from pyaiot.alerts.service import AlertService
 from pyaiot.app.dashboard import load_dashboard
 from pyaiot.app.gateway_links import GatewayAccess
 from pyaiot.app.tls import ProcessTls
@@ -58,6 +61,7 @@ async def serve_web(
     tls: ProcessTls,
     keys: Path | None = None,
     audit: AuditLog | None = None,
+    alerts: AlertService | None = None,
     devices: DeviceAdministration | None = None,
     collectors: Sequence[Collector] = (),
 ) -> AsyncIterator[str]:
@@ -94,10 +98,12 @@ async def serve_web(
             lambda: registry_metrics.collect(registry),
             *([history.collect] if history else ()),
             lambda: (sample for collect in collectors for sample in collect()),
+            *([partial(alerts_metrics.collect, alerts)] if alerts else ()),
             lambda: (sample for gateway in gateways for sample in gateway.collect()),
         ],
         keys=IdempotencyFile(keys),
         audit=audit,
+        alerts=alerts,
         devices=devices,
     )
     server = await HttpServer.open(

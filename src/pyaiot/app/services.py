@@ -7,18 +7,21 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
     nullcontext,
 )
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pyaiot.alerts.service import AlertService
+from pyaiot.app.alerts import open_alerts, reload_alerts
 from pyaiot.app.audit import open_audit_log
 from pyaiot.app.broker_web import (
     PrintLine,
@@ -80,10 +83,12 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
     history = _history(config.history, data_folder(os.environ))
     audit = open_audit_log(config.audit, data_folder(os.environ))
     broker, registry = _broker(config, history, data_folder(os.environ), audit)
+    alerts = open_alerts(config.alerts, broker, registry)
     async with (
         audit.running(),
         registry.running(),
         asyncio.TaskGroup() as tasks,
+        alerts.running(),
         serve_web(
             *(config, broker, registry, access, _checks((), history, registry, audit)),
             *(print_line, history, ()),
@@ -91,10 +96,11 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
             keys=_key_store(config.broker),
             audit=audit,
             collectors=_start_home_assistant(config, broker, (), registry, tasks),
+            alerts=alerts,
         ) as url,
         _running(history),
     ):
-        with tls.reloading():
+        with tls.reloading(also=_reload_of(config, alerts)):
             print_line(f"Broker: {url}  (Ctrl+C ends it)")
             await asyncio.Future()
 
@@ -125,9 +131,11 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
     history = _history(config.history, data_folder(os.environ))
     audit = open_audit_log(config.audit, data_folder(os.environ))
     broker, registry = _broker(config, history, data_folder(os.environ), audit)
+    alerts = open_alerts(config.alerts, broker, registry)
     async with (
         audit.running(),
         registry.running(),
+        alerts.running(),
         _shared_services(config) as shared,
         asyncio.TaskGroup() as tasks,
     ):
@@ -140,6 +148,7 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
                 tls=tls,
                 keys=_key_store(config.broker),
                 audit=audit,
+                alerts=alerts,
                 devices=LocalDevices(config),
                 collectors=_start_home_assistant(config, broker, shared.values(), registry, tasks),
             ) as url,
@@ -148,7 +157,7 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
             listeners = "".join(
                 f"  {gateway.protocol}: {gateway.listener}\n" for gateway in gateways
             )
-            with tls.reloading(gateways):
+            with tls.reloading(gateways, also=_reload_of(config, alerts)):
                 print_line(f"Pyaiot: {url}\n{listeners}(Ctrl+C ends it)")
                 await asyncio.Future()
 
@@ -179,12 +188,14 @@ async def _run_demo(
     history = _history(config.history, folder)
     audit = open_audit_log(config.audit, folder)
     broker, registry = _broker(config, history, folder, audit)
+    alerts = open_alerts(config.alerts, broker, registry)
     checks: dict[str, Check] = {}
     gateways: list[OpenGateway] = []
     collectors: list[Collector] = []
     async with (
         audit.running(),
         registry.running(),
+        alerts.running(),
         serve_web(
             config,
             broker,
@@ -197,6 +208,7 @@ async def _run_demo(
             tls=ProcessTls(config.tls),
             audit=audit,
             collectors=collectors,
+            alerts=alerts,
         ) as url,
         _running(history),
         _shared_services(config, folder) as shared,
@@ -348,6 +360,11 @@ def _start_home_assistant(
     )
     tasks.create_task(service.run(), name="Home Assistant")
     return [service.collect]
+
+
+def _reload_of(config: Config, alerts: AlertService) -> Callable[[], None] | None:
+    """What SIGHUP reloads besides the certificate; None if there is nothing."""
+    return partial(reload_alerts, config.alerts, alerts) if config.alerts.file else None
 
 
 def _check_protocols(section: RegistrySection) -> None:

@@ -4,7 +4,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from pyaiot.app.protocols import plugins
@@ -43,16 +43,29 @@ class ProcessTls:
         return self._tls if self._section.covers(listener) else None
 
     @contextmanager
-    def reloading(self, gateways: Sequence[OpenGateway] = ()) -> Iterator[None]:
+    def reloading(
+        self,
+        gateways: Sequence[OpenGateway] = (),
+        *,
+        also: Callable[[], None] | None = None,
+    ) -> Iterator[None]:
         """Reload the files on SIGHUP while the block runs, also those of `gateways`.
 
-        The list may still grow. Without TLS, SIGHUP ends the process, as SIGTERM does.
+        The list may still grow. `also` reloads other files. Without anything to reload, SIGHUP
+        ends the process, as SIGTERM does.
         """
-        if self._tls is None:
+        if self._tls is None and also is None:
             yield
             return
+
+        def reload() -> None:
+            if self._tls is not None:
+                self._reload(self._tls, gateways)
+            if also is not None:
+                also()
+
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._reload, self._tls, gateways)
+        loop.add_signal_handler(signal.SIGHUP, reload)
         try:
             yield
         finally:

@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from pyaiot import __version__
 from pyaiot.accounts.scopes import EVERYTHING, Scope
@@ -22,6 +22,7 @@ from pyaiot.broker.deliveries import (
 from pyaiot.broker.encoders import ARRAYS, LEGACY, Encoder
 from pyaiot.broker.fanout import Fanout, Scheduler
 from pyaiot.broker.identity import LOCAL, GatewayIdentity
+from pyaiot.broker.observers import BrokerObserver, Observers
 from pyaiot.broker.router import Router
 from pyaiot.broker.subscriber import Sink, Subscriber
 from pyaiot.errors import LinkLost
@@ -57,26 +58,6 @@ _EXPIRY_INTERVAL_S: Final = 0.1
 log = logging.getLogger(__name__)
 
 
-class BrokerObserver(Protocol):
-    """Receives in this process what the broker does. Called on its loop: it must never wait."""
-
-    def message_published(self, message: ToClient) -> None:
-        """This message goes to all clients."""
-        ...
-
-    def command_sent(self, command: Command, ts: float) -> None:
-        """This command is sent to a gateway at the Unix time `ts`; `client` issued it."""
-        ...
-
-    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
-        """A command has this receipt. The id of a command that was not sent is empty."""
-        ...
-
-    def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
-        """The gateway of this name has lost readings."""
-        ...
-
-
 class Broker:
     """Carries out what the router decides. Lives on one loop; nothing here waits."""
 
@@ -105,7 +86,7 @@ class Broker:
         self._timer = timer
         self._clock = clock or timer.time
         self._unix_time = unix_time
-        self._observer = observer
+        self.observers = Observers(observer)
         self._audit = CommandAudit(audit)
         self._links: dict[int, Link[FromGateway, ToGateway]] = {}
         self._checkpoints: dict[int, Checkpoint | None] = {}
@@ -120,6 +101,10 @@ class Broker:
         self._expiry_scheduled = False
         self._refusals = RateLimitedLog(log)
         self._states = RateLimitedLog(log)
+
+    def publish_to_registry_clients(self, message: ToClient) -> None:
+        """Send a message to all clients that joined with `registry`."""
+        self.fanout.publish(ToAll(message, is_registry=True))
 
     async def serve_gateway(
         self,
@@ -198,8 +183,7 @@ class Broker:
 
     def _report_gap(self, name: str, gap: ReadingsDropped) -> None:
         log.warning("gateway %s dropped %d readings: its queue was full", name, gap.lost)
-        if self._observer is not None:
-            self._observer.gap_reported(name, gap)
+        self.observers.gap_reported(name, gap)
 
     def client_connected(
         self,
@@ -369,9 +353,7 @@ class Broker:
             self._deliver(deliveries)
             return
         self.fanout.publish_readings(plain)
-        if self._observer is not None:
-            for delivery in plain:
-                self._observer.message_published(delivery.message)
+        self.observers.published(plain)
 
     def _deliver(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
@@ -382,8 +364,7 @@ class Broker:
                             "gateway %s: %s", message.name, message.state, now=self._timer.time()
                         )
                     self.fanout.publish(delivery)
-                    if self._observer is not None and not delivery.is_registry:
-                        self._observer.message_published(message)
+                    self.observers.published((delivery,))
                 case ToOneClient(message=message, client=client, command=command):
                     self._send_to_one(client, message)
                     self._report_receipt(command, message)
@@ -414,8 +395,7 @@ class Broker:
     def _report_command(self, message: ToGateway) -> None:
         if isinstance(message, Command):
             self._audit.sent(message)
-            if self._observer is not None:
-                self._observer.command_sent(message, self._unix_time())
+            self.observers.command_sent(message, self._unix_time())
 
     def _report_receipt(self, command: Command | None, message: ToClient) -> None:
         if not isinstance(message, Receipt):
@@ -425,8 +405,7 @@ class Broker:
             self.command_seconds.observe(message.elapsed_ms / 1000)
         if command:
             self._audit.ended(command, message)
-        if self._observer is not None and command:
-            self._observer.command_ended(command, message, self._unix_time())
+            self.observers.command_ended(command, message, self._unix_time())
 
     def _schedule_expiry(self) -> None:
         if not self._expiry_scheduled and self.router.commands:

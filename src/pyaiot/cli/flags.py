@@ -38,6 +38,7 @@ WEB: Final = (
     SettingFlag(("--history",), "history.store"),
     SettingFlag(("--registry",), "registry.store"),
     SettingFlag(("--admission",), "registry.admission"),
+    SettingFlag(("--alerts",), "alerts.file"),
     SettingFlag(("--flush-interval-ms",), "broker.flush_interval_ms"),
     *APPEARANCE,
     SettingFlag(("--allowed-host",), "broker.allowed_hosts"),

@@ -22,6 +22,7 @@ from pyaiot.config.python_file import is_python_file
 from pyaiot.config.section import ProtocolSection, Section
 from pyaiot.config.sections import (
     KEY_FILE,
+    AlertsSection,
     AuditSection,
     BrokerSection,
     ClientSection,
@@ -39,6 +40,7 @@ from pyaiot.errors import OperatorError, reason_of
 
 __all__ = [
     "KEY_FILE",
+    "AlertsSection",
     "AuditSection",
     "BrokerSection",
     "ClientSection",
@@ -84,6 +86,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     history: HistorySection = HistorySection()
     registry: RegistrySection = RegistrySection()
     audit: AuditSection = AuditSection()
+    alerts: AlertsSection = AlertsSection()
     dashboard: DashboardSection = DashboardSection()
     homeassistant: HomeassistantSection = HomeassistantSection()
     tls: TlsSection = TlsSection()

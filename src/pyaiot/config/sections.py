@@ -187,6 +187,18 @@ class AuditSection(Section, frozen=True, kw_only=True):
     ] = 100
 
 
+class AlertsSection(Section, frozen=True, kw_only=True):
+    """Alerts: rules over readings and states, and who is notified."""
+
+    file: Annotated[
+        str,
+        Meta(
+            description="TOML file with channels of notifications and rules, which the dashboard"
+            " shows and does not edit. Empty: none. SIGHUP reads it again."
+        ),
+    ] = ""
+
+
 class DashboardSection(Section, frozen=True, kw_only=True):
     """The appearance of the dashboard, and the server of `aiot dashboard`."""
 

@@ -324,6 +324,15 @@ class NodeForgotten(_Message, frozen=True, kw_only=True, tag="forgotten"):
     uid: Uid
 
 
+class AlertsChanged(_Message, frozen=True, kw_only=True, tag="alerts"):
+    """Alerts or their rules changed: query them again. Sent to clients that joined with `registry`,
+    at most once a second.
+    """
+
+    version: Annotated[int, Meta(ge=0, le=2**53)]
+    """Grows with each change, until the broker restarts."""
+
+
 class NodeRules(_Message, frozen=True, kw_only=True, tag="rules"):
     """To the gateway of a node: what people decided about it."""
 
@@ -411,6 +420,7 @@ ToClient: TypeAlias = (
     | RegisteredNode
     | NodeDescribed
     | NodeForgotten
+    | AlertsChanged
 )
 FromGateway: TypeAlias = (
     Hello

@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from pyaiot import __version__
+from pyaiot.alerts.service import AlertService
 from pyaiot.audit import metrics as audit_metrics
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker import metrics as broker_metrics
@@ -62,6 +63,7 @@ class WebApp:
         collectors: Iterable[Collector] = (),
         keys: IdempotencyFile | None = None,
         audit: AuditLog | None = None,
+        alerts: AlertService | None = None,
         devices: DeviceAdministration | None = None,
         access: AccessWatch | None = None,
         key_file_identity: GatewayIdentity = LEGACY,
@@ -72,8 +74,9 @@ class WebApp:
         built. `history` None: nothing is recorded. `keys`: where `Idempotency-Key`s survive a
         restart; None: they do not. `devices`: credentials of devices; None: no gateway is here.
         `registry` None: it ends with the process. `audit` None: nothing is audited; else it is
-        also given to the broker. `access`: ends what is open without access, and has the tokens of
-        gateways. `key_file_identity` of gateways whose `tokens` are valid.
+        also given to the broker. `alerts` None: there are no rules. `access`: ends what is open
+        without access, and has the tokens of gateways. `key_file_identity` of gateways whose
+        `tokens` are valid.
         """
         self._broker = broker
         self._readiness = Readiness(
@@ -94,6 +97,7 @@ class WebApp:
             caught_up=caught_up,
             keys=keys,
             audit=audit,
+            alerts=alerts,
             devices=devices,
         )
         self._access = access

@@ -30,6 +30,9 @@ KINDS: Final = {
     "devices-unavailable": "The credentials of devices cannot be read or written now.",
     "device-refused": "The device cannot get this credential. `detail` has the reason.",
     "unknown-device": "The device has no credential.",
+    "unknown-alert": "There is no such active alert, rule, maintenance or channel.",
+    "rule-refused": "The rule cannot be added, replaced or removed. `detail` has the reason.",
+    "not-sent": "The service of the channel did not accept the notice.",
     "too-many-rows": "The response would exceed the limit of rows. Narrow the range, widen the"
     " step, set a `limit` and follow the pages, or use an export.",
     "too-slow": "The query took too long, or too many queries are running. Try again later, or"

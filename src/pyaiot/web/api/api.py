@@ -8,10 +8,12 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
 
+from pyaiot.alerts.service import AlertService
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
 from pyaiot.history.reader import HistoryReader
 from pyaiot.registry.service import RegistryService
+from pyaiot.web.api.alerts import AlertsApi
 from pyaiot.web.api.audit import AuditApi
 from pyaiot.web.api.commands import CommandsApi
 from pyaiot.web.api.devices import DeviceAdministration, DevicesApi
@@ -20,7 +22,8 @@ from pyaiot.web.api.history import HistoryApi
 from pyaiot.web.api.idempotency import HttpCommandTable
 from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.api.nodes import NodesApi
-from pyaiot.web.api.operations import OPERATIONS, Operation
+from pyaiot.web.api.operation import Operation
+from pyaiot.web.api.operations import OPERATIONS
 from pyaiot.web.api.parameters import read_query
 from pyaiot.web.api.registry import RegistryApi
 from pyaiot.web.api.responses import Handler
@@ -42,6 +45,7 @@ class Api:
         history: HistoryReader | None,
         caught_up: CaughtUp | None,
         audit: AuditLog,
+        alerts: AlertService | None = None,
         devices: DeviceAdministration | None = None,
         keys: IdempotencyFile | None = None,
         unix_time: Callable[[], float] = time.time,
@@ -54,6 +58,7 @@ class Api:
         edits = RegistryApi(broker, registry)
         credentials = DevicesApi(devices)
         recorded = HistoryApi(broker, history, unix_time)
+        alarms = AlertsApi(broker, alerts)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,
             "gateways": nodes.gateways,
@@ -74,6 +79,16 @@ class Api:
             "history_events": recorded.events,
             "history_commands": recorded.commands,
             "audit": AuditApi(audit, unix_time).audit,
+            "alerts": alarms.alerts,
+            "edit_alerts": alarms.edit_alerts,
+            "alert_rules": alarms.rules,
+            "put_alert_rule": alarms.put_rule,
+            "remove_alert_rule": alarms.remove_rule,
+            "maintenance": alarms.maintenance,
+            "add_maintenance": alarms.add_maintenance,
+            "remove_maintenance": alarms.remove_maintenance,
+            "alert_channels": alarms.channels,
+            "test_alert_channel": alarms.try_channel,
             "devices": credentials.devices,
             "add_device": credentials.add_device,
             "remove_device": credentials.remove_device,

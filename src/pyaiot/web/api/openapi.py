@@ -10,7 +10,8 @@ import msgspec
 
 from pyaiot import __version__
 from pyaiot.web.api import schemas
-from pyaiot.web.api.operations import JSON, OPERATIONS, PATH_PARAMETERS, Operation, ResponseSpec
+from pyaiot.web.api.operation import Operation, ResponseSpec
+from pyaiot.web.api.operations import JSON, OPERATIONS, PATH_PARAMETERS
 from pyaiot.web.problems import KINDS, PROBLEM_TYPE, TYPE_PREFIX, ProblemDetails
 
 REF: Final = "#/components/schemas/{name}"

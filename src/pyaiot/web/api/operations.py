@@ -2,17 +2,14 @@
 """The operations of the HTTP API with their parameters and responses. Source of its documents."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-import msgspec
-
-from pyaiot.accounts.roles import Role
 from pyaiot.registry.record import Edit
 from pyaiot.web.api import parameters, schemas
+from pyaiot.web.api.alert_operations import ALERT_OPERATIONS
 from pyaiot.web.api.audit_query import AuditQuery
-from pyaiot.web.api.parameters import Query
+from pyaiot.web.api.operation import Operation, RequestHeader, ResponseSpec
 
 JSON: Final = "application/json"
 STREAMED: Final = (
@@ -32,60 +29,6 @@ HISTORY_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseSpec:
-    """The response with a status that is not a problem."""
-
-    description: str
-    body: type[msgspec.Struct] | None = None
-    """The type of the JSON body."""
-    other_types: tuple[str, ...] = ()
-    """Other media types that a client may request."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Names and descriptions."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestHeader:
-    """An optional header of a request."""
-
-    name: str
-    description: str
-    length_max: int | None = None
-    pattern: str = ""
-    example: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method of one path."""
-
-    name: str
-    method: str
-    path: str
-    summary: str
-    responses: Mapping[int, ResponseSpec]
-    description: str = ""
-    query: type[Query] = Query
-    headers: tuple[RequestHeader, ...] = ()
-    body: str = ""
-    """Description of the body of the request, which is text; empty if there is none."""
-    json_body: type[msgspec.Struct] | None = None
-    """Type of the body of the request, if it is JSON."""
-    problems: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    """Statuses and kinds of problems. Every operation may also return 400, 401, 403 and 500."""
-    conditional: bool = False
-    """Supports `If-None-Match` and returns 304."""
-    for_admins: bool = False
-
-    @property
-    def role(self) -> Role:
-        """The role that a client needs, where clients must sign in."""
-        if self.for_admins:
-            return "admin"
-        return "viewer" if self.method == "GET" else "operator"
-
-
 NODES: Final = "/api/nodes"
 NODE: Final = NODES + "/{uid}"
 RESOURCE: Final = NODE + "/resources/{name}"
@@ -95,6 +38,9 @@ PATH_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
         "uid": "The uid of the node. Percent-encoded, a `/` as `%2F`.",
         "name": "The name of the resource. Percent-encoded, a `/` as `%2F`.",
         "id": "The `id` of the command.",
+        "rule": "The id of the rule.",
+        "channel": "The name of the channel.",
+        "window": "The id of the maintenance.",
     }
 )
 
@@ -373,6 +319,7 @@ OPERATIONS: Final = (
         problems={400: ("bad-request",), 404: ("no-audit",), 503: ("busy", "audit-unavailable")},
         for_admins=True,
     ),
+    *ALERT_OPERATIONS,
     Operation(
         "devices",
         "GET",

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Commands that rules send when an alert is raised or cleared, and their guard against loops."""
+
+import logging
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from pyaiot.alerts.alert import Alert
+from pyaiot.alerts.rule import RuleCommand
+from pyaiot.audit.entry import Principal
+from pyaiot.broker.broker import Broker
+from pyaiot.messages import Command, Receipt, ToClient
+from pyaiot.transport.rate_limit import RateLimit
+
+COMMANDS_BURST: Final = 10.0
+"""Commands of one rule at once. Further ones are not sent: two rules may answer each other."""
+COMMANDS_PER_S: Final = 1 / 60
+"""Commands of one rule per second, sustained."""
+COMMAND_TIMEOUT_S: Final = 30.0
+"""Timeout of these commands."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Issuer:
+    """A rule as an issuer of commands."""
+
+    id: str
+    rate: RateLimit
+    is_limited: bool = False
+
+
+class RuleActions:
+    """Sends the commands of rules. Each ends in a receipt, which the history records."""
+
+    def __init__(self, broker: Broker, clock: Callable[[], float]) -> None:
+        """`clock` is monotonic."""
+        self.sent = 0
+        self.refused = 0
+        """Commands that the guard against loops refused, since the start."""
+        self._broker = broker
+        self._clock = clock
+        self._issuers: dict[str, _Issuer] = {}
+
+    def keep_rules(self, rules: Container[str]) -> None:
+        """End the issuers of other rules."""
+        for rule in [it for it in self._issuers if it not in rules]:
+            self._broker.issuer_left(self._issuers.pop(rule).id)
+
+    def send(self, command: RuleCommand, alert: Alert) -> None:
+        """Send the command of the rule of an alert."""
+        now, rule = self._clock(), alert.rule
+        issuer = self._issuers.get(rule)
+        if issuer is None:
+            rate = RateLimit(per_s=COMMANDS_PER_S, burst=COMMANDS_BURST, now=now)
+            issuer = _Issuer(self._broker.issuer_connected(partial(_received, rule)), rate)
+            self._issuers[rule] = issuer
+        if issuer.rate.take(now):
+            self.refused += 1
+            if not issuer.is_limited:
+                issuer.is_limited = True
+                log.warning("rule %s: its commands are refused: it sends too many", rule)
+            return
+        issuer.is_limited = False
+        self.sent += 1
+        self._broker.from_issuer(
+            issuer.id,
+            Command(
+                id=str(self.sent),
+                uid=command.uid or alert.uid,
+                resource=command.resource,
+                payload=command.payload,
+                timeout_s=COMMAND_TIMEOUT_S,
+            ),
+            Principal(f"rule:{rule}", ""),
+        )
+
+
+def _received(rule: str, message: ToClient) -> None:
+    if isinstance(message, Receipt) and message.state not in ("confirmed", "sent"):
+        log.warning("rule %s: its command ended as %s: %s", rule, message.state, message.detail)

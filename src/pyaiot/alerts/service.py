@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The alerts of a running broker: rules, their state on disk, notices and commands.
+
+It is an observer of the broker: nothing here delays a reading. Rules that people edit are on disk
+before they count. The state of alerts is written with the registry, a second later.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from pyaiot.alerts.actions import RuleActions
+from pyaiot.alerts.alert import Alert
+from pyaiot.alerts.channels import Channels, Sender
+from pyaiot.alerts.engine import AlertEngine
+from pyaiot.alerts.rule_book import RuleBook, UnknownRule
+from pyaiot.alerts.rules_file import AlertsFile
+from pyaiot.alerts.watches import AlertChange, Subject
+from pyaiot.broker.broker import Broker
+from pyaiot.messages import (
+    AlertsChanged,
+    Command,
+    GatewayState,
+    NodeAppeared,
+    NodeForgotten,
+    NodeLeft,
+    Reading,
+    ReadingsDropped,
+    Receipt,
+    RegisteredNode,
+    ToClient,
+)
+from pyaiot.registry.service import RegistryService
+
+CHANGED_INTERVAL_S: Final = 1.0
+"""Between two messages to clients that alerts changed."""
+REMINDER_INTERVAL_S: Final = 15.0
+"""Between two looks at alerts whose snooze or maintenance has ended."""
+STORE_LIMIT_S: Final = 10.0
+"""How long the start waits for stored rules and alerts. Then the rules of the file apply alone,
+until the store is read."""
+
+log = logging.getLogger(__name__)
+
+
+class AlertService:
+    """The constructor starts nothing; `running` does. Belongs to the broker's loop."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        registry: RegistryService,
+        file: AlertsFile,
+        sender: Sender,
+        *,
+        unix_time: Callable[[], float],
+    ) -> None:
+        """`file`: rules that cannot be edited here, and channels."""
+        self._broker = broker
+        self._registry = registry
+        self.book = RuleBook(registry, file.rules)
+        self._urls = file.channels
+        self.unix_time = unix_time
+        self._clock = asyncio.get_running_loop().time
+        self.engine = AlertEngine(self._subject)
+        self.channels = Channels(sender, self._clock)
+        self.actions = RuleActions(broker, self._clock)
+        self.raised = 0
+        """Alerts that were raised since the start."""
+        self.version = 0
+        """Grows with each change of alerts, rules and maintenance."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._announcement: asyncio.TimerHandle | None = None
+        self._is_started = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Watch the broker while the block runs."""
+        self.channels.set_urls(self._urls)
+        self._broker.observers.add(self)
+        self._broker.observers.of_registry.append(self._registry_changed)
+        async with asyncio.TaskGroup() as tasks:
+            work = [
+                tasks.create_task(self._start(), name="start of alerts"),
+                tasks.create_task(self.channels.run(), name="channels of alerts"),
+                tasks.create_task(self._remind(), name="reminders of alerts"),
+            ]
+            try:
+                yield
+            finally:
+                for task in work:
+                    task.cancel()
+                self._broker.observers.remove(self)
+                self._broker.observers.of_registry.remove(self._registry_changed)
+                for handle in (self._timer, self._announcement):
+                    if handle is not None:
+                        handle.cancel()
+                self.actions.keep_rules(())
+
+    async def _start(self) -> None:
+        try:
+            async with asyncio.timeout(STORE_LIMIT_S):
+                await self._registry.loaded.wait()
+        except TimeoutError:
+            log.warning("alerts start without the stored rules: the registry was not read")
+        self._load()
+        await self._registry.loaded.wait()
+        self._load()
+
+    def _load(self) -> None:
+        """Read rules, maintenance and alerts from the registry, and begin with them."""
+        alerts = self.book.read()
+        if self._is_started:
+            self.apply_rules()
+            return
+        self.engine.watches.load(alerts)
+        self.engine.started(
+            self.book.rules(), self._offline(), now=self._clock(), ts=self.unix_time()
+        )
+        self._is_started = True
+        self._drain()
+
+    def set_file(self, file: AlertsFile) -> None:
+        """Replace the rules and channels of the file."""
+        self.book.file_rules = dict(file.rules)
+        self.channels.set_urls(file.channels)
+        self.apply_rules()
+
+    def apply_rules(self) -> None:
+        """Watch for the rules of the book, which have changed."""
+        self.engine.set_rules(
+            self.book.rules(), self._offline(), now=self._clock(), ts=self.unix_time()
+        )
+        self.actions.keep_rules(self.engine.rules)
+        self._drain()
+        self.changed()
+
+    # -- what people do ---------------------------------------------------------------------------
+
+    def alerts(self) -> list[Alert]:
+        """The active alerts, the latest first, then the cleared ones."""
+        active = sorted(self.engine.watches.active.values(), key=_newest_first)
+        return active + sorted(self.engine.watches.cleared, key=_newest_first)
+
+    async def add_maintenance(self, table: dict[str, Any]) -> str:
+        """See `RuleBook.add_maintenance`."""
+        name = await self.book.add_maintenance(table, self.unix_time())
+        self.changed()
+        return name
+
+    def acknowledge(self, ids: Iterable[str], who: str) -> list[Alert]:
+        """Somebody takes care of these active alerts. Raises `UnknownRule`."""
+        found = self._active(ids)
+        for alert in found:
+            alert.acknowledged, alert.acknowledged_by = self.unix_time(), who
+        self._store(found)
+        return found
+
+    def snooze(self, ids: Iterable[str], seconds: float) -> list[Alert]:
+        """Notify nobody of these active alerts for some time; 0 ends that. Raises `UnknownRule`."""
+        found = self._active(ids)
+        for alert in found:
+            alert.snoozed_until = self.unix_time() + seconds if seconds else 0.0
+        self._store(found)
+        return found
+
+    def _active(self, ids: Iterable[str]) -> list[Alert]:
+        active = self.engine.watches.active
+        found = []
+        for alert_id in ids:
+            if alert_id not in active:
+                raise UnknownRule("there is no such active alert")
+            found.append(active[alert_id])
+        return found
+
+    # -- `broker.observers.BrokerObserver` --------------------------------------------------------
+
+    def message_published(self, message: ToClient) -> None:
+        if not self._is_started:
+            return
+        now, ts = self._clock(), self.unix_time()
+        match message:
+            case Reading():
+                self.engine.receive_reading(message, now=now, ts=ts)
+            case NodeAppeared(uid=uid):
+                self.engine.node_online(uid, now=now, ts=ts)
+            case NodeLeft(uid=uid, reason=reason):
+                record = self._registry.registry.get(uid)
+                gateway = "" if record is None else record.gateway
+                self.engine.node_offline(uid, reason, gateway, now=now)
+            case GatewayState(name=name, state="lost"):
+                self.engine.gateway_lost(name, now=now, ts=ts)
+            case GatewayState(name=name):
+                self.engine.gateway_connected(name, now=now, ts=ts)
+            case _:
+                return
+        self._drain()
+
+    def command_sent(self, command: Command, ts: float) -> None:
+        pass  # its receipt counts
+
+    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
+        # One that was not sent is no sign of the node.
+        if not self._is_started or not command.id:
+            return
+        self.engine.command_ended(
+            *(command.uid, command.resource, receipt.state, receipt.detail),
+            now=self._clock(),
+            ts=ts,
+        )
+        self._drain()
+
+    def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
+        pass  # no alert is about lost readings
+
+    def _registry_changed(self, message: ToClient) -> None:
+        if not self._is_started:
+            return
+        now, ts = self._clock(), self.unix_time()
+        match message:
+            case NodeForgotten(uid=uid):
+                self.engine.node_forgotten(uid, ts=ts)
+            case RegisteredNode(uid=uid, state="waiting" | "banned"):
+                self.engine.node_forgotten(uid, ts=ts)
+            case RegisteredNode(uid=uid, state=state, reason=reason, last_seen=seen):
+                is_offline = state == "offline" and reason != "gateway lost" and seen > 0
+                self.engine.node_edited(uid, is_offline=is_offline, now=now, ts=ts)
+            case _:
+                return
+        self._drain()
+
+    # -- results ----------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Carry out what the engine decided, and set its timer."""
+        changed: list[Alert] = []
+        while (change := self.engine.next_change()) is not None:
+            self._carry_out(change)
+            changed.append(change.alert)
+        if changed:
+            self._store(changed)
+        due = self.engine.get_timer()
+        if self._timer is not None and (due is None or self._timer.when() > due):
+            self._timer.cancel()
+            self._timer = None
+        if due is not None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.engine.handle_timer(now=self._clock(), ts=self.unix_time())
+        self._drain()
+
+    def _carry_out(self, change: AlertChange) -> None:
+        alert, rule, ts = change.alert, change.rule, self.unix_time()
+        if change.phase == "raised":
+            self.raised += 1
+            alert.muted = self.book.is_muted(self._subject_of(alert), ts)
+        if alert.muted or alert.snoozed_until > ts:
+            return
+        self.channels.add(rule.channels, change.phase, alert)
+        command = rule.on_raise if change.phase == "raised" else rule.on_clear
+        if command is not None and rule.enabled:
+            self.actions.send(command, alert)
+
+    async def _remind(self) -> None:
+        """Notify of alerts that are still active when their snooze or maintenance has ended."""
+        while True:
+            await asyncio.sleep(REMINDER_INTERVAL_S)
+            ts = self.unix_time()
+            found = [it for it in self.engine.watches.active.values() if self._wakes(it, ts)]
+            for alert in found:
+                alert.muted, alert.snoozed_until = False, 0.0
+                rule = self.engine.rules.get(alert.rule)
+                if rule is not None and not alert.acknowledged:
+                    self.channels.add(rule.channels, "raised", alert)
+            if found:
+                self._store(found)
+
+    def _wakes(self, alert: Alert, ts: float) -> bool:
+        if alert.muted:
+            return not self.book.is_muted(self._subject_of(alert), ts)
+        return 0 < alert.snoozed_until <= ts
+
+    def _subject_of(self, alert: Alert) -> Subject:
+        found = self._subject(alert.uid) if alert.uid else None
+        return found or Subject(alert.uid, gateway=alert.gateway)
+
+    def _store(self, alerts: Iterable[Alert]) -> None:
+        gone, self.engine.watches.gone = self.engine.watches.gone, []
+        self.book.store_alerts(alerts, gone)
+        self.changed()
+
+    def changed(self) -> None:
+        """Inform clients, at most once a second."""
+        self.version += 1
+        if self._announcement is None:
+            loop = asyncio.get_running_loop()
+            self._announcement = loop.call_later(CHANGED_INTERVAL_S, self._announce)
+
+    def _announce(self) -> None:
+        self._announcement = None
+        self._broker.publish_to_registry_clients(AlertsChanged(version=self.version))
+
+    # -- parts ------------------------------------------------------------------------------------
+
+    def _offline(self) -> list[str]:
+        """Nodes that were seen and are offline, not because their gateway is lost."""
+        return [
+            record.uid
+            for record in self._registry.registry.records.values()
+            if record.state == "offline" and record.last_seen
+        ]
+
+    def _subject(self, uid: str) -> Subject | None:
+        record = self._registry.registry.get(uid)
+        if record is None or record.admission != "accepted":
+            return None
+        added = record.annotations
+        return Subject(uid, added.tags, added.room, record.gateway)
+
+
+def _newest_first(alert: Alert) -> float:
+    return -(alert.cleared or alert.raised)

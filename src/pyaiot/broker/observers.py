@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Parts of this process that receive what the broker does: the history, alerts."""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from pyaiot.broker.deliveries import ToAll
+from pyaiot.messages import Command, ReadingsDropped, Receipt, ToClient
+
+
+class BrokerObserver(Protocol):
+    """Receives in this process what the broker does. Called on its loop: it must never wait."""
+
+    def message_published(self, message: ToClient) -> None:
+        """This message goes to all clients."""
+        ...
+
+    def command_sent(self, command: Command, ts: float) -> None:
+        """This command is sent to a gateway at the Unix time `ts`; `client` issued it."""
+        ...
+
+    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
+        """A command has this receipt. The id of a command that was not sent is empty."""
+        ...
+
+    def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
+        """The gateway of this name has lost readings."""
+        ...
+
+
+class Observers:
+    """The observers of a broker."""
+
+    def __init__(self, first: BrokerObserver | None = None) -> None:
+        self._all = [] if first is None else [first]
+        self.of_registry: list[Callable[[ToClient], None]] = []
+        """Called with each `node` and `forgotten`. They must never wait."""
+
+    def add(self, observer: BrokerObserver) -> None:
+        """It receives everything until `remove`."""
+        self._all.append(observer)
+
+    def remove(self, observer: BrokerObserver) -> None:
+        self._all.remove(observer)
+
+    def published(self, deliveries: Iterable[ToAll]) -> None:
+        """These messages go to all clients."""
+        for delivery in deliveries:
+            if delivery.is_registry:
+                for receive in self.of_registry:
+                    receive(delivery.message)
+            else:
+                for observer in self._all:
+                    observer.message_published(delivery.message)
+
+    def command_sent(self, command: Command, ts: float) -> None:
+        for observer in self._all:
+            observer.command_sent(command, ts)
+
+    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
+        for observer in self._all:
+            observer.command_ended(command, receipt, ts)
+
+    def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
+        for observer in self._all:
+            observer.gap_reported(gateway, gap)

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Alerts over HTTP: what is active, who takes care of it, rules, maintenance, channels."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from pyaiot.alerts.alert import Alert
+from pyaiot.alerts.channels import NotSent
+from pyaiot.alerts.rule import RuleId
+from pyaiot.alerts.rule_book import UnknownRule
+from pyaiot.alerts.service import AlertService
+from pyaiot.broker.broker import Broker
+from pyaiot.errors import ProtocolError, Refused
+from pyaiot.registry.service import NotStored
+from pyaiot.web.api.alert_schemas import (
+    AlertChannel,
+    AlertChannels,
+    AlertEdit,
+    AlertInfo,
+    AlertList,
+    AlertRule,
+    AlertRules,
+    AlertsQuery,
+    MaintenanceWindow,
+    MaintenanceWindows,
+)
+from pyaiot.web.api.nodes import includes
+from pyaiot.web.api.parameters import Query
+from pyaiot.web.api.registry import read_json
+from pyaiot.web.api.responses import json_response
+from pyaiot.web.auditing import note, principal_of
+from pyaiot.web.client_access import access_of
+from pyaiot.web.problems import ProblemError
+
+
+class AlertsApi:
+    """The handlers. They run on the broker's loop."""
+
+    def __init__(self, broker: Broker, alerts: AlertService | None) -> None:
+        """`alerts` None: there are no rules, and none can be added."""
+        self._broker = broker
+        self._alerts = alerts
+
+    async def alerts(self, request: web.Request, query: AlertsQuery) -> web.StreamResponse:
+        """`GET /api/alerts`."""
+        found = [] if self._alerts is None else self._alerts.alerts()
+        shown = [self._info(it) for it in found if self._sees(request, it)]
+        if query.state is not None:
+            shown = [it for it in shown if it.state in query.state]
+        return json_response(AlertList(alerts=shown))
+
+    async def edit_alerts(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`PATCH /api/alerts`."""
+        edit = await read_json(request, AlertEdit)
+        service = self._service()
+        active = service.engine.watches.active
+        found = [active[it] for it in edit.ids if it in active]
+        if len(found) < len(edit.ids) or not all(self._sees(request, it) for it in found):
+            raise ProblemError(404, "unknown-alert", "there is no such active alert")
+        note(request, uids=dict.fromkeys(it.uid for it in found if it.uid))
+        with _problems():
+            if edit.acknowledge:
+                service.acknowledge(edit.ids, principal_of(request).who)
+            if edit.snooze_s is not None:
+                service.snooze(edit.ids, edit.snooze_s)
+        return json_response(AlertList(alerts=[self._info(it) for it in found]))
+
+    async def rules(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`GET /api/alert-rules`."""
+        _check_whole(request)
+        if self._alerts is None:
+            return json_response(AlertRules(rules=[]))
+        book = self._alerts.book
+        rules = [
+            AlertRule(id=name, editable=name not in book.file_rules, rule=rule)
+            for name, rule in sorted(book.rules().items())
+        ]
+        return json_response(AlertRules(rules=rules))
+
+    async def put_rule(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`PUT /api/alert-rules/{rule}`."""
+        _check_whole(request)
+        name = request.match_info["rule"]
+        try:
+            msgspec.convert(name, RuleId)
+        except msgspec.ValidationError as error:
+            raise ProblemError(
+                400, "bad-request", "the id of a rule has lower-case letters, digits and hyphens"
+            ) from error
+        table = await read_json(request, dict[str, Any])
+        note(request, detail=name)
+        service = self._service()
+        with _problems():
+            rule = await service.book.put_rule(name, table)
+        service.apply_rules()
+        return json_response(AlertRule(id=name, editable=True, rule=rule))
+
+    async def remove_rule(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`DELETE /api/alert-rules/{rule}`."""
+        _check_whole(request)
+        name = request.match_info["rule"]
+        note(request, detail=name[:64])
+        service = self._service()
+        with _problems():
+            await service.book.remove_rule(name)
+        service.apply_rules()
+        return web.Response(status=204)
+
+    async def maintenance(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`GET /api/maintenance`."""
+        _check_whole(request)
+        found = {} if self._alerts is None else self._alerts.book.maintenance
+        windows = [MaintenanceWindow(id=name, maintenance=it) for name, it in found.items()]
+        windows.sort(key=lambda it: it.maintenance.start)
+        return json_response(MaintenanceWindows(windows=windows))
+
+    async def add_maintenance(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`POST /api/maintenance`."""
+        _check_whole(request)
+        table = await read_json(request, dict[str, Any])
+        service = self._service()
+        with _problems():
+            name = await service.add_maintenance(table)
+        note(request, detail=name)
+        window = MaintenanceWindow(id=name, maintenance=service.book.maintenance[name])
+        return json_response(window, status=201)
+
+    async def remove_maintenance(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`DELETE /api/maintenance/{window}`."""
+        _check_whole(request)
+        service = self._service()
+        note(request, detail=request.match_info["window"][:64])
+        with _problems():
+            await service.book.remove_maintenance(request.match_info["window"])
+        service.changed()
+        return web.Response(status=204)
+
+    async def channels(self, _request: web.Request, _query: Query) -> web.StreamResponse:
+        """`GET /api/alert-channels`."""
+        queues = {} if self._alerts is None else self._alerts.channels.queues
+        channels = [
+            AlertChannel(name=name, sent=queue.sent, problem=queue.problem)
+            for name, queue in sorted(queues.items())
+        ]
+        return json_response(AlertChannels(channels=channels))
+
+    async def try_channel(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`POST /api/alert-channels/{channel}/test`."""
+        name = request.match_info["channel"]
+        note(request, detail=name[:64])
+        service = self._service()
+        if name not in service.channels.queues:
+            raise ProblemError(404, "unknown-alert", "there is no such channel")
+        try:
+            await asyncio.shield(service.channels.test(name))
+        except NotSent as error:
+            raise ProblemError(502, "not-sent", str(error)) from error
+        return web.Response(status=204)
+
+    def _service(self) -> AlertService:
+        if self._alerts is None:
+            raise ProblemError(409, "rule-refused", "this broker has no alerts")
+        return self._alerts
+
+    def _sees(self, request: web.Request, alert: Alert) -> bool:
+        scope = access_of(request).scope
+        if scope.has_all_nodes:
+            return True
+        record = self._broker.router.registry.get(alert.uid) if alert.uid else None
+        if record is None:
+            return not alert.uid and not scope.tags and alert.gateway in scope.gateways
+        return includes(scope, record)
+
+    def _info(self, alert: Alert) -> AlertInfo:
+        record = self._broker.router.registry.get(alert.uid)
+        name = "" if record is None else record.annotations.label
+        now = 0.0 if self._alerts is None else self._alerts.unix_time()
+        return AlertInfo.of(alert, name, now)
+
+
+def _check_whole(request: web.Request) -> None:
+    """Rules name nodes: only clients that may see all of them read or write rules."""
+    if not access_of(request).scope.has_all_nodes:
+        raise ProblemError(403, "not-in-scope", "rules need access to all nodes")
+
+
+@contextmanager
+def _problems() -> Iterator[None]:
+    """Turn errors of alerts into `ProblemError`."""
+    try:
+        yield
+    except UnknownRule as error:
+        raise ProblemError(404, "unknown-alert", str(error)) from error
+    except Refused as error:
+        raise ProblemError(409, "rule-refused", str(error)) from error
+    except ProtocolError as error:
+        raise ProblemError(400, "bad-request", str(error)) from error
+    except NotStored as error:
+        raise ProblemError(503, "registry-unavailable", str(error), retry_after_s=5) from error

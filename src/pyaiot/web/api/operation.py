@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What describes one operation of the HTTP API. The lists of operations are made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pyaiot.accounts.roles import Role
+from pyaiot.web.api.parameters import Query
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseSpec:
+    """The response with a status that is not a problem."""
+
+    description: str
+    body: type[msgspec.Struct] | None = None
+    """The type of the JSON body."""
+    other_types: tuple[str, ...] = ()
+    """Other media types that a client may request."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names and descriptions."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeader:
+    """An optional header of a request."""
+
+    name: str
+    description: str
+    length_max: int | None = None
+    pattern: str = ""
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    responses: Mapping[int, ResponseSpec]
+    description: str = ""
+    query: type[Query] = Query
+    headers: tuple[RequestHeader, ...] = ()
+    body: str = ""
+    """Description of the body of the request, which is text; empty if there is none."""
+    json_body: type[msgspec.Struct] | None = None
+    """Type of the body of the request, if it is JSON."""
+    problems: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Statuses and kinds of problems. Every operation may also return 400, 401, 403 and 500."""
+    conditional: bool = False
+    """Supports `If-None-Match` and returns 304."""
+    for_admins: bool = False
+
+    @property
+    def role(self) -> Role:
+        """The role that a client needs, where clients must sign in."""
+        if self.for_admins:
+            return "admin"
+        return "viewer" if self.method == "GET" else "operator"

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Alerts over HTTP, on a real socket."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyaiot.alerts.channels import NotSent
+from pyaiot.alerts.notices import Notice
+from pyaiot.alerts.rule import rule_of
+from tests.web.serving import Served, eventually, serving
+
+pytestmark = pytest.mark.sockets
+
+WARM = {"title": "Too warm", "when": "above", "resource": "temperature", "limit": 30}
+RULE = "/api/alert-rules/warm"
+
+
+class FakeService:
+    """A `Sender` that accepts the notices of one URL."""
+
+    async def send(self, url: str, notice: Notice) -> None:  # noqa: ARG002
+        if url != "ntfy://good":
+            raise NotSent("no route")
+
+
+async def put(served: Served, path: str, body: object, status: int = 200) -> Any:
+    async with served.web.put(path, json=body) as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json(content_type=None)
+
+
+async def raised(served: Served, uid: str = "n") -> dict[str, Any]:
+    served.gateway.send(uid, "temperature", "31 °C")
+    await eventually(lambda: served.alerts.engine.watches.active)
+    (alert,) = (await served.json("/api/alerts"))["alerts"]
+    return dict(alert)
+
+
+async def test_a_rule_is_put_raises_an_alert_and_is_removed() -> None:
+    async with serving() as served:
+        put_rule = await put(served, RULE, {**WARM, "for": "0s"})
+        assert put_rule["rule"]["title"] == "Too warm"
+        alert = await raised(served)
+        assert (alert["state"], alert["uid"], alert["value"]) == ("active", "n", "31 °C")
+        (rule,) = (await served.json("/api/alert-rules"))["rules"]
+        assert (rule["id"], rule["editable"]) == ("warm", True)
+
+        async with served.web.delete(RULE) as answer:
+            assert answer.status == 204
+
+        (alert,) = (await served.json("/api/alerts"))["alerts"]
+        assert alert["state"] == "cleared"
+        assert (await served.json("/api/alerts?state=active"))["alerts"] == []
+
+
+async def test_an_alert_is_acknowledged_and_snoozed() -> None:
+    async with serving(alert_rules={"warm": rule_of(WARM)}) as served:
+        alert = await raised(served)
+        body = {"ids": [alert["id"]], "acknowledge": True, "snooze": 3600}
+        async with served.web.patch("/api/alerts", json=body) as answer:
+            assert answer.status == 200
+            (edited,) = (await answer.json())["alerts"]
+
+        assert (edited["state"], edited["acknowledged_by"]) == ("acknowledged", "local")
+        assert edited["snoozed_until"] > edited["raised"] + 3000
+
+
+async def test_an_unknown_alert_is_a_problem_and_nothing_is_acknowledged() -> None:
+    async with serving(alert_rules={"warm": rule_of(WARM)}) as served:
+        alert = await raised(served)
+        body = {"ids": [alert["id"], "x"], "acknowledge": True}
+        async with served.web.patch("/api/alerts", json=body) as answer:
+            assert answer.status == 404
+            assert (await answer.json())["type"].endswith("unknown-alert")
+        assert (await served.json("/api/alerts"))["alerts"][0]["state"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"title": "x", "when": "above", "resource": "t"}, "needs a limit"),
+        ({"title": "x", "when": "above"}, "needs a resource"),
+        ({**WARM, "for": "soon"}, "is no duration"),
+    ],
+)
+async def test_an_invalid_rule_is_a_problem_with_the_reason(
+    body: dict[str, object], sentence: str
+) -> None:
+    async with serving() as served:
+        problem = await put(served, RULE, body, 400)
+
+        assert sentence in problem["detail"]
+
+
+async def test_an_id_that_is_none_is_a_problem() -> None:
+    async with serving() as served:
+        await put(served, "/api/alert-rules/Too%20warm", WARM, 400)
+
+
+async def test_a_rule_of_the_file_is_shown_and_not_edited() -> None:
+    async with serving(alert_rules={"warm": rule_of(WARM)}) as served:
+        problem = await put(served, RULE, WARM, 409)
+
+        assert "in the file of alerts" in problem["detail"]
+        assert (await served.json("/api/alert-rules"))["rules"][0]["editable"] is False
+
+
+async def test_a_rule_is_there_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    async with serving(registry_file=path) as served:
+        await put(served, RULE, WARM)
+        await raised(served)
+    async with serving(registry_file=path) as served:
+        await eventually(lambda: served.alerts.engine.rules)
+
+        assert (await served.json("/api/alert-rules"))["rules"][0]["rule"]["limit"] == 30
+
+
+async def test_maintenance_is_added_listed_and_removed() -> None:
+    async with serving() as served:
+        body = {"title": "Move", "start": 1_800_000_000, "end": 1_800_003_600}
+        async with served.web.post("/api/maintenance", json=body) as answer:
+            assert answer.status == 201
+            window = (await answer.json())["id"]
+        (found,) = (await served.json("/api/maintenance"))["windows"]
+        assert (found["id"], found["maintenance"]["title"]) == (window, "Move")
+
+        async with served.web.delete(f"/api/maintenance/{window}") as answer:
+            assert answer.status == 204
+        assert (await served.json("/api/maintenance"))["windows"] == []
+
+
+async def test_a_channel_is_tested_and_its_url_is_never_shown() -> None:
+    channels = {"phone": "ntfy://good", "pager": "ntfy://secret"}
+    async with serving(alert_channels=channels, sender=FakeService()) as served:
+        async with served.web.get("/api/alert-channels") as answer:
+            text = await answer.text()
+        assert "phone" in text
+        assert "ntfy" not in text
+        for name, status in (("phone", 204), ("pager", 502), ("other", 404)):
+            async with served.web.post(f"/api/alert-channels/{name}/test") as answer:
+                assert answer.status == status
+                assert "secret" not in await answer.text()
