@@ -62,6 +62,10 @@ class JumpingClockLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return 1000.0 + self._jumping_selector.jumped_s
 
+    def pause(self, seconds: float) -> None:
+        """The process does not run for a while; the clock does."""
+        self._jumping_selector.jumped_s += seconds
+
 
 class _FastSelector(selectors.DefaultSelector):
     """Waits the share of a timeout that the fast clock has left of it."""

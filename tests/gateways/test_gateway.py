@@ -21,6 +21,7 @@ from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, NodeLeft, Receipt
 from pyaiot.transport.backoff import Backoff
+from tests.conftest import JumpingClockLoop
 
 COAP = {"protocol": "CoAP"}
 TS = 1_700_000_000.0
@@ -134,6 +135,29 @@ async def test_silent_node_is_lost_after_two_minutes_and_the_broker_knows() -> N
     await asyncio.sleep(60)
     assert road.shown() == {}
     assert road.lost == ["A", "B"]
+    await road.end()
+
+
+async def test_pause_of_the_process_is_no_silence_of_nodes() -> None:
+    """As SIGSTOP, or a virtual machine that is moved: what nodes sent meanwhile is read later."""
+    road = Road()
+    await asyncio.sleep(0.1)
+    for uid in ("A", "B"):
+        road.gateway.node_seen(uid, COAP)
+    await asyncio.sleep(60)
+    assert isinstance(road.loop, JumpingClockLoop)
+    road.loop.pause(300)
+    # All timers that are due run before anything is received.
+    await asyncio.sleep(0.1)
+    assert sorted(road.shown()) == ["A", "B"]
+    road.gateway.node_seen("A", COAP)
+    # B gets as long to be heard again as the pause was late, and not more than its timeout.
+    await asyncio.sleep(60)
+    road.gateway.node_seen("A", COAP)
+    await asyncio.sleep(59)
+    assert road.lost == []
+    await asyncio.sleep(2)
+    assert road.lost == ["B"]
     await road.end()
 
 

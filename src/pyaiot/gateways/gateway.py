@@ -39,6 +39,7 @@ from pyaiot.messages import (
     ToGateway,
 )
 from pyaiot.transport.backoff import Backoff
+from pyaiot.transport.pauses import PAUSED_MIN_S
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 SEEN_INTERVAL_S: Final = 5.0
@@ -256,9 +257,16 @@ class Gateway:
                 await self._first_node.wait()
                 continue
             self._timer_changed.clear()
+            due = max(due, self._now() + _OFFLINE_CHECK_STEP_S)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(_OFFLINE_CHECK_STEP_S, due - self._now())):
+                async with asyncio.timeout_at(due):
                     await self._timer_changed.wait()
+            late_s = self._now() - due
+            if late_s > PAUSED_MIN_S:
+                log.warning("%s: this process was paused for %.0f s", self._hello.name, late_s)
+                # What nodes sent meanwhile is read first. Those whose messages did not fit into the
+                # buffer of the socket send again.
+                await asyncio.sleep(min(late_s, self.nodes.offline_timeout_s))
             events = self.nodes.handle_timer(now=self._now(), ts=self.unix_time())
             self._report(events)
             for event in events:

@@ -93,6 +93,11 @@ class LiveNodes:
     def __contains__(self, uid: str) -> bool:
         return uid in self._by_uid
 
+    @property
+    def offline_timeout_s(self) -> float:
+        """That of nodes without one of their own; 0: a node is online while it is connected."""
+        return self._silence_limit_s or 0.0
+
     def get(self, uid: str) -> LiveNode | None:
         return self._by_uid.get(uid)
 

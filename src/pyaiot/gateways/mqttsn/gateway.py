@@ -39,6 +39,7 @@ from pyaiot.protocols.mqttsn.mqtt import MqttEvent
 from pyaiot.protocols.mqttsn.numbers import ReturnCode
 from pyaiot.protocols.mqttsn.packets import ConnAck, Forwarded, parse_packet
 from pyaiot.protocols.mqttsn.settings import GatewayConfig
+from pyaiot.transport.pauses import PauseGuard
 from pyaiot.transport.peers import Peer
 from pyaiot.transport.rate_limit import RateLimit, RateLimitedLog
 from pyaiot.transport.timer import Timer
@@ -88,6 +89,7 @@ class MqttSnGateway:
         )
         self._connections = MqttConnections(server, self._on_mqtt_event, prefix=client_prefix)
         self._timer = Timer(self._loop, self._handle_timer)
+        self._pauses = PauseGuard()
         self._unconnected_rate = RateLimit(
             per_s=UNCONNECTED_PER_S, burst=UNCONNECTED_BURST, now=0.0
         )
@@ -197,6 +199,11 @@ class MqttSnGateway:
 
     def _handle_timer(self) -> None:
         now = self._loop.time()
+        due = self._protocol.get_timer()
+        postponed = None if due is None else self._pauses.postponed(due, now=now)
+        if postponed is not None:
+            self._timer.set(postponed)
+            return
         self._perform(self._protocol.handle_timer(now=now), now)
 
     def _perform(self, outputs: Iterable[Output[Peer]], now: float) -> None:
