@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -108,6 +109,28 @@ async def test_it_is_started_again_when_it_dies(
         await here.until(lambda: here.value("a", "led") == "after", RECOVERY_LIMIT_S)
         assert broker.pid not in {0, first}
     assert "nats-server ended" in caplog.text
+
+
+async def test_it_works_again_after_its_folder_was_deleted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "mqtt"
+    async with (
+        EmbeddedBroker.running(EmbeddedConfig(folder, port=0)) as broker,
+        world(broker.server) as here,
+        device(broker.port, "a") as board,
+    ):
+        await here.until(lambda: here.value("a", "led"))
+        board.values["led"] = "after"
+        shutil.rmtree(folder)
+        folder.touch()  # nothing can be written
+        os.kill(broker.pid, signal.SIGKILL)
+        await until(lambda: "nats-server.conf cannot be written" in caplog.text)
+        folder.unlink()
+        await here.until(lambda: here.value("a", "led") == "after", RECOVERY_LIMIT_S)
+        assert stat.S_IMODE((folder / "nats-server.conf").stat().st_mode) == 0o600
+        sent = board.client.publish("node/a/count", '{"value":7}', qos=1)
+        await until(sent.is_published)
 
 
 @pytest.mark.parametrize("sync_always", [False, True])

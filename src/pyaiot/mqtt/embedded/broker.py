@@ -7,13 +7,12 @@ killed process, and with `sync_always` a power cut too.
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from pyaiot.mqtt.embedded import die_with_parent
 from pyaiot.mqtt.embedded.addresses import listening_addresses
 from pyaiot.mqtt.embedded.client_ids import ClientIds, client_ids
 from pyaiot.mqtt.embedded.device_logins import DeviceLogins, IsPassword, disconnect
+from pyaiot.mqtt.embedded.folder import locked, write_private
 from pyaiot.mqtt.embedded.health import HealthProbe, resident_bytes
 from pyaiot.mqtt.embedded.log import LINE_MAX, NatsLog, is_about_memory
 from pyaiot.mqtt.embedded.nats_program import find_program
@@ -195,7 +195,7 @@ class EmbeddedBroker:
         nats-server, the port or the folder is in use.
         """
         program = await find_program()
-        with _locked(config.folder):
+        with locked(config.folder):
             ids = client_ids(config.folder / "client-ids")
             host, port, second = listening_addresses(config.host, config.port)
             move_store_of_before(config.folder)
@@ -228,23 +228,14 @@ class EmbeddedBroker:
                 await asyncio.gather(watching, ready, *broker._disconnects, return_exceptions=True)
 
     def _write_settings(self) -> None:
-        """Write the settings file, readable by its owner only. Raises `OperatorError`."""
-        path = self._settings
-        try:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-                file.write(
-                    settings_text(
-                        *(self._config, self._passwords),
-                        mqtt_host=self._host,
-                        mqtt_port=self.port,
-                        issuer=self._logins.issuer.public_key,
-                    )
-                )
-        except OSError as error:
-            raise OperatorError(f"The file {path} cannot be written: {error}.") from error
+        """Raises `OperatorError`."""
+        text = settings_text(
+            *(self._config, self._passwords),
+            mqtt_host=self._host,
+            mqtt_port=self.port,
+            issuer=self._logins.issuer.public_key,
+        )
+        write_private(self._settings, text)
 
     @property
     def _settings(self) -> Path:
@@ -267,7 +258,7 @@ class EmbeddedBroker:
             log.error(
                 "nats-server ended with code %s%s; restarting it in %.1f s",
                 code,
-                f" ({self._log.crash})" if self._log.crash else "",
+                f" ({reason})" if (reason := self._log.crash or self._log.last_line) else "",
                 pause_s,
             )
             await asyncio.sleep(pause_s)
@@ -284,6 +275,13 @@ class EmbeddedBroker:
         return f"nats-server does not start: {reason}."
 
     async def _run_once(self) -> int:
+        try:
+            if not self._settings.exists():
+                # The folder was deleted while the child ran.
+                self._write_settings()
+        except OperatorError as error:
+            self._log.last_line = str(error)
+            return -1
         command = [str(self._program), "-c", str(self._settings)]
         if sys.platform == "linux":
             command = [
@@ -424,22 +422,3 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
         await child.wait()
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Lock the folder: two nats-servers would corrupt the store. Raises `OperatorError`."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (folder / "lock").open("a", encoding="utf-8")
-    except OSError as error:
-        raise OperatorError(f"The folder {folder} cannot be used: {error}.") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OperatorError(
-                f"Another Pyaiot runs the MQTT broker of {folder}: stop it, or connect to it with"
-                " --mqtt-host."
-            ) from error
-        yield

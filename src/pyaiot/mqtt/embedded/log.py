@@ -129,7 +129,7 @@ class NatsLog:
     def begin(self) -> None:
         """The child starts again."""
         self.ready.clear()
-        self.crash = ""
+        self.crash = self.last_line = ""
 
     async def forward(self, lines: asyncio.StreamReader) -> None:
         """Read the lines of the child until it closes its log."""
