@@ -56,6 +56,7 @@ while peer.recv(100):  # the node is online while it is connected
 #include <WebSocketsClient.h>  // the library WebSockets of Markus Sattler
 
 WebSocketsClient node;
+unsigned long sentAt = 0;
 
 void setup() {{
   // ... connect to the network first
@@ -65,7 +66,10 @@ void setup() {{
 
 void loop() {{
   node.loop();
-  node.sendTXT("{{\\"type\\":\\"update\\",\\"data\\":{{\\"temperature\\":\\"21.5 C\\"}}}}");
+  if (millis() - sentAt >= 2000) {{
+    sentAt = millis();
+    node.sendTXT("{{\\"type\\":\\"update\\",\\"data\\":{{\\"temperature\\":\\"21.5 C\\"}}}}");
+  }}
 }}
 """,
     )
