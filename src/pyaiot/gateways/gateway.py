@@ -22,8 +22,9 @@ from pyaiot.gateways.device_watch import DeviceWatch
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.pending_reports import PendingReports
 from pyaiot.gateways.rejections import Rejections
+from pyaiot.gateways.send_pace import SendPace
 from pyaiot.gateways.unconfirmed import Unconfirmed
-from pyaiot.links import GATHER_S, Link
+from pyaiot.links import Link
 from pyaiot.messages import (
     Checkpoint,
     Command,
@@ -109,7 +110,7 @@ class Gateway:
         """Readings that were conflated on links that are lost."""
         self._events: list[NodeEvent] = []
         """Those that are not sent yet."""
-        self._sent_at = float("-inf")
+        self._pace = SendPace()
         self._unconfirmed = Unconfirmed()
         self._checkpoint_due = False
         self._clock_timer: asyncio.TimerHandle | None = None
@@ -332,18 +333,16 @@ class Gateway:
             self._link = None
 
     def _report(self, events: Sequence[NodeEvent]) -> None:
-        """Report events with those of this turn, on a busy gateway with those of `GATHER_S`."""
+        """Report events together with others, which costs less: see `SendPace`."""
         if events and not self._events:
-            self._loop.call_later(
-                max(0.0, self._sent_at + GATHER_S - self._now()), self._send_events
-            )
+            self._loop.call_later(self._pace.delay_s(self._now()), self._send_events)
         self._events += events
 
     def _send_events(self) -> None:
         events, self._events = self._events, []
         if not events:
             return
-        self._sent_at = self._now()
+        self._pace.sent(self._now())
         link = self._link
         costs = self._unconfirmed.add_all(events)
         if link is None:
