@@ -187,6 +187,33 @@ def test_an_edit_of_an_offline_node_is_sent() -> None:
     assert described(edit(it, led=None)) == [{"led": UNKNOWN}]
 
 
+# -- units ----------------------------------------------------------------------------------------
+
+
+def units(deliveries: Sequence[Delivery]) -> list[str]:
+    return [it.unit for it in published(deliveries) if isinstance(it, Reading)]
+
+
+def test_a_number_without_a_unit_gets_the_stated_one() -> None:
+    it = online()
+    assert units(send(it, reading("level", 40))) == [""]
+    describe(it, level=ResourceType(kind="number", unit="%EL"))
+    assert units(send(it, reading("level", 41))) == ["%EL"]
+    batch = [reading("level", 42), reading("level", "43 V"), reading("level", "full")]
+    assert units(it.readings_from_gateway(OURS, batch, now=0.0, ts=TS)) == ["%EL", "V", ""]
+    edit(it, level=TypeEdit(unit="/100"))
+    assert units(send(it, reading("level", 44))) == ["/100"]
+    describe(it, level=UNKNOWN)
+    edit(it, level=None)
+    assert units(send(it, reading("level", 45))) == [""]
+
+
+def test_a_boolean_gets_no_unit() -> None:
+    it = online()
+    describe(it, led=ResourceType(kind="boolean", on="1", off="0"), level=SPEED)
+    assert units(send(it, reading("led", "1"))) == [""]
+
+
 # -- commands -------------------------------------------------------------------------------------
 
 

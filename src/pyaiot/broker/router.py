@@ -129,7 +129,8 @@ class Router:
             if node is None:
                 deliveries += self.from_gateway(gateway, reading, now=now, ts=ts)
             elif not node.is_waiting:
-                deliveries.append(ToAll(reading, node.sequence))
+                stored = reading if node.units is None else node.readings[reading.resource]
+                deliveries.append(ToAll(stored, node.sequence))
         return deliveries
 
     def _from_gateway_itself(
@@ -166,7 +167,7 @@ class Router:
             described = resource_types.changes(node, (reading.resource,)) if is_new else ()
             if node.is_waiting:
                 return ()
-            delivery = ToAll(reading, node.sequence)
+            delivery = ToAll(node.readings[reading.resource], node.sequence)
             receipts = self.commands.reading(reading, gateway, now)
             if receipts or described:
                 return [*described, delivery, *receipts_of(receipts)]

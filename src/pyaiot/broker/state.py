@@ -4,6 +4,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from pyaiot.errors import Refused
 from pyaiot.messages import NodeAppeared, Reading
 from pyaiot.registry.record import NodeRecord
@@ -25,7 +27,7 @@ class KnownNode:
 
     __slots__ = (
         *("appeared", "gateway", "is_removed", "is_waiting", "readings", "record", "sequence"),
-        *("types", "uid"),
+        *("types", "uid", "units"),
     )
 
     def __init__(
@@ -43,6 +45,16 @@ class KnownNode:
         self.readings: dict[str, Reading] = {}
         self.types: dict[str, ResourceType] = {}
         """Types of the resources of which a reading does not show as much, as clients know."""
+        self.units: dict[str, str] | None = None
+        """Units that people or metadata state, by resource; None if there are none."""
+
+    def with_unit(self, reading: Reading) -> Reading:
+        """The reading; with the unit that was stated of its resource, if it is a number without
+        one."""
+        if self.units is None or reading.unit or reading.number is None:
+            return reading
+        unit = self.units.get(reading.resource, "")
+        return msgspec.structs.replace(reading, unit=unit) if unit else reading
 
 
 class NodeTable:
@@ -84,7 +96,7 @@ class NodeTable:
         return node
 
     def keep(self, node: KnownNode, reading: Reading) -> bool:
-        """Store the latest reading. True: the resource is new.
+        """Store the latest reading, with its unit. True: the resource is new.
 
         Raises `Refused` at the limit of resources.
         """
@@ -92,18 +104,20 @@ class NodeTable:
         is_new = reading.resource not in readings
         if is_new and len(readings) >= RESOURCES_MAX:
             raise Refused(f"a node has at most {RESOURCES_MAX} resources")
-        readings[reading.resource] = reading
+        readings[reading.resource] = node.with_unit(reading)
         self.touched.add(node)
         return is_new
 
     def replace(self, gateway: int, reading: Reading) -> KnownNode | None:
-        """Store the latest reading of a known resource, and return its node.
+        """Store the latest reading of a known resource, with its unit, and return its node.
 
         None, and nothing stored, if the gateway owns no such node or the resource is new.
         """
         node = self._by_uid.get(reading.uid)
         if node is None or node.gateway != gateway or reading.resource not in node.readings:
             return None
+        if node.units is not None:
+            reading = node.with_unit(reading)
         node.readings[reading.resource] = reading
         self.touched.add(node)
         return node
