@@ -67,11 +67,13 @@ def changes(node: KnownNode, resources: Iterable[str]) -> list[ToAll]:
             del node.types[resource]
         else:
             node.types[resource] = it
-    node.units = {
-        resource: it.unit
-        for resource, it in node.types.items()
-        if it.kind == "number" and it.unit and it.source in ("people", "metadata")
-    } or None
+    node.set_units(
+        {
+            resource: it.unit
+            for resource, it in node.types.items()
+            if it.kind == "number" and it.unit and it.source in ("people", "metadata")
+        }
+    )
     if node.is_waiting:
         return []
     message = NodeDescribed(uid=node.uid, types=changed)

@@ -129,8 +129,7 @@ class Router:
             if node is None:
                 deliveries += self.from_gateway(gateway, reading, now=now, ts=ts)
             elif not node.is_waiting:
-                stored = reading if node.units is None else node.readings[reading.resource]
-                deliveries.append(ToAll(stored, node.sequence))
+                deliveries.append(ToAll(reading, node.sequence))
         return deliveries
 
     def _from_gateway_itself(

@@ -26,7 +26,8 @@ class KnownNode:
     """A node, the gateway connection that owns it, and its latest readings."""
 
     __slots__ = (
-        *("appeared", "gateway", "is_removed", "is_waiting", "readings", "record", "sequence"),
+        *("appeared", "gateway", "is_removed", "is_waiting", "plain_gateway", "readings"),
+        *("record", "sequence"),
         *("types", "uid", "units"),
     )
 
@@ -39,6 +40,8 @@ class KnownNode:
         """Nobody has accepted it: its messages are not sent to clients."""
         self.appeared = appeared
         self.gateway = gateway
+        self.plain_gateway = gateway
+        """The same, if none of its readings needs a unit; else -1."""
         self.sequence = sequence
         """Grows with each node that appears: how far a joining client was sent the state."""
         self.is_removed = False
@@ -47,6 +50,11 @@ class KnownNode:
         """Types of the resources of which a reading does not show as much, as clients know."""
         self.units: dict[str, str] | None = None
         """Units that people or metadata state, by resource; None if there are none."""
+
+    def set_units(self, units: dict[str, str]) -> None:
+        """Units that people or metadata state, by resource."""
+        self.units = units or None
+        self.plain_gateway = -1 if units else self.gateway
 
     def with_unit(self, reading: Reading) -> Reading:
         """The reading; with the unit that was stated of its resource, if it is a number without
@@ -109,15 +117,14 @@ class NodeTable:
         return is_new
 
     def replace(self, gateway: int, reading: Reading) -> KnownNode | None:
-        """Store the latest reading of a known resource, with its unit, and return its node.
+        """Store the latest reading of a known resource, and return its node.
 
-        None, and nothing stored, if the gateway owns no such node or the resource is new.
+        None, and nothing stored, if the gateway owns no such node, the resource is new or the node
+        has `units`.
         """
         node = self._by_uid.get(reading.uid)
-        if node is None or node.gateway != gateway or reading.resource not in node.readings:
+        if node is None or node.plain_gateway != gateway or reading.resource not in node.readings:
             return None
-        if node.units is not None:
-            reading = node.with_unit(reading)
         node.readings[reading.resource] = reading
         self.touched.add(node)
         return node
@@ -153,6 +160,7 @@ class NodeTable:
         if not owned:
             del self._by_gateway[node.gateway]
         node.gateway = gateway
+        node.set_units(node.units or {})
         self._by_gateway.setdefault(gateway, {})[node.uid] = None
 
     def count_of(self, gateway: int) -> int:
