@@ -388,6 +388,8 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
         for arguments, look in {
             "API/nodes": prints(r'"uid":"my-board"'),
             '"API/nodes?state=online&q=board"': prints(r'"uid":"my-board"'),
+            """-X PATCH -H "Content-Type: application/json" -d '{"types":{"led":"""
+            """{"label":"Lamp"}}}'    API/nodes/my-board""": prints(r'"label":"Lamp"'),
             """-X PATCH -H "Content-Type: application/json" -d '{"label":"Desk lamp","""
             """"tags":["class-3b"]}'    API/nodes/my-board""": prints(r'"label":"Desk lamp"'),
             """-H "Content-Type: application/json" -d '{"resource":"led","payload":"1"}'    """
@@ -592,6 +594,13 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot audit --who local --action command --json": Finish(
         prints(r'"action":"command","who":"local"')
     ),
+    "aiot node type my-board led": Finish(prints(r"^led: boolean, 1 or 0, writable, light ")),
+    "aiot node type my-board temperature": Finish(prints(r"^temperature: number Cel, ")),
+    "aiot set my-board led on": Finish(prints(r"^confirmed in \d+ ms")),
+    'aiot node type my-board led --kind boolean --label "Desk lamp"': Finish(
+        prints(r"^led \(Desk lamp\): boolean, .* \(set by people\)\n$")
+    ),
+    "aiot node type my-board led --clear": Finish(prints(r"^led: boolean, .* \(from its name ")),
     "aiot get my-board": Finish(prints(r"(?m)^temperature +-?\d+\.\d°C +")),
     "aiot get my-board temperature": Finish(prints(r"^-?\d+\.\d°C\n$")),
     "aiot watch my-board": Serve("  my-board  temperature  ", nothing_more, beside=True),
