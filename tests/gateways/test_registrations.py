@@ -5,14 +5,13 @@ import pytest
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways.coap import registrations as module
+from pyaiot.gateways.coap.lookups import Lookups, endpoints, resources
 from pyaiot.gateways.coap.registrations import LIFETIME_MAX_S, Directory, Registration, uid_of
 from pyaiot.protocols.coap.resource_directory import (
-    Lookup,
     RegistrationParameters,
-    read_lookup,
     read_parameters,
 )
-from pyaiot.protocols.link_format import CoreLink, format_links, parse_links
+from pyaiot.protocols.link_format import CoreLink, format_links, parse_links, read_links
 
 LINKS = parse_links(b'</sensors/temp>;rt="temperature-c x";ct=0;obs,</led>;if="actuator"').links
 
@@ -84,14 +83,14 @@ def test_many_updates_leave_no_pile_of_old_times() -> None:
 
 
 def found(directory: Directory, *arguments: str) -> tuple[list[str], list[str]]:
-    lookup = read_lookup(arguments)
-    endpoints = directory.endpoints(lookup, "/rd")
-    names = [link.values("ep")[0] for link in endpoints]
-    return names, [link.target for link in directory.resources(lookup, "/rd")]
+    lookups = Lookups(directory, "/rd")
+    listed = read_links(lookups.answer(endpoints, arguments, now=1000.0)).links
+    links = read_links(lookups.answer(resources, arguments, now=1000.0)).links
+    return [link.values("ep")[0] for link in listed], [link.target for link in links]
 
 
 @pytest.mark.parametrize(
-    ("argument", "endpoints", "resources"),
+    ("argument", "names", "targets"),
     [
         ("ep=A", ["A"], ["coap://10.0.0.1/sensors/temp", "coap://10.0.0.1/led"]),
         ("et=lamp", ["B"], ["coap://10.0.0.2/sensors/temp", "coap://10.0.0.2/led"]),
@@ -107,12 +106,12 @@ def found(directory: Directory, *arguments: str) -> tuple[list[str], list[str]]:
     ],
 )
 def test_lookup_finds_by_attributes_of_endpoint_and_of_link(
-    argument: str, endpoints: list[str], resources: list[str]
+    argument: str, names: list[str], targets: list[str]
 ) -> None:
     directory = Directory()
     register(directory, "ep=A")
     register(directory, "ep=B", "d=x", "et=lamp", host="10.0.0.2")
-    assert found(directory, argument) == (endpoints, resources)
+    assert found(directory, argument) == (names, targets)
 
 
 def test_each_filter_must_match() -> None:
@@ -125,7 +124,7 @@ def test_each_filter_must_match() -> None:
 def test_endpoint_lookup_has_the_registered_parameters() -> None:
     directory = Directory()
     register(directory, "ep=A", "d=x", "lt=60", "Et=y", host="2001:db8::1")
-    assert format_links(directory.endpoints(Lookup(), "/rd")) == (
+    assert Lookups(directory, "/rd").answer(endpoints, (), now=1000.0) == (
         b'</rd/1>;ep="A";base="coap://[2001:db8::1]";lt=60;d="x";rt="core.rd-ep";et="y"'
     )
 

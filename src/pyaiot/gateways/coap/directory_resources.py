@@ -8,8 +8,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias
 
 import aiocoap
 from aiocoap.resource import PathCapable, Resource, Site
@@ -18,6 +18,7 @@ from pyaiot.errors import ProtocolError, PyaiotError, Refused
 from pyaiot.gateways.coap.address_table import AddressTable, Claim
 from pyaiot.gateways.coap.bodies import BlockwiseBodies, acknowledged
 from pyaiot.gateways.coap.intake_events import ACCEPTED
+from pyaiot.gateways.coap.lookups import Find, Lookups, endpoints, resources
 from pyaiot.gateways.coap.post_intake import PostIntake, as_message
 from pyaiot.gateways.coap.registrations import LINK_BYTES_MAX, Directory, Registration, uid_of
 from pyaiot.gateways.gateway import Gateway
@@ -26,7 +27,6 @@ from pyaiot.protocols.coap.numbers import ContentFormat
 from pyaiot.protocols.coap.resource_directory import (
     RegistrationParameters,
     matches,
-    read_lookup,
     read_parameters,
     values_of,
 )
@@ -141,6 +141,7 @@ class DirectoryServer:
         """`changed` is called with the uid of each registration that is added, changed or
         removed."""
         self.directory = Directory(changed=changed)
+        self._lookups = Lookups(self.directory, _PATH)
         self._bodies = bodies
         self._nodes = nodes
         self._time = time
@@ -292,37 +293,33 @@ class DirectoryServer:
     # -- lookups --------------------------------------------------------------------------------
 
     def _endpoints(self, request: aiocoap.Message) -> aiocoap.Message:
-        return self._found(request, self.directory.endpoints)
+        return self._found(request, endpoints)
 
     def _resources(self, request: aiocoap.Message) -> aiocoap.Message:
-        return self._found(request, self.directory.resources)
+        return self._found(request, resources)
 
-    def _found(
-        self, request: aiocoap.Message, find: Callable[[Any, str], Sequence[CoreLink]]
-    ) -> aiocoap.Message:
+    def _found(self, request: aiocoap.Message, find: Find) -> aiocoap.Message:
         try:
-            links = find(read_lookup(request.opt.uri_query), _PATH)
-        except ProtocolError as problem:
+            body = self._lookups.answer(find, tuple(request.opt.uri_query), now=self._time())
+        except (ProtocolError, Refused) as problem:
             return self._nodes.refused(request.remote.peer, problem)
-        return self._content(request, links)
+        return self._content(request, body)
 
     def _offered(self, request: aiocoap.Message) -> aiocoap.Message:
         """RFC 6690 section 4.1: each filter must match."""
         filters = [argument.partition("=") for argument in request.opt.uri_query]
-        return self._content(
-            request,
-            (
-                link
-                for link in OFFERED
-                if all(matches(value, values_of(link, name)) for name, _, value in filters)
-            ),
+        links = (
+            link
+            for link in OFFERED
+            if all(matches(value, values_of(link, name)) for name, _, value in filters)
         )
+        return self._content(request, format_links(links))
 
-    def _content(self, request: aiocoap.Message, links: Iterable[CoreLink]) -> aiocoap.Message:
+    def _content(self, request: aiocoap.Message, body: bytes) -> aiocoap.Message:
         accept = request.opt.accept
         if accept is not None and int(accept) != ContentFormat.LINK_FORMAT:
             return aiocoap.Message(code=aiocoap.NOT_ACCEPTABLE)
-        return self._bodies.answer(request, format_links(links), ContentFormat.LINK_FORMAT)
+        return self._bodies.answer(request, body, ContentFormat.LINK_FORMAT)
 
 
 def _target_peer(peer: Peer, parameters: RegistrationParameters) -> Peer:

@@ -6,19 +6,15 @@
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.protocols.coap.resource_directory import (
     LIFETIME_DEFAULT_S,
-    Lookup,
     RegistrationParameters,
-    absolute,
-    matches,
     uri,
-    values_of,
 )
 from pyaiot.protocols.link_format import CoreLink, format_links
 
@@ -214,36 +210,9 @@ class Directory:
         """The loop's time at which to call `expired`."""
         return self._expiry[0][0] if self._expiry else None
 
-    def endpoints(self, lookup: Lookup, path: str) -> Sequence[CoreLink]:
-        """The matching endpoints (section 6.4), by their attributes or those of a link."""
-        found = [
-            item.as_link(path)
-            for item in self._at.values()
-            if all(_endpoint_matches(item, path, *pair) for pair in lookup.filters)
-        ]
-        return lookup.part(found)
-
-    def resources(self, lookup: Lookup, path: str) -> Sequence[CoreLink]:
-        """The matching resources (section 6.3), by their attributes or those of the endpoint."""
-        return lookup.part(list(self._resources(lookup, path)))
-
-    def _resources(self, lookup: Lookup, path: str) -> Iterator[CoreLink]:
-        for item in self._at.values():
-            as_link = item.as_link(path)
-            for link in item.links:
-                whole = absolute(link, item.base)
-                if all(
-                    matches(
-                        value,
-                        [
-                            *values_of(link, name),
-                            *values_of(whole, name),
-                            *values_of(as_link, name),
-                        ],
-                    )
-                    for name, value in lookup.filters
-                ):
-                    yield whole
+    def registrations(self) -> Collection[Registration]:
+        """All of them, in the order of their locations."""
+        return self._at.values()
 
     def _queue(self, registration: Registration) -> None:
         # The old entry of an updated registration is skipped when its time comes.
@@ -253,12 +222,6 @@ class Directory:
                 (item.expires_at, next(self._order), item) for item in self._at.values()
             ]
             heapq.heapify(self._expiry)
-
-
-def _endpoint_matches(item: Registration, path: str, name: str, value: str) -> bool:
-    if matches(value, values_of(item.as_link(path), name)):
-        return True
-    return any(matches(value, values_of(link, name)) for link in item.links)
 
 
 _ATTRIBUTES_KEPT: Final = 32
