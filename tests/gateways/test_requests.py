@@ -116,6 +116,25 @@ async def test_command_that_waits_behind_another_past_its_deadline_is_never_sent
     assert {message.uri_path for _, message, _ in wire.sent} == {("led",)}
 
 
+@pytest.mark.parametrize("size", [1, 3000])
+async def test_command_states_that_its_payload_is_text(size: int) -> None:
+    """Some nodes answer 4.06 to a PUT without Content-Format."""
+
+    def accepts(request: CoapMessage) -> list[CoapMessage]:
+        block = request.option(OptionNumber.BLOCK1)
+        options = () if block is None else ((int(OptionNumber.BLOCK1), block),)
+        more = block is not None and block[-1] & 8
+        code = Code.CONTINUE if more else Code.CHANGED
+        return [CoapMessage(MessageType.ACK, code, request.message_id, request.token, options)]
+
+    wire = Wire(accepts)
+    deadline = wire.loop.time() + 30.0
+    answer = await wire.requests.put(node(), "/led", b"x" * size, deadline)
+    assert answer.code == Code.CHANGED
+    formats = {message.option(OptionNumber.CONTENT_FORMAT) for _, message, _ in wire.sent}
+    assert formats == {b""}  # 0: text/plain;charset=utf-8
+
+
 async def test_command_does_not_wait_for_an_unanswered_read() -> None:
     def writes_only(request: CoapMessage) -> list[CoapMessage]:
         return piggybacked(request) if request.code == Code.PUT else []
