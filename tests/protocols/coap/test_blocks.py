@@ -86,6 +86,15 @@ def test_download_without_end_is_given_up_at_64_kib() -> None:
         download.add(option(num + 1, True, 6), None, b"x" * 1024)
 
 
+def test_download_in_tiny_blocks_is_given_up_after_256_of_them() -> None:
+    """Of 16 bytes, 64 KiB are 4,096 requests to one node."""
+    download = Download()
+    for num in range(255):
+        download.add(option(num, True, 0), None, b"x" * 16)
+    with pytest.raises(Refused, match="256 blocks"):
+        download.add(option(255, True, 0), None, b"x" * 16)
+
+
 # -- uploads ---------------------------------------------------------------------------------------
 
 
