@@ -124,7 +124,7 @@ class Gateway:
         self._first_node = asyncio.Event()
         self._timer_changed = asyncio.Event()
         self._seen_timer: asyncio.TimerHandle | None = None
-        self._refusals = RateLimitedLog(log)
+        self._log_rarely = RateLimitedLog(log)
 
     @property
     def linked(self) -> bool:
@@ -264,7 +264,11 @@ class Gateway:
                     await self._timer_changed.wait()
             late_s = self._now() - due
             if late_s > PAUSED_MIN_S:
-                log.warning("%s: this process was paused for %.0f s", self._hello.name, late_s)
+                self._log_rarely.warning(
+                    "%s: this process was paused for %s s",
+                    *(self._hello.name, round(late_s)),
+                    now=self._now(),
+                )
                 # What nodes sent meanwhile is read first. Those whose messages did not fit into the
                 # buffer of the socket send again.
                 await asyncio.sleep(min(late_s, self.nodes.offline_timeout_s))
@@ -308,7 +312,7 @@ class Gateway:
                         self._commands.start(message, device_side)
                     case Problem(detail=detail, uid=uid, owner=owner):
                         self.refused += 1
-                        self._refusals.warning(
+                        self._log_rarely.warning(
                             "%s: the broker refused: %s", self._hello.name, detail, now=self._now()
                         )
                         if owner:
