@@ -61,6 +61,7 @@ NO_PARSERS = {
     "mqtt_events": "events",
     **dict.fromkeys(("mqtt_packet", "mqtt_packets"), "fuzzed as `mqtt_client`"),
     "ed25519": "keys of this process",
+    "protobuf": "fuzzed as `mqtt_dialects`",
     "oscore_client": "reads with `oscore_messages`",
     "oscore_context": "keys",
     "oscore_ids": "two ids",

@@ -38,7 +38,7 @@ def timer_of(it: TopicNode) -> float:
 
 def published(it: TopicNode, now: float = NOW) -> list[Publication]:
     it.handle_timer(now=now)
-    return [parse_publication(topic, payload) for topic, payload in it.publications_to_send()]
+    return [parse_publication(topic, payload) for topic, payload, _ in it.publications_to_send()]
 
 
 def test_node_announces_itself_at_start_and_every_30_seconds() -> None:

@@ -47,6 +47,7 @@ def demo_nodes(
             "period_s": _PERIOD_S,
             node.port_setting: ports[plugin.protocol],
             **node.demo_settings(),
+            **kind.settings,
         }
         yield kind.name, node.run(node.config()(**settings), opened=lambda: None)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The settings of a simulated MQTT node. Command line and reference are generated from them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -11,6 +11,15 @@ from pyaiot.devices.node_config import NodeConfig
 class MqttNodeConfig(NodeConfig, frozen=True, kw_only=True):
     """A simulated MQTT node and the address of its MQTT broker."""
 
+    dialect: Annotated[
+        Literal["", "tasmota", "shelly", "zigbee2mqtt", "homie", "sparkplug", "homeassistant"],
+        Meta(
+            description="The dialect of a foreign device that the node speaks: `tasmota`, `shelly`,"
+            " `zigbee2mqtt`, `homie`, `sparkplug` or `homeassistant`; empty: the topics of Pyaiot."
+            " Such a device has thermometer, hygrometer, barometer, light meter and a switch"
+            " (`led`)."
+        ),
+    ] = ""
     mqtt_host: Annotated[str, Meta(min_length=1, description="Host of the MQTT broker.")] = (
         "127.0.0.1"
     )

@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from pyaiot.devices.foreign import FOREIGN_NODES
+from pyaiot.devices.foreign.base import ForeignNode
 from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.topic_node import TopicNode
 from pyaiot.errors import OperatorError
@@ -31,7 +33,7 @@ class MqttNode:
 
     def __init__(
         self,
-        node: TopicNode,
+        node: TopicNode | ForeignNode,
         server: MqttServer,
         *,
         on_event: Callable[[MqttEvent], None] = lambda _: None,
@@ -46,7 +48,7 @@ class MqttNode:
         self._loop = asyncio.get_running_loop()
         self.link = ReconnectingMqttClient(
             server,
-            Connect(node.uid, keep_alive_s=KEEP_ALIVE_S),
+            Connect(node.uid, keep_alive_s=KEEP_ALIVE_S, will=node.will),
             self._handle_event,
             attempts=attempts,
         )
@@ -62,8 +64,8 @@ class MqttNode:
         connection = self.link.connection
         if connection is not None:
             self._node.handle_timer(now=self._loop.time())
-            for topic, payload in self._node.publications_to_send():
-                connection.publish(NO_TOKEN, topic, payload, qos=1)
+            for topic, payload, retain in self._node.publications_to_send():
+                connection.publish(NO_TOKEN, topic, payload, qos=1, retain=retain)
 
     def _handle_event(self, event: MqttEvent) -> None:
         match event:
@@ -94,7 +96,9 @@ async def run_mqtt_node(
     """
     if rng is None:
         rng = random.Random()  # noqa: S311 - sensor values, not secrets
-    topics = TopicNode(config, rng=rng)
+    topics: TopicNode | ForeignNode = TopicNode(config, rng=rng)
+    if config.dialect:
+        topics = FOREIGN_NODES[config.dialect](config, rng)
     password = password_reader(config.password_file)
     tls = client_context(config.ca_file) if config.tls else None
     server = MqttServer(config.mqtt_host, config.mqtt_port, config.user, password, tls)

@@ -145,7 +145,7 @@ class SimulatedMqttSnNode:
     def _while_active(self, now: float) -> None:
         if len(self.client) < WAITING_MAX:
             self.node.handle_timer(now=now)
-            for topic, payload in self.node.publications_to_send():
+            for topic, payload, _ in self.node.publications_to_send():
                 # Like a board, it drops publications that exceed its queue.
                 self.publish(topic, payload, now=now)
         if not self._sleep_s:

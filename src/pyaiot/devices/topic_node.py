@@ -7,7 +7,7 @@ the time of the next timer come out.
 
 import math
 import random
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyaiot.devices.actuators import ACTUATORS
 from pyaiot.devices.node_config import NodeConfig
@@ -28,6 +28,9 @@ from pyaiot.protocols.mqtt.node_topics import (
     value_topic,
 )
 
+if TYPE_CHECKING:
+    from pyaiot.protocols.mqtt.packets import Will
+
 CHECK_PERIOD_S: Final = 30.0
 """Seconds between two announcements on `node/check`."""
 VALUES_PAUSE_S: Final = 1.0
@@ -40,6 +43,7 @@ class OutgoingPublication(NamedTuple):
 
     topic: str
     payload: bytes
+    retain: bool = False
 
 
 class TopicNode:
@@ -74,6 +78,7 @@ class TopicNode:
             **{name: actuator.initial_text for name, actuator in actuators.items()},
         }
         """The text of each resource, by its name."""
+        self.will: Will | None = None
         self.subscriptions = (GATEWAY_CHECK, self._discover, *self._actuators)
         self._outbox: list[OutgoingPublication] = []
         self._check_due = math.inf

@@ -14,6 +14,7 @@ from collections.abc import (
     Coroutine,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager
@@ -124,6 +125,8 @@ class DemoNode:
     name: str
     resources: tuple[str, ...]
     """Flags of the simulated node that are set."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Other settings of the simulated node."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ Each recording is a list of topic, payload and whether the message is retained.
 import json
 from typing import Any, Final, TypeAlias
 
-from pyaiot.gateways.mqtt.dialects.protobuf import WireType, write_field
 from pyaiot.gateways.mqtt.dialects.sparkplug_payload import value_field
+from pyaiot.protocols.protobuf import WireType, write_field
 
 Recording: TypeAlias = list[tuple[str, bytes, bool]]
 

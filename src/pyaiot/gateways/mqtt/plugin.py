@@ -82,7 +82,11 @@ PLUGIN: Final = Plugin(
             forbidden=".",
         ),
     ),
-    demo=(DemoNode(5, "Greenhouse", ("led", "temperature", "humidity", "illuminance")),),
+    demo=(
+        DemoNode(5, "Greenhouse", ("led", "temperature", "humidity", "illuminance")),
+        DemoNode(8, "Desk plug (Tasmota)", ("led", "temperature"), {"dialect": "tasmota"}),
+        DemoNode(9, "Hall lamp (Homie)", ("led", "illuminance"), {"dialect": "homie"}),
+    ),
     fleet=FleetNodes(
         "mqtt",
         type_at("pyaiot.fleet.mqtt:MqttFleetSettings"),

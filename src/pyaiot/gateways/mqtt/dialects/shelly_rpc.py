@@ -215,6 +215,8 @@ class ShellyRpcDialect:
 
 def _short(names: tuple[str, ...]) -> tuple[str, ...]:
     """`temperature`, `tC` is a temperature; `aenergy`, `total` an energy."""
+    if names in {("tC",), ("rh",)}:
+        return ()  # the component is the quantity: `temperature:0`, `humidity:0`
     return names[:-1] if names[-1] in {"tC", "total", "percent"} and len(names) > 1 else names
 
 

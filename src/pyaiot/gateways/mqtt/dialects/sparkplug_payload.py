@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.mqtt.dialects.protobuf import (
+from pyaiot.model import ResourceType, encode
+from pyaiot.protocols.protobuf import (
     WireType,
     as_double,
     as_float,
     read_fields,
     write_field,
 )
-from pyaiot.model import ResourceType, encode
 
 METRICS_MAX: Final = 500
 """Metrics of one message. Further ones are left out."""

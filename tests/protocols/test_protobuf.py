@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.mqtt.dialects.protobuf import (
+from pyaiot.protocols.protobuf import (
     WireType,
     as_double,
     as_float,
