@@ -266,6 +266,10 @@ PLACES = re.compile(
     r"gateways/(coap|mqtt|mqttsn|websocket)/|protocols/(coap|oscore|mqtt|mqttsn)/|mqtt/"
     r"|(devices|fleet)/\w*(coap|mqtt|mqttsn|websocket|topic)\w*\.py|app/protocols\.py"
     r"|config/python_file\.py"  # settings that the older system had, whatever we support
+    # Foreign devices and Home Assistant speak MQTT, and nothing else.
+    r"|devices/foreign/|homeassistant/|(app|doctor)/home_assistant\.py"
+    # Texts about the section `homeassistant`, and about the clients that the MQTT broker refused.
+    r"|config/sections\.py|cli/flags\.py|web/api/schemas\.py"
 )
 
 
