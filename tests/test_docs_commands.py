@@ -41,6 +41,7 @@ class Reader:
         self.web_port = free_port(socket.SOCK_STREAM)
         self.coap_port = free_port(socket.SOCK_DGRAM)
         self.node_port = free_port(socket.SOCK_DGRAM)
+        self.mqtt_port = free_port(socket.SOCK_STREAM)
         self.url = f"http://localhost:{self.web_port}/"
         self.lines: list[str] = []
         """What the last service said at its start."""
@@ -57,7 +58,7 @@ class Reader:
             "AIOT_COAP_PORT": str(self.coap_port),
             "AIOT_COAP_COAPS_PORT": "0",
             "AIOT_WEBSOCKET_PORT": "0",
-            "AIOT_MQTT_PORT": "0",
+            "AIOT_MQTT_PORT": str(self.mqtt_port),
             "AIOT_MQTTSN_PORT": "0",
             "AIOT_GATEWAY_BROKER_PORT": str(self.web_port),
             "AIOT_CLIENT_BROKER_PORT": str(self.web_port),
@@ -130,6 +131,8 @@ class Reader:
         words = [self._here(word) for word in words]
         if words[:3] == ["aiot", "node", "coap"]:
             words += ["--gateway-port", str(self.coap_port)]
+        if words[:3] == ["aiot", "node", "mqtt"]:
+            words += ["--mqtt-port", str(self.mqtt_port)]
         if words[:2] == ["aiot", "fleet"]:
             words += fleet_flags("\n".join(self.lines))
         return variables, words
@@ -310,6 +313,15 @@ def saved(name: str, part: str) -> Look:
     return look
 
 
+async def foreign_device_is_there(reader: Reader, _output: str) -> None:
+    async with reader.client() as client:
+        while not any(
+            uid.startswith("z2m-") and {"state", "temperature"} <= set(values)
+            for uid, values in client.nodes.items()
+        ):
+            await client.next()
+
+
 def node_is(uid: str, **fields: str) -> Look:
     """The registry has the node with these fields, as soon as the node is there."""
 
@@ -444,6 +456,16 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot tls fingerprint https://pi.example.org:8000 --save broker.pem": BROKER_ELSEWHERE,
     "aiot nodes --broker-host pi.example.org --broker-ssl --ca-file broker.pem": BROKER_ELSEWHERE,
     "aiot run --mqtt-listen ::": RUN,
+    **dict.fromkeys(
+        (
+            "mosquitto_pub -p 1886 -t shellies/shellyplug-s-1/online -m true",
+            "mosquitto_pub -p 1886 -t shellies/shellyplug-s-1/relay/0 -m off",
+        ),
+        Elsewhere("tests/end_to_end/test_foreign_devices.py publishes with it"),
+    ),
+    "aiot node mqtt --dialect zigbee2mqtt": Serve(
+        "(Ctrl+C ends it)", foreign_device_is_there, beside=True
+    ),
     "aiot device add lamp --protocol mqtt": Finish(
         prints(r"Its password is shown only now: \w{32}")
     ),
