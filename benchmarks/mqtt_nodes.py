@@ -58,10 +58,52 @@ def accepts_nodes(connection: socket.socket) -> bool:
     return connection.recv(16).startswith(_CONNACK)
 
 
+def own_topic(uid: str) -> str:
+    return f"node/{uid}/temperature"
+
+
+def own_payload(degrees: int) -> str:
+    return f'{{"value":"{degrees}.5°C"}}'
+
+
+def homie_topic(uid: str) -> str:
+    return f"homie/5/{uid}/room/temperature"
+
+
+def homie_payload(degrees: int) -> str:
+    return f"{degrees}.5°C"
+
+
+def first_messages(uid: str, *, homie: bool) -> bytes:
+    """What a node sends when it connects: its description and its first value."""
+    if homie:
+        description = {
+            "homie": "5.0",
+            "nodes": {"room": {"properties": {"temperature": {"datatype": "string"}}}},
+        }
+        return (
+            publication(f"homie/5/{uid}/$description", json.dumps(description))
+            + publication(f"homie/5/{uid}/$state", "ready")
+            + publication(homie_topic(uid), homie_payload(20))
+        )
+    return (
+        publication("node/check", f'{{"id":"{uid}"}}')
+        + publication(f"node/{uid}/resources", '["temperature"]')
+        + publication(own_topic(uid), own_payload(20))
+    )
+
+
 class Nodes:
-    """All nodes. Each has a connection and one resource (legacy protocol, section 4)."""
+    """All nodes. Each has a connection and one resource (legacy protocol, section 4).
+
+    `homie`: they are Homie devices instead.
+    """
 
     def __init__(self, spec: dict[str, Any]) -> None:
+        self._homie = bool(spec.get("homie"))
+        value_topic, value_payload = (
+            (homie_topic, homie_payload) if self._homie else (own_topic, own_payload)
+        )
         uids = [f"mqtt-{number:05}" for number in range(spec["nodes"])]
         self._sockets: list[socket.socket] = []
         for first in range(0, len(uids), CONNECTS_TOGETHER):
@@ -70,8 +112,8 @@ class Nodes:
             [
                 b"".join(
                     publication(
-                        f"node/{uid}/temperature",
-                        f'{{"value":"{20 + (turn + more) % ROUNDS}.5°C"}}',
+                        value_topic(uid),
+                        value_payload(20 + (turn + more) % ROUNDS),
                         qos=spec.get("qos", 0),
                     )
                     for more in range(TOGETHER)
@@ -98,11 +140,7 @@ class Nodes:
                 answered += piece
             if answered != _CONNACK + _SUBACK:
                 raise BenchmarkError(f"the MQTT broker answered {answered!r}")
-            connection.sendall(
-                publication("node/check", f'{{"id":"{uid}"}}')
-                + publication(f"node/{uid}/resources", '["temperature"]')
-                + publication(f"node/{uid}/temperature", '{"value":"20.5°C"}')
-            )
+            connection.sendall(first_messages(uid, homie=self._homie))
             self._sockets.append(connection)
 
     def send(self, seconds: float, rate: float) -> dict[str, Any]:

@@ -29,11 +29,15 @@ from benchmarks.processes import (
 from benchmarks.services import everything_for_mqtt, mqtt_gateway
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
+from pyaiot.gateways.mqtt.dialects import new_dialects
 
 RATE: Final = 30_000
 LINK_RATE: Final = 20_000
 ACKNOWLEDGED_RATE: Final = 8_000
+FOREIGN_RATE: Final = 10_000
 """Offered publications per second of all nodes."""
+ENTITIES: Final = 5_000
+"""Entities that Home Assistant discovery announces."""
 NODE_RATE: Final = 15
 """Maximum of one node: its limit is 20/s."""
 DRAIN_LIMIT_S: Final = 10.0
@@ -44,6 +48,8 @@ SETTLE_S: Final = 1.0
 def measure(results: Results, home: Home, size: Size) -> None:
     measure_start(results, home, size)
     measure_path(results, home, size)
+    measure_foreign(results, home, size)
+    measure_discovery(results, home, size)
     measure_acknowledged(results, home, size)
     measure_link(results, home, size)
     measure_idle(results, home, size)
@@ -105,6 +111,62 @@ def measure_path(results: Results, home: Home, size: Size) -> None:
     ]
 
 
+def measure_foreign(results: Results, home: Home, size: Size) -> None:
+    """Foreign devices beside nodes of our own topics, at a rate that both reach."""
+    rate = min(FOREIGN_RATE, NODE_RATE * size.mqtt_nodes)
+    own = _measure_path(home, size, rate, qos=0)
+    foreign = _measure_path(home, size, rate, qos=0, homie=True)
+    results.figures.append(
+        Figure(
+            "mqtt",
+            f"Homie device → web client, CPU compared with our own topics, {rate:,}/s offered",
+            foreign.cpu_us / own.cpu_us,
+            "×",
+            at_most=1.3,
+            note=f"{foreign.cpu_us:.1f} µs against {own.cpu_us:.1f} µs; {foreign.note}",
+        )
+    )
+
+
+def measure_discovery(results: Results, home: Home, size: Size) -> None:  # noqa: ARG001
+    """CPU of reading configurations of Home Assistant, in this process."""
+    messages = [
+        (f"homeassistant/sensor/d{number // 50}/e{number}/config", configuration(number))
+        for number in range(ENTITIES)
+    ]
+    (dialect,) = new_dialects(["homeassistant"], time.time)
+    began = time.process_time()
+    for topic, payload in messages:
+        dialect.receive(topic, payload, retained=True, now=0.0)
+    results.figures.append(
+        Figure(
+            "mqtt",
+            f"Home Assistant discovery, {ENTITIES:,} entities of {ENTITIES // 50} devices, CPU",
+            time.process_time() - began,
+            "s",
+            at_most=5,
+        )
+    )
+
+
+def configuration(number: int) -> bytes:
+    """The configuration of one entity, as ESPHome publishes it."""
+    device = f"d{number // 50}"
+    return json.dumps(
+        {
+            "name": f"Sensor {number}",
+            "uniq_id": f"{device}_{number}",
+            "stat_t": f"{device}/sensor/e{number}/state",
+            "avty_t": f"{device}/status",
+            "unit_of_meas": "°C",
+            "dev_cla": "temperature",
+            "stat_cla": "measurement",
+            "val_tpl": "{{ value_json.t | float | round(1) }}",
+            "dev": {"ids": device, "name": device, "mf": "Example", "mdl": "X", "sw": "1"},
+        }
+    ).encode()
+
+
 def measure_acknowledged(results: Results, home: Home, size: Size) -> None:
     rate = min(ACKNOWLEDGED_RATE, NODE_RATE * size.mqtt_nodes)
     result = _measure_path(home, size, rate, qos=1)
@@ -121,13 +183,15 @@ def measure_acknowledged(results: Results, home: Home, size: Size) -> None:
     )
 
 
-def _measure_path(home: Home, size: Size, rate: int, *, qos: int) -> _PathResult:
+def _measure_path(
+    home: Home, size: Size, rate: int, *, qos: int, homie: bool = False
+) -> _PathResult:
     server, mqtt_port = everything_for_mqtt(home)
     spec = {"count": 1, "port": server.port, "path": "/ws", "v2": True, "server_pid": server.pid}
     with (
         server,
         Worker("clients", **spec) as clients,
-        Worker("mqtt_nodes", port=mqtt_port, nodes=size.mqtt_nodes, qos=qos) as nodes,
+        Worker("mqtt_nodes", port=mqtt_port, nodes=size.mqtt_nodes, qos=qos, homie=homie) as nodes,
     ):
         broker_pid = _child(server.pid)
         before = _all_known(clients, "marks", size.mqtt_nodes)

@@ -18,7 +18,7 @@ from pyaiot.protocols.mqtt.packets import Will
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 
 
-class Quantity(NamedTuple):
+class SimulatedSensor(NamedTuple):
     """A sensor as foreign devices name it."""
 
     title: str
@@ -26,10 +26,10 @@ class Quantity(NamedTuple):
 
 
 QUANTITIES: Final = {
-    "temperature": Quantity("Temperature", "°C"),
-    "humidity": Quantity("Humidity", "%"),
-    "pressure": Quantity("Pressure", "hPa"),
-    "illuminance": Quantity("Illuminance", "lx"),
+    "temperature": SimulatedSensor("Temperature", "°C"),
+    "humidity": SimulatedSensor("Humidity", "%"),
+    "pressure": SimulatedSensor("Pressure", "hPa"),
+    "illuminance": SimulatedSensor("Illuminance", "lx"),
 }
 """The sensors that foreign devices have. Flags for others have no effect."""
 

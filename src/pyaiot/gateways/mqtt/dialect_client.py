@@ -17,6 +17,7 @@ from pyaiot.gateways.gateway import Gateway, Outcome
 from pyaiot.gateways.mqtt.dialect_nodes import DialectNodes
 from pyaiot.gateways.mqtt.dialects import new_dialects
 from pyaiot.gateways.mqtt.dialects.dialect import DeviceMessage
+from pyaiot.gateways.mqtt.settings import TopicMapping
 from pyaiot.mqtt.client import MqttClient, MqttServer
 from pyaiot.transport.backoff import Backoff
 
@@ -37,17 +38,21 @@ class DialectClient:
         gateway: Gateway,
         server: MqttServer,
         names: Sequence[str],
+        mappings: Sequence[TopicMapping] = (),
         *,
         name: str,
         check_claim: Callable[[str], None],
     ) -> None:
-        """`names`: the dialects in use. `check_claim`: see `DialectNodes`."""
+        """`names`: the dialects in use. `check_claim`: see `DialectNodes`.
+
+        Raises `OperatorError` for a mapping that is not valid.
+        """
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._name = f"{name}, foreign devices"
         self.nodes = DialectNodes(
             gateway,
-            new_dialects(names, gateway.unix_time),
+            new_dialects(names, gateway.unix_time, mappings),
             name=self._name,
             now=loop.time,
             check_claim=check_claim,

@@ -27,6 +27,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
 )
 from pyaiot.gateways.mqtt.dialects.homeassistant import HomeAssistantDialect
 from pyaiot.gateways.mqtt.retained import RetainedValues
+from pyaiot.messages import NodeEvent
 from pyaiot.mqtt.client import Freshness, ReceivedMessage
 from pyaiot.transport.rate_limit import RateLimitedLog
 
@@ -123,7 +124,10 @@ class DialectNodes:
 
     def receive(self, messages: Sequence[ReceivedMessage]) -> None:
         """Read messages that arrived together."""
-        now = self._now()
+        now, ts = self._now(), self._gateway.unix_time()
+        found: list[NodeEvent] = []
+        """Readings that are reported together, unless something else comes between."""
+        confirming: list[tuple[str, str, object]] = []
         for topic, payload, freshness in messages:
             retained = freshness is Freshness.RETAINED
             understood = False
@@ -133,15 +137,58 @@ class DialectNodes:
                     if events is None:
                         continue
                     understood = True
-                    if events:
+                    if not retained and self._is_plain(dialect, events):
+                        found += self._readings(events, confirming, now=now, ts=ts)
+                    elif events:
+                        self._gateway.report_readings(found, confirming)
+                        found, confirming = [], []
                         self._apply(dialect, events, retained=retained)
                 except (ProtocolError, Refused) as error:
                     understood = True
                     self._refuse(topic, str(error))
             if not understood and not retained:
                 self._gateway.rejections.ignore(topic)
+        self._gateway.report_readings(found, confirming)
         if self._changed:
             self._report_descriptions()
+
+    def _is_plain(self, dialect: Dialect, events: Sequence[DialectEvent]) -> bool:
+        """Whether these are values of one online node, which most messages are."""
+        first = events[0] if events else None
+        if type(first) is not DeviceValue or self._dialect_of.get(first.uid) is not dialect:
+            return False
+        uid = first.uid
+        return uid in self._gateway.nodes and (
+            len(events) == 1 or all(type(it) is DeviceValue and it.uid == uid for it in events)
+        )
+
+    def _readings(
+        self,
+        values: Sequence[Any],
+        confirming: list[tuple[str, str, object]],
+        *,
+        now: float,
+        ts: float,
+    ) -> Sequence[NodeEvent]:
+        """The readings of one online node. Raises as `LiveNodes.reading`."""
+        nodes, uid = self._gateway.nodes, values[0].uid
+        nodes.take_turn(uid, now=now, readings=len(values))
+        node = nodes.get(uid)
+        if node is not None and node.kept_until != math.inf:
+            node.kept_until = now + UNSTATED_TIMEOUT_S
+        if len(values) == 1:
+            _, resource, data, unit = values[0]
+            events = nodes.reading(uid, resource, data, now=now, ts=ts, unit=unit)
+        else:
+            events = []
+            for _, resource, data, unit in values:
+                try:
+                    events += nodes.reading(uid, resource, data, now=now, ts=ts, unit=unit)
+                except (ProtocolError, Refused) as error:
+                    self._refuse(f"{uid} {resource}", str(error))
+        if self._gateway.awaits_reports:
+            confirming += ((uid, resource, data) for _, resource, data, _unit in values)
+        return events
 
     def command(self, uid: str, resource: str, text: str) -> DeviceMessage:
         """The message of a command. Raises `ProtocolError`."""

@@ -18,6 +18,7 @@ from pyaiot.gateways.mqtt import metrics
 from pyaiot.gateways.mqtt.dialect_client import DialectClient
 from pyaiot.gateways.mqtt.observer import TopicObserver
 from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
+from pyaiot.gateways.mqtt.settings import TopicMapping
 from pyaiot.gateways.mqtt.shared_broker import SecuredDevices
 from pyaiot.gateways.mqtt.sides import Side, Sides
 from pyaiot.gateways.mqtt.topic_commands import TopicCommands
@@ -78,11 +79,12 @@ class MqttGateway:
         observes: bool = False,
         secured: SecuredDevices | None = None,
         dialects: Sequence[str] = (),
+        mappings: Sequence[TopicMapping] = (),
     ) -> None:
         """`deadlines`: where the MQTT-SN gateway of this process finds the deadlines of commands.
 
         `observes`: also count messages on topics outside of `node/`. `secured`: the devices with a
-        user name and password. `dialects`: those of foreign devices that are understood.
+        user name and password. `dialects`, `mappings`: of foreign devices.
         """
         self.gateway = gateway
         self.refused = 0
@@ -106,7 +108,7 @@ class MqttGateway:
             self._sides.client_of, CommandDeadlines() if deadlines is None else deadlines
         )
         self.foreign = DialectClient(
-            *(gateway, server, dialects), name=name, check_claim=self._check_foreign_claim
+            *(gateway, server, dialects, mappings), name=name, check_claim=self._check_foreign_claim
         )
         self._observes = observes
         self._observer = TopicObserver(

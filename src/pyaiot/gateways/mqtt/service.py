@@ -31,6 +31,7 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         observes=section.count_ignored and (not broker.embedded or broker.accepts_foreign),
         secured=broker.secured,
         dialects=section.dialects,
+        mappings=section.mapping,
     )
     if section.count_ignored and broker.report_ignored is not None:
         broker.report_ignored(gateway.rejections.ignore)

@@ -107,7 +107,7 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
         certificate_file=str(tls.certificate_path.absolute()) if tls else "",
         key_file=str(tls.key_path.absolute()) if tls else "",
         anonymous=accepts_anonymous(config),
-        foreign=bool(section.dialects),
+        foreign=bool(section.dialects or section.mapping),
     )
     with closing(device_store(config)) as store:
         async with EmbeddedBroker.running(embedded, partial(_is_password, store)) as broker:

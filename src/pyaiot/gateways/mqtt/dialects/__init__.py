@@ -7,11 +7,13 @@ from typing import Final
 from pyaiot.gateways.mqtt.dialects.dialect import Dialect
 from pyaiot.gateways.mqtt.dialects.homeassistant import HomeAssistantDialect
 from pyaiot.gateways.mqtt.dialects.homie import HomieDialect
+from pyaiot.gateways.mqtt.dialects.mapping import MappingDialect
 from pyaiot.gateways.mqtt.dialects.shelly import ShellyDialect
 from pyaiot.gateways.mqtt.dialects.shelly_rpc import ShellyRpcDialect
 from pyaiot.gateways.mqtt.dialects.sparkplug import SparkplugDialect
 from pyaiot.gateways.mqtt.dialects.tasmota import TasmotaDialect
 from pyaiot.gateways.mqtt.dialects.zigbee2mqtt import Zigbee2MqttDialect
+from pyaiot.gateways.mqtt.settings import TopicMapping
 
 MakeDialect = Callable[[frozenset[str], Callable[[], float]], Dialect]
 """Takes the names of the dialects in use, and Unix time in seconds."""
@@ -28,7 +30,15 @@ DIALECTS: Final[Mapping[str, MakeDialect]] = {
 }
 
 
-def new_dialects(names: Iterable[str], unix_time: Callable[[], float]) -> Sequence[Dialect]:
-    """The dialects with these names, without any device."""
+def new_dialects(
+    names: Iterable[str],
+    unix_time: Callable[[], float],
+    mappings: Sequence[TopicMapping] = (),
+) -> Sequence[Dialect]:
+    """The dialects with these names, and that of `mappings`, without any device.
+
+    Raises `OperatorError` for a mapping that is not valid.
+    """
     used = frozenset(names)
-    return [make(used, unix_time) for name, make in DIALECTS.items() if name in used]
+    dialects = [make(used, unix_time) for name, make in DIALECTS.items() if name in used]
+    return [MappingDialect(mappings), *dialects] if mappings else dialects

@@ -55,7 +55,7 @@ class LearnedDevice:
             if len(self.types) >= RESOURCES_PER_DEVICE_MAX or self._budget.used >= RESOURCES_MAX:
                 return False
             self._budget.used += 1
-        if known != it:
+        if known is not it and known != it:
             self.types[resource] = it
             self.changed = True
         self.units[resource] = unit

@@ -5,6 +5,7 @@ Each dialect is one module with one class of this shape and one line in `DIALECT
 a device sends is text or a value: it never becomes a topic filter, a path or a program.
 """
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,9 @@ RESOURCE_LENGTH_MAX: Final = 64
 """Characters of a resource. A longer one is shortened in the same way."""
 LABEL_LENGTH_MAX: Final = 64
 """Characters of a label. A longer one is truncated."""
+NAMES_MAX: Final = 4096
+"""Names whose uid or resource is remembered. Beyond that, those that were not used for the longest
+time are made again when they return."""
 LEVEL_LENGTH_MAX: Final = 128
 """Characters of a level of a topic that names a device. A longer one is not understood."""
 
@@ -143,6 +147,7 @@ class Dialect(Protocol):
         ...
 
 
+@functools.lru_cache(maxsize=NAMES_MAX)
 def uid_of(prefix: str, *names: str) -> str:
     """The uid of a device from the names that its dialect gives it.
 
@@ -153,6 +158,7 @@ def uid_of(prefix: str, *names: str) -> str:
     return shortened(uid, UID_LENGTH_MAX)
 
 
+@functools.lru_cache(maxsize=NAMES_MAX)
 def resource_of(*names: str) -> str:
     """The resource of the names that lead to a value: `ENERGY`, `Power` gives `energy_power`."""
     text = "_".join(_NOT_PLAIN.sub("_", name).lower() for name in names)
@@ -176,12 +182,13 @@ def label_of(text: object) -> str:
 
 def is_level(name: object) -> TypeGuard[str]:
     """Whether a name can be one level of a topic, and of no more than `LEVEL_LENGTH_MAX`."""
-    return (
-        isinstance(name, str)
-        and 0 < len(name) <= LEVEL_LENGTH_MAX
-        and not {"/", "+", "#"} & set(name)
-        and name.isprintable()
-    )
+    return isinstance(name, str) and _is_level(name)
+
+
+@functools.lru_cache(maxsize=NAMES_MAX)
+def _is_level(name: str) -> bool:
+    is_short = 0 < len(name) <= LEVEL_LENGTH_MAX
+    return is_short and not {"/", "+", "#"} & set(name) and name.isprintable()
 
 
 def is_topic(topic: object) -> TypeGuard[str]:
@@ -273,6 +280,18 @@ def _escaped(name: str) -> str:
 
 def type_of(kind: ResourceKind, **fields: Any) -> ResourceType:
     """The type that a description states, without the fields that are not valid."""
+    try:
+        return _known_type(kind, **fields)
+    except TypeError:
+        return _new_type(kind, **fields)  # with a list, or another value of JSON
+
+
+@functools.lru_cache(maxsize=NAMES_MAX, typed=True)
+def _known_type(kind: ResourceKind, **fields: Any) -> ResourceType:
+    return _new_type(kind, **fields)
+
+
+def _new_type(kind: ResourceKind, **fields: Any) -> ResourceType:
     numbers: dict[str, Any] = {
         name: float(value) if is_number(value := fields.pop(name, None)) else None
         for name in ("minimum", "maximum", "step")

@@ -9,7 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
+from pyaiot.gateways.mqtt.dialects.devices import (
+    RESOURCES_MAX,
+    DeviceTable,
+    LearnedDevice,
+    ResourceBudget,
+)
 from pyaiot.gateways.mqtt.dialects.dialect import (
     PAYLOAD_MAX,
     RESOURCES_PER_DEVICE_MAX,
@@ -75,6 +80,8 @@ class HomieDialect:
 
     def __init__(self) -> None:
         self._devices: DeviceTable[_Device] = DeviceTable()
+        self._topics: dict[str, tuple[_Device, str]] = {}
+        """Device and `node/property` of topics of values, at most `RESOURCES_MAX`."""
 
     @property
     def filters(self) -> Sequence[str]:
@@ -88,6 +95,10 @@ class HomieDialect:
         retained: bool,
         now: float,
     ) -> Sequence[DialectEvent] | None:
+        known = self._topics.get(topic)
+        if known is not None and self._devices.get(known[0].uid) is known[0]:
+            self._devices.seen(known[0], now)
+            return self._receive_value(*known, topic, payload)
         levels = topic.split("/")
         if levels[0] != BASE:
             return None
@@ -110,7 +121,7 @@ class HomieDialect:
             case [attribute, *_] if attribute.startswith("$"):
                 events = []
             case [node, name] if not name.startswith("$"):
-                events = list(self._receive_value(device, f"{node}/{name}", payload))
+                events = self._receive_value(device, f"{node}/{name}", topic, payload)
             case [node, name, attribute] if version == 4 and attribute[1:] in ATTRIBUTES:
                 path = f"{node}/{name}"
                 self._receive_attribute(device, path, attribute[1:], payload)
@@ -152,17 +163,22 @@ class HomieDialect:
         if state in _ONLINE or state in _OFFLINE:
             yield DevicePresence(device.uid, state in _ONLINE)
 
-    def _receive_value(self, device: _Device, path: str, payload: bytes) -> Iterator[DialectEvent]:
+    def _receive_value(
+        self, device: _Device, path: str, topic: str, payload: bytes
+    ) -> list[DialectEvent]:
         if not payload:
-            return
+            return []
         text = read_text(payload)
         is_kept = path in device.kept or len(device.kept) < KEPT_VALUES_MAX
         if is_kept and len(text) <= KEPT_LENGTH_MAX:
             device.kept[path] = text
         resource = device.paths.get(path)
         if resource is None:
-            return
-        yield device.value(resource, value_of_payload(device.types[resource], text))
+            return []
+        if len(self._topics) >= RESOURCES_MAX:
+            self._topics.clear()
+        self._topics[topic] = device, path
+        return [device.value(resource, value_of_payload(device.types[resource], text))]
 
     def _kept_values(self, device: _Device, paths: Iterable[str]) -> list[DialectEvent]:
         """The values of properties whose types changed."""

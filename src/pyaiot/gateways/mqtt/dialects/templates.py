@@ -49,11 +49,7 @@ class Template:
         """The value. `document`: the text read as JSON, or None if it is none. Raises `NoValue`."""
         value: Any = text
         if self.is_json:
-            value = document
-            for step in self.path:
-                value = _pick(value, step)
-            if value is None:
-                raise NoValue
+            value = pick(document, self.path)
         for apply in self.filters:
             value = apply(value)
         return value
@@ -277,6 +273,16 @@ _FILTERS: Final[Mapping[str, Callable[[str], Callable[[Any], Any]]]] = {
 def _as_text(value: Any) -> str:
     """A value as Jinja prints it, which is how Python does."""
     return value if isinstance(value, str) else str(value)
+
+
+def pick(document: Any, path: Sequence[str | int]) -> Any:
+    """The value at a path in a JSON document. Raises `NoValue` if it is absent or null."""
+    value = document
+    for step in path:
+        value = _pick(value, step)
+    if value is None:
+        raise NoValue
+    return value
 
 
 def _pick(value: Any, step: str | int) -> Any:
