@@ -6,7 +6,7 @@ import random
 import pytest
 
 from pyaiot.devices.foreign import FOREIGN_NODES
-from pyaiot.devices.foreign.base import ForeignNode
+from pyaiot.devices.foreign.base import ForeignDevice
 from pyaiot.devices.node_config import NodeConfig
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.mqtt.dialects.dialect import DeviceMessage
@@ -24,12 +24,12 @@ SWITCHES = {
 TEMPERATURES = {"tasmota": "bme280_temperature", "shelly": "temperature_0"}
 
 
-def new_node(name: str, uid: str = "") -> ForeignNode:
+def new_node(name: str, uid: str = "") -> ForeignDevice:
     config = NodeConfig(uid=uid, temperature=True, led=True, name="Simulated", period_s=2.0)
     return FOREIGN_NODES[name](config, random.Random(7))
 
 
-def exchange(node: ForeignNode, reader: Reader) -> None:
+def exchange(node: ForeignDevice, reader: Reader) -> None:
     """Pass messages between both until none is left."""
     while messages := node.publications_to_send():
         count = len(reader.events)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pyaiot.devices.foreign import FOREIGN_NODES
-from pyaiot.devices.foreign.base import ForeignNode
+from pyaiot.devices.foreign.base import ForeignDevice
 from pyaiot.devices.mqtt_node_config import MqttNodeConfig
 from pyaiot.devices.topic_node import TopicNode
 from pyaiot.errors import OperatorError
@@ -33,7 +33,7 @@ class MqttNode:
 
     def __init__(
         self,
-        node: TopicNode | ForeignNode,
+        node: TopicNode | ForeignDevice,
         server: MqttServer,
         *,
         on_event: Callable[[MqttEvent], None] = lambda _: None,
@@ -96,7 +96,7 @@ async def run_mqtt_node(
     """
     if rng is None:
         rng = random.Random()  # noqa: S311 - sensor values, not secrets
-    topics: TopicNode | ForeignNode = TopicNode(config, rng=rng)
+    topics: TopicNode | ForeignDevice = TopicNode(config, rng=rng)
     if config.dialect:
         topics = FOREIGN_NODES[config.dialect](config, rng)
     password = password_reader(config.password_file)

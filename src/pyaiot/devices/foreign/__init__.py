@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from pyaiot.devices.foreign.base import ForeignNode
+from pyaiot.devices.foreign.base import ForeignDevice
 from pyaiot.devices.foreign.homeassistant import HomeAssistantNode
 from pyaiot.devices.foreign.homie import HomieNode
 from pyaiot.devices.foreign.shelly import ShellyNode
@@ -14,7 +14,7 @@ from pyaiot.devices.foreign.tasmota import TasmotaNode
 from pyaiot.devices.foreign.zigbee2mqtt import Zigbee2MqttNode
 from pyaiot.devices.node_config import NodeConfig
 
-MakeNode: TypeAlias = Callable[[NodeConfig, random.Random], ForeignNode]
+MakeNode: TypeAlias = Callable[[NodeConfig, random.Random], ForeignDevice]
 
 # One line for each dialect: the words of `aiot node mqtt --dialect`.
 FOREIGN_NODES: Final[Mapping[str, MakeNode]] = {

@@ -38,7 +38,7 @@ def as_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-class ForeignNode:
+class ForeignDevice:
     """A device without its connection: see `TopicNode`, whose methods it has."""
 
     prefix: ClassVar[str] = ""

@@ -4,13 +4,13 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from pyaiot.devices.foreign.base import QUANTITIES, ForeignNode, as_json
+from pyaiot.devices.foreign.base import QUANTITIES, ForeignDevice, as_json
 from pyaiot.devices.topic_node import OutgoingPublication
 from pyaiot.protocols.mqtt.packets import Will
 
 
-class HomeAssistantNode(ForeignNode):
-    """See `ForeignNode`. Its id is its identifier, and the first level of its topics."""
+class HomeAssistantNode(ForeignDevice):
+    """See `ForeignDevice`. Its id is its identifier, and the first level of its topics."""
 
     prefix: ClassVar[str] = "sim-"
 

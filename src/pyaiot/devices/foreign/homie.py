@@ -4,13 +4,13 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from pyaiot.devices.foreign.base import QUANTITIES, ForeignNode, as_json
+from pyaiot.devices.foreign.base import QUANTITIES, ForeignDevice, as_json
 from pyaiot.devices.topic_node import OutgoingPublication
 from pyaiot.protocols.mqtt.packets import Will
 
 
-class HomieNode(ForeignNode):
-    """See `ForeignNode`. Its id is that of the Homie device."""
+class HomieNode(ForeignDevice):
+    """See `ForeignDevice`. Its id is that of the Homie device."""
 
     prefix: ClassVar[str] = "sim-"
 

@@ -4,13 +4,13 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from pyaiot.devices.foreign.base import ForeignNode, as_json, read_object
+from pyaiot.devices.foreign.base import ForeignDevice, as_json, read_object
 from pyaiot.devices.topic_node import OutgoingPublication
 from pyaiot.protocols.mqtt.packets import Will
 
 
-class ShellyNode(ForeignNode):
-    """See `ForeignNode`. Its id is `shellyplusplugs-` and 12 hexadecimal digits, if none is set."""
+class ShellyNode(ForeignDevice):
+    """See `ForeignDevice`. Its id is `shellyplusplugs-` and 12 hexadecimal digits, if none is set."""
 
     prefix: ClassVar[str] = "shellyplusplugs-"
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from pyaiot.devices.foreign.base import QUANTITIES, ForeignNode
+from pyaiot.devices.foreign.base import QUANTITIES, ForeignDevice
 from pyaiot.devices.node_config import NodeConfig
 from pyaiot.devices.topic_node import OutgoingPublication
 from pyaiot.errors import ProtocolError
@@ -23,8 +23,8 @@ _SWITCH: Final = "Switch"
 _BDSEQ: Final = "bdSeq"
 
 
-class SparkplugNode(ForeignNode):
-    """See `ForeignNode`. Its id is that of the edge node; the group is `sim`."""
+class SparkplugNode(ForeignDevice):
+    """See `ForeignDevice`. Its id is that of the edge node; the group is `sim`."""
 
     prefix: ClassVar[str] = "sim-"
 

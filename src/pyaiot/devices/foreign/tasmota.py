@@ -4,13 +4,13 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
-from pyaiot.devices.foreign.base import QUANTITIES, ForeignNode, as_json
+from pyaiot.devices.foreign.base import QUANTITIES, ForeignDevice, as_json
 from pyaiot.devices.topic_node import OutgoingPublication
 from pyaiot.protocols.mqtt.packets import Will
 
 
-class TasmotaNode(ForeignNode):
-    """See `ForeignNode`. Its id is its topic."""
+class TasmotaNode(ForeignDevice):
+    """See `ForeignDevice`. Its id is its topic."""
 
     prefix: ClassVar[str] = "tasmota_"
 

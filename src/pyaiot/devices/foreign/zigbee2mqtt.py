@@ -4,13 +4,13 @@
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from pyaiot.devices.foreign.base import QUANTITIES, ForeignNode, as_json, read_object
+from pyaiot.devices.foreign.base import QUANTITIES, ForeignDevice, as_json, read_object
 from pyaiot.devices.topic_node import OutgoingPublication
 from pyaiot.protocols.mqtt.packets import Will
 
 
-class Zigbee2MqttNode(ForeignNode):
-    """See `ForeignNode`. Its id is the IEEE address of the device, and its friendly name."""
+class Zigbee2MqttNode(ForeignDevice):
+    """See `ForeignDevice`. Its id is the IEEE address of the device, and its friendly name."""
 
     prefix: ClassVar[str] = "0x"
 
