@@ -156,6 +156,8 @@ PURE = {
     *(
         "alerts/alert",
         "alerts/engine",
+        "alerts/maintenance",
+        "alerts/notices",
         "alerts/rule",
         "alerts/watches",
         "registry/documents",
