@@ -86,6 +86,7 @@ def test_every_command_is_known_here() -> None:
         *("node", "node coap", "node mqtt", "node mqttsn", "node ws", "fleet"),
         *("nodes", "watch", "get", "set", "history", "export", "doctor"),
         *("node rename", "node tag", "node edit", "node accept", "node ban", "node forget"),
+        "node type",
         *("device", "device add", "device list", "device remove"),
         *("node restore", "token", "token add", "token list", "token remove"),
         *("login", "logout", "invite", "user", "user add", "user list", "user passwd"),

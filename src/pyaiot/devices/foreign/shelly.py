@@ -10,7 +10,7 @@ from pyaiot.protocols.mqtt.packets import Will
 
 
 class ShellyNode(ForeignDevice):
-    """See `ForeignDevice`. Its id is `shellyplusplugs-` and 12 hexadecimal digits, if none is set."""
+    """See `ForeignDevice`. Its id begins with `shellyplusplugs-`, if none is set."""
 
     prefix: ClassVar[str] = "shellyplusplugs-"
 
