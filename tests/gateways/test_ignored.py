@@ -8,7 +8,7 @@ from pyaiot.gateways.gateway import Gateway, GatewayLink, Outcome
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.rejections import IGNORED_INTERVAL_S, Rejections
 from pyaiot.links import MemoryLink
-from pyaiot.messages import REFUSAL_LENGTH_MAX, TOPIC_LENGTH_MAX, Ignored
+from pyaiot.messages import IGNORED_TOPICS_MAX, REFUSAL_LENGTH_MAX, TOPIC_LENGTH_MAX, Ignored
 
 
 class Nobody:
@@ -71,3 +71,17 @@ async def test_refused_clients_are_reported_beside_ignored_messages() -> None:
     rejections.refuse("device c")
     rejections.close()
     assert reports[-1].refused == 1002
+
+
+async def test_last_different_topics_are_reported() -> None:
+    reports: list[Ignored] = []
+    rejections = Rejections(asyncio.get_running_loop(), lambda: 1.8e9, reports.append)
+    for number in range(20):
+        rejections.ignore(f"home/{number}")
+    rejections.ignore("home/15")
+    await asyncio.sleep(IGNORED_INTERVAL_S * 2)
+    topics = reports[-1].topics
+    assert len(topics) == IGNORED_TOPICS_MAX
+    assert topics[-2:] == ("home/19", "home/15")
+    assert len(set(topics)) == len(topics)
+    rejections.close()

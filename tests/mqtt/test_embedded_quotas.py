@@ -391,6 +391,13 @@ def test_a_stream_gets_its_limits_once_and_refuses_what_is_over() -> None:
     assert quotas.limited({"name": "somebody's"}) is None
 
 
+def test_first_levels_of_foreign_devices_have_a_share_and_nodes_one_of_their_own() -> None:
+    subjects = {f"$MQTT.rmsgs.homie.d{number}.x": 1 for number in range(4)}
+    subjects |= {f"$MQTT.rmsgs.node.n{number}.x": 1 for number in range(9)}
+    filters = quotas.over_their_share(subjects, "$MQTT.rmsgs.", 3, "node")
+    assert filters == ["$MQTT.rmsgs.homie.>"]
+
+
 def test_owners_over_their_share_are_found_by_level() -> None:
     subjects = {"$MQTT.qos2.in.a.1": 1, "$MQTT.qos2.in.a.2": 1, "$MQTT.qos2.in.b.1": 1}
     assert quotas.over_their_share(subjects, "$MQTT.qos2.in.", 1) == ["$MQTT.qos2.in.a.>"]

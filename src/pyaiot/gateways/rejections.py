@@ -8,7 +8,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from pyaiot.messages import REFUSAL_LENGTH_MAX, TOPIC_LENGTH_MAX, Ignored
+from pyaiot.messages import (
+    IGNORED_TOPICS_MAX,
+    REFUSAL_LENGTH_MAX,
+    TOPIC_LENGTH_MAX,
+    Ignored,
+)
 
 IGNORED_INTERVAL_S: Final = 5.0
 """The shortest interval between two reports of ignored messages and refused clients to the
@@ -30,6 +35,8 @@ class Rejections:
         self._send = send
         self._timer: asyncio.TimerHandle | None = None
         self._is_reported = True
+        self._topics: dict[str, None] = {}
+        """The latest topics that were ignored, the latest last."""
         self.report: Ignored | None = None
         """The current report; None: nothing was ignored or refused."""
 
@@ -41,10 +48,16 @@ class Rejections:
     def ignore(self, topic: str) -> None:
         """A device published a message under a topic of no node."""
         before = self._before()
+        shown = printable(topic)[:TOPIC_LENGTH_MAX]
+        self._topics.pop(shown, None)
+        self._topics[shown] = None
+        if len(self._topics) > IGNORED_TOPICS_MAX:
+            del self._topics[next(iter(self._topics))]
         self._change(
             Ignored(
                 count=before.count + 1,
-                topic=printable(topic)[:TOPIC_LENGTH_MAX],
+                topic=shown,
+                topics=tuple(self._topics),
                 ts=self._unix_time(),
                 refused=before.refused,
                 refusal=before.refusal,
@@ -58,6 +71,7 @@ class Rejections:
             Ignored(
                 count=before.count,
                 topic=before.topic,
+                topics=before.topics,
                 ts=self._unix_time(),
                 refused=before.refused + 1,
                 refusal=printable(refusal)[:REFUSAL_LENGTH_MAX],

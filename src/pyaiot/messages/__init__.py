@@ -22,6 +22,7 @@ from pyaiot.messages.codec import (
 from pyaiot.messages.types import (
     COMMAND_TIMEOUT_MAX_S,
     FRAME_SIZE_MAX,
+    IGNORED_TOPICS_MAX,
     JSON_DEPTH_MAX,
     NAME_LENGTH_MAX,
     PROBLEM_LENGTH_MAX,
@@ -72,6 +73,7 @@ from pyaiot.messages.types import (
 __all__ = [
     "COMMAND_TIMEOUT_MAX_S",
     "FRAME_SIZE_MAX",
+    "IGNORED_TOPICS_MAX",
     "JSON_DEPTH_MAX",
     "NAME_LENGTH_MAX",
     "PROBLEM_LENGTH_MAX",

@@ -26,6 +26,9 @@ TOPIC_LENGTH_MAX: Final = 128
 """Characters of a topic that is shown. A longer topic is truncated."""
 REFUSAL_LENGTH_MAX: Final = 300
 """Characters of the text about a refused client. A longer text is truncated."""
+IGNORED_TOPICS_MAX: Final = 12
+"""Different topics of no node that are shown. One more replaces the one that was used least
+recently."""
 PROBLEM_LENGTH_MAX: Final = 200
 """Characters of the text about invalid bytes. A longer text is truncated."""
 FRAME_SIZE_MAX: Final = 256 * 1024
@@ -161,6 +164,11 @@ class Ignored(_Message, frozen=True, kw_only=True, tag="ignored"):
     """Number of ignored messages since the gateway started."""
     topic: Annotated[str, Meta(max_length=TOPIC_LENGTH_MAX)]
     """Topic of the latest one, truncated."""
+    topics: Annotated[
+        tuple[Annotated[str, Meta(max_length=TOPIC_LENGTH_MAX)], ...],
+        Meta(max_length=IGNORED_TOPICS_MAX),
+    ] = ()
+    """The latest different topics, truncated, the latest last."""
     ts: UnixTime = 0.0
     """Unix time in seconds of the latest one."""
     refused: Annotated[int, Meta(ge=0, le=2**53)] = 0

@@ -53,6 +53,7 @@ async def test_gateway_is_listed_while_it_is_connected() -> None:
                     "version": "",
                     "ignored": 0,
                     "ignored_topic": "",
+                    "ignored_topics": [],
                     "refused": 0,
                     "refusal": "",
                 }
@@ -66,6 +67,7 @@ async def test_gateways_have_counts_of_ignored_messages() -> None:
             Ignored(
                 count=12,
                 topic="home/x",
+                topics=("home/a", "home/x"),
                 ts=1_800_000_000.0,
                 refused=2,
                 refusal="device a b was refused",
@@ -74,6 +76,7 @@ async def test_gateways_have_counts_of_ignored_messages() -> None:
         await served.until(2)
         (gateway,) = (await served.json("/api/gateways"))["gateways"]
         assert (gateway["ignored"], gateway["ignored_topic"]) == (12, "home/x")
+        assert gateway["ignored_topics"] == ["home/a", "home/x"]
         assert (gateway["refused"], gateway["refusal"]) == (2, "device a b was refused")
         ignored = served.broker.router.gateways.ignored()
         assert [(it.gateway, it.count) for it in ignored] == [("test", 12)]

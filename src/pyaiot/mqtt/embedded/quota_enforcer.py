@@ -162,6 +162,14 @@ class QuotaEnforcer:
         halve = (
             self._retained_trimmed_at is None or now - self._retained_trimmed_at >= RETAINED_TRIM_S
         )
+        await self._remove_shares(
+            store,
+            quotas.RETAINED,
+            "$MQTT.rmsgs.",
+            quotas.RETAINED_PER_LEVEL_MAX,
+            halve=False,
+            spared="node",
+        )
         halved = await self._remove_shares(
             store,
             quotas.RETAINED,
@@ -193,14 +201,22 @@ class QuotaEnforcer:
         )
 
     async def _remove_shares(
-        self, store: NatsConnection, name: str, prefix: str, share: int, *, halve: bool
+        self,
+        store: NatsConnection,
+        name: str,
+        prefix: str,
+        share: int,
+        *,
+        halve: bool,
+        spared: str = "",
     ) -> bool:
         """Remove the messages of owners over their share, then the oldest half if needed.
 
         Returns whether the oldest half was removed.
         """
         info = await store.request(f"$JS.API.STREAM.INFO.{name}", {"subjects_filter": f"{prefix}>"})
-        over_share = quotas.over_their_share(info["state"].get("subjects") or {}, prefix, share)
+        subjects = info["state"].get("subjects") or {}
+        over_share = quotas.over_their_share(subjects, prefix, share, spared)
         for subject in over_share:
             self._warn(
                 "MQTT broker: the store for %s is more than half full; those of %s were removed",

@@ -32,6 +32,9 @@ not retained."""
 RETAINED_PER_NODE_MAX: Final = 300
 """Retained messages that one node may have while more than half of a limit is used. With more, all
 of that node are removed."""
+RETAINED_PER_LEVEL_MAX: Final = 20_000
+"""Retained messages of all topics of foreign devices with one first level, while more than half of
+a limit is used. With more, all of that level are removed."""
 QOS2_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of publications with QoS 2 that wait for PUBREL. One more closes its device's
 connection."""
@@ -167,8 +170,10 @@ _WILDCARDS: Final = frozenset({"*", ">"})
 """Wildcards of NATS."""
 
 
-def over_their_share(subjects: Mapping[str, int], prefix: str, share: int) -> list[str]:
-    """The subject filters of the owners with more than `share` messages.
+def over_their_share(
+    subjects: Mapping[str, int], prefix: str, share: int, spared: str = ""
+) -> list[str]:
+    """The subject filters of the owners, other than `spared`, with more than `share` messages.
 
     The owner of a message is the level of its subject after `prefix`. One that is called `*` or
     `>`, which MQTT allows, has no filter of its own: it would match the messages of others.
@@ -180,7 +185,7 @@ def over_their_share(subjects: Mapping[str, int], prefix: str, share: int) -> li
     return [
         f"{prefix}{owner}.>"
         for owner, count in counts.items()
-        if count > share and owner not in _WILDCARDS
+        if count > share and owner not in _WILDCARDS and owner != spared
     ]
 
 

@@ -104,6 +104,7 @@ class NodesApi:
                         version=state.version,
                         ignored=ignored_by.get(state.name, nothing).count,
                         ignored_topic=ignored_by.get(state.name, nothing).topic,
+                        ignored_topics=list(ignored_by.get(state.name, nothing).topics),
                         refused=ignored_by.get(state.name, nothing).refused,
                         refusal=ignored_by.get(state.name, nothing).refusal,
                     )

@@ -99,6 +99,9 @@ class GatewayInfo(_Response, frozen=True, kw_only=True):
     ignored_topic: Annotated[
         str, Meta(description="The topic of the last of these, shortened; empty if there is none.")
     ]
+    ignored_topics: Annotated[
+        list[str], Meta(description="The last different topics of these, the last one at the end.")
+    ]
     refused: Annotated[
         int, Meta(description="Clients that the embedded MQTT broker refused, each time anew.")
     ]
