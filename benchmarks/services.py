@@ -18,6 +18,11 @@ def broker_with_sign_in(home: Home) -> Server:
     return _broker(home, free_port(), "off", "--behind-proxy")
 
 
+def broker_with_home_assistant(home: Home, url: str) -> Server:
+    """A broker that shows its nodes in Home Assistant, without history."""
+    return _broker(home, free_port(), "off", "--homeassistant", url)
+
+
 def broker_with_history(home: Home, path: Path) -> Server:
     """A broker with an existing history."""
     return _broker(home, free_port(), str(path))

@@ -18,6 +18,7 @@ SEED = 7252
 
 # Modules outside protocols/ that read outside bytes.
 PARSERS_ELSEWHERE = {
+    "homeassistant",
     "api_queries",
     "coap_intake",
     "dtls_server",

@@ -4,6 +4,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from pyaiot.errors import ProtocolError
@@ -11,6 +12,7 @@ from pyaiot.homeassistant import bridge as module
 from pyaiot.homeassistant.bridge import Bridge, HomeAssistantMessage
 from pyaiot.homeassistant.discovery import components_of
 from pyaiot.homeassistant.names import Topics, device_id
+from pyaiot.homeassistant.shown_node import ENTITIES_MAX
 from pyaiot.messages import (
     Command,
     Joined,
@@ -410,3 +412,52 @@ def test_publications_are_taken_in_portions() -> None:
 def test_ids_of_different_uids_differ() -> None:
     uids = ["a b", "a_b", "a.b", "a/b", "A b", "a+b", "ä", "a__b", "_", "__"]
     assert len({device_id("pyaiot", uid) for uid in uids}) == len(uids)
+
+
+def test_a_node_that_home_assistant_has_from_elsewhere_is_not_shown() -> None:
+    home = Home()
+    home.bridge = Bridge(TOPICS, now=home.now, not_shown=lambda record: record.uid == "a")
+    for uid in "ab":
+        home.receive(node(uid), NodeAppeared(uid=uid), reading("led", "1", uid))
+    home.receive(Joined(nodes=2))
+    home.wait(60.0)
+    assert sorted(home.retained) == [
+        "homeassistant/device/pyaiot_b/config",
+        "pyaiot/pyaiot",
+        "pyaiot/pyaiot_b",
+    ]
+    assert home.bridge.excess == 0
+
+
+def test_beyond_the_limit_resources_of_a_node_are_not_shown() -> None:
+    home = home_with_node(*(reading(f"r{number}", "1 V") for number in range(300)))
+    assert len(home.config()["cmps"]) == ENTITIES_MAX
+
+
+def test_new_words_of_a_device_change_no_discovery_message() -> None:
+    home = home_with_node(reading("valve", "open"))
+    words = ResourceType(kind="boolean", writable=True, on="open", off="shut", source="metadata")
+    home.receive(described(valve=words))
+    home.wait(60.0)
+    assert home.bridge.receive_command("pyaiot/pyaiot_a/valve/set", b"OFF").payload == "shut"
+    home.published.clear()
+    home.receive(described(valve=msgspec.structs.replace(words, off="closed")))
+    assert CONFIG not in [it.topic for it in home.wait(60.0)]
+    assert home.bridge.receive_command("pyaiot/pyaiot_a/valve/set", b"OFF").payload == "closed"
+
+
+def test_several_discovery_messages_of_a_node_do_not_multiply_its_states() -> None:
+    home = home_with_node(reading("led", "1"))
+    for label in ("one", "two", "three"):
+        home.receive(node(label=label))
+        home.wait(1.5)
+    assert len(states(home.wait(60.0))) == 2
+
+
+def test_a_command_that_is_too_long_is_refused() -> None:
+    home = home_with_node(reading("js", "print(1)"))
+    topic = "pyaiot/pyaiot_a/js/set"
+    text = "x" * module.COMMAND_SIZE_MAX
+    assert home.bridge.receive_command(topic, text.encode()).payload == text
+    with pytest.raises(ProtocolError, match="at most 4096 bytes"):
+        home.bridge.receive_command(topic, text.encode() + b"x")

@@ -171,6 +171,17 @@ def test_each_kind_has_its_component(it: ResourceType, expected: dict[str, Any])
     assert component(it) == {**expected, "name": "Name"}
 
 
+def test_limits_of_a_number_are_a_range_that_home_assistant_accepts() -> None:
+    def limits(**more: Any) -> tuple[float, float, float]:
+        shown = component(number("", writable=True, **more))
+        return shown["min"], shown["max"], shown["step"]
+
+    assert limits() == (-1_000_000.0, 1_000_000.0, 0.001)
+    assert limits(minimum=5.0, maximum=5.0) == (5.0, 6.0, 1.0)
+    assert limits(minimum=0.0, maximum=10.0, step=1e-9) == (0.0, 10.0, 0.001)
+    assert limits(precision=0)[2] == 1.0
+
+
 def test_the_label_of_a_resource_is_its_name() -> None:
     assert component(ResourceType(kind="text", label="Message"))["name"] == "Message"
     assert readable("air_quality") == "Air quality"
@@ -198,6 +209,11 @@ def test_the_label_of_a_resource_is_its_name() -> None:
             ResourceType(kind="colour", writable=True),
             "255,136,0",
             b'{"state":"ON","color_mode":"rgb","color":{"r":255,"g":136,"b":0}}',
+        ),
+        (
+            ResourceType(kind="colour", writable=True),
+            "#00ff00",
+            b'{"state":"ON","color_mode":"rgb","color":{"r":0,"g":255,"b":0}}',
         ),
         (
             ResourceType(kind="colour", writable=True),

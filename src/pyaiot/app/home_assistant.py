@@ -3,14 +3,17 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Final
 
 from pyaiot.broker.broker import Broker
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
+from pyaiot.gateways.mqtt.plugin import PLUGIN as MQTT
 from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.gateways.mqtt.shared_broker import SharedMqttBroker, named_mqtt_broker
 from pyaiot.homeassistant.address import OWN, parse_url
 from pyaiot.homeassistant.service import HomeAssistant, HomeAssistantSettings
+from pyaiot.messages import RegisteredNode
 from pyaiot.mqtt.client import MqttServer
 from pyaiot.mqtt.credentials import password_reader, tls_context
 
@@ -33,8 +36,31 @@ def home_assistant(
         system=section.name,
         discovery_prefix=section.discovery_prefix,
         tags=section.tags,
+        not_shown=has_it_already if _shares_broker(config) else lambda _node: False,
     )
     return HomeAssistant(broker, settings, is_registry_loaded=is_registry_loaded)
+
+
+ANNOUNCED_THERE: Final = ("ha-", "z2m-")
+"""Prefixes of the uids of foreign MQTT devices that Home Assistant discovers itself: those of
+discovery messages, and of Zigbee2MQTT, which publishes such messages."""
+
+
+def has_it_already(node: RegisteredNode) -> bool:
+    """Whether Home Assistant discovers this node itself, at the MQTT broker that both use."""
+    return node.protocol == MQTT.protocol and node.uid.startswith(ANNOUNCED_THERE)
+
+
+def _shares_broker(config: Config) -> bool:
+    """Whether the MQTT gateway and Home Assistant use the same named MQTT broker.
+
+    At the embedded one, Home Assistant sees nothing of devices.
+    """
+    mqtt, url = config.of(MqttSection), config.homeassistant.url
+    if not mqtt.host or url == OWN:
+        return bool(mqtt.host)
+    there = parse_url(url)
+    return (there.host, there.port) == (mqtt.host, mqtt.port)
 
 
 def mqtt_server(config: Config, shared: Iterable[object]) -> MqttServer:

@@ -36,7 +36,8 @@ class Principal:
     """Who acts, and from where."""
 
     who: str
-    """`user:NAME`, `token:NAME`, `gateway:NAME`, `invitation:ID`, `anonymous` or `local`."""
+    """`user:NAME`, `token:NAME`, `gateway:NAME`, `invitation:ID`, `homeassistant`, `anonymous` or
+    `local`."""
     address: str
     """IP address; `command line`; empty for a part of this process."""
 

@@ -44,7 +44,8 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     """`command`, `sign-in`, `edit` and so on."""
     who: str
-    """`user:NAME`, `token:NAME`, `gateway:NAME`, `invitation:ID`, `anonymous` or `local`."""
+    """`user:NAME`, `token:NAME`, `gateway:NAME`, `invitation:ID`, `homeassistant`, `anonymous` or
+    `local`."""
     address: str = msgspec.field(name="from", default="")
     """IP address, or `command line`; empty: a part of the broker."""
     result: str

@@ -73,8 +73,11 @@ class Bridge:
         *,
         now: float,
         is_registry_loaded: Callable[[], bool] = lambda: True,
+        not_shown: Callable[[RegisteredNode], bool] = lambda _node: False,
     ) -> None:
-        """`is_registry_loaded`: whether every node that is not in the registry is unknown."""
+        """`is_registry_loaded`: whether every node that is not in the registry is unknown.
+        `not_shown`: whether Home Assistant has the node from elsewhere.
+        """
         self.nodes: dict[str, ShownNode] = {}
         """By uid."""
         self.excess = 0
@@ -87,6 +90,9 @@ class Bridge:
         """Nodes of earlier runs that were removed."""
         self._topics = topics
         self._is_registry_loaded = is_registry_loaded
+        self._not_shown = not_shown
+        self._hidden: set[str] = set()
+        """Nodes that `not_shown` selected. The record of a node comes before its other messages."""
         self._by_device: dict[str, ShownNode] = {}
         self._excess: set[str] = set()
         self._is_joined = False
@@ -135,6 +141,8 @@ class Bridge:
     def _node(self, uid: str, now: float) -> ShownNode | None:
         node = self.nodes.get(uid)
         if node is None:
+            if uid in self._hidden:
+                return None
             if len(self.nodes) >= NODES_MAX:
                 self._excess.add(uid)
                 self.excess = len(self._excess)
@@ -158,6 +166,8 @@ class Bridge:
             self._dirty[key] = None
 
     def _describe(self, record: RegisteredNode, now: float) -> None:
+        if self._not_shown(record):
+            self._hidden.add(record.uid)
         node = self._node(record.uid, now)
         if node is None:
             return
@@ -187,6 +197,7 @@ class Bridge:
 
     def _remove(self, uid: str) -> None:
         """The node is not shown any longer: it was forgotten, or is banned."""
+        self._hidden.discard(uid)
         self._excess.discard(uid)
         self.excess = len(self._excess)
         node = self.nodes.pop(uid, None)

@@ -23,7 +23,7 @@ from pyaiot.homeassistant import metrics
 from pyaiot.homeassistant.bridge import FOUND_MAX, Bridge
 from pyaiot.homeassistant.discovery import components_of
 from pyaiot.homeassistant.names import TOPIC_PREFIX, Topics
-from pyaiot.messages import Join, Receipt, ReceiptState, ToClient, decode_to_client
+from pyaiot.messages import Join, Receipt, ReceiptState, RegisteredNode, ToClient, decode_to_client
 from pyaiot.metrics import Sample
 from pyaiot.mqtt.client import Freshness, LastWill, MqttClient, MqttServer, ReceivedMessage
 from pyaiot.transport.rate_limit import RateLimitedLog
@@ -54,6 +54,8 @@ class HomeAssistantSettings:
     discovery_prefix: str
     tags: tuple[str, ...] = ()
     """Only nodes with one of these tags are shown; empty: all."""
+    not_shown: Callable[[RegisteredNode], bool] = lambda _node: False
+    """Whether Home Assistant has a node from elsewhere."""
 
 
 class _Inbox:
@@ -189,7 +191,10 @@ class HomeAssistant:
             log.warning("Home Assistant: not served: %s", error)
             return
         bridge = Bridge(
-            self._topics, now=self._loop.time(), is_registry_loaded=self._is_registry_loaded
+            self._topics,
+            now=self._loop.time(),
+            is_registry_loaded=self._is_registry_loaded,
+            not_shown=self._settings.not_shown,
         )
         for device, components in self._earlier.items():
             bridge.receive_earlier(device, components)

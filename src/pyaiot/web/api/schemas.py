@@ -341,8 +341,8 @@ class AuditRecord(_Response, frozen=True, kw_only=True, omit_defaults=True):
     who: Annotated[
         str,
         Meta(
-            description="`user:NAME`, `token:NAME`, `gateway:NAME`, `invitation:ID`, `anonymous`,"
-            " or `local`: somebody on the machine of the broker."
+            description="`user:NAME`, `token:NAME`, `gateway:NAME`, `invitation:ID`,"
+            " `homeassistant`, `anonymous`, or `local`: somebody on the machine of the broker."
         ),
     ]
     address: Annotated[
