@@ -15,6 +15,7 @@ from pyaiot.app import services
 from pyaiot.broker.keys import generate_keys, load_keys, write_keys
 from pyaiot.cli import entry
 from pyaiot.cli.app import build
+from tests.programs import ANY_PORTS, Programs
 
 Aiot = Callable[..., "Result"]
 
@@ -459,3 +460,24 @@ def test_generated_keys_are_for_their_owner_alone_and_never_replaced_by_mistake(
 
     assert aiot("generate-keys", "--key-file", str(path), "--force").code == 0
     assert load_keys(path) != keys
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "--homeassistant", "http://ha"), "homeassistant.url is 'http://ha'"),
+        (("run", "--homeassistant", "mqtt://a:b@ha"), "has a user name or password in it"),
+        (("broker", "--homeassistant"), "This process has no MQTT broker for Home Assistant"),
+        (("demo", "--homeassistant"), "The MQTT broker of the demo has no passwords"),
+    ],
+)
+def test_home_assistant_that_cannot_be_reached_is_one_sentence(
+    programs: Programs, arguments: tuple[str, ...], words: str
+) -> None:
+    ports = ANY_PORTS if arguments[0] != "broker" else ("--web-port", "0")
+    key_file = ("--key-file", programs.key_file()) if arguments[0] == "broker" else ()
+    ended = programs.run(*arguments, *ports, *key_file)
+    assert (ended.returncode, ended.stdout) == (2, ""), ended.stdout
+    assert words in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert "a:b" not in ended.stderr

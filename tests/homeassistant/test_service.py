@@ -284,15 +284,15 @@ async def test_a_forgotten_node_is_removed_at_once(mosquitto_server: Server) -> 
 
 
 async def test_what_an_earlier_run_left_is_removed(
-    mosquitto_server: Server, monkeypatch: pytest.MonkeyPatch
+    mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bridge, "ORPHANS_AFTER_S", 2.0)
     left = "homeassistant/device/pyaiot_old/config"
-    async with scene(mosquitto_server.port) as here:
+    async with scene(mqtt_server.port) as here:
         await here.until(lambda: CONFIG in here.seen)
         here.publish(left, json.dumps({"o": {"name": "Pyaiot"}, "cmps": {}}), retain=True)
         await here.until(lambda: left in here.seen)
-    async with scene(mosquitto_server.port) as here:
+    async with scene(mqtt_server.port) as here:
         await here.until(lambda: here.seen.get(left) == b"")
         assert here.seen[CONFIG] != b""
 

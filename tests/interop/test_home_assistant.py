@@ -13,6 +13,7 @@ import json
 import re
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from pyaiot.homeassistant.discovery import Description, config_payload
+from pyaiot.homeassistant.entities import Entity
+from pyaiot.homeassistant.names import Topics
+from pyaiot.homeassistant.units import BINARY_CLASSES, BUTTON_CLASSES, SWITCH_CLASSES, UNITS
+from pyaiot.model import ResourceType
+from pyaiot.mqtt.client import MqttClient, MqttServer
 from scripts import home_assistant
 from tests.gateways.mqtt_servers import server
 from tests.programs import ANY_PORTS, Program, Programs, free_port
@@ -194,11 +201,17 @@ class Home:
         return [line for line in log.splitlines() if ".mqtt" in line and "[homeassistant" in line]
 
 
-@asynccontextmanager
-async def home(programs: Programs, **mqtt: object) -> AsyncIterator[Home]:
+def python_of_home_assistant() -> Path:
+    """Skips the test if it is not here."""
     python = home_assistant.environment()
     if python is None:
         pytest.skip("Home Assistant is not here: scripts/home_assistant.py installs it")
+    return python
+
+
+@asynccontextmanager
+async def home(programs: Programs, **mqtt: object) -> AsyncIterator[Home]:
+    python = python_of_home_assistant()
     folder = programs.home / "home-assistant"
     port = free_port(socket.SOCK_STREAM)
     write_settings(folder, port, {"broker": "127.0.0.1", **mqtt})
@@ -212,6 +225,39 @@ def state(states: dict[str, dict[str, Any]], entity: str) -> str:
 
 def known(states: dict[str, dict[str, Any]]) -> int:
     return sum(it["state"] not in UNAVAILABLE for it in states.values())
+
+
+CLASSES = """
+import json
+from homeassistant.components import binary_sensor, button, switch
+from homeassistant.components.sensor import const
+
+print(json.dumps({
+    "units": {c.value: sorted(map(str, units)) for c, units in const.DEVICE_CLASS_UNITS.items()},
+    "binary": [c.value for c in binary_sensor.BinarySensorDeviceClass],
+    "button": [c.value for c in button.ButtonDeviceClass],
+    "switch": [c.value for c in switch.SwitchDeviceClass],
+}))
+"""
+
+
+def test_every_class_and_unit_exists_in_home_assistant(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [python_of_home_assistant(), "-c", CLASSES],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT_S,
+    )
+    known = json.loads(ended.stdout)
+    for senml, unit in UNITS.items():
+        for device_class in filter(None, (unit.device_class, *unit.others)):
+            units = known["units"].get(device_class, ["None"])
+            assert (unit.text or "None") in units, (senml, device_class)
+    assert set(known["binary"]) >= BINARY_CLASSES
+    assert set(known["button"]) >= BUTTON_CLASSES
+    assert set(known["switch"]) >= SWITCH_CLASSES
 
 
 DEMO = {
@@ -233,6 +279,7 @@ async def test_the_demo_is_in_home_assistant_and_its_leds_are_switched(
         mqtt.start()
         async with home(programs, port=mqtt.port) as here:
             here.start()
+            await _every_kind_is_accepted(here, mqtt.port)
             url = f"mqtt://127.0.0.1:{mqtt.port}"
             demo = programs.aiot("demo", *ANY_PORTS, "--homeassistant", url)
             web = re.search(r"http://\S+/", demo.line(LIMIT_S))
@@ -262,6 +309,96 @@ async def test_the_demo_is_in_home_assistant_and_its_leds_are_switched(
             assert 'homeassistant_commands_total{receipt="confirmed"} 1.0' in text
             await _restart_of_the_system(here, programs, demo, url)
             assert here.complaints() == []
+
+
+KINDS = {
+    "switch": (ResourceType(kind="boolean", writable=True, device_class="outlet"), "1"),
+    "motion": (ResourceType(kind="boolean", device_class="motion"), "1"),
+    "level": (
+        ResourceType(kind="number", unit="Cel", writable=True, minimum=5, maximum=30, step=0.5),
+        "20",
+    ),
+    "power": (ResourceType(kind="number", unit="kVA", writable=True), "1.5"),
+    "mode": (ResourceType(kind="enum", choices=("eco", "boost"), writable=True), "eco"),
+    "phase": (ResourceType(kind="enum", choices=("low", "high")), "low"),
+    "message": (ResourceType(kind="text", writable=True, maximum=16), "hello"),
+    "note": (ResourceType(kind="text"), "x" * 300),
+    "restart": (ResourceType(kind="command", device_class="restart"), None),
+    "move": (ResourceType(kind="command", choices=("up", "down")), None),
+    "lamp": (ResourceType(kind="colour", writable=True), "#ff8800"),
+    "place": (ResourceType(kind="position"), '{"lat":48.7,"lng":2.2}'),
+    "axes": (ResourceType(kind="vector"), "[1,2,3]"),
+    "settings": (ResourceType(kind="json"), {"a": 1}),
+}
+"""A resource of each kind, and a value of it."""
+WRITES: dict[str, tuple[str, str, dict[str, object], object]] = {
+    "switch": ("switch", "turn_off", {}, False),
+    "level": ("number", "set_value", {"value": 21.5}, 21.5),
+    "power": ("number", "set_value", {"value": 2500}, 2.5),
+    "mode": ("select", "select_option", {"option": "boost"}, "boost"),
+    "message": ("text", "set_value", {"value": "bye"}, "bye"),
+    "restart": ("button", "press", {}, ""),
+    "move": ("select", "select_option", {"option": "up"}, "up"),
+    "lamp": ("light", "turn_on", {"rgb_color": [0, 255, 10]}, "#00ff0a"),
+}
+"""The domain and service that writes a resource, its data, and the value that arrives."""
+
+
+async def _every_kind_is_accepted(here: Home, port: int) -> None:
+    """Another system at the same MQTT broker, which has every kind of resource and every unit."""
+    topics = Topics("lab", "homeassistant")
+    types = {**KINDS, **{f"u{n}": (number_in(unit), 1.0) for n, unit in enumerate(UNITS)}}
+    entities = {resource: Entity(it) for resource, (it, _) in types.items()}
+    received: dict[str, str] = {}
+    subscribed = asyncio.Event()
+    client = MqttClient(
+        MqttServer("127.0.0.1", port),
+        name="lab",
+        subscriptions=(topics.commands,),
+        on_messages=lambda them: received.update((topic, it.decode()) for topic, it, _ in them),
+        on_connect=subscribed.set,
+        keeps_session=False,
+    )
+    running = asyncio.ensure_future(client.run())
+    try:
+        await subscribed.wait()
+        config = config_payload(topics, "lab_kinds", Description(name="Kinds"), entities)
+        client.publish(topics.config("lab_kinds"), config, retain=True)
+        for topic in (topics.status, topics.availability("lab_kinds")):
+            client.publish(topic, b"online", retain=True)
+        await here.until(lambda states: len(states) == len(types))
+        without_state = {"button.kinds_restart", "select.kinds_move"}
+
+        def all_known(states: dict[str, dict[str, Any]]) -> bool:
+            # Home Assistant subscribes a while after it has added the entities.
+            for resource, (_, value) in types.items():
+                if (state := entities[resource].state(value)) is not None:
+                    client.publish(topics.state("lab_kinds", resource), state)
+            return known(states) == len(types) - len(without_state)
+
+        states = await here.until(all_known)
+        for (resource, unit), (unit_text, device_class, *_) in zip(
+            ((f"u{n}", unit) for n, unit in enumerate(UNITS)), UNITS.values(), strict=True
+        ):
+            attributes = states[f"sensor.kinds_{resource}"]["attributes"]
+            assert attributes.get("unit_of_measurement", "") == unit_text, unit
+            assert attributes.get("device_class", "") == device_class, unit
+        for resource, (domain, service, data, written) in WRITES.items():
+            await here.call(domain, service, f"{domain}.kinds_{resource}", **data)
+            topic = topics.command("lab_kinds", resource)
+            async with asyncio.timeout(LIMIT_S):
+                while topic not in received:  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(0.05)
+            assert entities[resource].value_of_command(received[topic], "#ff8800") == written
+        client.publish(topics.config("lab_kinds"), b"", retain=True)
+        await here.until(lambda states: states == {})
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+def number_in(unit: str) -> ResourceType:
+    return ResourceType(kind="number", unit=unit)
 
 
 async def _restart_of_the_system(here: Home, programs: Programs, demo: Program, url: str) -> None:

@@ -63,6 +63,26 @@ def _shares_broker(config: Config) -> bool:
     return (there.host, there.port) == (mqtt.host, mqtt.port)
 
 
+def check(config: Config, *, embeds_broker: bool) -> None:
+    """Raise `OperatorError` if nodes cannot be shown with these settings, before anything starts.
+
+    `embeds_broker`: whether this process starts an MQTT broker if none is named.
+    """
+    if config.homeassistant.url == OWN and embeds_broker and not config.of(MqttSection).host:
+        _check_own(config)
+    else:
+        mqtt_server(config, ())
+
+
+def _check_own(config: Config) -> None:
+    for name in ("user", "password_file", "ca_file"):
+        if getattr(config.homeassistant, name):
+            raise OperatorError(
+                f"homeassistant.{name} is for a homeassistant.url with a host: the MQTT broker of"
+                " this system has its settings in the section mqtt."
+            )
+
+
 def mqtt_server(config: Config, shared: Iterable[object]) -> MqttServer:
     """The MQTT broker of `homeassistant.url`. Raises `OperatorError`."""
     section = config.homeassistant
@@ -73,12 +93,7 @@ def mqtt_server(config: Config, shared: Iterable[object]) -> MqttServer:
             tls = tls_context(ca_file=section.ca_file, certificate_file="", key_file="")
         password = password_reader(section.password_file)
         return MqttServer(url.host, url.port, section.user, password, tls)
-    for name in ("user", "password_file", "ca_file"):
-        if getattr(section, name):
-            raise OperatorError(
-                f"homeassistant.{name} is for a homeassistant.url with a host: the MQTT broker of"
-                " this system has its settings in the section mqtt."
-            )
+    _check_own(config)
     for service in shared:
         if isinstance(service, SharedMqttBroker) and service.home_assistant is not None:
             return service.home_assistant

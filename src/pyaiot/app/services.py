@@ -41,6 +41,11 @@ from pyaiot.app.gateway_links import (
     key_file_check,
     key_file_identity,
 )
+from pyaiot.app.optional_parts import (
+    check_home_assistant,
+    check_home_assistant_of_demo,
+    start_home_assistant,
+)
 from pyaiot.app.protocols import fleet_protocols, plugins
 from pyaiot.app.tls import ProcessTls
 from pyaiot.audit.log import AuditLog
@@ -61,7 +66,6 @@ from pyaiot.errors import OperatorError, reason_of
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import ConnectToBroker
 from pyaiot.gateways.plugin import Check, OpenGateway, Plugin, SharedService, SimulatedNode
-from pyaiot.metrics import Collector
 from pyaiot.registry.registry import Registry
 from pyaiot.registry.service import RegistryService
 from pyaiot.registry.stores import store_at
@@ -71,6 +75,7 @@ from pyaiot.web.metrics_endpoint import Metrics
 
 if TYPE_CHECKING:
     from pyaiot.history.service import HistoryService
+    from pyaiot.metrics import Collector
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +83,7 @@ log = logging.getLogger(__name__)
 async def run_broker(config: Config, print_line: PrintLine) -> None:
     """`aiot broker`: the broker alone. Gateways connect over WebSocket."""
     check_web(config)
+    check_home_assistant(config, embeds_broker=False)
     tls = ProcessTls(config.tls)
     access = _gateway_access(config, key_file_check(config.broker, needs_file=True))
     history = _history(config.history, data_folder(os.environ))
@@ -95,7 +101,7 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
             tls=tls,
             keys=_key_store(config.broker),
             audit=audit,
-            collectors=_start_home_assistant(config, broker, (), registry, tasks),
+            collectors=start_home_assistant(config, broker, (), registry, tasks),
             alerts=alerts,
         ) as url,
         _running(history),
@@ -126,6 +132,7 @@ async def run_gateway(plugin: Plugin, config: Config, print_line: PrintLine) -> 
 async def run_all(config: Config, print_line: PrintLine) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
     check_web(config)
+    check_home_assistant(config, embeds_broker=True)
     tls = ProcessTls(config.tls)
     access = _gateway_access(config, key_file_check(config.broker, needs_file=False))
     history = _history(config.history, data_folder(os.environ))
@@ -150,7 +157,7 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
                 audit=audit,
                 alerts=alerts,
                 devices=LocalDevices(config),
-                collectors=_start_home_assistant(config, broker, shared.values(), registry, tasks),
+                collectors=start_home_assistant(config, broker, shared.values(), registry, tasks),
             ) as url,
             _running(history),
         ):
@@ -174,6 +181,7 @@ async def run_demo(
             "The demo listens on this machine only: to serve other machines, use aiot run and"
             " aiot node."
         )
+    check_home_assistant_of_demo(config)
     async with _temporary_folder() as folder:
         await _run_demo(config, node_count, folder, print_line, opened)
 
@@ -216,7 +224,7 @@ async def _run_demo(
         asyncio.TaskGroup() as tasks,
     ):
         opened(url)
-        collectors += _start_home_assistant(config, broker, shared.values(), registry, tasks)
+        collectors += start_home_assistant(config, broker, shared.values(), registry, tasks)
         host, port = _host_and_port(url)
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = connect_by_websocket(session, section, Credential.of_keys(keys))
@@ -337,29 +345,6 @@ def _broker(
     )
     store = None if location == "off" else store_at(location)
     return broker, RegistryService(registry, broker, store, unix_time=time.time)
-
-
-def _start_home_assistant(
-    config: Config,
-    broker: Broker,
-    shared: Iterable[object],
-    registry: RegistryService,
-    tasks: asyncio.TaskGroup,
-) -> list[Collector]:
-    """Show the nodes in Home Assistant, if the settings have one. Returns its metrics.
-
-    `shared`: the services of the protocols in this process. Raises `OperatorError`.
-    """
-    if not config.homeassistant.url:
-        return []
-    # Imported only where it is used.
-    from pyaiot.app.home_assistant import home_assistant  # noqa: PLC0415
-
-    service = home_assistant(
-        config, broker, shared, is_registry_loaded=lambda: not registry.problem
-    )
-    tasks.create_task(service.run(), name="Home Assistant")
-    return [service.collect]
 
 
 def _reload_of(config: Config, alerts: AlertService) -> Callable[[], None] | None:
