@@ -19,7 +19,7 @@ from pyaiot.gateways.coap.requests import (
     UnprotectedAnswer,
 )
 from pyaiot.protocols.coap.message import CoapMessage, build_options
-from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
+from pyaiot.protocols.coap.numbers import EXCHANGE_LIFETIME_S, Code, MessageType, OptionNumber
 from pyaiot.transport.peers import Peer
 
 COMMANDS = 2000
@@ -185,14 +185,13 @@ async def test_tokens_are_random_and_of_32_bits() -> None:
     assert {len(token) for token in tokens} == {4}
 
 
-async def test_message_ids_are_bounded_and_the_oldest_node_starts_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(requests_module, "MESSAGE_IDS_MAX", 2)
+async def test_message_ids_of_an_idle_node_are_forgotten_once_none_may_be_in_use() -> None:
     wire = Wire()
-    for number in (1, 2, 3):
-        await wire.put(node(number))
-    assert list(wire.requests._message_ids) == [node(2).address, node(3).address]
+    await wire.put(node())
+    await asyncio.sleep(EXCHANGE_LIFETIME_S - 1)
+    assert len(wire.requests._message_ids) == 1
+    await asyncio.sleep(EXCHANGE_LIFETIME_S + 1)
+    assert len(wire.requests._message_ids) == 0
 
 
 async def test_reset_is_an_error_of_its_own_and_comes_at_once() -> None:
@@ -273,11 +272,19 @@ async def test_copy_of_a_confirmable_answer_is_acknowledged_for_a_minute() -> No
 
 async def test_answers_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests_module, "ANSWERED_MAX", 10)
-    wire = Wire()
+    wire = Wire(lambda it: [CoapMessage(MessageType.CON, Code.CHANGED, 7, it.token)])
     for _ in range(20):
         await wire.put(node())
     tokens = [message.token for _, message, _ in wire.sent]
     assert [token for token, _ in wire.requests._answered] == tokens[10:]
+
+
+async def test_answer_in_the_acknowledgement_is_not_remembered() -> None:
+    wire = Wire()
+    await wire.put(node())
+    assert not wire.requests._answered
+    copy = CoapMessage(MessageType.ACK, Code.CHANGED, wire.sent[0][1].message_id, b"copy")
+    assert wire.receive(copy, node()) is None
 
 
 async def test_nothing_is_left_of_a_request_that_is_over() -> None:

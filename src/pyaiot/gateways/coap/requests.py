@@ -26,6 +26,7 @@ from pyaiot.protocols.coap.exchange import (
     read_spacing,
 )
 from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
+from pyaiot.protocols.coap.message_ids import MessageIds
 from pyaiot.protocols.coap.numbers import (
     Code,
     ContentFormat,
@@ -47,17 +48,11 @@ SZX_AFTER_413: Final = 2
 bytes."""
 READ_YIELDS_AFTER_S: Final = 1.0
 """How long a command waits for an unanswered read. Then the read is interrupted and made again."""
-MESSAGE_IDS_MAX: Final = 65_536
-"""Peers whose last message ID is remembered. Beyond that, the oldest gets a random one again."""
 ANSWERED_MAX: Final = 4096
-"""Answered requests that are remembered. Beyond that, a copy of the oldest answer is rejected."""
+"""Confirmable answers that are remembered. Beyond that, a copy of the oldest is rejected."""
 ANSWERED_S: Final = 60.0
 """How long copies of a Confirmable answer are acknowledged. Then they are rejected. RFC 7252
 section 4.8.2: they are sent for 45 s (MAX_TRANSMIT_SPAN)."""
-_FIRST_MESSAGE_ID: Final = 0x8000
-"""Requests use message IDs from this. Those below are for answers; see `ANSWER_IDS` in
-protocols/coap/post.py."""
-_MESSAGE_IDS: Final = 0x10000 - _FIRST_MESSAGE_ID
 _RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
 
 log = logging.getLogger(__name__)
@@ -121,8 +116,9 @@ class Requests:
         self._by_token: dict[tuple[bytes, PeerAddress], _PendingRequest] = {}
         self._by_message: dict[tuple[int, PeerAddress], _PendingRequest] = {}
         self._answered: OrderedDict[tuple[bytes, PeerAddress], float] = OrderedDict()
-        """Tokens and addresses of answers, and until when copies are acknowledged."""
-        self._message_ids: OrderedDict[PeerAddress, int] = OrderedDict()
+        """Tokens and addresses of Confirmable answers, and until when copies are acknowledged."""
+        self._message_ids = MessageIds(self._random)
+        self._ids_timer: asyncio.TimerHandle | None = None
 
     async def get(
         self,
@@ -297,9 +293,9 @@ class Requests:
             del self._current[peer]
         if pending.exchange.answer is None:
             raise ResetReceived("the node rejected the request with a reset")
-        if not token:
-            self._remember(by_token)
         answer = pending.exchange.answer
+        if not token and answer.mtype is MessageType.CON:
+            self._remember(by_token)
         echo = answer.option(OptionNumber.ECHO) if answer.code == Code.UNAUTHORIZED else None
         if echo is None or any(number == OptionNumber.ECHO for number, _ in options):
             return answer
@@ -323,18 +319,18 @@ class Requests:
             raise error
 
     def _next_message_id(self, address: PeerAddress) -> int:
-        """RFC 7252 section 4.4: consecutive, from a random start for each peer.
+        number = self._message_ids.next(address, now=self._loop.time())
+        if self._ids_timer is None:
+            self._forget_message_ids()
+        return number
 
-        A peer cannot derive the message IDs of others from its own, and so cannot forge resets.
-        """
-        known = self._message_ids.pop(address, None)
-        if known is None:
-            while len(self._message_ids) >= MESSAGE_IDS_MAX:
-                self._message_ids.popitem(last=False)
-            known = self._random.randrange(_MESSAGE_IDS)
-        number = (known + 1) % _MESSAGE_IDS
-        self._message_ids[address] = number
-        return _FIRST_MESSAGE_ID + number
+    def _forget_message_ids(self) -> None:
+        """Forget old message IDs, now and as long as there are any: idle nodes then cost none."""
+        self._message_ids.handle_timer(now=self._loop.time())
+        due = self._message_ids.get_timer()
+        self._ids_timer = None
+        if due is not None:
+            self._ids_timer = self._loop.call_at(due, self._forget_message_ids)
 
     # -- receiving ------------------------------------------------------------------------------
 
@@ -384,7 +380,10 @@ class Requests:
             pending.end(error)
 
     def _remember(self, key: tuple[bytes, PeerAddress]) -> None:
-        """RFC 7252 section 4.2: each copy of a Confirmable answer is acknowledged."""
+        """RFC 7252 section 4.2: each copy of a Confirmable answer is acknowledged.
+
+        Most nodes answer in the acknowledgement, whose copies need no reply.
+        """
         now = self._loop.time()
         answered = self._answered
         while answered:
