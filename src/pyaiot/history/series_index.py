@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The ids that a store gave to resources and units, and the order of readings. Pure."""
 
+from array import array
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final, TypeAlias
 
 from pyaiot.history.rows import MICROSECONDS, NewReading, Value
@@ -10,27 +12,67 @@ MINUTE: Final = 60 * MICROSECONDS
 """In microseconds."""
 SERIES_KNOWN_MAX: Final = 200_000
 """Resources whose id is remembered. Beyond that: all are forgotten and looked up again."""
-
+SERIES_IDLE_S: Final = 600.0
+"""A node that has sent nothing for this long, or twice this, costs no memory here: the ids of its
+resources are forgotten, and looked up again when it sends."""
+SHARED_NAMES_MAX: Final = 16
+"""Resources of a node whose names are shared with nodes that have the same ones."""
+BUILT_MAX: Final = 4096
+"""Series whose minutes were built, and whose marks are still to be removed."""
+_LAYOUTS_MAX: Final = 1024
 
 LateRow: TypeAlias = tuple[int, int, Value, int]
 """Series, time, value and unit."""
 
+_Layout: TypeAlias = dict[str, int]
+"""The names of resources of a node, and where the numbers of each begin. Often shared."""
 
-class KnownSeries:
-    """The id of a resource, its latest reading and the minute that was marked last."""
+# The numbers of a resource, from its place in `_NodeSeries.numbers`.
+_ID: Final = 0
+_LATEST: Final = 1
+"""The latest time of all its rows."""
+_MINUTE: Final = 2
+"""The minute that was marked last; 0: none."""
+_NUMBERS: Final = 3
 
-    __slots__ = ("at", "id", "key", "latest", "minute", "stamp", "value")
 
-    def __init__(self, series_id: int, key: tuple[str, str], at: int, value: Value) -> None:
-        self.id = series_id
-        self.key = key
-        self.at = at
-        self.latest = at
-        """The latest time of all its readings."""
-        self.stamp = at
-        """Its latest timestamp. Readings with the same one are stored one microsecond apart."""
-        self.value = value
-        self.minute = 0
+class _NodeSeries:
+    """The resources of a node: ids and times as packed numbers, and the latest value of each.
+
+    Packed because there may be many: an object for each resource takes three times as much.
+    """
+
+    __slots__ = ("layout", "numbers", "others", "values")
+
+    def __init__(self) -> None:
+        self.layout: _Layout = {}
+        self.numbers = array("q")
+        self.values: list[Value] = []
+        self.others: dict[int, tuple[int, int]] | None = None
+        """The time of the row that was written last, and the latest timestamp, by the place of a
+        resource: only where they are not its latest time, which is rare. Readings with the same
+        timestamp are stored one microsecond apart."""
+
+    def time_of(self, place: int, at: int, value: Value) -> int | None:
+        """The time of the row of a reading with the timestamp `at`; None: it is a repetition."""
+        latest = self.numbers[place + _LATEST]
+        others = self.others or {}
+        last_at, stamp = others.get(place, (latest, latest))
+        if at != stamp:
+            follows = stamp < at <= last_at
+            stamp = at
+            if follows:
+                at = last_at + 1  # its time was given away
+        elif value == self.values[place // _NUMBERS]:
+            return None  # a gateway that reconnected repeats its latest readings
+        else:
+            at = last_at + 1  # its clock is coarse
+        if stamp == at >= latest:
+            others.pop(place, None)
+        else:
+            others[place] = at, stamp
+        self.others = others or None
+        return at
 
 
 def candidate_times(at: int) -> Iterator[int]:
@@ -47,23 +89,47 @@ class SeriesIndex:
     """A cache of the ids in a store, so that a writer need not look them up for each reading."""
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, str], KnownSeries] = {}
         self.units: dict[str, int] = {}
-        self._by_id: dict[int, KnownSeries] = {}
+        self.last_key = ("", "")
+        """Node and resource of the last of the `rows` that were made last."""
+        self._recent: dict[str, _NodeSeries] = {}
+        """By uid: nodes with a reading since the last change of generation."""
+        self._earlier: dict[str, _NodeSeries] = {}
+        """Those with one in the generation before, and none since."""
+        self._count = 0
+        """Resources of all of them."""
+        self._changed_at = 0.0
+        self._layouts: dict[tuple[str, ...], _Layout] = {}
+        self._built: set[int] = set()
+        """Series whose minutes were built: what `_MINUTE` says of them is not valid."""
+
+    def __len__(self) -> int:
+        """The number of resources whose id is known."""
+        return self._count
 
     def missing(self, readings: list[NewReading]) -> tuple[set[tuple[str, str]], set[str]]:
-        """Resources and units that must be looked up in the store before `rows`."""
-        known, units = self.known, self.units
-        keys = {reading[0] for reading in readings if reading[0] not in known}
-        if keys and len(known) + len(keys) > SERIES_KNOWN_MAX:
-            self.known.clear()
-            self._by_id.clear()
+        """Resources and units that must be learnt before `rows`."""
+        recent, units = self._recent, self.units
+        keys = set()
+        for key, _, _, _ in readings:
+            node = recent.get(key[0]) or self._again(key[0])
+            if node is None or key[1] not in node.layout:
+                keys.add(key)
+        if keys and self._count + len(keys) > SERIES_KNOWN_MAX:
+            self._forget_all()
             keys = {reading[0] for reading in readings}
         return keys, {reading[3] for reading in readings if reading[3] not in units}
 
     def learn(self, series_id: int, key: tuple[str, str], at: int, value: Value) -> None:
         """Remember the id of a resource and its latest reading; time 0 if it has none."""
-        self.known[key] = self._by_id[series_id] = KnownSeries(series_id, key, at, value)
+        uid, resource = key
+        node = self._recent.get(uid)
+        if node is None:
+            node = self._recent[uid] = _NodeSeries()
+        node.layout = self._layout_with(node.layout, resource, len(node.numbers))
+        node.numbers.extend((series_id, at, 0))
+        node.values.append(value)
+        self._count += 1
 
     def rows(
         self, readings: list[NewReading], oldest: int
@@ -75,52 +141,97 @@ class SeriesIndex:
         older than `oldest` are left out, because retention would delete them at once.
         """
         late: list[LateRow] = []
-        known, units = self.known, self.units
+        recent, units, built = self._recent, self.units, self._built
         rows: list[int | Value] = []
+        last_key = self.last_key
         marks: list[tuple[int, int]] = []
         for key, at, value, unit in readings:
             if at < oldest:
                 continue
-            series = known[key]
-            if at != series.stamp:
-                follows = series.stamp < at <= series.at
-                series.stamp = at
-                if follows:
-                    at = series.at + 1  # noqa: PLW2901 - its time was given away
-            elif value == series.value:
-                continue  # a gateway that reconnected repeats its latest readings
-            else:
-                at = series.at + 1  # noqa: PLW2901 - its clock is coarse
-            series.at, series.value = at, value
+            node = recent[key[0]]
+            place = node.layout[key[1]]
+            numbers = node.numbers
+            latest = numbers[place + _LATEST]
+            if at <= latest or node.others:
+                found = node.time_of(place, at, value)
+                if found is None:
+                    continue
+                at = found  # noqa: PLW2901
+            series = numbers[place]
+            node.values[place // _NUMBERS] = value
             minute = at // MINUTE
-            if minute != series.minute:
-                series.minute = minute
-                marks.append((series.id, minute))
-            if at > series.latest:
-                series.latest = at
-                rows += (series.id, at, value, units[unit])
+            if minute != numbers[place + _MINUTE] or series in built:
+                built.discard(series)
+                numbers[place + _MINUTE] = minute
+                marks.append((series, minute))
+            if at > latest:
+                numbers[place + _LATEST] = at
+                rows += (series, at, value, units[unit])
+                last_key = key
             else:
-                late.append((series.id, at, value, units[unit]))
+                late.append((series, at, value, units[unit]))
+        self.last_key = last_key
         return rows, late, marks
-
-    def key_of(self, series_id: object) -> tuple[str, str]:
-        """Node and resource of an id in `rows`."""
-        return self._by_id[series_id].key  # type: ignore[index]
 
     def minutes_built(self, series_ids: Sequence[int]) -> None:
         """These minutes were downsampled: late readings mark them again."""
-        for series_id in series_ids:
-            if series_id in self._by_id:
-                self._by_id[series_id].minute = 0
+        self._built.update(series_ids)
+        if len(self._built) > BUILT_MAX:
+            for node in chain(self._recent.values(), self._earlier.values()):
+                for place in range(0, len(node.numbers), _NUMBERS):
+                    if node.numbers[place + _ID] in self._built:
+                        node.numbers[place + _MINUTE] = 0
+            self._built.clear()
 
     def forget(self, series_ids: Sequence[int]) -> None:
         """These series were deleted: their ids may be given to others."""
-        for series_id in series_ids:
-            if series_id in self._by_id:
-                del self.known[self._by_id.pop(series_id).key]
+        deleted = set(series_ids)
+        if not deleted:
+            return
+        self._built -= deleted
+        for nodes in (self._recent, self._earlier):
+            for uid, node in list(nodes.items()):
+                if not deleted.isdisjoint(node.numbers[_ID::_NUMBERS]):
+                    del nodes[uid]
+                    self._count -= len(node.values)
+
+    def forget_idle(self, now: float) -> None:
+        """Forget nodes that have sent nothing for `SERIES_IDLE_S`. `now` in seconds, by a clock
+        that may be set."""
+        if abs(now - self._changed_at) >= SERIES_IDLE_S:
+            self._changed_at = now
+            self._count -= sum(len(node.values) for node in self._earlier.values())
+            self._earlier, self._recent = self._recent, {}
+            self._layouts.clear()
 
     def clear(self) -> None:
         """Forget everything: ids given in a failed transaction are not valid."""
-        self.known.clear()
         self.units.clear()
-        self._by_id.clear()
+        self._forget_all()
+
+    def _forget_all(self) -> None:
+        self._recent.clear()
+        self._earlier.clear()
+        self._count = 0
+        self._built.clear()
+
+    def _again(self, uid: str) -> _NodeSeries | None:
+        """A node of the generation before sends again."""
+        node = self._earlier.pop(uid, None)
+        if node is not None:
+            self._recent[uid] = node
+        return node
+
+    def _layout_with(self, layout: _Layout, resource: str, place: int) -> _Layout:
+        """A layout with one more name. A long one is of one node alone, and is extended."""
+        if len(layout) >= SHARED_NAMES_MAX:
+            own = dict(layout) if len(layout) == SHARED_NAMES_MAX else layout
+            own[resource] = place
+            return own
+        names = (*layout, resource)
+        shared = self._layouts.get(names)
+        if shared is None:
+            if len(self._layouts) >= _LAYOUTS_MAX:
+                self._layouts.clear()
+            shared = self._layouts[names] = {**layout, resource: place}
+        return shared

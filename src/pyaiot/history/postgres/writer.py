@@ -66,6 +66,7 @@ class PostgresWriter:
             self._retention.step(now, now if retention_now is None else retention_now)
         )
         self._index.minutes_built(step.built)
+        self._index.forget_idle(now)
         if step.dropped_partitions:
             self._weeks.clear()
         return step.more
@@ -204,7 +205,7 @@ class PostgresWriter:
         for series, at, value, unit in late:
             await self._write_late(series, at, value, unit)
         if rows:
-            self._last_written = (*self._index.key_of(rows[-4]), rows[-3])
+            self._last_written = (*self._index.last_key, rows[-3])
         if marks:
             await self._db.execute(
                 "INSERT INTO stale SELECT 60, * FROM unnest($1::integer[], $2::bigint[])"

@@ -92,6 +92,7 @@ class SqliteWriter:
             step = self._retention.step(now, now if retention_now is None else retention_now)
         self._index.minutes_built(step.built)
         self._index.forget(step.deleted)
+        self._index.forget_idle(now)
         return step.more
 
     def location_problem(self) -> str:
@@ -160,8 +161,8 @@ class SqliteWriter:
         for row in late:
             self._write_late(row)
         if rows:
-            key, at = self._index.key_of(rows[-4]), rows[-3]
-            self._last_written = _FIND_READING, (*key, at), int(at)
+            at = rows[-3]
+            self._last_written = _FIND_READING, (*self._index.last_key, at), int(at)
         self._db.executemany("INSERT OR IGNORE INTO stale VALUES (60, ?, ?)", marks)
 
     def _write_late(self, row: LateRow) -> None:
