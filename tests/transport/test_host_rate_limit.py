@@ -27,3 +27,20 @@ def test_remembered_hosts_are_bounded_and_the_oldest_is_forgotten() -> None:
     assert len(it) == 10
     assert it.take("host 99", now=0.0) == 1.0
     assert it.take("host 0", now=0.0) == 0.0
+
+
+def test_hosts_whose_bucket_is_full_are_forgotten() -> None:
+    it = HostRateLimit(Rate(per_s=1.0, burst=5.0), Rate(per_s=1e6, burst=1e6))
+    for number in range(1000):
+        it.take(f"host {number}", now=float(number) * 0.1)
+    assert len(it) <= 11
+    assert it.take("host 999", now=100.0) == 0.0
+
+
+def test_host_that_keeps_sending_is_not_forgotten_before_idle_ones() -> None:
+    it = HostRateLimit(Rate(per_s=1.0, burst=2.0), Rate(per_s=1e6, burst=1e6), hosts_max=10)
+    it.take("busy", now=0.0)
+    for number in range(100):
+        it.take(f"host {number}", now=0.0)
+        it.take("busy", now=0.0)
+    assert it.take("busy", now=0.0) > 0.0  # type: ignore[operator]

@@ -2,18 +2,22 @@
 """One node as its gateway knows it. Pure. `now` is the loop's time in seconds."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from pyaiot.errors import Refused
 from pyaiot.messages import NodeAppeared, NodeDescribed, NodeEvent, Reading, check_types
 from pyaiot.model import UNKNOWN, ResourceType, fitted
-from pyaiot.transport.rate_limit import RateLimit
+from pyaiot.transport.rate_limit import SharedRate
 
 RESOURCES_MAX: Final = 256
 """Resources of one node, without those of the gateway. One more is refused."""
 READINGS_PER_S: Final = 20.0
 READINGS_BURST: Final = 100.0
 """Readings of one node, sustained and at once. Above: refused with `TooFast`."""
+READINGS_RATE: Final = SharedRate(per_s=READINGS_PER_S, burst=READINGS_BURST)
+_NO_TYPES: Final[Mapping[str, ResourceType]] = MappingProxyType({})
+"""Of most nodes: they share it."""
 
 
 class LiveNode:
@@ -21,7 +25,7 @@ class LiveNode:
 
     __slots__ = (
         *("appeared", "bookkeeping", "claim_at", "last_seen", "host", "kept_until", "verified"),
-        *("queued_at", "rate", "readings", "secured", "types", "uid"),
+        *("queued_at", "rate_full_at", "readings", "secured", "types", "uid"),
     )
 
     def __init__(
@@ -37,7 +41,7 @@ class LiveNode:
         self.appeared = appeared
         self.bookkeeping = bookkeeping
         self.readings: dict[str, Reading] = {}
-        self.types: dict[str, ResourceType] = {}
+        self.types: Mapping[str, ResourceType] = _NO_TYPES
         """What metadata of the device or links say of its resources."""
         self.last_seen = now
         self.queued_at = now
@@ -46,7 +50,8 @@ class LiveNode:
         """It is not offline before this time, as it announced."""
         self.claim_at: float | None = None
         """When to report all of it again, because another gateway owned it."""
-        self.rate = RateLimit(per_s=READINGS_PER_S, burst=READINGS_BURST, now=now)
+        self.rate_full_at = now
+        """The state of its bucket in `READINGS_RATE`."""
 
     def everything(self) -> Iterator[NodeEvent]:
         yield self.appeared
@@ -70,7 +75,7 @@ class LiveNode:
             for resource in after.keys() | self.types.keys()
             if after.get(resource) != self.types.get(resource)
         }
-        self.types = after
+        self.types = after or _NO_TYPES
         return [NodeDescribed(uid=self.uid, types=changed)] if changed else []
 
     def alive(self, events: list[NodeEvent], now: float) -> list[NodeEvent]:

@@ -32,6 +32,31 @@ class RateLimit:
         return 0.0
 
 
+class SharedRate:
+    """A token bucket whose state is one number that the caller keeps: the time at which the bucket
+    is full again. One object serves any number of buckets, and a full one needs no memory."""
+
+    __slots__ = ("_interval_s", "_tolerance_s")
+
+    ROUNDING_S: Final = 1e-6
+    """A wait below this is a rounding error."""
+
+    def __init__(self, *, per_s: float, burst: float) -> None:
+        self._interval_s = 1 / per_s
+        self._tolerance_s = burst / per_s
+
+    def take(self, full_at: float, now: float, count: float = 1.0) -> tuple[float, float]:
+        """Take `count` tokens from the bucket that is full at `full_at`: any time in the past, if
+        it is full now.
+
+        Returns when it is full again, and 0; or `full_at`, and the seconds to wait: nothing was
+        taken. `count` must not exceed the burst.
+        """
+        then = (max(now, full_at)) + count * self._interval_s
+        wait_s = then - now - self._tolerance_s
+        return (full_at, wait_s) if wait_s > self.ROUNDING_S else (then, 0.0)
+
+
 class RateLimitedLog:
     """A log for events that peers cause: five lines at once, one in five seconds sustained.
 

@@ -8,9 +8,11 @@ with a proved identity (`PeerAddress.uid`) belongs to that uid only, from the fi
 
 import itertools
 from collections import Counter, OrderedDict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Generic, TypeAlias, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from pyaiot.transport.peers import PeerAddress
 
@@ -31,6 +33,9 @@ OWNER_TIMEOUT_S: Final = 45.0
 sends `alive` every 30 s."""
 REFUSED_CLAIMANTS_MAX: Final = 16
 """False claimants of one uid that are remembered. Beyond that, the oldest is checked again."""
+
+NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
+"""Of most nodes: they share it."""
 
 P = TypeVar("P")
 
@@ -56,7 +61,7 @@ class NodeEntry(Generic[P]):
     answers_at: P | None = None
     source_unanswered: bool = False
     """The port that it posts from was tried first, and did not answer."""
-    accepts: dict[str, int] = field(default_factory=dict)
+    accepts: Mapping[str, int] = field(default_factory=lambda: NOTHING)
     """The Content-Format to request for each resource whose link states one."""
     boots: int = 0
     """Changes with each reboot, so that later posts are not duplicates of earlier ones."""
@@ -65,7 +70,7 @@ class NodeEntry(Generic[P]):
     registration."""
     checking: bool = False
     check_again_at: float = float("-inf")
-    refused_until: dict[PeerAddress, float] = field(default_factory=dict)
+    refused_until: Mapping[PeerAddress, float] = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,8 @@ class AddressTable(Generic[P]):
     def __init__(self) -> None:
         self._nodes: dict[str, NodeEntry[P]] = {}
         self._uid_at: dict[PeerAddress, str] = {}
-        self._uids_on: dict[_Machine, dict[str, None]] = {}
+        self._uids_on: dict[_Machine, str | dict[str, None]] = {}
+        """The nodes of each host: the uid of the only one, or several uids."""
         self._held: OrderedDict[PeerAddress, _HeldReadings] = OrderedDict()
         self._held_on: Counter[_Machine] = Counter()
         """Addresses per host whose readings are held."""
@@ -144,12 +150,11 @@ class AddressTable(Generic[P]):
         node = self._nodes[uid]
         node.checking = False
         node.check_again_at = now + CLAIM_INTERVAL_S
-        node.refused_until = {
-            address: until for address, until in node.refused_until.items() if until > now
-        }
-        while len(node.refused_until) >= REFUSED_CLAIMANTS_MAX:
-            del node.refused_until[next(iter(node.refused_until))]
-        node.refused_until[claimant] = now + CLAIM_REFUSED_S
+        refused = {address: until for address, until in node.refused_until.items() if until > now}
+        while len(refused) >= REFUSED_CLAIMANTS_MAX:
+            del refused[next(iter(refused))]
+        refused[claimant] = now + CLAIM_REFUSED_S
+        node.refused_until = refused
 
     def booted(self, uid: str) -> None:
         """The node rebooted, and may reuse message IDs."""
@@ -193,7 +198,7 @@ class AddressTable(Generic[P]):
             node.posts_from_here = True
             return node
         machine = _machine(address)
-        uids = self._uids_on.get(machine, {})
+        uids = self._on(machine)
         if len(uids) != 1 or self._held_on[machine] > (address in self._held):
             return None
         (uid,) = uids
@@ -204,7 +209,7 @@ class AddressTable(Generic[P]):
         """The node known at this address, also a secured one, else the only node of its host.
         Changes nothing."""
         uid = self._uid_at.get(address) or self._secured_at.get(address)
-        uids = self._uids_on.get(_machine(address), {})
+        uids = self._on(_machine(address))
         return uid or (next(iter(uids)) if len(uids) == 1 else None)
 
     def answers(self, uid: str, at: P, address: PeerAddress) -> None:
@@ -233,7 +238,7 @@ class AddressTable(Generic[P]):
 
     def is_shared(self, address: PeerAddress, uid: str) -> bool:
         """Whether another node is on this host, at any port."""
-        uids = self._uids_on.get(_machine(address), {})
+        uids = self._on(_machine(address))
         return len(uids) > (uid in uids)
 
     def has_node_on(self, address: PeerAddress) -> bool:
@@ -281,22 +286,35 @@ class AddressTable(Generic[P]):
         if address.uid:
             self._secured_at[_unsecured(address)] = uid
         self._uid_at[address] = uid
-        self._uids_on.setdefault(_machine(address), {})[uid] = None
+        machine = _machine(address)
+        before = self._uids_on.get(machine, uid)
+        if isinstance(before, dict):
+            before[uid] = None
+        else:
+            self._uids_on[machine] = uid if before == uid else {before: None, uid: None}
 
     def _unpoint(self, uid: str, address: PeerAddress) -> None:
         if address.uid and self._secured_at.get(_unsecured(address)) == uid:
             del self._secured_at[_unsecured(address)]
         if self._uid_at.get(address) == uid:
             del self._uid_at[address]
-        uids = self._uids_on.get(_machine(address), {})
-        uids.pop(uid, None)
-        if not uids:
-            self._uids_on.pop(_machine(address), None)
-            return
-        for other in uids:
+        machine = _machine(address)
+        uids = self._uids_on.get(machine)
+        if isinstance(uids, dict):
+            uids.pop(uid, None)
+            if len(uids) == 1:
+                self._uids_on[machine] = next(iter(uids))
+        elif uids == uid:
+            del self._uids_on[machine]
+        for other in self._on(machine):
             # Readings belong to another uid at the same address from now on.
             if self._nodes[other].address == address:
                 self._uid_at.setdefault(address, other)
+
+    def _on(self, machine: "_Machine") -> Collection[str]:
+        """The uids of the nodes of a host."""
+        uids = self._uids_on.get(machine, ())
+        return (uids,) if isinstance(uids, str) else uids
 
 
 _Machine: TypeAlias = tuple[str, int, str]

@@ -399,7 +399,7 @@ class CoapGateway:
         accept = readable_format(link.values("ct"))
         node = self._table.get(uid)
         if node is not None and accept is not None:
-            node.accepts[name] = accept
+            node.accepts = {**node.accepts, name: accept}
         describe_by_link(self.gateway, uid, name, link)
         return await self._observer.read_first(
             uid, name, uri, peer, deadline, observable=link.has("obs"), accept=accept
