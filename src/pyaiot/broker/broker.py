@@ -251,6 +251,7 @@ class Broker:
             may_command=may_command,
             withheld_until_join=withheld_until_join,
             view=view,
+            parts=self.fanout.parts,
         )
 
     def from_client(self, client: Subscriber, message: FromClient) -> None:

@@ -17,6 +17,7 @@ from pyaiot.broker.encoders import Position
 from pyaiot.broker.replay_buffer import ReplayBuffer
 from pyaiot.broker.scoped_view import VIEWS_MAX, ScopedView
 from pyaiot.broker.state import NodeTable
+from pyaiot.broker.state_parts import PARTS_LIFE_S, StateParts
 from pyaiot.broker.subscriber import CLOSE_SLOW, EncodedBatch, Subscriber
 from pyaiot.errors import Refused
 from pyaiot.messages import ToClient
@@ -36,6 +37,9 @@ it waits for the next flush, as every value."""
 POLL_BUSY_S: Final = 0.002
 POLL_IDLE_S: Final = 0.020
 """Pause before subscribers that are behind are polled again, after progress and without."""
+CHUNKS_PER_TURN: Final = 16
+"""Chunks of the state that are written to clients that join in one turn of the event loop. Others
+wait for the next turn, and readings of other clients are sent in between."""
 
 BACKLOG_BYTES_TOTAL_MAX: Final = 128 * 1024 * 1024
 """Bytes that wait for all subscribers that are behind, in their sockets and outside. Beyond that,
@@ -76,6 +80,8 @@ class Fanout:
         """Subscribers that the broker closed and that have left, by close code."""
         self.views: dict[Scope, ScopedView] = {}
         """What connected subscribers with a scope get."""
+        self.parts = StateParts()
+        """For subscribers that join."""
         self._behind: dict[str, Subscriber] = {}
         self._run = run
         self._flush_interval_s = flush_interval_s
@@ -86,6 +92,8 @@ class Fanout:
         self._gathered_at = 0.0
         self._flush_due = False
         self._poll_due = False
+        self._joins_due = False
+        self._parts_timer_set = False
         self._credit = FLUSH_CREDIT_MAX
         self._credited_at = timer.time()
         self._receipt_flushes = RateLimit(
@@ -203,6 +211,8 @@ class Fanout:
             batch = everything if client.view is None else of_view[client.view]
             if not client.write_shared(batch) and not client.closed:
                 client.offer(batch, now)
+                if client.is_joining:
+                    continue  # its turn is in `_poll`, so that others do not wait for it
                 client.drain(now, self._unix_time())
                 self._watch(client)
 
@@ -226,24 +236,64 @@ class Fanout:
         self.flush()
 
     def _watch(self, client: Subscriber) -> None:
-        if client.waiting and not client.closed:
-            self._behind[client.id] = client
-            if not self._poll_due:
-                self._poll_due = True
-                self._timer.call_later(POLL_BUSY_S, self._poll)
+        if not client.waiting or client.closed:
+            return
+        self._behind[client.id] = client
+        if client.is_joining:
+            self._schedule_joins()
+        self._schedule_poll(POLL_BUSY_S)
+
+    def _schedule_poll(self, pause_s: float) -> None:
+        if not self._poll_due:
+            self._poll_due = True
+            self._timer.call_later(pause_s, self._poll)
 
     def _poll(self) -> None:
         self._poll_due = False
-        now, ts = self._timer.time(), self._unix_time()
         progress = False
         for client in list(self._behind.values()):
-            progress |= client.drain(now, ts)
-            if client.closed or not client.waiting:
-                del self._behind[client.id]
+            if client.is_joining:
+                self._schedule_joins()
+            else:
+                progress |= self._drain_behind(client)
         self._make_room()
         if self._behind:
-            self._poll_due = True
-            self._timer.call_later(POLL_BUSY_S if progress else POLL_IDLE_S, self._poll)
+            self._schedule_poll(POLL_BUSY_S if progress else POLL_IDLE_S)
+
+    def _schedule_joins(self) -> None:
+        if not self._joins_due:
+            self._joins_due = True
+            self._timer.call_later(0.0, self._continue_joins)
+        if not self._parts_timer_set:
+            self._parts_timer_set = True
+            self._timer.call_later(PARTS_LIFE_S, self._forget_parts)
+
+    def _continue_joins(self) -> None:
+        """Write the next chunks of the state. Readings are sent to others before the next turn."""
+        self._joins_due = False
+        chunks = 0
+        for client in list(self._behind.values()):
+            if client.is_joining and chunks < CHUNKS_PER_TURN:
+                # Others that join come before it in the next turn.
+                self._behind[client.id] = self._behind.pop(client.id)
+                chunks += self._drain_behind(client)
+        if chunks and any(client.is_joining for client in self._behind.values()):
+            self._schedule_joins()
+
+    def _drain_behind(self, client: Subscriber) -> bool:
+        """Write what waits for a subscriber that is behind. True if there was progress."""
+        progress = client.drain(self._timer.time(), self._unix_time())
+        if client.closed or not client.waiting:
+            del self._behind[client.id]
+        return progress
+
+    def _forget_parts(self) -> None:
+        """Forget the encoded nodes, unless clients still join."""
+        self._parts_timer_set = False
+        if any(client.is_joining for client in self._behind.values()):
+            self._schedule_joins()
+        else:
+            self.parts.clear()
 
     def _make_room(self) -> None:
         """Close the subscribers that hold the most bytes, until the total is within its limit."""

@@ -2,7 +2,7 @@
 """What a subscriber gets before live messages: the state of all nodes, or what it missed. Pure."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pyaiot.backlog import cost
@@ -10,6 +10,7 @@ from pyaiot.broker.registry_view import RegistryView
 from pyaiot.broker.resource_types import everything_of, everything_stated
 from pyaiot.broker.scoped_view import ScopedView
 from pyaiot.broker.state import KnownNode, NodeTable
+from pyaiot.broker.state_parts import StateForm, StateParts
 from pyaiot.messages import ToClient
 
 if TYPE_CHECKING:
@@ -56,7 +57,69 @@ class Snapshot:
         """Of the current node."""
         self.end_sequence = nodes.sequence
 
-    def take_record(self) -> Sequence[ToClient]:
+    def take(self, shown: Callable[[Iterable[ToClient]], list[ToClient]]) -> list[ToClient]:
+        """The next messages, of a limited number and size. `shown` leaves out some."""
+        messages: list[ToClient] = []
+        size = 0
+        while len(messages) < CHUNK_MESSAGES and size < CHUNK_COST_MAX:
+            if self.rest:
+                message = self.rest.pop()
+                messages.append(message)
+                size += cost(message)
+            elif (node := self._next_node()) is not None:
+                self.rest = shown(reversed(self._state_of(node)))
+            elif self.records:
+                found = shown(self._take_record())
+                messages += found
+                size += sum(map(cost, found))
+            else:
+                break
+        return messages
+
+    def take_encoded(self, form: StateForm, shared: StateParts) -> list[bytes]:
+        """The next nodes, of a limited number and size, in a form that clients share. A node that
+        is too large for that is left in `rest`."""
+        parts: list[bytes] = []
+        size = count = 0
+        while count < CHUNK_MESSAGES and size < CHUNK_COST_MAX:
+            node = self._next_node()
+            if node is None:
+                break
+            encoded = shared.encoded(node, form)
+            if encoded is None:
+                self.rest = self._state_of(node)[::-1]
+                break
+            if registered := self._registered(node):
+                parts.append(form.encode(registered))
+                size += len(parts[-1])
+            parts.append(encoded)
+            size += len(encoded)
+            count += 1 + len(node.readings)
+        return parts
+
+    def removed(self, sees: Callable[[str], bool]) -> int:
+        """Nodes that were removed meanwhile, of those that the client sees."""
+        return sum(
+            node.is_removed
+            and not node.is_waiting
+            and node.sequence <= self.end_sequence
+            and sees(node.uid)
+            for node in self.nodes
+        )
+
+    def _next_node(self) -> KnownNode | None:
+        """The next node to be sent; None: there is none."""
+        while self.index < len(self.nodes):
+            node = self.nodes[self.index]
+            self.index += 1
+            if node.sequence > self.end_sequence:
+                continue  # accepted meanwhile: it was sent as a node that appeared
+            self.sent_sequence = node.sequence
+            if not node.is_removed and not node.is_waiting:
+                return node
+        return None
+
+    def _take_record(self) -> Sequence[ToClient]:
         """What the registry has of the next node that is not online; nothing if it is needless."""
         record = self.records.pop()
         if self.registry is None or self.registry.is_sent_by_now(record):
@@ -65,14 +128,17 @@ class Snapshot:
         message = self.registry.message(record)
         return (message,) if described is None else (message, described)
 
-    def state_of(self, node: KnownNode) -> Sequence[ToClient]:
-        """The messages about an online node, in order."""
+    def _registered(self, node: KnownNode) -> list[ToClient]:
+        """What the registry has of an online node."""
         if self.registry is None:
-            return (node.appeared, *node.readings.values())
+            return []
         described = everything_of(node)
-        types = () if described is None else (described,)
         message = self.registry.message(node.record)
-        return (message, *types, node.appeared, *node.readings.values())
+        return [message] if described is None else [message, described]
+
+    def _state_of(self, node: KnownNode) -> list[ToClient]:
+        """The messages about an online node, in order."""
+        return [*self._registered(node), node.appeared, *node.readings.values()]
 
     def still_covers(self, sequence: int) -> bool:
         """A node with this sequence is still to be sent, then with its latest state."""

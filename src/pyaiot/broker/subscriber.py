@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from pyaiot import legacy
-from pyaiot.backlog import Backlog, BacklogFull, cost
+from pyaiot.backlog import Backlog, BacklogFull
 from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.encoders import (
     ARRAYS,
@@ -27,6 +27,7 @@ from pyaiot.broker.snapshot import (
     Snapshot,
 )
 from pyaiot.broker.state import NodeTable
+from pyaiot.broker.state_parts import StateParts, state_form
 from pyaiot.messages import Command, Joined, Reading, Receipt, Subscription, ToClient
 from pyaiot.transport.rate_limit import RateLimit
 
@@ -42,6 +43,8 @@ BACKLOG_COST_MAX: Final = 1_250_000
 the latest ones are still more, it is closed with 1013."""
 BACKLOG_PLAIN_MAX: Final = 1000
 """Messages that wait for one subscriber unconflated. Beyond that, readings are conflated."""
+SNAPSHOT_BYTES_AT_ONCE: Final = 64 * 1024
+"""Bytes of the state after which a subscriber that joins waits for its next turn."""
 STALL_LIMIT_S: Final = 30.0
 """A subscriber that reads nothing for this long while messages wait is closed with 1013."""
 
@@ -106,8 +109,9 @@ class Subscriber:
         may_command: bool = True,
         withheld_until_join: int = 0,
         view: ScopedView | None = None,
+        parts: StateParts | None = None,
     ) -> None:
-        """`position` of the last message that was published.
+        """`position` of the last message that was published. `parts` are shared by all clients.
 
         Messages about nodes up to the sequence `withheld_until_join` are not sent before `join`.
         `view`: what its scope shows; the batches that it is given are of this view. None: all.
@@ -127,6 +131,7 @@ class Subscriber:
             cost_max=BACKLOG_COST_MAX, plain_max=BACKLOG_PLAIN_MAX
         )
         self._snapshot: Snapshot | None = None
+        self._parts = StateParts() if parts is None else parts
         self._replay: Replay | None = None
         self._position = position
         self._is_complete = not encoder.has_ids
@@ -148,6 +153,11 @@ class Subscriber:
     def waiting(self) -> bool:
         """Something waits for it outside its socket."""
         return bool(self._backlog) or self._snapshot is not None or self._replay is not None
+
+    @property
+    def is_joining(self) -> bool:
+        """The state is being sent to it, some with each call of `drain`."""
+        return self._snapshot is not None
 
     @property
     def held(self) -> int:
@@ -260,20 +270,22 @@ class Subscriber:
     def drain(self, now: float, ts: float) -> bool:
         """Write what waits, as far as the socket takes it. True if there was progress.
 
-        Closes a subscriber that reads nothing for `STALL_LIMIT_S`.
+        Of a snapshot, about a chunk: others get a turn before the next one. Closes a subscriber
+        that reads nothing for `STALL_LIMIT_S`.
         """
         if self.closed or (self._replay is not None and not self._replay.is_loaded):
             return False
         buffered = self.sink.buffered()
         progress = buffered < self._buffered_before
-        while self.waiting and buffered <= BUFFER_LOW:
+        rest = SNAPSHOT_BYTES_AT_ONCE
+        while self.waiting and buffered <= BUFFER_LOW and rest > 0:
             progress = True
             snapshot = self._snapshot
             if self._replay is not None:
                 self._write_replay(self._replay)
             # A node is sent to its end first: what waits is newer.
             elif snapshot is not None and (snapshot.rest or not self._backlog):
-                self._write_snapshot(snapshot, ts)
+                rest -= self._write_snapshot(snapshot, ts)
             else:
                 self._write(self._backlog.take(CHUNK_MESSAGES, CHUNK_COST_MAX))
             buffered = self.sink.buffered()
@@ -333,47 +345,31 @@ class Subscriber:
             self._replay = None
         self._write(messages)
 
-    def _write_snapshot(self, snapshot: Snapshot, ts: float) -> None:
-        messages: list[ToClient] = []
-        size = 0
-        nodes = snapshot.nodes
-        while len(messages) < CHUNK_MESSAGES and size < CHUNK_COST_MAX:
-            if snapshot.rest:
-                message = snapshot.rest.pop()
-                messages.append(message)
-                size += cost(message)
-                continue
-            if snapshot.index == len(nodes):
-                if not snapshot.records:
-                    break
-                shown = self._shown(snapshot.take_record())
-                messages += shown
-                size += sum(map(cost, shown))
-                continue
-            node = nodes[snapshot.index]
-            snapshot.index += 1
-            if node.sequence > snapshot.end_sequence:
-                continue  # accepted meanwhile: it was sent as a node that appeared
-            snapshot.sent_sequence = node.sequence
-            if not node.is_removed and not node.is_waiting:
-                snapshot.rest = self._shown(reversed(snapshot.state_of(node)))
-        if snapshot.index == len(nodes) and not snapshot.rest and not snapshot.records:
-            count = snapshot.count - sum(
-                node.is_removed
-                and not node.is_waiting
-                and node.sequence <= snapshot.end_sequence
-                and self.sees(node.uid)
-                for node in nodes
-            )
-            messages.append(Joined(nodes=count, ts=ts))
+    def _write_snapshot(self, snapshot: Snapshot, ts: float) -> int:
+        """Write one chunk. Returns its bytes."""
+        is_unfiltered = self._uids is None and self._resources is None and self.view is None
+        form = state_form(self.encoder, self.id) if is_unfiltered else None
+        if form is None or snapshot.rest or snapshot.index == len(snapshot.nodes):
+            written = self._write(snapshot.take(self._shown), self.id)
+        else:
+            parts = snapshot.take_encoded(form, self._parts)
+            data = form.assemble(parts, self.id) if parts else b""
+            if data:
+                self.sink.write(data)
+            written = len(data)
+        if snapshot.index == len(snapshot.nodes) and not snapshot.rest and not snapshot.records:
+            count = snapshot.count - snapshot.removed(self.sees)
             self._snapshot = None
             self._is_complete = True
-        self._write(messages, self.id)
+            self._write([Joined(nodes=count, ts=ts)], self.id)
+        return written
 
-    def _write(self, messages: Sequence[ToClient], dst: str = legacy.TO_ALL) -> None:
+    def _write(self, messages: Sequence[ToClient], dst: str = legacy.TO_ALL) -> int:
+        """Returns the bytes written."""
         if self.closed:
-            return
+            return 0
         position = None if self.waiting or not self._is_complete else self._position
         data = self.encoder.encode(messages, dst, position)
         if data:
             self.sink.write(data)
+        return len(data)

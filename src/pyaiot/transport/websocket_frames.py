@@ -16,13 +16,14 @@ _MASKED: Final = 0x80
 _KEY_SIZE: Final = 4
 _LENGTH_16: Final = 126
 _LENGTH_64: Final = 127
+_SHORT_HEADERS: Final = tuple(bytes((_FIN_TEXT, size)) for size in range(_LENGTH_16))
 
 
 def text_frame(payload: bytes) -> bytes:
     """An unfragmented text frame. A server does not mask (section 5.1)."""
     size = len(payload)
     if size < _LENGTH_16:
-        return bytes((_FIN_TEXT, size)) + payload
+        return _SHORT_HEADERS[size] + payload
     if size < 1 << 16:
         return struct.pack("!BBH", _FIN_TEXT, _LENGTH_16, size) + payload
     return struct.pack("!BBQ", _FIN_TEXT, _LENGTH_64, size) + payload
