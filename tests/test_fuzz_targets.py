@@ -42,6 +42,7 @@ NO_PARSERS = {
     "dtls_numbers": "names of numbers",
     "dtls_cookies": "fuzzed as `dtls_client_hello`",
     "coap_deduplication": "a table",
+    "coap_message_ids": "a table",
     "mqttsn_numbers": "names of numbers",
     "mqttsn_packet": "the common form of MQTT-SN packets: fuzzed as `mqttsn_packets`",
     # Parts of the state machines of MQTT-SN, fuzzed as `mqttsn_gateway` and `mqttsn_client`.

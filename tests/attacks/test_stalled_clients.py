@@ -14,7 +14,7 @@ import pytest
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.subscriber import BUFFER_HIGH, CLOSE_SLOW, STALL_LIMIT_S, Subscriber
-from pyaiot.messages import Join, NodeAppeared, Reading
+from pyaiot.messages import Join, Reading
 from pyaiot.registry.record import NodeRecord
 from tests.attacks.raw import SMALL_BUFFER, RawPeer, raw_client, raw_gateway
 from tests.attacks.running import Log, System, running_system, until
@@ -178,7 +178,7 @@ class StalledSocket:
 async def test_client_that_reads_nothing_for_30_seconds_is_closed_with_1013() -> None:
     loop = asyncio.get_running_loop()
     broker = Broker(flush_interval_s=0.02, timer=loop, unix_time=lambda: 0.0)
-    node = broker.router.nodes.add(NodeAppeared(uid="large"), 1, NodeRecord(uid="large"))
+    node = broker.router.nodes.add(1, NodeRecord(uid="large"), ts=0.0)
     for number in range(20):
         reading = Reading(uid="large", resource=f"r{number}", data="x" * 60_000)
         broker.router.nodes.keep(node, reading)

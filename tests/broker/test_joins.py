@@ -243,7 +243,7 @@ def test_only_forms_without_state_of_the_client_are_shared() -> None:
 
 
 def node(uid: str, data: list[Any]) -> KnownNode:
-    found = KnownNode(NodeAppeared(uid=uid), 1, 1, NodeRecord(uid=uid))
+    found = KnownNode(1, 1, NodeRecord(uid=uid), ts=0.0)
     for number, value in enumerate(data):
         found.readings[f"r{number}"] = Reading(uid=uid, resource=f"r{number}", data=value)
     return found

@@ -62,11 +62,8 @@ def changes(node: KnownNode, resources: Iterable[str]) -> list[ToAll]:
             changed[resource] = it
     if not changed:
         return []
-    for resource, it in changed.items():
-        if it is UNKNOWN:
-            del node.types[resource]
-        else:
-            node.types[resource] = it
+    after = {**node.types, **changed}
+    node.types = {resource: it for resource, it in after.items() if it is not UNKNOWN}
     node.set_units(
         {
             resource: it.unit

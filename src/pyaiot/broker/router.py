@@ -203,16 +203,15 @@ class Router:
         if holder := self.names.holder_of(self.registry.get(message.uid), sender.identity):
             raise ForeignNode(message.uid, holder)
         name, secured = sender.name, message.secured
-        appeared = NodeAppeared(uid=message.uid, ts=message.ts or ts, gateway=name, secured=secured)
         self.nodes.check_room(gateway)
         record = self.registry.appear(message.uid, name, sender.protocol, ts, secured=secured)
-        node = self.nodes.add(appeared, gateway, record)
+        node = self.nodes.add(gateway, record, ts=message.ts or ts)
         deliveries: list[Delivery] = [self._registered(record)]
         deliveries += resource_types.changes(node, resource_types.stated_resources(record))
         if record.annotations.offline_after_s:
             deliveries += self._rules(gateway, record)
         if not node.is_waiting:
-            deliveries.append(ToAll(appeared, node.sequence))
+            deliveries.append(ToAll(node.appeared, node.sequence))
         return deliveries
 
     def _reset(self, gateway: int, message: NodeReset, ts: float) -> Sequence[Delivery]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The state of all nodes that the broker keeps. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -20,25 +21,25 @@ NODES_MAX: Final = 1_000_000
 """Nodes of one broker. One more is refused."""
 NODES_PER_GATEWAY_MAX: Final = 100_000
 """Nodes of one gateway. One more is refused, so that no gateway fills the table alone."""
+_NO_TYPES: Final[Mapping[str, "ResourceType"]] = MappingProxyType({})
+"""Of most nodes: they share it."""
 
 
 class KnownNode:
     """A node, the gateway connection that owns it, and its latest readings."""
 
     __slots__ = (
-        *("appeared", "gateway", "is_removed", "is_waiting", "plain_gateway", "readings"),
-        *("record", "sequence"),
-        *("types", "uid", "units"),
+        *("appeared_at", "gateway", "is_removed", "is_waiting", "plain_gateway", "readings"),
+        *("record", "sequence", "types", "uid", "units"),
     )
 
-    def __init__(
-        self, appeared: NodeAppeared, gateway: int, sequence: int, record: NodeRecord
-    ) -> None:
-        self.uid = appeared.uid
+    def __init__(self, gateway: int, sequence: int, record: NodeRecord, *, ts: float) -> None:
+        self.uid = record.uid
         self.record = record
         self.is_waiting = record.admission == "waiting"
         """Nobody has accepted it: its messages are not sent to clients."""
-        self.appeared = appeared
+        self.appeared_at = ts
+        """Unix time."""
         self.gateway = gateway
         self.plain_gateway = gateway
         """The same, if none of its readings needs a unit; else -1."""
@@ -46,7 +47,7 @@ class KnownNode:
         """Grows with each node that appears: how far a joining client was sent the state."""
         self.is_removed = False
         self.readings: dict[str, Reading] = {}
-        self.types: dict[str, ResourceType] = {}
+        self.types: Mapping[str, ResourceType] = _NO_TYPES
         """Types of the resources of which a reading does not show as much, as clients know."""
         self.units: dict[str, str] | None = None
         """Units that people or metadata state, by resource; None if there are none."""
@@ -63,6 +64,16 @@ class KnownNode:
             return reading
         unit = self.units.get(reading.resource, "")
         return msgspec.structs.replace(reading, unit=unit) if unit else reading
+
+    @property
+    def appeared(self) -> NodeAppeared:
+        """The message that it is online."""
+        return NodeAppeared(
+            uid=self.uid,
+            ts=self.appeared_at,
+            gateway=self.record.gateway,
+            secured=self.record.secured,
+        )
 
 
 class NodeTable:
@@ -94,13 +105,13 @@ class NodeTable:
         if len(self._by_gateway.get(gateway, ())) >= NODES_PER_GATEWAY_MAX:
             raise Refused(f"a gateway has at most {NODES_PER_GATEWAY_MAX} nodes")
 
-    def add(self, appeared: NodeAppeared, gateway: int, record: NodeRecord) -> KnownNode:
-        """Add a node that is not in the table. Call `check_room` before."""
+    def add(self, gateway: int, record: NodeRecord, *, ts: float) -> KnownNode:
+        """Add a node that is not in the table and appeared at `ts`. Call `check_room` before."""
         self.sequence += 1
-        node = KnownNode(appeared, gateway, self.sequence, record)
+        node = KnownNode(gateway, self.sequence, record, ts=ts)
         self.waiting += node.is_waiting
-        self._by_uid[appeared.uid] = node
-        self._by_gateway.setdefault(gateway, {})[appeared.uid] = None
+        self._by_uid[node.uid] = node
+        self._by_gateway.setdefault(gateway, {})[node.uid] = None
         return node
 
     def keep(self, node: KnownNode, reading: Reading) -> bool:

@@ -122,10 +122,10 @@ class StateParts:
 def _is_of(
     messages: tuple[ToClient, ...], appeared: ToClient, readings: Collection[Reading]
 ) -> bool:
-    """Whether a part was made of these messages. They are compared by identity: equal ones may be
-    encoded differently (`1` and `true`)."""
+    """Whether a part was made of these messages. Readings are compared by identity: equal ones may
+    be encoded differently (`1` and `true`)."""
     return (
         len(messages) == len(readings) + 1
-        and messages[0] is appeared
+        and messages[0] == appeared
         and all(map(is_, messages[1:], readings))
     )

@@ -16,6 +16,8 @@ READINGS_PER_S: Final = 20.0
 READINGS_BURST: Final = 100.0
 """Readings of one node, sustained and at once. Above: refused with `TooFast`."""
 READINGS_RATE: Final = SharedRate(per_s=READINGS_PER_S, burst=READINGS_BURST)
+NEVER: Final = float("-inf")
+"""A time of the loop before any other."""
 _NO_TYPES: Final[Mapping[str, ResourceType]] = MappingProxyType({})
 """Of most nodes: they share it."""
 
@@ -24,40 +26,69 @@ class LiveNode:
     """A node as its gateway knows it."""
 
     __slots__ = (
-        *("appeared", "bookkeeping", "claim_at", "last_seen", "host", "kept_until", "verified"),
+        *("_bookkeeping", "appeared_at", "claim_at", "last_seen", "host", "kept_until", "verified"),
         *("queued_at", "rate_full_at", "readings", "secured", "types", "uid"),
     )
 
-    def __init__(
-        self, appeared: NodeAppeared, bookkeeping: dict[str, Reading], host: str, now: float
-    ) -> None:
-        self.uid = appeared.uid
+    def __init__(self, uid: str, host: str, *, now: float, ts: float) -> None:
+        self.uid = uid
+        self.appeared_at = ts
+        """Unix time."""
         self.host = host
         """The host whose quota it uses; "": the protocol hides it."""
         self.verified = False
         """It answered a request, so that its uid is not made up."""
         self.secured = False
         """It proved its uid with a credential."""
-        self.appeared = appeared
-        self.bookkeeping = bookkeeping
+        self._bookkeeping: tuple[Reading, ...] = ()
+        """What the gateway reports of it, such as its address. A tuple, because it is small."""
         self.readings: dict[str, Reading] = {}
         self.types: Mapping[str, ResourceType] = _NO_TYPES
         """What metadata of the device or links say of its resources."""
         self.last_seen = now
         self.queued_at = now
         """When it was last seen, or last checked for its offline timeout."""
-        self.kept_until = float("-inf")
+        self.kept_until = NEVER
         """It is not offline before this time, as it announced."""
         self.claim_at: float | None = None
         """When to report all of it again, because another gateway owned it."""
         self.rate_full_at = now
         """The state of its bucket in `READINGS_RATE`."""
 
+    @property
+    def appeared(self) -> NodeAppeared:
+        """The message that it is online."""
+        return NodeAppeared(uid=self.uid, ts=self.appeared_at, secured=self.secured)
+
+    @property
+    def bookkeeping(self) -> dict[str, Reading]:
+        """What the gateway reports of it, by resource."""
+        return {reading.resource: reading for reading in self._bookkeeping}
+
+    def keep_books(self, texts: Mapping[str, str], ts: float) -> list[NodeEvent]:
+        """Set what the gateway reports. Returns the readings that are new or have changed."""
+        known = self.bookkeeping
+        changed: list[NodeEvent] = []
+        for resource, text in texts.items():
+            before = known.get(resource)
+            if before is None or before.data != text:
+                reading = Reading(uid=self.uid, resource=resource, data=text, ts=ts)
+                known[resource] = reading
+                changed.append(reading)
+        if changed:
+            self._bookkeeping = tuple(known.values())
+        return changed
+
+    def forget_claim(self) -> None:
+        """Forget what was reported before the node proved its uid."""
+        self.readings.clear()
+        self._bookkeeping = ()
+
     def everything(self) -> Iterator[NodeEvent]:
         yield self.appeared
         if self.types:
             yield NodeDescribed(uid=self.uid, types=dict(self.types), complete=True)
-        yield from self.bookkeeping.values()
+        yield from self._bookkeeping
         yield from self.readings.values()
 
     def describe(self, types: Mapping[str, ResourceType], *, complete: bool) -> list[NodeEvent]:

@@ -15,6 +15,7 @@ import msgspec
 from pyaiot.errors import Refused, TooFast
 from pyaiot.gateways.foreign_nodes import CLAIM_AGAIN_S, ForeignNodes
 from pyaiot.gateways.live_node import (
+    NEVER,
     READINGS_BURST,
     READINGS_PER_S,
     READINGS_RATE,
@@ -24,7 +25,6 @@ from pyaiot.gateways.live_node import (
 from pyaiot.gateways.node_rules import RulesOfNodes
 from pyaiot.messages import (
     LeftReason,
-    NodeAppeared,
     NodeEvent,
     NodeLeft,
     NodeReset,
@@ -147,11 +147,9 @@ class LiveNodes:
             raise Refused(f"the node {uid} has a credential, and this claim was made without it")
         if node is not None and secured and not node.secured:
             # It was claimed without a credential before: nothing of that remains.
-            node.readings.clear()
-            node.bookkeeping.clear()
+            node.forget_claim()
             node.secured = True
             self.verify(uid)
-            node.appeared = msgspec.structs.replace(node.appeared, secured=True)
             events += [NodeReset(uid=uid, ts=ts), node.appeared]
         if node is None:
             check_uid(uid)
@@ -159,7 +157,7 @@ class LiveNodes:
                 self._refused += 1
                 raise Refused(f"the node {uid} is banned")
             events += self._admit(host, now=now, ts=ts, known_before=known_before, secured=secured)
-            node = LiveNode(NodeAppeared(uid=uid, ts=ts, secured=secured), {}, host, now)
+            node = LiveNode(uid, host, now=now, ts=ts)
             node.secured = node.verified = secured
             self._by_uid[uid] = node
             if not secured:
@@ -171,12 +169,7 @@ class LiveNodes:
             self._nodes_of_host[host] += 1
             node.host = host
         self._move_to_end(node)
-        for resource, text in bookkeeping.items():
-            known = node.bookkeeping.get(resource)
-            if known is None or known.data != text:
-                reading = Reading(uid=node.uid, resource=resource, data=text, ts=ts)
-                node.bookkeeping[resource] = reading
-                events.append(reading)
+        events += node.keep_books(bookkeeping, ts)
         if not events:
             self.seen_quietly.add(node.uid)
         return node.alive(events, now)
@@ -338,7 +331,7 @@ class LiveNodes:
         node = self._by_uid.get(uid)
         if node is None or self._silence_limit_s is None:
             return False
-        node.kept_until = float("-inf")
+        node.kept_until = NEVER
         return now - node.last_seen >= (self.rules.timeout_of(uid) or self._silence_limit_s)
 
     def get_timer(self) -> float | None:

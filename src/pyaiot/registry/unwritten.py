@@ -33,7 +33,7 @@ class Unwritten:
     def observe_seen(self) -> None:
         """What `seen` was called with is to be written, too."""
         self._observed |= self._seen
-        self._seen.clear()
+        self._seen = {}
 
     def remove(self, record: NodeRecord) -> None:
         """The node is no longer in the registry."""
@@ -65,6 +65,8 @@ class Unwritten:
             record = self._records.get(uid)
             if record is not None and record.is_stored:
                 taken.append(record)
+        if not self._observed:
+            self._observed = {}  # an emptied table keeps its size: after a burst, it is large
         return taken
 
     def take_removed(self, count: int) -> list[str]:

@@ -59,6 +59,8 @@ class NodeEntry(Generic[P]):
     address: PeerAddress
     peer: P
     answers_at: P | None = None
+    answers_from: PeerAddress | None = None
+    """The address of `answers_at`."""
     source_unanswered: bool = False
     """The port that it posts from was tried first, and did not answer."""
     accepts: Mapping[str, int] = field(default_factory=lambda: NOTHING)
@@ -104,8 +106,7 @@ class AddressTable(Generic[P]):
         self._held_on: Counter[_Machine] = Counter()
         """Addresses per host whose readings are held."""
         self._answering: dict[PeerAddress, str] = {}
-        """The node that answers requests at each address; `_answers_of` is the inverse."""
-        self._answers_of: dict[str, PeerAddress] = {}
+        """The node that answers requests at each address."""
         self._secured_at: dict[PeerAddress, str] = {}
         """The node that has proved its identity at each address, here without its identity."""
         self._boots = itertools.count(1)
@@ -215,18 +216,18 @@ class AddressTable(Generic[P]):
     def answers(self, uid: str, at: P, address: PeerAddress) -> None:
         """The node answers requests at this peer, whose address is `address`."""
         self.does_not_answer(uid)
-        self._nodes[uid].answers_at = at
-        self._answers_of[uid] = address
+        node = self._nodes[uid]
+        node.answers_at, node.answers_from = at, address
         self._answering[address] = uid
 
     def does_not_answer(self, uid: str) -> None:
         """It is no longer known where the node answers."""
         node = self._nodes.get(uid)
-        if node is not None:
-            node.answers_at = None
-        address = self._answers_of.pop(uid, None)
-        if address is not None and self._answering.get(address) == uid:
-            del self._answering[address]
+        if node is None or node.answers_from is None:
+            return
+        if self._answering.get(node.answers_from) == uid:
+            del self._answering[node.answers_from]
+        node.answers_at = node.answers_from = None
 
     def answering_at(self, address: PeerAddress) -> str | None:
         """The node that answers requests at this address."""
@@ -317,11 +318,14 @@ class AddressTable(Generic[P]):
         return (uids,) if isinstance(uids, str) else uids
 
 
-_Machine: TypeAlias = tuple[str, int, str]
-"""A host, and the identity that was proved there."""
+_Machine: TypeAlias = str | tuple[str, int, str]
+"""A host, and the identity that was proved there. Most have neither zone nor identity: then it is
+the text of the host, which takes no memory of its own."""
 
 
 def _machine(address: PeerAddress) -> _Machine:
+    if not address.scope_id and not address.uid:
+        return address.host
     return address.host, address.scope_id, address.uid
 
 

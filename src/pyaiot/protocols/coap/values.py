@@ -40,6 +40,8 @@ class ResourceValue:
 
     def measured_at(self, received_at: float) -> float:
         """Unix time of the measurement in seconds, or of its receipt if it is implausible."""
+        if not self.time:
+            return received_at
         at = self.time if self.time >= senml.RELATIVE_BELOW else received_at + self.time
         return at if received_at - AGE_MAX_S <= at <= received_at else received_at
 
