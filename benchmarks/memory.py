@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Resident memory of a stalled client, which joins and reads nothing.
+"""Memory of idle nodes, and resident memory of a stalled client, which joins and reads nothing.
 
 The broker has 1,000 nodes × 5 resources. A gateway sends readings of all of them: for a second as
 fast as accepted, which fills the kernel's buffers, then 2,000 per second. Another client reads
@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from benchmarks import node_memory
 from benchmarks.joining import RESOURCES
 from benchmarks.processes import Home, Worker
 from benchmarks.services import broker
@@ -39,6 +40,12 @@ def kernel_bytes(port: int, clients: list[socket.socket]) -> int:
 
 
 def measure(results: Results, home: Home, size: Size) -> None:
+    """Memory of idle nodes, by structure, and of a client that reads nothing."""
+    node_memory.measure(results, size)
+    _measure_stalled(results, home, size)
+
+
+def _measure_stalled(results: Results, home: Home, size: Size) -> None:
     # The queue of a history would count as memory of the clients.
     with broker(home, history=False) as server:
         spec = {"port": server.port, "v2": True}
