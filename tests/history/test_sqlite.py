@@ -13,7 +13,7 @@ from pyaiot.history import series_index
 from pyaiot.history.rows import CommandEnded, CommandIssued
 from pyaiot.history.sqlite import schema
 from pyaiot.history.sqlite.reader import READERS_MAX
-from pyaiot.history.sqlite.writer import SqliteWriter
+from pyaiot.history.sqlite.writer import IDLE_STEPS, SqliteWriter
 from pyaiot.history.store import (
     ROWS_MAX,
     BadQuery,
@@ -293,6 +293,23 @@ def test_forgotten_resources_are_looked_up_again(
                 assert len(file.writer._index) <= 10
         assert file.count("series") == 25
         assert file.count("reading") == 75
+
+
+def test_memory_for_pages_is_given_back_once_nothing_is_written(tmp_path: Path) -> None:
+    with history_file(tmp_path) as file:
+        statements: list[str] = []
+        file.writer._db.set_trace_callback(statements.append)
+
+        def shrinks_at_the_next_step() -> int:
+            statements.clear()
+            file.writer.run_retention(100.0)
+            return sum("shrink_memory" in it for it in statements)
+
+        for at in range(2):
+            file.readings("t", [(at, at)])
+            found = [shrinks_at_the_next_step() for _ in range(20)]
+            assert sum(found) == 1
+            assert found.index(1) >= IDLE_STEPS - 1
 
 
 # -- files of other programs and other versions ----------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Final
 from pyaiot.history.clock import ClockState
 from pyaiot.history.rows import MICROSECONDS, NewReading, WriteBatch
 from pyaiot.history.series_index import LateRow, SeriesIndex, candidate_times
+from pyaiot.history.sqlite.free_memory import give_back_free_memory
 from pyaiot.history.sqlite.retention import SqliteRetention
 from pyaiot.history.sqlite.schema import migrate
 from pyaiot.history.store import RetentionPolicy, RowsRefused, StoreError, StoreReplaced
@@ -19,7 +20,10 @@ BUSY_LIMIT_S: Final = 2.0
 WAL_PAGES: Final = 4000
 """Pages of 4 kB in the write-ahead log before they are moved into the file."""
 CACHE_KIB: Final = 8 * 1024
-"""Memory for pages of the file."""
+"""Memory for pages of the file, while something is written."""
+IDLE_STEPS: Final = 6
+"""Steps of retention without a reading, an event or a command in between, after which the memory
+for pages is given back to the system: a minute."""
 
 # One statement for many rows. Single inserts would take and release the GIL for each row, and wait
 # for the busy event loop each time.
@@ -66,9 +70,12 @@ class SqliteWriter:
         self._last_written: tuple[str, tuple[object, ...], int] | None = None
         """The row that was written last: a query that finds it, its values and its time."""
         self._retention = SqliteRetention(self._db, keep)
+        self._idle_steps = 0
+        """Steps of retention since something was written."""
 
     def write(self, batch: WriteBatch, now: float) -> None:
         """Commit the batch in one transaction. Raises `StoreError` or `RowsRefused`."""
+        self._idle_steps = 0
         with self._translated_errors():
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -93,7 +100,18 @@ class SqliteWriter:
         self._index.minutes_built(step.built)
         self._index.forget(step.deleted)
         self._index.forget_idle(now)
+        if not step.more:
+            self._give_back_cache()
         return step.more
+
+    def _give_back_cache(self) -> None:
+        """Give the memory for pages back to the system, once nothing is written. Raises
+        `StoreError`."""
+        self._idle_steps += 1
+        if self._idle_steps == IDLE_STEPS:
+            with self._translated_errors():
+                self._db.execute("PRAGMA shrink_memory")
+            give_back_free_memory()
 
     def location_problem(self) -> str:
         if self._files() == self._opened_files:
