@@ -27,6 +27,7 @@ def test_address_is_the_same_for_each_form_of_the_socket(
     peer = Peer(remote)
     assert peer.address == address
     assert repr(peer) == shown
+    assert peer.remote == remote
 
 
 def test_peers_are_equal_if_their_remote_addresses_are() -> None:

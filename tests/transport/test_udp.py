@@ -2,6 +2,7 @@
 """The datagram endpoint on loopback sockets."""
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import time
@@ -285,3 +286,26 @@ async def test_unverified_host_gets_three_times_its_bytes(client: socket.socket)
     endpoint.send(b"12345678", peer)
     assert [client.recv(10) for _ in range(2)] == [b"12345", b"12345678"]
     endpoint.close()
+
+
+async def test_peers_share_the_address_that_they_sent_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp, "LOCAL_ADDRESSES_MAX", 2)
+    endpoint = opened()
+    peers: list[Peer] = []
+    done = asyncio.get_running_loop().create_future()
+
+    def receive(datagrams: Sequence[tuple[bytes, Peer]]) -> None:
+        peers.extend(peer for _, peer in datagrams)
+        if len(peers) == 8:
+            done.set_result(None)
+
+    endpoint.listen(receive)
+    with contextlib.ExitStack() as clients:
+        for number in range(8):
+            sender = clients.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            sender.sendto(b"x", (f"127.0.0.{number // 2 % 4 + 1}", endpoint.port))
+        await asyncio.wait_for(done, LIMIT_S)
+    assert len(endpoint._local_addresses) <= 2
+    endpoint.close()
+    assert peers[0].local is peers[1].local
+    assert len({peer.local for peer in peers}) == 4

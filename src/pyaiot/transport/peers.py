@@ -35,11 +35,10 @@ class Peer:
     peers.
     """
 
-    __slots__ = ("address", "host", "local", "remote", "route", "security")
+    __slots__ = ("address", "host", "local", "route", "security")
 
     def __init__(self, remote: Any, local: bytes | None = None) -> None:
         """Both as the transport reports them. `local` None: it chooses the address to send from."""
-        self.remote = remote
         self.local = local
         self.route = b""
         """Both in the form of the kernel, for batches (`transport.datagram_batches`); b"": not
@@ -53,8 +52,7 @@ class Peer:
     def secured(self, uid: str, security: Security) -> "Peer":
         """The same source, authenticated as the device `uid`."""
         peer = Peer.__new__(Peer)
-        peer.remote, peer.local, peer.host = self.remote, self.local, self.host
-        peer.route = self.route
+        peer.local, peer.host, peer.route = self.local, self.host, self.route
         peer.address = self.address._replace(uid=uid)
         peer.security = security
         return peer
@@ -62,17 +60,24 @@ class Peer:
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Peer)
-            and self.remote == other.remote
-            and self.address.uid == other.address.uid
+            and self.host == other.host
+            and self.address == other.address
             and self.security == other.security
         )
 
     def __hash__(self) -> int:
-        return hash(self.remote)
+        return hash((self.host, self.address.port))
 
     def __repr__(self) -> str:
         host, port = self.address[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def remote(self) -> tuple[str, int] | tuple[str, int, int, int]:
+        """The address for the socket. It is not kept, because there is a peer for each node."""
+        host, address = self.host, self.address
+        # A socket of IPv6 writes IPv4 addresses with colons, too.
+        return (host, address.port, 0, address.scope_id) if ":" in host else (host, address.port)
 
     @property
     def is_this_machine(self) -> bool:

@@ -33,6 +33,8 @@ TURN_LIMIT_S: Final = 0.005
 ms."""
 PEERS_MAX: Final = 32_768
 """Peers whose addresses are kept in their parsed form. Beyond that, all are parsed again."""
+LOCAL_ADDRESSES_MAX: Final = 256
+"""Local addresses that peers share. Beyond that, further peers have copies of their own."""
 # Linux; Python 3.11 has no names for these. recvmsg(2), ipv6(7), ip(7).
 _MSG_ERRQUEUE: Final = 0x2000
 _IPV6_RECVERR: Final = 25
@@ -94,6 +96,7 @@ class DatagramEndpoint:
         self._peers: dict[Any, tuple[_Control, Peer]] = {}
         """Without batches: by address, with the control messages that it came with."""
         self._peers_by_route: dict[bytes, Peer] = {}
+        self._local_addresses: dict[bytes, bytes] = {}
         self._read_ahead: Sequence[tuple[bytes, Peer]] = ()
         """Datagrams that were read, and not taken yet."""
         self._is_called_again = False
@@ -293,7 +296,7 @@ class DatagramEndpoint:
         if len(self._peers_by_route) >= PEERS_MAX:
             self._peers_by_route.clear()
         remote, control = batches.parse(route)
-        peer = self._peers_by_route[route] = Peer(remote, _local_address(control))
+        peer = self._peers_by_route[route] = Peer(remote, self._local_address(control))
         if peer.local is not None:
             answers_on = batches.from_local(route, peer.local)
             peer.route = route if answers_on == route else answers_on
@@ -324,9 +327,16 @@ class DatagramEndpoint:
     def _new_peer(self, remote: Any, control: _Control) -> Peer:
         if len(self._peers) >= PEERS_MAX:
             self._peers.clear()
-        peer = Peer(remote, _local_address(control))
+        peer = Peer(remote, self._local_address(control))
         self._peers[remote] = control, peer
         return peer
+
+    def _local_address(self, control: _Control) -> bytes | None:
+        """The address that a datagram was sent to: one object for all peers."""
+        local = _local_address(control)
+        if len(self._local_addresses) >= LOCAL_ADDRESSES_MAX:
+            self._local_addresses.clear()
+        return None if local is None else self._local_addresses.setdefault(local, local)
 
     def _read_error(self) -> None:
         quoted, control, _flags, remote = self._socket.recvmsg(
