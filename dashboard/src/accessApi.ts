@@ -11,7 +11,8 @@ export interface AccessEntry {
   id: string;
   name?: string;
   role?: Role;
-  scope?: string;
+  scope_tags?: string[];
+  scope_gateways?: string[];
   /** Unix time in seconds; absent: it does not expire. */
   expires?: number;
   /** It is that of this page. */

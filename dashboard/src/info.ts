@@ -17,7 +17,8 @@ export interface Info {
   /** Name of the user; empty if there is none. */
   user?: string;
   /** For people; empty: all nodes. */
-  scope?: string;
+  scope_tags?: string[];
+  scope_gateways?: string[];
 }
 
 let asked: Promise<Info | null> | null = null;

@@ -78,7 +78,7 @@ async def test_administrator_invites_with_the_keyboard_and_removes_access(
             Scope(),
             Scope(tags=("lab", "roof")),
         }
-        await dialog.get_by_text("operator · tag lab").first.wait_for()
+        await dialog.get_by_text("operator · tags: lab").first.wait_for()
         await (
             dialog.get_by_role("button", name="Remove “ada”")
             .or_(dialog.get_by_role("button", name="Remove ada"))
@@ -147,3 +147,8 @@ async def test_menu_is_accessible_and_fits_a_phone(browser: Browser, scheme: str
         await dialog.get_by_role("img", name="QR code of the link").wait_for()
         assert await violations(page) == []
         assert await dialog.evaluate("it => it.scrollWidth <= it.clientWidth")
+        # Its begin and its end can be reached: the dialog scrolls, and not beyond the screen.
+        assert await dialog.evaluate("it => it.getBoundingClientRect().top >= 0")
+        assert await dialog.evaluate("it => it.getBoundingClientRect().bottom <= innerHeight")
+        await dialog.get_by_role("button", name="Close").click()
+        await is_absent(dialog)

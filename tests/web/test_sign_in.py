@@ -300,6 +300,19 @@ async def test_form_is_utf_8_whatever_its_charset() -> None:
         assert answer.status == 303
 
 
+async def test_name_remains_in_the_form_after_a_wrong_password() -> None:
+    broker = ProtectedBroker()
+    form = {"name": 'ada"><script>x' + "y" * 100, "password": "hunter2-hunter2"}
+    async with serving(broker) as session:
+        async with session.post("/login", data=form) as answer:
+            text = await answer.text()
+        assert answer.status == 403
+        assert 'value="ada&quot;&gt;&lt;script&gt;xyyy' in text
+        assert "y" * 60 not in text
+        assert "hunter2" not in text
+        assert text.index("autofocus") > text.index('type="password"')
+
+
 async def test_attempts_are_limited_by_address_and_by_name() -> None:
     broker = with_user()
     async with serving(broker) as session:

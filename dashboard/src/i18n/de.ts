@@ -285,6 +285,8 @@ export const de: Words = {
   "account.weeks": "4 Wochen",
   "account.tags": "Nur Knoten mit einem dieser Schlagwörter",
   "account.gateways": "Nur Knoten dieser Gateways",
+  "account.scope_tags": "Schlagwörter: {names}",
+  "account.scope_gateways": "Gateways: {names}",
   "account.scope_hint": "Durch Kommas getrennt. Leer: alle Knoten.",
   "account.make": "Link erstellen",
   "account.once": "Dieser Link funktioniert einmal. Er wird nur jetzt angezeigt.",

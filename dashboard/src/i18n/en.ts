@@ -283,6 +283,8 @@ export const en = {
   "account.weeks": "4 weeks",
   "account.tags": "Only nodes with one of these tags",
   "account.gateways": "Only nodes of these gateways",
+  "account.scope_tags": "tags: {names}",
+  "account.scope_gateways": "gateways: {names}",
   "account.scope_hint": "Separated by commas. Empty: all nodes.",
   "account.make": "Make a link",
   "account.once": "This link works once. It is shown only now.",

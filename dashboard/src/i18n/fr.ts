@@ -285,6 +285,8 @@ export const fr: Words = {
   "account.weeks": "4 semaines",
   "account.tags": "Seulement les nœuds avec une de ces étiquettes",
   "account.gateways": "Seulement les nœuds de ces passerelles",
+  "account.scope_tags": "étiquettes : {names}",
+  "account.scope_gateways": "passerelles : {names}",
   "account.scope_hint": "Séparés par des virgules. Vide : tous les nœuds.",
   "account.make": "Créer un lien",
   "account.once": "Ce lien fonctionne une seule fois. Il n’est affiché que maintenant.",

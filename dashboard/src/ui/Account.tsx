@@ -33,7 +33,7 @@ export function Account() {
       <p class="who">
         <b>{it.access === "anonymous" ? t("account.anonymous") : it.user ? quote(it.user) : t("account.invited")}</b>
         {` · ${t(`account.role.${it.role ?? "viewer"}`)}`}
-        {it.scope && ` · ${quote(it.scope)}`}
+        {scopeOf(it).map((part) => ` · ${part}`)}
       </p>
       <div class="buttons">
         {it.access === "anonymous" ? (
@@ -199,11 +199,20 @@ function Access() {
   );
 }
 
+/** The tags and the gateways of a scope, if it has some. */
+function scopeOf({ scope_tags = [], scope_gateways = [] }: Pick<AccessEntry, "scope_tags" | "scope_gateways">): string[] {
+  const parts: readonly [Key, string[]][] = [
+    ["account.scope_tags", scope_tags],
+    ["account.scope_gateways", scope_gateways],
+  ];
+  return parts.filter(([, names]) => names.length).map(([key, names]) => t(key, { names: names.map(quote).join(", ") }));
+}
+
 /** Role, scope and expiry. */
-function details({ role, scope, expires }: AccessEntry): string {
+function details({ role, expires, ...scope }: AccessEntry): string {
   const date = expires === undefined ? "" : new Date(expires * 1000).toLocaleDateString(language.value);
   const until = date && t(expires !== undefined && expires * 1000 < Date.now() ? "account.expired" : "account.until", { date });
-  return [role ? t(`account.role.${role}`) : "", scope ? quote(scope) : "", until].filter(Boolean).join(" · ");
+  return [role ? t(`account.role.${role}`) : "", ...scopeOf(scope), until].filter(Boolean).join(" · ");
 }
 
 const reason = (error: unknown): string =>

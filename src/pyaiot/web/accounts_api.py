@@ -3,7 +3,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from aiohttp import web
@@ -39,6 +39,8 @@ class AccessEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     role: str = ""
     scope: str = ""
     """For people; empty: all nodes."""
+    scope_tags: tuple[str, ...] = ()
+    scope_gateways: tuple[str, ...] = ()
     expires: float | None = None
     """Unix time in seconds; absent: it does not expire."""
     own: bool = False
@@ -107,7 +109,9 @@ class AccountsApi:
         own = access_of(request).digest
         accounts, now = self._accounts, self._unix_time()
         entries = [
-            AccessEntry(kind="user", id=it.name, name=it.name, role=it.role, scope=it.scope.text)
+            AccessEntry(
+                kind="user", id=it.name, name=it.name, role=it.role, **_scope_fields(it.scope)
+            )
             for it in accounts.users()
         ]
         entries += [
@@ -116,9 +120,9 @@ class AccountsApi:
                 id=it.name,
                 name=it.name,
                 role=it.role,
-                scope=it.scope.text,
                 expires=it.expires_at,
                 own=it.digest == own,
+                **_scope_fields(it.scope),
             )
             for it in accounts.tokens()
         ]
@@ -128,9 +132,9 @@ class AccountsApi:
                 id=it.digest.hex()[:_DIGEST_LENGTH],
                 name=it.user,
                 role=it.role,
-                scope=it.scope.text,
                 expires=it.expires_at,
                 own=it.digest == own,
+                **_scope_fields(it.scope),
             )
             for it in accounts.sessions(now)
         ]
@@ -181,3 +185,11 @@ class AccountsApi:
         if not found:
             raise web.HTTPNotFound(text=f"There is no such {kind[:16]}.\n")
         return web.Response(status=204)
+
+
+def _scope_fields(scope: Scope) -> dict[str, Any]:
+    return {
+        "scope": scope.text,
+        "scope_tags": scope.tags,
+        "scope_gateways": scope.gateways,
+    }

@@ -138,12 +138,12 @@ class SignIn:
         known = self._accounts.user(name) is not None
         note(request, detail=f"user:{name}" if known else "an unknown name")
         if not self._attempts.take(address, name):
-            return self._failed(request, 429, "busy")
+            return self._failed(request, 429, "busy", name)
         if not await self._is_password(name, password):
-            return self._failed(request, 403, "wrong")
+            return self._failed(request, 403, "wrong", name)
         user = self._accounts.user(name)
         if user is None:
-            return self._failed(request, 403, "wrong")  # removed meanwhile
+            return self._failed(request, 403, "wrong", name)  # removed meanwhile
         self._attempts.succeeded(address, name)
         return self._signed_in(request, name, user.role, user.scope)
 
@@ -296,18 +296,21 @@ class SignIn:
         finally:
             self._waiting -= 1
 
-    def _failed(self, request: web.Request, status: int, problem: str) -> web.StreamResponse:
+    def _failed(
+        self, request: web.Request, status: int, problem: str, name: str = ""
+    ) -> web.StreamResponse:
         self.refused += 1
-        return self._page(request, status=status, problem=problem)
+        return self._page(request, status=status, problem=problem, name=name)
 
     def _page(
-        self, request: web.Request, *, status: int = 200, problem: str = ""
+        self, request: web.Request, *, status: int = 200, problem: str = "", name: str = ""
     ) -> web.StreamResponse:
         text = page(
             title=self._title,
             accepted=request.headers.get(hdrs.ACCEPT_LANGUAGE, ""),
             is_invited="token" in request.query and problem != "used",
             problem=problem,
+            name=name,
         )
         return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)
 

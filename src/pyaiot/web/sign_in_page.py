@@ -46,26 +46,43 @@ TEXTS: Final = {
 }
 """By language; the dashboard has the same ones."""
 
+NAME_LENGTH_MAX: Final = 64
+"""Characters of the name in the form. The rest is cut off when the form is shown again."""
 _STYLE: Final = """
-:root { color-scheme: light dark; --ink: #16202a; --soft: #5b6875; --line: #d5dce3;
-  --paper: #f4f6f8; --card: #fff; --accent: #0b6bcb; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8edf2; --soft: #9aa7b4; --line: #34404c;
-  --paper: #10161c; --card: #18212a; --accent: #63b0ff; --bad: #ff8a80; } }
+:root { color-scheme: light dark; --page: #f3f5f6; --card: #fff; --edge: #dde3e7; --ink: #14191f;
+  --soft: #56616d; --accent: #0b6e68; --on-accent: #fff; --bad: #b0261b; }
+@media (prefers-color-scheme: dark) { :root { --page: #0d1115; --card: #161c22; --edge: #29323b;
+  --ink: #e9eef3; --soft: #9dabb8; --accent: #5fd0c3; --on-accent: #06201e; --bad: #ff938a; } }
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 16px;
-  font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
-main { width: 100%; max-width: 360px; padding: 28px; border: 1px solid var(--line);
+  font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); }
+main { width: 100%; max-width: 360px; padding: 28px; border: 1px solid var(--edge);
   border-radius: 14px; background: var(--card); }
-h1 { margin: 0 0 4px; font-size: 22px; }
+.brand { display: flex; align-items: center; gap: 10px; margin: 0 0 18px; font-weight: 650;
+  color: var(--ink); overflow-wrap: anywhere; }
+.brand svg { flex: none; width: 32px; height: 32px; }
+h1 { margin: 0 0 4px; font-size: 22px; font-weight: 650; }
 p { margin: 8px 0; color: var(--soft); }
 p[role=alert] { color: var(--bad); }
 label { display: block; margin-top: 14px; font-size: 14px; }
 input { width: 100%; margin-top: 4px; padding: 10px 12px; font: inherit; color: inherit;
-  border: 1px solid var(--line); border-radius: 8px; background: var(--paper); }
+  border: 1px solid var(--edge); border-radius: 10px; background: var(--page); }
 button { width: 100%; margin: 20px 0 8px; padding: 11px; font: inherit; font-weight: 600;
-  color: #fff; border: 0; border-radius: 8px; background: #0b6bcb; cursor: pointer; }
-:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+  color: var(--on-accent); border: 0; border-radius: 10px; background: var(--accent);
+  cursor: pointer; }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 """
+"""The colours are those of `dashboard/src/style.css`."""
+_LOGO: Final = """\
+<svg viewBox="0 0 32 32" fill="none" stroke-linecap="round" aria-hidden="true">
+<rect width="32" height="32" rx="8" fill="#0b6e68"/>
+<path d="M9 23c0-5 3-6.5 7-7s7-2 7-7" stroke="#8fe3d6" stroke-width="2.5"/>
+<circle cx="9" cy="23" r="3.5" fill="#fff"/><circle cx="16" cy="16" r="2.5" fill="#8fe3d6"/>
+<circle cx="23" cy="9" r="3.5" fill="#fff"/>
+<path d="M7 14a11 11 0 0 1 7-7M25 18a11 11 0 0 1-7 7" stroke="#fff" stroke-opacity=".45"
+ stroke-width="2"/>
+</svg>"""
+"""As `dashboard/public/favicon.svg`: the page loads nothing, and an own logo may be anywhere."""
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 HEADERS: Final = {
@@ -91,22 +108,25 @@ def language(accepted: str) -> str:
     return "en"
 
 
-def page(*, title: str, accepted: str, is_invited: bool, problem: str = "") -> str:
+def page(*, title: str, accepted: str, is_invited: bool, problem: str = "", name: str = "") -> str:
     """The page with a button for an invitation, or with a form for name and password.
 
-    `title` of the dashboard. `problem`: a key of the texts. The form has no action: it posts to
-    the URL of the page, which may contain the secret of an invitation.
+    `title` of the dashboard. `problem`: a key of the texts. `name`: what was in its field. The form
+    has no action: it posts to the URL of the page, which may contain the secret of an invitation.
     """
     tongue = language(accepted)
     texts = TEXTS[tongue]
     if is_invited:
         fields, hint = "", texts["invited"]
     else:
+        # After a wrong password, only that is entered again.
+        focus_of_name, focus_of_password = ("", " autofocus") if name else (" autofocus", "")
+        value = escape(name[:NAME_LENGTH_MAX])
         fields = (
-            f'<label>{texts["name"]}<input name="name" autocomplete="username" required autofocus'
-            ' maxlength="64"></label>'
+            f'<label>{texts["name"]}<input name="name" autocomplete="username" required'
+            f'{focus_of_name} maxlength="{NAME_LENGTH_MAX}" value="{value}"></label>'
             f'<label>{texts["password"]}<input name="password" type="password" required'
-            ' autocomplete="current-password" maxlength="1024"></label>'
+            f'{focus_of_password} autocomplete="current-password" maxlength="1024"></label>'
         )
         hint = texts["ask"]
     alert = f'<p role="alert">{texts[problem]}</p>' if problem else ""
@@ -119,8 +139,8 @@ def page(*, title: str, accepted: str, is_invited: bool, problem: str = "") -> s
 <title>{texts["title"]} – {escape(title)}</title>
 <style>{_STYLE}</style>
 <main>
+<p class="brand">{_LOGO}<span>{escape(title)}</span></p>
 <h1>{texts["title"]}</h1>
-<p>{escape(title)}</p>
 {alert}
 <form method="post">{fields}<button{focus}>{texts["button"]}</button></form>
 <p>{hint}</p>

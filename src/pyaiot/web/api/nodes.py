@@ -65,6 +65,8 @@ class NodesApi:
                 role=access.role,
                 user=access.name,
                 scope=access.scope.text,
+                scope_tags=access.scope.tags,
+                scope_gateways=access.scope.gateways,
                 nodes=online,
                 registered=registered,
                 waiting=waiting,

@@ -78,6 +78,8 @@ class BrokerInfo(_Response, frozen=True, kw_only=True):
     role: Annotated[Role, Meta(description="The role of the client.")]
     user: Annotated[str, Meta(description="Name of its user or token; empty if it has none.")]
     scope: Annotated[str, Meta(description="Its scope, for people; empty: all nodes.")]
+    scope_tags: Annotated[tuple[str, ...], Meta(description="The tags of its scope.")]
+    scope_gateways: Annotated[tuple[str, ...], Meta(description="The gateways of its scope.")]
     nodes: Annotated[int, Meta(description="Number of online nodes.")]
     registered: Annotated[int, Meta(description="Number of nodes in the registry.")]
     waiting: Annotated[int, Meta(description="Number of new nodes that wait for approval.")]
