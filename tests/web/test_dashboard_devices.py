@@ -14,7 +14,7 @@ from pyaiot.accounts.devices import DeviceStore
 from pyaiot.accounts.roles import Role
 from pyaiot.accounts.store import AccountsFile, Invitation
 from pyaiot.accounts.tokens import digest_of
-from pyaiot.app.device_access import LocalDevices
+from pyaiot.app.device_access import LocalDevices, digest_of_password
 from pyaiot.config import Config, DevicesSection
 from pyaiot.web.dashboard import Dashboard, Look, load_built
 from pyaiot.web.sign_in import SignIn
@@ -48,9 +48,13 @@ async def test_a_device_is_added_with_the_keyboard_and_named(
         await page.get_by_label("Name", exact=True).press_sequentially("lamp")
         await page.get_by_role("radio", name=re.compile("MQTT mqtt|^MQTT$")).press("Space")
         await page.get_by_label("Name", exact=True).press("Enter")
-        await see(dialog, "Its password is shown only now")
-        await see(dialog, "Waiting for the device…")
+        await see(dialog, "The secret is shown only now")
         store = DeviceStore(tmp_path / "devices.db")
+        shown = await dialog.locator(".copy code").text_content() or ""
+        assert [it.secret for it in store.credentials()] == [digest_of_password(shown)]
+        await dialog.get_by_text("Connection details").press("Enter")
+        await see(dialog, "Its client id and user name are lamp")
+        await see(dialog, "Waiting for the device…")
         assert store.is_secured("lamp")
         await page.get_by_role("button", name="Shell", exact=True).press("Enter")
         await see(dialog.locator(".snippet"), "mosquitto_pub -t node/lamp/temperature")

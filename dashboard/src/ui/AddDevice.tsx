@@ -106,8 +106,18 @@ function PasteIt({ added }: { added: AddedDevice }) {
   const code = added.snippets.find((it) => it.board === board.value)?.text ?? "";
   return (
     <>
-      <p class="summary">{added.summary}</p>
-      {added.secret && <p class="soft">{d("once")}</p>}
+      {added.secret && (
+        <>
+          <p>{d("once")}</p>
+          <Copy text={added.secret} />
+        </>
+      )}
+      <details open={!added.secret}>
+        <summary>{d("how")}</summary>
+        <p class="summary" lang="en">
+          {added.summary}
+        </p>
+      </details>
       {added.is_local_only && <p class="soft">{d("local")}</p>}
       <div class="segmented" role="group" aria-label={d("board")}>
         {added.snippets.map((it) => (
