@@ -6,22 +6,17 @@ are recognised by their code.
 """
 
 import contextlib
-import json
 import resource
-import select
-import socket
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import cycle
 from typing import Any, Final
 
 from benchmarks.coap import ACK, CHANGED, CONTENT, encode, post, uri_path
-from benchmarks.processes import HOST, answer
+from benchmarks.posting import PostingNodes
+from benchmarks.processes import run_worker
 
 ANNOUNCE_LIMIT_S: Final = 30.0
-LOST_AFTER_S: Final = 0.2
-"""Without an answer for this long, the posts in flight are lost and replaced."""
 VALUES: Final = 100
 COAP_PORT: Final = 5683
 
@@ -31,23 +26,19 @@ def message_ids() -> Iterator[bytes]:
     return cycle([number.to_bytes(2, "big") * 2 for number in range(1 << 16)])
 
 
-class Nodes:
+class Nodes(PostingNodes):
     """All nodes. Each has its own address and answers at its CoAP port."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        self._poll = select.epoll()
-        self._sockets: dict[int, socket.socket] = {}
-        for number in range(spec["nodes"]):
-            opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            opened.setblocking(False)
-            opened.bind(
+        super().__init__(
+            (
                 (f"127.{84 + number // 62_500}.{number // 250 % 250}.{number % 250 + 1}", COAP_PORT)
-            )
-            opened.connect((HOST, spec["port"]))
-            self._sockets[opened.fileno()] = opened
-            self._poll.register(opened, select.EPOLLIN)
+                for number in range(spec["nodes"])
+            ),
+            spec["port"],
+        )
         self._ids = message_ids()
         self._next = cycle(self._sockets.values())
         head, _, rest = post("server", "temperature:", 0).partition(bytes(4))
@@ -55,7 +46,6 @@ class Nodes:
         self._values = cycle([rest + f"{20 + n / 10:.1f}°C".encode() for n in range(VALUES)])
         self._resources = {f"temperature-{n}": f"{n}.5°C" for n in range(spec["resources"])}
         self._links = ",".join(f"</{name}>" for name in self._resources).encode()
-        self.accepted = self.refused = 0
         self._accepted_nodes: set[int] = set()
         self._requested: set[tuple[int, str]] = set()
 
@@ -119,63 +109,6 @@ class Nodes:
     def _send(self) -> None:
         next(self._next).send(self._head + next(self._ids) + next(self._values))
 
-    def post(self, *, seconds: float, in_flight: int = 0, rate: float = 0.0) -> dict[str, Any]:
-        """Post with `in_flight` unanswered posts, or at `rate` posts per second."""
-        self.accepted = self.refused = 0
-        sent = lost = 0
-        began = last_at = time.monotonic()
-        own_began = time.process_time()
-        end = began + seconds
-        for _ in range(in_flight):
-            self._send()
-            sent += 1
-        while (now := time.monotonic()) < end:
-            wait_s = min(LOST_AFTER_S, end - now)
-            if rate:
-                while sent < (now - began) * rate:
-                    self._send()
-                    sent += 1
-                wait_s = 0.001
-            events = self._poll.poll(wait_s)
-            before = self.accepted + self.refused
-            for number, _ in events:
-                self._receive(number)
-            answered = self.accepted + self.refused - before
-            if answered:
-                last_at = now
-            elif in_flight and now - last_at > LOST_AFTER_S:
-                lost += in_flight
-                answered = in_flight
-                last_at = now
-            if not rate:
-                for _ in range(answered):
-                    self._send()
-                sent += answered
-        seconds = time.monotonic() - began
-        return {
-            "sent": sent,
-            "accepted": self.accepted,
-            "refused": self.refused,
-            "lost": lost,
-            "seconds": seconds,
-            "own_cpu_s": time.process_time() - own_began,
-        }
-
-
-def main() -> None:
-    try:
-        nodes = Nodes(json.loads(sys.argv[1]))
-        actions: dict[str, Callable[..., dict[str, Any]]] = {
-            "announce": nodes.announce,
-            "post": nodes.post,
-        }
-        answer(opened=True)
-        for line in sys.stdin:
-            command = json.loads(line)
-            answer(**actions[command.pop("do")](**command))
-    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
-        answer(error=f"{type(error).__name__}: {error}")
-
 
 if __name__ == "__main__":
-    main()
+    run_worker(Nodes, "announce", "post")

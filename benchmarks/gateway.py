@@ -4,13 +4,12 @@
 import json
 import select
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from itertools import cycle, islice
 from typing import Any, Final
 
-from benchmarks.processes import answer
+from benchmarks.processes import run_worker
 from benchmarks.wire import (
     MARKED_FRAME_MAX,
     frame,
@@ -119,7 +118,7 @@ class Gateway:
             if not self._send(encode(batch, v2=self._v2), time.monotonic() + ANNOUNCE_LIMIT_S):
                 raise TimeoutError("the broker did not accept the announcement")
 
-    def run(self, *, rate: float, seconds: float, batch: int) -> dict[str, Any]:
+    def send(self, *, rate: float, seconds: float, batch: int) -> dict[str, Any]:
         """Send `rate` readings per second, or, if 0, as many as accepted, in batches of `batch`.
 
         At least one batch is sent, however late this process gets its turn.
@@ -186,17 +185,5 @@ class Gateway:
             raise ConnectionError("the broker closed the link")
 
 
-def main() -> None:
-    try:
-        gateway = Gateway(json.loads(sys.argv[1]))
-        answer(announced=True)
-        for line in sys.stdin:
-            command = json.loads(line)
-            del command["do"]
-            answer(**gateway.run(**command))
-    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
-        answer(error=f"{type(error).__name__}: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    run_worker(Gateway, "send")

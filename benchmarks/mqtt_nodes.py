@@ -4,19 +4,12 @@
 It uses neither `pyaiot` nor an MQTT library: load must be cheap.
 """
 
-import itertools
-import json
 import socket
-import sys
-import time
 from typing import Any, Final
 
-from benchmarks.processes import HOST, BenchmarkError, answer
+from benchmarks.paced_writes import ROUNDS, TOGETHER, write_in_turn
+from benchmarks.processes import HOST, BenchmarkError, run_worker
 
-ROUNDS: Final = 20
-"""Different values of each node. Then they repeat."""
-TOGETHER: Final = 4
-"""Publications of one node per write: one TCP segment, as in a busy network."""
 CONNECTS_TOGETHER: Final = 100
 """Connections opened before the first answer is read."""
 LIMIT_S: Final = 20.0
@@ -145,32 +138,8 @@ class Nodes:
 
     def send(self, seconds: float, rate: float) -> dict[str, Any]:
         """Send in turn from all nodes, `rate` publications per second in total."""
-        sent = 0
-        began = time.monotonic()
-        end = began + seconds
-        for turn in itertools.cycle(self._writes):
-            for connection, write in zip(self._sockets, turn, strict=True):
-                now = time.monotonic()
-                if now >= end:
-                    return {"sent": sent, "seconds": now - began}
-                if (ahead := began + sent / rate - now) > 0:
-                    time.sleep(ahead)
-                connection.sendall(write)
-                sent += TOGETHER
-        raise AssertionError("a cycle has no end")
-
-
-def main() -> None:
-    try:
-        nodes = Nodes(json.loads(sys.argv[1]))
-    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
-        answer(error=f"{type(error).__name__}: {error}")
-        return
-    answer(connected=True)
-    for line in sys.stdin:
-        command = json.loads(line)
-        answer(**nodes.send(command["seconds"], command["rate"]))
+        return write_in_turn(self._sockets, self._writes, seconds=seconds, rate=rate)
 
 
 if __name__ == "__main__":
-    main()
+    run_worker(Nodes, "send")

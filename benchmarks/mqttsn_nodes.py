@@ -4,15 +4,13 @@
 It does not use `pyaiot`: load must be cheap.
 """
 
-import json
 import select
 import socket
 import struct
-import sys
 import time
 from typing import Any, Final
 
-from benchmarks.processes import HOST, BenchmarkError, answer
+from benchmarks.processes import HOST, BenchmarkError, run_worker
 
 PAYLOAD: Final = '{"value":"21.5°C"}'.encode()
 _CONNACK: Final = b"\x03\x05\x00"
@@ -116,17 +114,5 @@ def _exchange(node: socket.socket, request: bytes, expected: bytes) -> bytes:
     raise BenchmarkError("the gateway does not answer")
 
 
-def main() -> None:
-    try:
-        nodes = Nodes(json.loads(sys.argv[1]))
-    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
-        answer(error=f"{type(error).__name__}: {error}")
-        return
-    answer(connected=True)
-    for line in sys.stdin:
-        command = json.loads(line)
-        answer(**nodes.send(command["seconds"], command["in_flight"]))
-
-
 if __name__ == "__main__":
-    main()
+    run_worker(Nodes, "send")

@@ -5,16 +5,14 @@ Registrations are parsed; notifications are assembled from prepared pieces.
 """
 
 import contextlib
-import json
 import select
 import socket
-import sys
 import time
 from itertools import cycle
 from typing import Any, Final
 
 from benchmarks.coap import NODE_PORT, NON, post
-from benchmarks.processes import HOST, answer
+from benchmarks.processes import HOST, run_worker
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
 
@@ -110,17 +108,5 @@ class Nodes:
         }
 
 
-def main() -> None:
-    try:
-        nodes = Nodes(json.loads(sys.argv[1]))
-        answer(observed=True)
-        for line in sys.stdin:
-            command = json.loads(line)
-            del command["do"]
-            answer(**nodes.run(**command))
-    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
-        answer(error=f"{type(error).__name__}: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    run_worker(Nodes, "run")

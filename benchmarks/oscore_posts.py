@@ -6,15 +6,13 @@ Posts are protected before they are measured: that costs as much as the gateway 
 
 import contextlib
 import hashlib
-import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import cycle
 from typing import Any, Final
 
 from benchmarks.coap import post
 from benchmarks.coap_posts import Nodes
-from benchmarks.processes import answer
+from benchmarks.processes import run_worker
 from pyaiot.accounts.devices import DeviceCredential
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
@@ -128,20 +126,5 @@ class OscoreNodes(Nodes):
             self._sockets[number].send(datagram)
 
 
-def main() -> None:
-    try:
-        nodes = OscoreNodes(json.loads(sys.argv[1]))
-        actions: dict[str, Callable[..., dict[str, Any]]] = {
-            "announce": nodes.announce,
-            "post": nodes.post,
-        }
-        answer(opened=True)
-        for line in sys.stdin:
-            command = json.loads(line)
-            answer(**actions[command.pop("do")](**command))
-    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
-        answer(error=f"{type(error).__name__}: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    run_worker(OscoreNodes, "announce", "post")

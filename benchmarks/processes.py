@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -253,3 +253,22 @@ def answer(**values: Any) -> None:
     """In the worker: answer a command."""
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
+
+
+def run_worker(open_: Callable[[dict[str, Any]], object], *actions: str) -> None:
+    """In the worker: build its object from the specification, then call a method for each command.
+
+    `actions`: the methods that commands may name. Each returns its answer. An error is reported to
+    the parent, and ends the worker.
+    """
+    try:
+        worker = open_(json.loads(sys.argv[1]))
+        answer(ready=True)
+        for line in sys.stdin:
+            command = json.loads(line)
+            action = command.pop("do")
+            if action not in actions:
+                raise ValueError(f"no action {action}")
+            answer(**getattr(worker, action)(**command))
+    except Exception as error:  # noqa: BLE001 - every error is reported to the parent
+        answer(error=f"{type(error).__name__}: {error}")
