@@ -2,6 +2,7 @@
 """Our commands, and those of others, as processes: started, read, ended, and nothing left over."""
 
 import contextlib
+import functools
 import os
 import random
 import re
@@ -10,11 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from pyaiot.broker.keys import generate_keys, write_keys
+from tests.preloaded import ForkedProcess, Preloaded, can_fork
 
 AIOT: Final = (sys.executable, "-m", "pyaiot")
 LINE_LIMIT_S: Final = 15.0
@@ -35,20 +38,34 @@ class Program:
     """One process in a session of its own, with its standard output and error."""
 
     def __init__(
-        self, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]
+        self,
+        command: Sequence[str | Path],
+        folder: Path,
+        environment: Mapping[str, str],
+        preloaded: Preloaded | None = None,
     ) -> None:
+        """With `preloaded`, `command` is that of `aiot`, which is forked."""
         self._stderr = folder / "stderr"
+        self._process: subprocess.Popen[bytes] | ForkedProcess
         with self._stderr.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                bufsize=0,
-                start_new_session=True,
-            )
+            if preloaded is not None:
+                self._process = preloaded.start(
+                    _arguments_of_aiot(command) or (),
+                    folder=folder,
+                    environment=environment,
+                    stderr=stderr,
+                )
+            else:
+                self._process = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    bufsize=0,
+                    start_new_session=True,
+                )
         self.pid = self._process.pid
         self._children: list[int] = []
 
@@ -131,8 +148,10 @@ class Program:
 class Programs:
     """Starts programs far from the checkout, with a home of their own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, preloaded: bool = True) -> None:
+        """`preloaded`: whether `aiot` is forked (`tests/preloaded.py`), where that is the same."""
         self.home = home
+        self._is_preloaded = preloaded
         self._started: list[Program] = []
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -148,7 +167,8 @@ class Programs:
         """Start a program. It is ended with the test, at the latest."""
         folder = self.home / f"program-{len(self._started)}"
         folder.mkdir()
-        program = Program(command, folder, self.environment(**environment))
+        variables = self.environment(**environment)
+        program = Program(command, folder, variables, self._preloaded_for(command, variables))
         self._started.append(program)
         return program
 
@@ -158,16 +178,37 @@ class Programs:
 
     def run(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `aiot` with arguments that make it end by itself."""
-        return subprocess.run(
-            [*AIOT, *arguments],
-            cwd=self.home,
-            env=self.environment(**environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LINE_LIMIT_S,
-            check=False,
-        )
+        return self.finish((*AIOT, *arguments), environment)
+
+    def finish(
+        self,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str],
+        limit_s: float = LINE_LIMIT_S,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program that ends by itself. Raises `subprocess.TimeoutExpired`."""
+        variables = self.environment(**environment)
+        preloaded = self._preloaded_for(command, variables)
+        if preloaded is None:
+            return subprocess.run(
+                command,
+                cwd=self.home,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=limit_s,
+                check=False,
+            )
+        arguments = _arguments_of_aiot(command) or ()
+        return finish_aiot(arguments, self.home, variables, limit_s=limit_s)
+
+    def _preloaded_for(
+        self, command: Sequence[str | Path], environment: Mapping[str, str]
+    ) -> Preloaded | None:
+        """The server that forks this command; None: it is started as it is."""
+        is_forked = self._is_preloaded and _arguments_of_aiot(command) is not None
+        return preloaded_aiot() if is_forked and can_fork(environment) else None
 
     def key_file(self) -> Path:
         """A key file, as `aiot generate-keys` makes it."""
@@ -179,6 +220,58 @@ class Programs:
     def close(self) -> None:
         for program in self._started:
             program.close()
+
+
+def _arguments_of_aiot(command: Sequence[str | Path]) -> Sequence[str | Path] | None:
+    """What follows `aiot` in a command; None for another program."""
+    if tuple(command[: len(AIOT)]) == AIOT:
+        return command[len(AIOT) :]
+    return command[1:] if command[0] == "aiot" else None
+
+
+def finish_aiot(
+    arguments: Sequence[str | Path],
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    typed: str = "",
+    limit_s: float = LINE_LIMIT_S,
+) -> subprocess.CompletedProcess[str]:
+    """Fork an `aiot` that ends by itself. `typed`: its standard input.
+
+    Raises `subprocess.TimeoutExpired`.
+    """
+    with (
+        tempfile.TemporaryFile() as stdin,
+        tempfile.TemporaryFile() as stdout,
+        tempfile.TemporaryFile() as stderr,
+    ):
+        stdin.write(typed.encode())
+        stdin.seek(0)
+        process = preloaded_aiot().start(
+            arguments,
+            folder=folder,
+            environment=environment,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
+        try:
+            code = process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        stdout.seek(0)
+        stderr.seek(0)
+        return subprocess.CompletedProcess(
+            [*map(str, arguments)], code, stdout.read().decode(), stderr.read().decode()
+        )
+
+
+@functools.cache
+def preloaded_aiot() -> Preloaded:
+    """The server of this process, which it starts."""
+    return Preloaded({**os.environ, **NO_AUTHORITIES})
 
 
 def fleet_flags(sentence: str) -> list[str]:

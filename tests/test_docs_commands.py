@@ -10,7 +10,6 @@ import re
 import shlex
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -90,17 +89,7 @@ class Reader:
     def finish(self, command: str) -> str:
         """Run a command that ends by itself and succeeds; what it printed."""
         variables, words = self._typed(command)
-        environment = self._programs.environment(**{**self._environment, **variables})
-        result = subprocess.run(
-            words,
-            cwd=self.home,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=FINISH_LIMIT_S,
-            check=False,
-        )
+        result = self._programs.finish(words, {**self._environment, **variables}, FINISH_LIMIT_S)
         assert result.returncode == 0, result.stderr
         if words[:3] == ["aiot", "token", "add"]:
             self._token = result.stdout.strip()

@@ -4,7 +4,6 @@
 import asyncio
 import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,20 +16,13 @@ from pyaiot.accounts.scopes import Scope
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import digest_of, new_token
 from pyaiot.web.sign_in import SignIn
-from tests.programs import NO_AUTHORITIES
+from tests.programs import NO_AUTHORITIES, finish_aiot
 from tests.web.serving import serving
 
 
 def aiot(home: Path, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pyaiot", *arguments],
-        env={**NO_AUTHORITIES, "HOME": str(home), "XDG_DATA_HOME": str(home / "data")},
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    environment = {**NO_AUTHORITIES, "HOME": str(home), "XDG_DATA_HOME": str(home / "data")}
+    return finish_aiot(arguments, home, environment, typed=typed, limit_s=30.0)
 
 
 def accounts(home: Path) -> AccountsFile:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -24,6 +25,14 @@ from tests.programs import ANY_PORTS, Program, Programs, free_port
 END_LIMIT_S = 2.0
 PROTOCOLS = {"CoAP", "MQTT", "WebSocket"}
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d ")
+
+
+@pytest.fixture
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """Each service is started here as a user starts it."""
+    started = Programs(tmp_path_factory.mktemp("home"), preloaded=False)
+    yield started
+    started.close()
 
 
 def start(programs: Programs, command: str) -> Program:
