@@ -4,7 +4,8 @@
 import ast
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -18,10 +19,19 @@ from pyaiot import config
 from pyaiot.accounts.devices import DeviceStore
 from pyaiot.app import demo, protocols, services
 from pyaiot.app.device_access import add_device, digest_of_password
+from pyaiot.app.tls import ProcessTls
 from pyaiot.broker.metrics import NODES
-from pyaiot.cli.app import build
+from pyaiot.cli.app import _modules_of, build
 from pyaiot.client.address import BrokerAddress
-from pyaiot.config import BrokerSection, Config, HistorySection, ProtocolSection, SettingFlag
+from pyaiot.config import (
+    BrokerSection,
+    Config,
+    HistorySection,
+    ProtocolSection,
+    RegistrySection,
+    SettingFlag,
+    TlsSection,
+)
 from pyaiot.devices.node_config import NodeConfig
 from pyaiot.doctor import ports as doctor_ports
 from pyaiot.doctor import trip
@@ -40,6 +50,7 @@ from pyaiot.gateways.plugin import (
     OpenGateway,
     Plugin,
     ProbeResult,
+    SharedService,
     SimulatedNode,
     Snippet,
 )
@@ -56,6 +67,8 @@ class CarrierPigeonSection(ProtocolSection, frozen=True, kw_only=True):
     table: ClassVar[str] = "pigeon"
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port of the pigeonry.")] = 1149
+    state_file: Annotated[str, Meta(description="Where the pigeons live.")] = "pigeonry.db"
+    silence_limit_s: Annotated[float, Meta(gt=0, description="Offline timeout.")] = 3600.0
 
 
 class PigeonFleetSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,8 +94,16 @@ class NoDevices:
         raise LinkLost(f"{uid} has flown away with {resource} {payload} until {deadline}")
 
 
+@asynccontextmanager
+async def open_loft(_config: Config, _folder: Path | None) -> AsyncIterator[str]:
+    yield "the loft"
+
+
+LOFT = SharedService(open_loft, lambda _: "a loft alone")
+
+
 async def open_gateway(config: Config, shared: object) -> OpenGateway:
-    assert shared is None
+    assert shared == "the loft"
     gateway = new_gateway("pigeon", "Pigeon", None, 10)
 
     async def check() -> str:
@@ -134,6 +155,9 @@ PIGEON = Plugin(
     run_flags=(FLAG,),
     open=open_gateway,
     ports=ports,
+    offline_timeout="pigeon.silence_limit_s",
+    has_tls=True,
+    shared=LOFT,
     probe=probe,
     node=SimulatedNode(
         name="pigeon",
@@ -168,9 +192,18 @@ def command_names() -> set[str]:
     return {command.name for command in commands_page.commands()}
 
 
-def flags_of(name: str) -> set[str]:
+def options_of(name: str) -> tuple[commands_page.Option, ...]:
     (command,) = (item for item in commands_page.commands() if item.name == name)
-    return {flag for option in command.options for flag in option.names}
+    return tuple(command.options)
+
+
+def flags_of(name: str) -> set[str]:
+    return {flag for option in options_of(name) for flag in option.names}
+
+
+def flag_of(command: str, flag: str) -> commands_page.Option:
+    (option,) = (option for option in options_of(command) if flag in option.names)
+    return option
 
 
 @pytest.mark.usefixtures("pigeon")
@@ -185,6 +218,23 @@ def test_a_further_protocol_has_commands_flags_and_settings() -> None:
     settings, origins = config.load(None, {"AIOT_PIGEON_PORT": "7"}, {})
     assert settings.of(CarrierPigeonSection).port == 7
     assert origins["pigeon.port"] == "AIOT_PIGEON_PORT"
+
+
+@pytest.mark.usefixtures("pigeon")
+def test_settings_of_all_protocols_are_those_of_a_further_one_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    services._check_protocols(RegistrySection(admission_of={"pigeon": "approve"}))
+    services._gateway_access(Config(broker=BrokerSection(legacy_protocols=("pigeon",))), None)
+    ProcessTls(TlsSection(listeners=("pigeon",)))
+    offline_timeout = flag_of("aiot run", "--max-time")
+    assert "pigeon.silence_limit_s" in offline_timeout.settings
+    assert "Pigeon" in offline_timeout.help
+    demo_settings = services._without_state_files(Config())
+    assert demo_settings.of(CarrierPigeonSection).state_file == "off"
+    assert trip._config().of(CarrierPigeonSection).port == 0
+    assert _modules_of(["pigeon-gateway"]) == ("services",)
 
 
 @pytest.mark.usefixtures("pigeon")
@@ -218,7 +268,7 @@ async def test_a_further_protocol_is_run_and_watched_with_the_others() -> None:
         if plugin is not PIGEON and plugin.shared is None
     )
     lines: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    others = [plugin for plugin in protocols.plugins() if plugin.shared is not None]
+    others = [plugin for plugin in protocols.plugins() if plugin.shared not in {None, LOFT}]
     for plugin in others:
         protocols.unregister(plugin)
     try:
@@ -260,11 +310,11 @@ def test_the_command_of_a_further_protocol_can_be_built() -> None:
 
 # -- names of protocols -------------------------------------------------------------------------
 
-NAMED = re.compile(r"(?i)coap|mqtt")
+NAMED = re.compile(r"(?i)coap|oscore|mqtt")
 """WebSocket is a transport too: clients and gateways speak it, so its name is no sign."""
 PLACES = re.compile(
     r"gateways/(coap|mqtt|mqttsn|websocket)/|protocols/(coap|oscore|mqtt|mqttsn)/|mqtt/"
-    r"|(devices|fleet)/\w*(coap|mqtt|mqttsn|websocket|topic)\w*\.py|app/protocols\.py"
+    r"|(devices|fleet)/\w*(coap|oscore|mqtt|mqttsn|websocket|topic)\w*\.py|app/protocols\.py"
     r"|config/python_file\.py"  # settings that the older system had, whatever we support
     # Foreign devices and Home Assistant speak MQTT, and nothing else.
     r"|devices/foreign/|homeassistant/|(app|doctor)/home_assistant\.py"
@@ -286,6 +336,8 @@ def names_in(path: Path) -> Iterator[str]:
         match node:
             case ast.Name(id=name) | ast.arg(arg=name) | ast.Attribute(attr=name):
                 texts = [name]
+            case ast.keyword(arg=str(name)):
+                texts = [name]
             case (
                 ast.FunctionDef(name=name)
                 | ast.AsyncFunctionDef(name=name)
@@ -293,9 +345,9 @@ def names_in(path: Path) -> Iterator[str]:
             ):
                 texts = [name]
             case ast.ImportFrom(module=module, names=names):
-                texts = [module or "", *(item.name for item in names)]
+                texts = [module or "", *(f"{item.name} {item.asname}" for item in names)]
             case ast.Import(names=names):
-                texts = [item.name for item in names]
+                texts = [f"{item.name} {item.asname}" for item in names]
             case ast.Constant(value=str(value)) if id(node) not in docstrings:
                 texts = [value]
         for text in texts:

@@ -6,10 +6,11 @@ Code above the endpoint uses `host`, `address` and `at_port`, and passes peers b
 """
 
 import ipaddress
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-Security: TypeAlias = Literal["", "dtls-psk", "oscore"]
-"""The kind of credential that protects the datagrams of a peer; "": none."""
+Security: TypeAlias = str
+"""The kind of credential that protects the datagrams of a peer, as its protocol names it; "":
+none."""
 _PKTINFO_IPV4_BYTES: Final = 12
 """Bytes of struct in_pktinfo: interface, local address, destination."""
 
