@@ -28,8 +28,10 @@ from typing import IO, Any, Final
 import pyaiot
 
 _REQUEST_BYTES_MAX: Final = 1 << 17
+_READ_AT_START: Final = ("PYTHON", "LC_", "LANG", "SSL_", "TZ")
+"""Variables that Python, or a module when it is imported, has read before a fork."""
 _KEPT_NAME: Final = "PYTHONUNBUFFERED"
-"""The one variable of Python that a fork can still obey."""
+"""The one of them that a fork can still obey."""
 _NOT_IMPORTED: Final = (".__main__", ".die_with_parent", ".arrow")
 """Programs, and what few commands need."""
 
@@ -72,6 +74,7 @@ class Preloaded:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         """`environment`: what modules read when they are imported."""
+        self._read_at_start = _read_at_start(environment)
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(
@@ -81,6 +84,10 @@ class Preloaded:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl+C in a terminal ends the tests only
             )
+
+    def can_start(self, environment: Mapping[str, str]) -> bool:
+        """Whether a fork obeys these variables as a new process would."""
+        return _read_at_start(environment) == self._read_at_start
 
     def start(
         self,
@@ -123,13 +130,12 @@ class Preloaded:
         )
 
 
-def can_fork(environment: Mapping[str, str]) -> bool:
-    """Whether a fork obeys these variables as a new process would."""
-    return not any(
-        name.startswith(("PYTHON", "LC_", "LANG", "TZ")) and name != _KEPT_NAME
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: text
         for name, text in environment.items()
-        if os.environ.get(name) != text
-    )
+        if name.startswith(_READ_AT_START) and name != _KEPT_NAME
+    }
 
 
 # -- in the server --------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from pyaiot.broker.keys import generate_keys, write_keys
-from tests.preloaded import ForkedProcess, Preloaded, can_fork
+from tests.preloaded import ForkedProcess, Preloaded
 
 AIOT: Final = (sys.executable, "-m", "pyaiot")
 LINE_LIMIT_S: Final = 15.0
@@ -165,16 +165,28 @@ class Programs:
 
     def start(self, *command: str | Path, **environment: str) -> Program:
         """Start a program. It is ended with the test, at the latest."""
+        variables = self.environment(**environment)
+        return self._start(command, variables, self._preloaded_for(command, variables))
+
+    def _start(
+        self,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str],
+        preloaded: Preloaded | None,
+    ) -> Program:
         folder = self.home / f"program-{len(self._started)}"
         folder.mkdir()
-        variables = self.environment(**environment)
-        program = Program(command, folder, variables, self._preloaded_for(command, variables))
+        program = Program(command, folder, environment, preloaded)
         self._started.append(program)
         return program
 
     def aiot(self, *arguments: str | Path, **environment: str) -> Program:
         """Start `aiot` with these arguments."""
         return self.start(*AIOT, *arguments, **environment)
+
+    def aiot_by_name(self, *arguments: str | Path, **environment: str) -> Program:
+        """The same, never forked: the system shows its own command line."""
+        return self._start((*AIOT, *arguments), self.environment(**environment), None)
 
     def run(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `aiot` with arguments that make it end by itself."""
@@ -207,8 +219,9 @@ class Programs:
         self, command: Sequence[str | Path], environment: Mapping[str, str]
     ) -> Preloaded | None:
         """The server that forks this command; None: it is started as it is."""
-        is_forked = self._is_preloaded and _arguments_of_aiot(command) is not None
-        return preloaded_aiot() if is_forked and can_fork(environment) else None
+        if not self._is_preloaded or _arguments_of_aiot(command) is None:
+            return None
+        return preloaded_aiot() if preloaded_aiot().can_start(environment) else None
 
     def key_file(self) -> Path:
         """A key file, as `aiot generate-keys` makes it."""
@@ -271,7 +284,8 @@ def finish_aiot(
 @functools.cache
 def preloaded_aiot() -> Preloaded:
     """The server of this process, which it starts."""
-    return Preloaded({**os.environ, **NO_AUTHORITIES})
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
+    return Preloaded({**kept, **NO_AUTHORITIES})
 
 
 def fleet_flags(sentence: str) -> list[str]:

@@ -97,7 +97,7 @@ class Used:
 
 @pytest.fixture
 def used(tmp_path: Path) -> Iterator[Used]:
-    programs = Programs(tmp_path)
+    programs = Programs(tmp_path, preloaded=False)
     yield Used(programs)
     programs.close()
 

@@ -161,7 +161,7 @@ def test_no_password_of_a_history_is_in_the_errors_and_logs_of_a_service(
 
 
 def test_ports_and_parts_of_a_running_pyaiot_are_ok(doctor: Doctor) -> None:
-    doctor.programs.aiot("run", *doctor.flags).startup_text()
+    doctor.programs.aiot_by_name("run", *doctor.flags).startup_text()
     port = doctor.ports["--web-port"]
     found = doctor.run(code=0)
     for name in ("web", "CoAP", "WebSocket", "MQTT", "MQTT-SN"):
@@ -194,7 +194,7 @@ async def test_a_client_that_the_mqtt_broker_refuses_is_a_note_with_its_id(docto
 
 
 def test_a_broker_that_needs_a_sign_in_is_a_note(doctor: Doctor) -> None:
-    doctor.programs.aiot("run", *doctor.flags, "--behind-proxy").startup_text()
+    doctor.programs.aiot_by_name("run", *doctor.flags, "--behind-proxy").startup_text()
     found = doctor.run(code=0)
     assert found["broker: parts"]["verdict"] == "note"
     assert "link" in found["broker: parts"]["do"]

@@ -29,13 +29,13 @@ async def test_gateway_is_added_rotated_and_removed_while_everything_runs(
     programs: Programs,
 ) -> None:
     port = str(free_port(socket.SOCK_STREAM))
-    broker = programs.aiot("broker", "--port", port, "--key-file", "off", *OFF)
+    broker = programs.aiot_by_name("broker", "--port", port, "--key-file", "off", *OFF)
     broker.startup_text()
     added = programs.run("gateway", "add", "greenhouse")
     assert (added.returncode, added.stderr) == (0, "")
     file = write(programs.home / "greenhouse-token", added.stdout.strip())
     async with clients.Broker(f"http://127.0.0.1:{port}/") as people, people.client() as client:
-        gateway = programs.aiot(
+        gateway = programs.aiot_by_name(
             *("coap-gateway", "--coap-port", "0", "--broker-port", port, "--token-file", file)
         )
         await client.until(type="gateway", name="greenhouse", state="connected")
