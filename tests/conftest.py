@@ -188,17 +188,21 @@ SLOW: tuple[str, ...] = (
 
 
 LONGEST: tuple[str, ...] = (
-    *("end_to_end/test_fleet.py", "interop/test_coap_discovery.py", "test_docs_commands.py"),
-    *("end_to_end/test_embedded_mqtt.py", "web/test_dashboard_page.py", "test_benchmarks.py"),
-    *("end_to_end/test_processes.py", "doctor/test_doctor.py", "mqtt/test_embedded_broker.py"),
-    *("gateways/test_mqtt_old_messages.py", "web/test_teapot.py"),
-    *("interop/test_address_families.py", "gateways/test_mqtt_gateway.py", "test_package.py"),
-    *("web/test_dashboard_end_to_end.py", "end_to_end/test_path.py", "test_fuzz_targets.py"),
-    *("attacks/test_stalled_clients.py", "attacks/test_leavers.py", "test_scripts.py"),
-    *("mqtt/test_embedded_quotas.py", "history/test_clock_steps.py", "history/test_postgres.py"),
-    *("interop/test_old_services.py", "attacks/test_claims.py", "app/test_protocols.py"),
-    *("interop/test_coap_format_errors.py", "attacks/test_unknown_peers.py"),
-    *("examples/test_micropython.py", "web/test_metrics.py", "history/test_downsampling.py"),
+    *("end_to_end/test_processes.py", "test_benchmarks.py", "test_docs_commands.py"),
+    *("attacks/test_secrets.py", "attacks/test_mutated_inputs.py"),
+    *("interop/test_address_families.py", "history/test_ledger.py", "doctor/test_doctor.py"),
+    *("end_to_end/test_embedded_mqtt.py", "web/api/test_openapi.py", "end_to_end/test_fleet.py"),
+    *("test_scripts.py", "test_fuzz_targets.py", "web/test_dashboard_layout.py"),
+    *("mqtt/test_embedded_broker.py", "web/test_dashboard_registry.py"),
+    *("web/test_dashboard_figures.py", "web/test_dashboard_page.py", "end_to_end/test_tls.py"),
+    *("history/test_clock_steps.py", "test_links.py", "web/test_access.py"),
+    *("end_to_end/test_client_commands.py", "end_to_end/test_command_line.py"),
+    *("test_page_script.py", "history/test_postgres.py", "interop/test_oscore.py"),
+    *("attacks/test_stalled_clients.py", "web/test_dashboard_end_to_end.py", "test_package.py"),
+    *("gateways/test_mqtt_old_messages.py", "web/test_sign_in.py", "test_imports.py"),
+    *("cli/test_accounts.py", "test_docs.py", "test_supply_chain.py"),
+    *("mqtt/test_embedded_quotas.py", "web/test_dashboard_account.py"),
+    *("gateways/test_mqtt_gateway.py", "interop/test_coap_dtls.py"),
 )
 """Files that take longest begin first, so that all workers of `scripts/test` end together."""
 LAST = "web/test_lighthouse.py"

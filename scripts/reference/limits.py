@@ -2,6 +2,7 @@
 """docs/reference/limits.md, from the constants of the modules and the texts below them."""
 
 import ast
+import functools
 import importlib
 import re
 from collections.abc import Iterator
@@ -127,8 +128,13 @@ def limits() -> Iterator[Limit]:
             yield limit
 
 
-def numbers() -> Iterator[Limit]:
+@functools.cache
+def numbers() -> tuple[Limit, ...]:
     """Each public `NAME: Final = <number>` of a module or of a class in one."""
+    return tuple(_all_numbers())
+
+
+def _all_numbers() -> Iterator[Limit]:
     for path in sorted(SOURCE.rglob("*.py")):
         name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
         tree = ast.parse(path.read_text("utf-8"))
