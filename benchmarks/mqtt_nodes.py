@@ -4,6 +4,7 @@
 It uses neither `pyaiot` nor an MQTT library: load must be cheap.
 """
 
+import json
 import socket
 from typing import Any, Final
 

@@ -2,6 +2,7 @@
 """The pauses between attempts to connect."""
 
 import random
+import tracemalloc
 
 import pytest
 
@@ -52,3 +53,12 @@ def test_any_connection_is_steady_without_a_minimum() -> None:
     assert [backoff.failed(now=0.0), backoff.failed(now=0.0)] == [0.5, 1.0]
     backoff.connected(now=0.0)
     assert backoff.failed(now=0.0) == 0.5
+
+
+def test_policies_share_their_random_numbers_and_are_small() -> None:
+    tracemalloc.start()
+    policies = [Backoff() for _ in range(100)]
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size / len(policies) < 300
+    assert len({policy.failed(now=0.0) for policy in policies}) > 90
