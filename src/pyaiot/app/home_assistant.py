@@ -63,6 +63,15 @@ def _shares_broker(config: Config) -> bool:
     return (there.host, there.port) == (mqtt.host, mqtt.port)
 
 
+def check_demo(config: Config) -> None:
+    """Raise `OperatorError` if it is to use the MQTT broker of a demo, which has no passwords."""
+    if config.homeassistant.url == OWN and not config.of(MqttSection).host:
+        raise OperatorError(
+            "The MQTT broker of the demo has no passwords, so that Home Assistant cannot use it:"
+            " set --homeassistant to another MQTT broker, mqtt://HOST:PORT, or use aiot run."
+        )
+
+
 def check(config: Config, *, embeds_broker: bool) -> None:
     """Raise `OperatorError` if nodes cannot be shown with these settings, before anything starts.
 

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 from pyaiot.broker.broker import Broker
 from pyaiot.config import Config
-from pyaiot.errors import OperatorError
-from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.metrics import Collector
 from pyaiot.registry.service import RegistryService
 
@@ -26,11 +24,10 @@ def check_home_assistant(config: Config, *, embeds_broker: bool) -> None:
 def check_home_assistant_of_demo(config: Config) -> None:
     """The same for the demo, in which no device has a credential."""
     check_home_assistant(config, embeds_broker=True)
-    if config.homeassistant.url == "on" and not config.of(MqttSection).host:
-        raise OperatorError(
-            "The MQTT broker of the demo has no passwords, so that Home Assistant cannot use it:"
-            " set --homeassistant to another MQTT broker, mqtt://HOST:PORT, or use aiot run."
-        )
+    if config.homeassistant.url:
+        from pyaiot.app.home_assistant import check_demo  # noqa: PLC0415 - as above
+
+        check_demo(config)
 
 
 def start_home_assistant(
