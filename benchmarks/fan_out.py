@@ -245,8 +245,16 @@ def _bare(home: Home, size: Size, count: int) -> Iterator[Bare]:
 
 
 def _gateway(home: Home, size: Size, spec: dict[str, Any]) -> Worker:
-    token = home.token()
-    return Worker("gateway", path="/gw", token=token, nodes=size.fan_out_nodes, resources=1, **spec)
+    return Worker(
+        "gateway",
+        path="/gw",
+        token=home.token(),
+        nodes=size.fan_out_nodes,
+        resources=1,
+        # Prepared frames repeat: with their times, the history would get late readings only.
+        dated=False,
+        **spec,
+    )
 
 
 def _measure_once(measured: Measured, subject: Subject, pace: int, seconds: float) -> None:
