@@ -18,6 +18,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     DialectEvent,
     TopicsWanted,
 )
+from pyaiot.gateways.mqtt.settings import TopicMapping
 from pyaiot.messages.checks import check_name, check_uid
 from pyaiot.model import check_type
 
@@ -53,6 +54,8 @@ CORPUS: list[bytes] = [
         b'Rhomie/5/k/$description\0{"nodes":{"n":{"properties":{"p":{"datatype":"enum","format":"a,b"'
         b',"settable":true}}}}}\x1eRhomie/5/k/n/p\0a'
     ),
+    b" sensors/attic/t\0005.5\x1e sensors/attic/t\0on\x1e csv/a\0x,5,6",
+    b' json/a\0{"a":[{"b":5}],"c":{"d":true}}\x1e paths/a\0{"a":[{"b":5}]}',
     (
         b" spBv1.0/g/NBIRTH/e\0\x12\x09\x0a\x01x\x10\x01\x20\x03\x50\x05\x18\x00"
         b"\x1e spBv1.0/g/NDATA/e\0\x12\x04\x10\x01\x50\x06\x18\x01"
@@ -67,12 +70,18 @@ CORPUS: list[bytes] = [
         b'\x1e d/s\0{"state":"ON","color":{"r":1,"g":2,"b":3}}'
     ),
 ]
+MAPPINGS = (
+    TopicMapping(topic="sensors/{node}/{resource}", units={"t": "°F"}, command="{topic}/set"),
+    TopicMapping(topic="json/{node}", payload="json", command="do/{node}/{resource}"),
+    TopicMapping(topic="paths/{node}", payload="json", fields={"t": "$.a[0].b"}),
+    TopicMapping(topic="csv/{node}", payload="csv", columns=("", "t", "h")),
+)
 VALUES = ("on", "5", "", "#ff0000", "{}", "a")
 
 
 def fuzz_one(data: bytes) -> None:
     """Invalid messages raise `ProtocolError`. Names are valid, and topics have no wildcard."""
-    dialects = new_dialects(DIALECTS, lambda: 0.0)
+    dialects = new_dialects(DIALECTS, lambda: 0.0, MAPPINGS)
     for message in data.split(SEPARATOR)[:MESSAGES_MAX]:
         head, _, payload = message.partition(b"\0")
         topic = head[1:].decode(errors="replace")
