@@ -261,3 +261,16 @@ async def test_resource_that_a_description_has_no_longer_loses_its_type() -> Non
         it for it in world.events if isinstance(it, NodeDescribed) and it.uid == "ha-garden-0042"
     ]
     assert described[-1].types == {"valve": ResourceType()}
+
+
+async def test_error_of_a_dialect_does_not_end_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World("tasmota")
+
+    def fail(*_: object, **_more: object) -> None:
+        raise TypeError("unhashable")
+
+    monkeypatch.setattr(world.nodes._dialects[0], "receive", fail)
+    world.receive(recorded(("tele/p/LWT", "Online")))
+    assert world.nodes.not_understood == 1

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Hostile discovery: floods, collisions and names that reach for other topics."""
 
+import contextlib
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -18,8 +21,27 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
 )
 from pyaiot.messages.checks import check_uid
 from tests.gateways.dialects.reading import Reader, dialect_named
-from tests.gateways.dialects.recordings import metric, payload, recorded
+from tests.gateways.dialects.recordings import (
+    HOMEASSISTANT,
+    HOMIE_4,
+    HOMIE_5,
+    SHELLY,
+    SHELLY_RPC,
+    TASMOTA,
+    ZIGBEE2MQTT,
+    metric,
+    payload,
+    recorded,
+)
 
+RECORDINGS = {
+    "tasmota": TASMOTA,
+    "zigbee2mqtt": ZIGBEE2MQTT,
+    "shelly": SHELLY,
+    "shelly-rpc": SHELLY_RPC,
+    "homie": HOMIE_4 + HOMIE_5,
+    "homeassistant": HOMEASSISTANT,
+}
 FIRST_MESSAGES = {
     "tasmota": ("tele/{}/LWT", b"Online"),
     "shelly": ("shellies/{}/online", b"true"),
@@ -181,3 +203,47 @@ def test_five_thousand_entities_have_a_place() -> None:
             topic = f"homeassistant/sensor/d{device}/e{number}/config"
             reader.dialect.receive(topic, json.dumps(config).encode(), retained=True, now=0.0)
     assert all(len(reader.dialect.describe(f"ha-d{device}").types) == 50 for device in range(100))
+
+
+WRONG_VALUES: tuple[object, ...] = (
+    [],
+    [{"": 5}],
+    {},
+    {"a": [1]},
+    None,
+    True,
+    1e308,
+    -1,
+    10**30,
+    "",
+    "x" * 300,
+    "\x00",
+)
+
+
+@pytest.mark.parametrize("value", WRONG_VALUES, ids=lambda it: repr(it)[:20])
+def test_value_of_the_wrong_type_in_any_place_is_no_error_of_ours(value: object) -> None:
+    for name, recording in RECORDINGS.items():
+        for index, (topic, message, _retained) in enumerate(recording):
+            if message[:1] not in (b"{", b"["):
+                continue
+            document = json.loads(message)
+            for replaced in replacements(document, value):
+                dialect = dialect_named(name)
+                changed = (topic, json.dumps(replaced).encode(), False)
+                for each, payload_, retained in [*recording[:index], changed, *recording[index:]]:
+                    with contextlib.suppress(ProtocolError):
+                        dialect.receive(each, payload_, retained=retained, now=0.0)
+
+
+def replacements(document: Any, value: object) -> Iterator[Any]:
+    """The document with the value in the place of each of its members."""
+    yield value
+    if isinstance(document, dict):
+        for key, inner in document.items():
+            for replaced in replacements(inner, value):
+                yield {**document, key: replaced}
+    elif isinstance(document, list):
+        for index, inner in enumerate(document):
+            for replaced in replacements(inner, value):
+                yield [*document[:index], replaced, *document[index + 1 :]]

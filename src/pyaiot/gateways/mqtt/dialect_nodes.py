@@ -40,6 +40,9 @@ FILTERS_MAX: Final = 150
 """Topic filters that devices may add with their descriptions, one for each first level of a topic.
 Topics of one more are not received, which the log states."""
 
+_WRONG_TYPES: Final = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
+"""What a dialect may raise for a value that it expects to be of another type."""
+
 log = logging.getLogger(__name__)
 
 
@@ -146,6 +149,10 @@ class DialectNodes:
                 except (ProtocolError, Refused) as error:
                     understood = True
                     self._refuse(topic, str(error))
+                except _WRONG_TYPES as error:
+                    # No message of a device may end the connection of the gateway.
+                    understood = True
+                    self._refuse(topic, f"a value in it has the wrong type: {error!r}")
             if not understood and not retained:
                 self._gateway.rejections.ignore(topic)
         self._gateway.report_readings(found, confirming)

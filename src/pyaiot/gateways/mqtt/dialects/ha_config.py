@@ -158,7 +158,7 @@ class EntityConfig:
 
     @property
     def qos(self) -> int:
-        return 1 if self._values.get("qos") in {1, 2} else 0
+        return 1 if self._values.get("qos") in (1, 2) else 0
 
     @property
     def retain(self) -> bool:
@@ -167,7 +167,7 @@ class EntityConfig:
     @property
     def availability_mode(self) -> str:
         mode = self._values.get("availability_mode")
-        return mode if mode in {"all", "any"} else "latest"
+        return mode if isinstance(mode, str) and mode in {"all", "any"} else "latest"
 
     def availability(self) -> Iterator[Availability]:
         """Its availability topics. Raises `ProtocolError`."""

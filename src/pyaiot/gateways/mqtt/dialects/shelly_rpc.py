@@ -58,6 +58,8 @@ _CLASSES: Final = {"rh": "humidity", "percent": "battery"}
 _LEFT_OUT: Final = frozenset({"ble", "cloud", "mqtt", "ws", "ts", "script", "schedule", "eth"})
 _OF_SYSTEM: Final = frozenset({"uptime", "rssi", "sta_ip"})
 """What is reported of the components `sys` and `wifi`."""
+_NOTIFICATIONS: Final = ("NotifyStatus", "NotifyFullStatus")
+"""A tuple, because a method that is a list cannot be looked up in a set."""
 _NOT_VALUES: Final = frozenset({"id", "source", "minute_ts", "by_minute", "tF", "timer_started_at"})
 
 
@@ -122,7 +124,7 @@ class ShellyRpcDialect:
             is_new = is_new and text == "true"
         elif rest.startswith("status/"):
             events += self._component(device, rest.removeprefix("status/"), read_object(payload))
-        elif message.get("method") in {"NotifyStatus", "NotifyFullStatus"}:
+        elif message.get("method") in _NOTIFICATIONS:
             events += self._status(device, message.get("params"))
         if is_new:
             device.set_detail("vendor", "Shelly")
