@@ -19,6 +19,7 @@ DOCUMENT: Any = {
     "a": {"b": [10, {"c": "21.66"}], "d-e": 7},
     "on": True,
     "none": None,
+    "large": 1e300,
     "text": " Kitchen ",
 }
 
@@ -62,9 +63,11 @@ def test_common_forms_are_understood(template: str, expected: object) -> None:
         "{{ value_json.a.b.c }}",
         "{{ value_json.text | float }}",
         "{{ value_json.a | int }}",
+        "{{ value_json.large | int }}",
+        "{{ value_json.large * 999999999 }}",
     ],
 )
-def test_absent_value_is_no_value(template: str) -> None:
+def test_absent_or_inexact_value_is_no_value(template: str) -> None:
     with pytest.raises(NoValue):
         value(template)
     with pytest.raises(NoValue):

@@ -16,6 +16,7 @@ import msgspec
 from pyaiot.errors import ProtocolError
 from pyaiot.exact_json import quote_long_integers
 from pyaiot.model import ResourceKind, ResourceType, fitted
+from pyaiot.readings import INTEGER_MAX
 
 DEVICES_MAX: Final = 5_000
 """Devices of one dialect. The messages of one more are not understood."""
@@ -319,10 +320,10 @@ def _new_type(kind: ResourceKind, **fields: Any) -> ResourceType:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value is a number that a double represents. Truth values are none."""
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _NUMBER_MAX
-    )
+    """Whether a value is a number that a double represents exactly. Truth values are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= (INTEGER_MAX if isinstance(value, int) else _NUMBER_MAX)
 
 
 _NUMBER_MAX: Final = 1e300

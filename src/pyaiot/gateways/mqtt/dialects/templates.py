@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pyaiot.errors import ProtocolError
+from pyaiot.readings import INTEGER_MAX
 
 TEMPLATE_LENGTH_MAX: Final = 256
 """Characters of a template. A longer one is not understood."""
@@ -52,6 +53,8 @@ class Template:
             value = pick(document, self.path)
         for apply in self.filters:
             value = apply(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise NoValue
         return value
 
 
@@ -232,7 +235,14 @@ def _make_float(argument: str) -> Callable[[Any], Any]:
 
 def _make_int(argument: str) -> Callable[[Any], Any]:
     convert = _make_float(argument)
-    return lambda value: int(convert(value))
+
+    def apply(value: Any) -> int:
+        number = convert(value)
+        if not math.isfinite(number) or abs(number) > INTEGER_MAX:
+            raise NoValue
+        return int(number)
+
+    return apply
 
 
 def _make_round(argument: str) -> Callable[[Any], Any]:
