@@ -168,7 +168,9 @@ class MqttConnection(asyncio.Protocol):
         except ConnectionRefused as error:
             self._end(error)
         else:
-            self._flush_soon()
+            if self._client.waiting_bytes:
+                self._flush_soon()
+            self._timer.set(self._client.get_timer())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(LinkLost(str(exc) if exc is not None else "it closed the connection"))

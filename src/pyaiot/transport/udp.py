@@ -240,7 +240,7 @@ class DatagramEndpoint:
         while rest > 0 and self._receive is not None:
             if not received:
                 count_max = min(rest, DATAGRAMS_AT_ONCE if self._batches is None else BATCH_MAX)
-                received = self._read_some(count_max)
+                received = self.read_some(count_max)
                 has_more = len(received) == count_max
                 if not received:
                     break
@@ -263,7 +263,8 @@ class DatagramEndpoint:
         if self._read_ahead and self._receive is not None:
             self._read()
 
-    def _read_some(self, count_max: int) -> list[tuple[bytes, Peer]]:
+    def read_some(self, count_max: int) -> list[tuple[bytes, Peer]]:
+        """Up to `count_max` datagrams that have arrived, each with its peer."""
         if self._batches is None:
             received = self._read_each(count_max)
         else:

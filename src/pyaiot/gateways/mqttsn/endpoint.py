@@ -4,6 +4,7 @@
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pyaiot.errors import OperatorError
@@ -50,9 +51,9 @@ class Endpoint:
         """See `DatagramEndpoint.listen`."""
         self._datagrams.listen(receive)
 
-    def send(self, datagram: bytes, peer: Peer) -> None:
-        """Send, or count it as not sent: the protocol repeats what matters."""
-        self._datagrams.send(datagram, peer)
+    def send_all(self, datagrams: Sequence[tuple[bytes, Peer]]) -> None:
+        """Send, or count as not sent: the protocol repeats what matters."""
+        self._datagrams.send_all(datagrams)
 
     def advertise(self, datagram: bytes) -> None:
         if self._advertise_to is not None:

@@ -39,6 +39,7 @@ from pyaiot.protocols.mqttsn.mqtt import MqttEvent
 from pyaiot.protocols.mqttsn.numbers import ReturnCode
 from pyaiot.protocols.mqttsn.packets import ConnAck, Forwarded, parse_packet
 from pyaiot.protocols.mqttsn.settings import GatewayConfig
+from pyaiot.transport.datagram_batches import BATCH_MAX
 from pyaiot.transport.pauses import PauseGuard
 from pyaiot.transport.peers import Peer
 from pyaiot.transport.rate_limit import RateLimit, RateLimitedLog
@@ -77,6 +78,7 @@ class MqttSnGateway:
         self._loop = asyncio.get_running_loop()
         self._endpoint = endpoint
         self._kept = kept or StateStore()
+        self._to_send: list[tuple[bytes, Peer]] = []
         self._protocol: MqttSnGatewayProtocol[Peer] = MqttSnGatewayProtocol(
             config,
             now=self._loop.time(),
@@ -145,6 +147,7 @@ class MqttSnGateway:
             # A client that is restored after the restart is not lost: its will is published then,
             # if the client does not return.
             self._connections.close(with_wills=not self._kept.is_saved)
+            self._send()
             self._endpoint.close()
 
     async def answers(self) -> bool:
@@ -210,7 +213,7 @@ class MqttSnGateway:
         for output in outputs:
             match output:
                 case Send(address, datagram):
-                    self._endpoint.send(datagram, address)
+                    self._send_soon(datagram, address)
                 case ToMqtt(client_id, action):
                     self._connections.perform(client_id, action)
                 case PublishWithoutConnection():
@@ -218,6 +221,18 @@ class MqttSnGateway:
                 case Broadcast(datagram):
                     self._endpoint.advertise(datagram)
         self._timer.set(self._protocol.get_timer())
+
+    def _send_soon(self, datagram: bytes, peer: Peer) -> None:
+        """Send with the other datagrams of this turn of the event loop, in order."""
+        if not self._to_send:
+            self._loop.call_soon(self._send)
+        self._to_send.append((datagram, peer))
+        if len(self._to_send) >= BATCH_MAX:
+            self._send()
+
+    def _send(self) -> None:
+        to_send, self._to_send = self._to_send, []
+        self._endpoint.send_all(to_send)
 
     def _publish_without_connection(self, output: PublishWithoutConnection, now: float) -> None:
         connection = None if self._unconnected is None else self._unconnected.connection
@@ -237,9 +252,9 @@ class MqttSnGateway:
             return
         answer = ConnAck(ReturnCode.CONGESTION)
         if isinstance(packet, Forwarded):
-            self._endpoint.send(Forwarded(answer, packet.node_id).to_bytes(), peer)
+            self._send_soon(Forwarded(answer, packet.node_id).to_bytes(), peer)
         else:
-            self._endpoint.send(answer.to_bytes(), peer)
+            self._send_soon(answer.to_bytes(), peer)
 
     def _count_dropped(self, why: str, peer: Peer, now: float, detail: str = "") -> None:
         self.counts[why] += 1

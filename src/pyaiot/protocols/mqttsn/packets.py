@@ -4,7 +4,7 @@
 `parse_packet` picks the class. Pure: the caller interprets the packets.
 """
 
-from typing import Self
+from typing import Final, Self
 
 from pyaiot.protocols.mqttsn.numbers import (
     NO_MESSAGE_ID,
@@ -219,6 +219,11 @@ class RegAck(_TopicAnswer, frozen=True, gc=False):
     TYPE = PacketType.REGACK
 
 
+# Integers: an operation on a flag calls Python.
+_RETAIN: Final = int(Flag.RETAIN)
+_DUP: Final = int(Flag.DUP)
+
+
 class Publish(Packet, frozen=True, gc=False):
     """5.4.12. `topic_id` may hold the two bytes of a short topic name."""
 
@@ -241,8 +246,8 @@ class Publish(Packet, frozen=True, gc=False):
             QOS_OF_BITS[flags >> 5 & 3],
             uint16(body, 3),
             topic_id_type_of(flags),
-            bool(flags & Flag.RETAIN),
-            bool(flags & Flag.DUP),
+            flags & _RETAIN != 0,
+            flags & _DUP != 0,
         )
 
     def _body(self) -> bytes:

@@ -17,6 +17,9 @@ class State(Enum):
     AWAKE = "awake"
     LOST = "lost"
 
+    # Each state is one object. The hash of an enumeration calls Python, several times a packet.
+    __hash__ = object.__hash__
+
 
 class Cause(Enum):
     """Why a session changes its state."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Topic names, topic filters, and topic ids (6.5, 6.7). Pure."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -22,6 +23,9 @@ def is_topic(name: str) -> bool:
     return is_filter(name) and "+" not in name and "#" not in name
 
 
+_SPACE: Final = re.compile("[\\0- \\x7f]")
+
+
 def is_filter(text: str) -> bool:
     """Whether it is a valid topic filter (MQTT 3.1.1 section 4.7.1)."""
     if not text or "\0" in text or len(text.encode(errors="replace")) > TOPIC_BYTES_MAX:
@@ -36,7 +40,7 @@ def is_filter(text: str) -> bool:
 
 def has_spaces(text: str) -> bool:
     """Whether it has a space or control character: nats-server closes a connection for these."""
-    return any(character <= " " or character == "\x7f" for character in text)
+    return _SPACE.search(text) is not None
 
 
 def is_command(topic: str) -> bool:
