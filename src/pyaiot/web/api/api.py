@@ -28,6 +28,7 @@ from pyaiot.web.api.parameters import read_query
 from pyaiot.web.api.registry import RegistryApi
 from pyaiot.web.api.responses import Handler
 from pyaiot.web.api.streams import CaughtUp, Streams
+from pyaiot.web.api.things import ThingsApi
 from pyaiot.web.problems import ProblemError
 
 STYLE_PATH: Final = "/api/docs.css"
@@ -55,6 +56,7 @@ class Api:
         self._documents = DocumentsApi()
         nodes = NodesApi(broker, title=title, has_history=history is not None)
         commands = CommandsApi(broker, HttpCommandTable(broker, unix_time, clock, keys))
+        things = ThingsApi(broker)
         edits = RegistryApi(broker, registry)
         credentials = DevicesApi(devices)
         recorded = HistoryApi(broker, history, unix_time)
@@ -65,6 +67,9 @@ class Api:
             "nodes": nodes.nodes,
             "node": nodes.node,
             "resource": nodes.resource,
+            "value": nodes.value,
+            "things": things.things,
+            "thing": things.thing,
             "register": edits.register,
             "edit_nodes": edits.edit_nodes,
             "forget_nodes": edits.forget_nodes,

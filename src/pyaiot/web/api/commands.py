@@ -5,6 +5,7 @@ import asyncio
 import itertools
 from typing import Final
 
+import msgspec
 from aiohttp import hdrs, web
 
 from pyaiot.audit.entry import Principal
@@ -165,8 +166,18 @@ async def _payload(request: web.Request) -> str:
         payload = body.decode()
     except UnicodeDecodeError as error:
         raise ProblemError(400, "bad-request", "the body is not valid UTF-8") from error
+    if request.content_type == "application/json":
+        payload = _unquoted(payload)
     _check_payload(payload)
     return payload
+
+
+def _unquoted(body: str) -> str:
+    """A JSON text without its quotes; anything else as it is: programs send text as JSON."""
+    try:
+        return msgspec.json.decode(body, type=str)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return body
 
 
 def _check_payload(payload: str) -> None:

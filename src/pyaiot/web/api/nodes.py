@@ -18,8 +18,9 @@ from pyaiot import __version__
 from pyaiot.accounts.scopes import EVERYTHING, PERSONAL_RESOURCES, Scope
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.resource_types import stated_resources, type_of
+from pyaiot.errors import ProtocolError
 from pyaiot.messages import GatewayState, Ignored, LastValue, Reading
-from pyaiot.model import ResourceType
+from pyaiot.model import ResourceType, TypedValue, decode
 from pyaiot.registry.last_values import decode_values
 from pyaiot.registry.node_filter import NodeFilter
 from pyaiot.registry.record import NodeRecord
@@ -122,11 +123,11 @@ class NodesApi:
         scope = access_of(request).scope
         etag = f"{self._run}-{self._broker.fanout.messages}-{self._registry.changes}"
         if scope != EVERYTHING:
-            etag += f"-{_hash(repr(scope).encode())}"
+            etag += f"-{version_of(repr(scope).encode())}"
         has_etag = query.state is None or "waiting" not in query.state
         if has_etag and matches_etag(request, etag):
             return not_modified(etag)
-        after = 0 if query.cursor is None else _number(query.cursor)
+        after = 0 if query.cursor is None else cursor_number(query.cursor)
         parts: list[bytes] = []
         size = 0
         last = 0
@@ -151,11 +152,18 @@ class NodesApi:
         return node_response(self._broker, record, request, conditional=True)
 
     async def resource(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        return _tagged(request, encode(_reading(self._latest(request)[1])))
+
+    async def value(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        return _tagged(request, encode(_value(*self._latest(request))))
+
+    def _latest(self, request: web.Request) -> tuple[NodeRecord, Reading | LastValue]:
+        """The node and the resource in the path of a request. Raises `ProblemError`."""
         record = find(self._broker, request)
         name = request.match_info["name"]
         for reading in _latest(self._broker, record, access_of(request).scope):
             if reading.resource == name:
-                return _tagged(request, encode(_reading(reading)))
+                return record, reading
         raise ProblemError(
             404, "unknown-resource", f"the node {record.uid} has sent no reading of {name[:64]!r}"
         )
@@ -225,9 +233,11 @@ def node_response(
 
     `conditional`: 304 if the client has it.
     """
-    info = node_info(broker, record, access_of(request).scope)
-    body = encode(msgspec.structs.replace(info, resource_types=_types(broker, record, info)))
-    etag = f"{record.revision}-{_hash(body)}"
+    scope = access_of(request).scope
+    info = node_info(broker, record, scope)
+    types = types_of_node(broker, record, scope)
+    body = encode(msgspec.structs.replace(info, resource_types=types))
+    etag = f"{record.revision}-{version_of(body)}"
     if conditional and matches_etag(request, etag):
         return not_modified(etag)
     response = json_response(body)
@@ -262,15 +272,19 @@ def node_info(broker: Broker, record: NodeRecord, scope: Scope) -> NodeInfo:
     )
 
 
-def _types(broker: Broker, record: NodeRecord, info: NodeInfo) -> dict[str, ResourceType]:
-    """The types of the resources that the client sees."""
-    node = broker.router.nodes.get(record.uid)
-    readings = {} if node is None else node.readings
-    names = {*(it.name for it in info.resources), *stated_resources(record)}
-    last = {it.name: it for it in info.resources}
-    return {
-        name: type_of(record, name, readings.get(name) or last.get(name)) for name in sorted(names)
-    }
+def _value(record: NodeRecord, reading: Reading | LastValue) -> TypedValue:
+    """The value alone, by the type of its resource; as the device sent it if it does not fit."""
+    try:
+        return decode(type_of(record, reading.resource, reading), reading.data)
+    except ProtocolError:
+        return reading.data
+
+
+def types_of_node(broker: Broker, record: NodeRecord, scope: Scope) -> dict[str, ResourceType]:
+    """The types of the resources that a client with this scope sees, by name."""
+    values = {it.resource: it for it in _latest(broker, record, scope)}
+    names = sorted({*values, *stated_resources(record)})
+    return {name: type_of(record, name, values.get(name)) for name in names}
 
 
 def _latest(broker: Broker, record: NodeRecord, scope: Scope) -> Iterable[Reading | LastValue]:
@@ -298,7 +312,7 @@ def _reading(reading: Reading | LastValue) -> LatestReading:
 
 def _tagged(request: web.Request, body: bytes) -> web.Response:
     """A response whose `ETag` is a hash of its body."""
-    etag = _hash(body)
+    etag = version_of(body)
     if matches_etag(request, etag):
         return not_modified(etag)
     response = json_response(body)
@@ -306,11 +320,13 @@ def _tagged(request: web.Request, body: bytes) -> web.Response:
     return response
 
 
-def _hash(body: bytes) -> str:
+def version_of(body: bytes) -> str:
+    """The `ETag` of a response."""
     return hashlib.blake2b(body, digest_size=8).hexdigest()
 
 
-def _number(cursor: str) -> int:
+def cursor_number(cursor: str) -> int:
+    """The number of the last node before a page. Raises `ProblemError`."""
     try:
         return msgspec.convert(cursor, int, strict=False)
     except msgspec.ValidationError as error:

@@ -162,9 +162,13 @@ def _response(operation: Operation, response: ResponseSpec) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if response.body is not None:
         content[JSON] = {"schema": {"$ref": REF.format(name=response.body.__name__)}}
+    if response.is_any_json:
+        content[JSON] = {"schema": {}}
     for media_type in response.other_types:
         any_json = media_type == JSON
         content[media_type] = {"schema": {"type": "object"} if any_json else {"type": "string"}}
+        if media_type == "application/td+json":
+            content[media_type] = {"schema": {"type": ["object", "array"]}}
         if media_type == "application/senml+json":
             content[media_type] = {"schema": {"type": "array", "items": {"type": "object"}}}
     headers = dict(response.headers)

@@ -21,6 +21,8 @@ class ResponseSpec:
     """Other media types that a client may request."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Names and descriptions."""
+    is_any_json: bool = False
+    """The body is any JSON."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,11 @@ HISTORY_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
 
 NODES: Final = "/api/nodes"
 NODE: Final = NODES + "/{uid}"
+THINGS: Final = "/things"
+THING: Final = THINGS + "/{uid}"
 RESOURCE: Final = NODE + "/resources/{name}"
+
+VALUE: Final = RESOURCE + "/value"
 
 PATH_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -90,6 +94,38 @@ OPERATIONS: Final = (
         NODE,
         "One node and its latest values",
         {200: ResponseSpec("The node.", schemas.NodeInfo)},
+        problems={404: ("unknown-node",)},
+        conditional=True,
+    ),
+    Operation(
+        "things",
+        "GET",
+        THINGS,
+        "Thing Descriptions of the nodes",
+        {
+            200: ResponseSpec(
+                "Thing Descriptions (W3C WoT, version 1.1), a JSON array.",
+                other_types=("application/td+json",),
+                headers={"Link": "The next page, with `rel=next`; absent: this is the last."},
+            )
+        },
+        description="Online and offline nodes, in the order in which they were first seen. The"
+        " header `Link` has the next page.",
+        query=parameters.ThingsQuery,
+        problems={400: ("bad-request",)},
+    ),
+    Operation(
+        "thing",
+        "GET",
+        THING,
+        "The Thing Description of a node",
+        {
+            200: ResponseSpec(
+                "The Thing Description (W3C WoT, version 1.1).",
+                other_types=("application/td+json",),
+            )
+        },
+        description="A property or action for each resource whose kind is known.",
         problems={404: ("unknown-node",)},
         conditional=True,
     ),
@@ -174,6 +210,17 @@ OPERATIONS: Final = (
         RESOURCE,
         "The latest value of a resource",
         {200: ResponseSpec("The reading.", schemas.LatestReading)},
+        problems=_UNKNOWN_RESOURCE,
+        conditional=True,
+    ),
+    Operation(
+        "value",
+        "GET",
+        VALUE,
+        "The latest value of a resource alone",
+        {200: ResponseSpec("The value: any JSON.", is_any_json=True)},
+        description="As the type of the resource has it: a number, true or false, a text. As the"
+        " device sent it if it does not fit its type.",
         problems=_UNKNOWN_RESOURCE,
         conditional=True,
     ),

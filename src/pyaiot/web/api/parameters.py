@@ -18,6 +18,8 @@ from pyaiot.web.problems import ProblemError
 
 NODES_PER_PAGE: Final = 1000
 """Nodes of one page: the default and the maximum of `limit`."""
+THINGS_PER_PAGE: Final = 100
+"""Thing Descriptions of one page: the default and the maximum of `limit`."""
 CURSOR_LENGTH_MAX: Final = 256
 """Characters of a cursor. A longer one is refused."""
 FILTERS_MAX: Final = 64
@@ -179,6 +181,15 @@ class NodesQuery(FilterQuery, frozen=True, kw_only=True):
             description="Nodes of one page. There may be fewer if they are large.",
         ),
     ] = NODES_PER_PAGE
+    cursor: Cursor | None = None
+
+
+class ThingsQuery(Query, frozen=True, kw_only=True):
+    """The descriptions to return."""
+
+    limit: Annotated[
+        int, Meta(ge=1, le=THINGS_PER_PAGE, description="Descriptions of one page.")
+    ] = THINGS_PER_PAGE
     cursor: Cursor | None = None
 
 
