@@ -263,9 +263,9 @@ OPERATIONS: Final = (
                 example="8e03978e-40d5-43dd-bc93-6894a57f9324",
             ),
         ),
-        body="The value to write: UTF-8 text of at most 64 kB. The device gets it in its own words if"
-        " the type of the resource is known. Of a JSON text with `Content-Type: application/json`,"
-        " the quotes are removed.",
+        body="The value to write: UTF-8 text of at most 64 kB. The device gets it in its own words"
+        " if the type of the resource is known. Of a JSON text with the `Content-Type`"
+        " application/json, the quotes are removed.",
         problems={
             400: ("bad-request",),
             403: ("not-in-scope",),
