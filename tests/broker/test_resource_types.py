@@ -292,6 +292,7 @@ async def test_types_of_a_newcomer_are_sent_when_it_is_accepted() -> None:
     system = System(approving())
     _, client = system.client(ARRAYS)
     await system.send(NodeAppeared(uid="n"), reading("led", "0", "n"))
+    await system.send(NodeDescribed(uid="n", types={"speed": SPEED}))
     assert "describe" not in kinds(client)
     await system.edit("n", Edit(admission="accepted"))
     assert kinds(client)[-4:] == ["node online", "describe", "new", "update"]

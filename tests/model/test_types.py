@@ -103,6 +103,16 @@ def test_fields_of_another_kind_do_not_count() -> None:
     )
 
 
+def test_limits_and_class_of_another_kind_do_not_count() -> None:
+    number = ResourceType(kind="number", source="people")
+    text = ResourceType(kind="text", maximum=20, device_class="x", source="metadata")
+    assert merge(number, text) == number
+    command = ResourceType(kind="command", choices=("a",), on="PRESS", source="metadata")
+    enum = ResourceType(kind="enum", choices=("b",), source="people")
+    assert merge(enum, command).choices == ("b",)
+    assert merge(ResourceType(kind="boolean", source="people"), command).on == ""
+
+
 def test_a_part_of_a_type_implies_its_kind() -> None:
     text = ResourceType(kind="text", source="inferred")
     assert merge(ResourceType(unit="Cel", source="people"), text).kind == "number"
