@@ -28,6 +28,7 @@ CORPUS: list[bytes] = [
     b'[{"type":"update","uid":"a","endpoint":"x","data":{"lat":48.7,"l":[1,null,true,"\\u00e9"]}}]',
     b'[{"type":"out","uid":"a","ts":3,"reason":"silent"},{"type":"joined","nodes":1,"ts":3}]',
     b'[{"type":"receipt","id":"1","state":"confirmed","detail":"","elapsed_ms":12.5}]',
+    b'[{"type":"describe","uid":"a","types":{"led":{"kind":"boolean","on":"1","off":"0"},"x":{}}}]',
     b'[{"type":"error","detail":"no","uid":"a"},{"type":"new","uid":"all"}]',
 ]
 

@@ -31,6 +31,7 @@ CORPUS: list[bytes] = [
     b'{"kind":"text","minimum":1,"maximum":10,"label":"Name"}\nhello',
     b'{"precision":2,"step":0.5,"writable":false,"device_class":"x"}\n0',
     b"led\n1",
+    b'{"kind":"number"}\n\x1f1',
     b"",
 ]
 

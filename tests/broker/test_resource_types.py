@@ -172,7 +172,7 @@ def test_people_are_believed_before_metadata() -> None:
     assert (types["speed"].maximum, types["speed"].unit) == (50, "/100")
     assert set_to(it, "speed", "60") == (
         "refused",
-        "60 is not allowed: a number of at most 50 /100",
+        "it takes a number of at most 50 /100",
     )
     assert described(edit(it, speed=None)) == [{"speed": SPEED_STATED}]
     assert set_to(it, "speed", "60") == "60"
@@ -246,8 +246,8 @@ def test_metadata_refuses_what_the_device_does_not_allow() -> None:
     assert set_to(it, "speed", "100") == "100"
     assert set_to(it, "speed", "101")[0] == "refused"
     assert set_to(it, "mode", "HEAT") == "heat"
-    assert set_to(it, "mode", "cool") == ("refused", "'cool' is not allowed: one of auto, heat")
-    assert set_to(it, "sensor", "1") == ("refused", "this resource cannot be written")
+    assert set_to(it, "mode", "cool") == ("refused", "it takes one of auto, heat")
+    assert set_to(it, "sensor", "1") == ("refused", "it cannot be written")
     assert set_to(it, "button", "") == "PRESS"
 
 

@@ -20,6 +20,7 @@ from pyaiot.messages import (
     Join,
     Joined,
     NodeAppeared,
+    NodeDescribed,
     NodeForgotten,
     NodeLeft,
     Reading,
@@ -28,6 +29,7 @@ from pyaiot.messages import (
     Subscription,
     ToClient,
 )
+from pyaiot.model import ResourceType
 from pyaiot.registry.record import Edit
 from tests.broker.test_fanout import FakeSocket
 from tests.broker.test_registered_nodes import JOIN, System
@@ -235,3 +237,19 @@ async def test_registry_that_is_read_later_counts_for_the_scope() -> None:
         system.broker.registry_loaded([record])
         await asyncio.sleep(1.0)
         assert "C" in uids(scoped.take(NodeAppeared))
+
+
+async def test_types_are_of_the_nodes_of_the_scope() -> None:
+    async with prepared() as system:
+        await system.send(of("A", "0", "led"), of("C", "0", "led"))
+        scoped = Scoped(system, LAB)
+        assert uids(scoped.take(NodeDescribed)) == {"A"}
+        switch = {"relay": ResourceType(kind="boolean", writable=True)}
+        await system.send(
+            NodeDescribed(uid="C", types=switch), NodeDescribed(uid="B", types=switch)
+        )
+        assert uids(scoped.take()) == {"B"}
+        # A node that comes into the scope comes with its types.
+        await system.edit("C", Edit(tags=("lab",)))
+        (described,) = scoped.take(NodeDescribed)
+        assert described.types.keys() == {"led", "relay"}

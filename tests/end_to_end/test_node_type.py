@@ -66,5 +66,5 @@ async def test_a_type_is_shown_set_and_cleared(programs: Programs, tmp_path: Pat
         code, _, error = await aiot(programs, served, "set", "n", "speed", "101")
         assert (code, error.strip()) == (
             1,
-            "aiot: refused: 101 is not allowed: a number from 0 to 100 /100",
+            "aiot: refused: it takes a number from 0 to 100 /100",
         )

@@ -39,6 +39,7 @@ from pyaiot.model import (
         ({"kind": "enum", "source": "people"}, "an enum has choices"),
         ({"kind": "boolean", "on": "ON"}, "a word for on and one for off"),
         ({"kind": "boolean", "on": "x", "off": "X"}, "the same"),
+        ({"kind": "boolean", "on": "x ", "off": "x"}, "the same"),
         ({"on": "a" * 65, "off": "b"}, "at most 64 characters"),
     ],
 )

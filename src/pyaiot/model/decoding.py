@@ -99,8 +99,9 @@ def read_number(data: object) -> float | None:
     if isinstance(data, bool):
         return None
     if isinstance(data, str):
-        if _NUMBER.fullmatch(data.strip()):  # also the identifiers that are no quantities: `0042`
-            number = float(data)
+        digits = data.strip()
+        if _NUMBER.fullmatch(digits):  # also the identifiers that are no quantities: `0042`
+            number = float(digits)  # `float` strips less than `strip`
             return number if math.isfinite(number) else None
     elif not isinstance(data, int | float):
         return None

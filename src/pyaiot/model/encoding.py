@@ -10,7 +10,6 @@ from pyaiot.model.decoding import (
     read_colour,
     read_number,
     read_position,
-    shown,
     text_of,
 )
 from pyaiot.model.types import ResourceType
@@ -40,10 +39,11 @@ def encode(it: ResourceType, value: object) -> str:
 
     `true`, `on`, `1` and `yes` in any case are the same for a boolean, and become the word of the
     device. A number loses its unit, a choice gets the case that the device uses. Raises
-    `ProtocolError` that says what is allowed, if this type does not allow the value.
+    `ProtocolError` with what is allowed, if this type does not allow the value. It does not quote
+    the value: the text is in logs, where payloads must not be.
     """
     if it.writable is False:
-        raise ProtocolError("this resource cannot be written")
+        raise ProtocolError("it cannot be written")
     match it.kind:
         case "number":
             return _number(it, value)
@@ -51,7 +51,7 @@ def encode(it: ResourceType, value: object) -> str:
             truth = read_boolean(value, it)
             if truth is None:
                 on, off = _words(it)
-                raise ProtocolError(f"{shown(value)} is not allowed: {on} or {off}")
+                raise ProtocolError(f"it takes {on} or {off}")
             return _words(it)[0 if truth else 1]
         case "enum":
             return _choice(it, value)
@@ -66,11 +66,19 @@ def encode(it: ResourceType, value: object) -> str:
             if position is not None:
                 return f'{{"lat":{_digits(position.lat)},"lng":{_digits(position.lng)}}}'
         case "vector" | "json":
-            decode(it, value)
-            return text_of(value)
+            return _structure(it, value)
         case _:
             return text_of(value)
-    raise ProtocolError(f"{shown(value)} is not allowed: latitude,longitude such as 48.7,2.2")
+    raise ProtocolError("it takes latitude,longitude such as 48.7,2.2")
+
+
+def _structure(it: ResourceType, value: object) -> str:
+    try:
+        decode(it, value)
+    except ProtocolError as error:
+        named = "JSON" if it.kind == "json" else "a list of numbers"
+        raise ProtocolError(f"it takes {named}") from error
+    return text_of(value)
 
 
 def _words(it: ResourceType) -> tuple[str, str]:
@@ -80,16 +88,16 @@ def _words(it: ResourceType) -> tuple[str, str]:
 def _number(it: ResourceType, value: object) -> str:
     number = read_number(value)
     if number is None:
-        raise ProtocolError(f"{shown(value)} is not allowed: a number{_range(it)}")
+        raise ProtocolError(f"it takes a number{_range(it)}")
     digits = text_of(value).strip()
     if isinstance(value, str) and digits[-1:] not in "0123456789":
         quantity = read_quantity(value)
         if quantity is not None and it.unit and quantity.unit != it.unit:
-            raise ProtocolError(f"{shown(value)} is not allowed: a number in {it.unit}")
+            raise ProtocolError(f"it takes a number in {it.unit}")
         digits = _digits(number)
     below = it.minimum is not None and number < it.minimum
     if below or (it.maximum is not None and number > it.maximum):
-        raise ProtocolError(f"{digits[:40]} is not allowed: a number{_range(it)}")
+        raise ProtocolError(f"it takes a number{_range(it)}")
     return digits
 
 
@@ -120,7 +128,7 @@ def _choice(it: ResourceType, value: object) -> str:
     allowed = ", ".join(it.choices)
     if len(allowed) > _CHOICES_SHOWN:
         allowed = f"{allowed[:_CHOICES_SHOWN]}…"
-    raise ProtocolError(f"{shown(value)} is not allowed: one of {allowed}")
+    raise ProtocolError(f"it takes one of {allowed}")
 
 
 def _text(it: ResourceType, value: object) -> str:
@@ -128,14 +136,14 @@ def _text(it: ResourceType, value: object) -> str:
     length = len(text)
     below = it.minimum is not None and length < it.minimum
     if below or (it.maximum is not None and length > it.maximum):
-        raise ProtocolError(f"{length} characters are not allowed: a text{_range(it)} characters")
+        raise ProtocolError(f"it takes a text{_range(it)} characters")
     return text
 
 
 def _colour(it: ResourceType, value: object) -> str:
     rgb = read_colour(value)
     if rgb is None:
-        raise ProtocolError(f"{shown(value)} is not allowed: a colour such as #ff8800")
+        raise ProtocolError("it takes a colour such as #ff8800")
     red, green, blue = rgb
     match it.form:
         case "rgb":

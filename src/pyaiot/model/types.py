@@ -134,7 +134,7 @@ def _check_choices(it: ResourceType) -> None:
         raise ProtocolError(f"words for on and off have at most {CHOICE_LENGTH_MAX} characters")
     if it.kind != "command" and bool(it.on) != bool(it.off):
         raise ProtocolError("a boolean has a word for on and one for off, or none")
-    if it.on and it.on.casefold() == it.off.casefold():
+    if it.on and it.on.strip().casefold() == it.off.strip().casefold():
         raise ProtocolError("the words for on and off are the same")
 
 

@@ -18,10 +18,12 @@ def truth_of(word: str, on: str = "", off: str = "") -> bool | None:
 
     `on` and `off`, the words of the device, come first: a device may call its open state `0`.
     """
+    if word in (on, off) and word:
+        return word == on
     word = word.strip().casefold()
-    if on and word == on.casefold():
+    if word and word == on.strip().casefold():
         return True
-    if off and word == off.casefold():
+    if word and word == off.strip().casefold():
         return False
     return _TRUTH_BY_WORD.get(word)
 

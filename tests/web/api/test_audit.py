@@ -74,6 +74,21 @@ async def audited(folder: Path) -> AsyncIterator[Audited]:
         yield Audited(served, sign_in, secrets)
 
 
+async def test_a_command_that_its_type_refuses_is_recorded_without_its_payload(
+    tmp_path: Path,
+) -> None:
+    types = {"led": {"kind": "boolean", "on": "1", "off": "0"}, "pin": {"kind": "number"}}
+    async with audited(tmp_path) as it:
+        assert await it.send("PATCH", "/api/nodes/n1", body={"types": types}) == 200
+        for resource in ("led", "pin"):
+            path = f"/api/nodes/n1/resources/{resource}"
+            assert await it.send("PUT", path, body="geheim") == 502
+        (edit, led, pin) = await it.entries()
+    assert edit["detail"] == "types of led, pin"
+    assert (led["result"], led["detail"]) == ("refused", "it takes 1 or 0")
+    assert (pin["result"], pin["detail"]) == ("refused", "it takes a number")
+
+
 async def test_command_is_recorded_with_its_receipt_and_without_its_payload(
     tmp_path: Path,
 ) -> None:

@@ -149,5 +149,5 @@ async def test_a_command_that_the_type_does_not_allow_is_refused_with_the_reason
         receipt = await it.set("board", "speed", 101)
         assert (receipt.state, receipt.detail) == (
             "refused",
-            "101 is not allowed: a number from 0 to 100 /100",
+            "it takes a number from 0 to 100 /100",
         )

@@ -30,6 +30,9 @@ ETAG: Final = r'"([0-9]{1,18})(?:-[0-9a-f]{16})?"'
 """The `ETag` of a node: its revision, and a hash of all of it. Messages have the revision only."""
 JSON_TYPES: Final = ("application/json", "application/merge-patch+json")
 
+_TYPES_SHOWN: Final = 8
+"""Resources in the audit log of an edit of types. Further ones are left out."""
+
 B = TypeVar("B")
 
 
@@ -144,7 +147,10 @@ def _changes_of(edit: Edit) -> str:
     """For the audit log: the fields of an edit, and the values that say who is admitted."""
     given = [name for name in Edit.__struct_fields__ if getattr(edit, name) is not msgspec.UNSET]
     rules = ("admission", "offline_after_s", "interval_s")
-    shown = (f"{name}={getattr(edit, name)}" if name in rules else name for name in given)
+    shown = [f"{name}={getattr(edit, name)}" if name in rules else name for name in given]
+    if isinstance(edit.types, dict) and edit.types:
+        # A type decides which commands are refused.
+        shown[shown.index("types")] = f"types of {', '.join(sorted(edit.types)[:_TYPES_SHOWN])}"
     return ", ".join(shown)
 
 
