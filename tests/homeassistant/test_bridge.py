@@ -176,6 +176,16 @@ def test_the_birth_message_has_everything_published_again() -> None:
     assert topics == [CONFIG, "pyaiot/pyaiot_a", "pyaiot/pyaiot_a/led"]
 
 
+def test_many_birth_messages_publish_everything_once_in_a_while() -> None:
+    home = home_with_node(reading("led", "1"))
+    home.published.clear()
+    for _ in range(1000):
+        home.bridge.home_assistant_started(home.now)
+        home.wait(0.01)
+    home.wait(60.0)
+    assert [it.topic for it in home.published].count(CONFIG) == 2
+
+
 def test_an_offline_node_is_unavailable_and_keeps_its_entities() -> None:
     home = home_with_node(reading("led", "1"))
     home.receive(NodeLeft(uid="a", reason="silent"), node(state="offline"))

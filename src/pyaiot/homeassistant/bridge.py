@@ -37,6 +37,9 @@ first readings of a node come one by one."""
 RESEND_AFTER_S: Final = (2.0, 15.0)
 """When the states of a node are published again after its discovery message: Home Assistant
 subscribes to them a moment later, and they are not retained."""
+BIRTH_INTERVAL_S: Final = 10.0
+"""Between two times that everything is published again, because of birth messages. A birth message
+within it counts at its end."""
 ORPHANS_AFTER_S: Final = 60.0
 """Discovery messages of an earlier run whose nodes are unknown this long after the connection are
 removed."""
@@ -109,6 +112,8 @@ class Bridge:
         """When to publish the states of a node again, its uid, and the count of its messages."""
         self._found: dict[str, frozenset[str]] = {}
         """Ids of nodes with a retained discovery message of an earlier run, and its components."""
+        self._birth_due: float | None = None
+        self._born_at = now - BIRTH_INTERVAL_S
         self._orphans_at = now + ORPHANS_AFTER_S
         self._commands = 0
         self._urgent[topics.status] = HomeAssistantMessage(topics.status, _ONLINE, retain=True)
@@ -224,6 +229,11 @@ class Bridge:
 
     def home_assistant_started(self, now: float) -> None:
         """It sent its birth message: publish everything again."""
+        if self._birth_due is None:
+            self._birth_due = max(now, self._born_at + BIRTH_INTERVAL_S)
+
+    def _publish_everything(self, now: float) -> None:
+        self._birth_due, self._born_at = None, now
         self._config_due = dict.fromkeys(self.nodes, now)
         for node in self.nodes.values():
             node.config_hash = 0
@@ -281,6 +291,8 @@ class Bridge:
         while True:
             if self._urgent:
                 yield self._urgent.pop(next(iter(self._urgent)))
+            elif self._birth_due is not None and self._birth_due <= now:
+                self._publish_everything(now)
             elif self._is_joined and self._config_due and self._first_config_due() <= now:
                 node = self.nodes[next(iter(self._config_due))]
                 del self._config_due[node.uid]
@@ -303,6 +315,8 @@ class Bridge:
         if self._urgent or self._flushing:
             return 0.0
         due = []
+        if self._birth_due is not None:
+            due.append(self._birth_due)
         if self._is_joined and self._config_due:
             due.append(self._first_config_due())
         if self._resend:
