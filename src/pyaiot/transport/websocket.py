@@ -39,11 +39,19 @@ class TransportSink:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self.write = transport.write
+        self._write = transport.write
         self.buffered = transport.get_write_buffer_size
 
+    def write(self, data: bytes) -> None:
+        """Write whole frames; no effect if the peer is gone, which is reported a moment later."""
+        try:
+            self._write(data)
+        except RuntimeError:  # of uvloop, after a reset
+            if not self._transport.is_closing():
+                raise
+
     def close(self, code: int, reason: str) -> None:
-        self._transport.write(close_frame(code, reason))
+        self.write(close_frame(code, reason))
         self._loop.call_later(CLOSE_LIMIT_S, self._transport.abort)
 
 
