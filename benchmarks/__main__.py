@@ -27,6 +27,7 @@ from benchmarks import (
     scopes,
     sign_in_cost,
     starting,
+    steps,
     websocket_path,
 )
 from benchmarks.processes import BenchmarkError, Home, temporary_home
@@ -37,6 +38,7 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "start": starting.measure,
     "api": api.measure,
     "sign-in": sign_in_cost.measure,
+    "steps": steps.measure,
     "latency": coap_path.measure_latency,
     "posts": coap_path.measure_posts,
     "commands": coap_path.measure_commands,

@@ -37,6 +37,7 @@ class Size:
     history_s: float
     history_rounds: int
     history_rows: int
+    step_rounds: int
     starts: int
     idle_s: float
     coap_nodes: int
@@ -83,6 +84,7 @@ FULL: Final = Size(
     history_s=4.0,
     history_rounds=5,
     history_rows=10_000_000,
+    step_rounds=200,
     starts=5,
     idle_s=20.0,
     coap_nodes=1000,
@@ -124,6 +126,7 @@ QUICK: Final = Size(
     history_s=2.0,
     history_rounds=3,
     history_rows=1_000_000,
+    step_rounds=100,
     starts=2,
     idle_s=10.0,
     coap_nodes=1000,
@@ -165,6 +168,7 @@ TINY: Final = Size(
     history_s=0.3,
     history_rounds=1,
     history_rows=20_000,
+    step_rounds=2,
     starts=1,
     idle_s=0.2,
     coap_nodes=10,
