@@ -39,7 +39,6 @@ from pyaiot.protocols.mqttsn.packets import Publish, Register
 from pyaiot.protocols.mqttsn.settings import GatewayConfig
 from pyaiot.protocols.websocket_node import read_value
 from pyaiot.transport.peers import Peer
-from pyaiot.transport.rate_limit import RateLimit
 from pyaiot.transport.udp import DatagramEndpoint
 from pyaiot.transport.udp_sockets import udp_socket
 from pyaiot.transport.websocket_frames import read_messages
@@ -98,15 +97,12 @@ async def _measure(results: Results, rounds: int) -> None:
 
 
 def _nodes() -> LiveNodes:
-    """Nodes with one resource, that may send at any rate."""
+    """Nodes with one resource. The time of the loop grows by a second in each round."""
     nodes = LiveNodes(silence_limit_s=120.0, nodes_max=NODES, new_nodes_per_s=float(NODES))
     for number in range(NODES):
         uid = f"BENCH{number:010}"
         nodes.node_seen(uid, {"protocol": "CoAP", "ip": _host(number)}, now=0.0, ts=0.0)
         nodes.verify(uid)
-        node = nodes.get(uid)
-        if node is not None:
-            node.rate = RateLimit(per_s=1e9, burst=1e9, now=0.0)
         nodes.reading(uid, "temperature", "20.5°C", now=0.0, ts=0.0)
     return nodes
 
@@ -197,7 +193,7 @@ def _websocket(results: Results, rounds: int) -> None:
     """Frames of nodes to readings."""
     nodes = _nodes()
     steps = Steps("WebSocket gateway")
-    for _ in range(rounds):
+    for turn in range(rounds):
         steps.begin()
         reads = [
             b"".join(
@@ -214,7 +210,7 @@ def _websocket(results: Results, rounds: int) -> None:
             for number, each in enumerate(values):
                 for value in each:
                     assert value is not None
-                    nodes.known_reading(f"BENCH{number:010}", *value, now=1.0, ts=2.0)
+                    nodes.known_reading(f"BENCH{number:010}", *value, now=1.0 + turn, ts=2.0)
     steps.report(results, NODES * FRAMES)
 
 
