@@ -310,7 +310,7 @@ class MqttGateway:
         uid = publication.uid
         self._sides.check_claim(side, uid)
         if side.secured and topic == NODE_CHECK:
-            self._sides.ask_for_proof(uid, now=self._loop.time())
+            self._sides.request_proof(uid, now=self._loop.time())
             return
         if (
             isinstance(publication, NodeValue)

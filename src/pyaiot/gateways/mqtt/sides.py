@@ -92,7 +92,7 @@ class Sides:
             if store.credential(uid, PASSWORD_KIND) is None:
                 raise Refused(f"the device {uid} has no credential")
 
-    def ask_for_proof(self, uid: str, *, now: float) -> None:
+    def request_proof(self, uid: str, *, now: float) -> None:
         """A device with a credential published this id on `node/check`, where all such devices
         may publish. Only the node itself can answer a request, on its own topics."""
         last_seen = self._gateway.nodes.last_seen(uid)
