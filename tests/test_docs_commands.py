@@ -86,11 +86,11 @@ class Reader:
         """What the last service logged."""
         return self._running[-1].stderr
 
-    def finish(self, command: str) -> str:
-        """Run a command that ends by itself and succeeds; what it printed."""
+    def finish(self, command: str, code: int = 0) -> str:
+        """Run a command that ends by itself with this exit code; what it printed."""
         variables, words = self._typed(command)
         result = self._programs.finish(words, {**self._environment, **variables}, FINISH_LIMIT_S)
-        assert result.returncode == 0, result.stderr
+        assert result.returncode == code, result.stderr
         if words[:3] == ["aiot", "token", "add"]:
             self._token = result.stdout.strip()
         return result.stdout
@@ -149,6 +149,14 @@ async def everything_is_ready(reader: Reader, output: str) -> None:
     await page_is_there(reader, output)
     async with aiohttp.ClientSession() as web, web.get(reader.url + "readyz") as answer:
         assert answer.status == 200, await answer.text()
+
+
+async def alert_is_active(reader: Reader, _output: str) -> None:
+    async with aiohttp.ClientSession() as web:
+        while True:
+            async with web.get(reader.url + "api/alerts") as answer:
+                if (await answer.json())["alerts"]:
+                    return
 
 
 async def simulated_nodes_are_there(reader: Reader, _output: str) -> None:
@@ -342,6 +350,7 @@ class Finish:
     """A command that ends by itself."""
 
     look: Look
+    code: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -600,6 +609,14 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot node accept new-board": Finish(prints(r"^new-board .*: accepted\n$")),
     "aiot node ban new-board": Finish(prints(r"^new-board .*: banned\n$")),
     "aiot nodes --banned": Finish(prints(r"(?m)^new-board  ")),
+    "aiot run --alerts alerts.toml": RUN,
+    'aiot node coap --uid my-board --name "My board" --temperature --port 5700': Serve(
+        "(Ctrl+C ends it)", alert_is_active, beside=True
+    ),
+    "aiot alerts": Finish(prints(r"(?m)  warning  Desk is warm  my-board/temperature "), code=1),
+    "aiot alerts --acknowledge all": Finish(prints(r"(?m)  by local$")),
+    "aiot alerts --snooze all --for 3600": Finish(prints(r"Desk is warm")),
+    "aiot alerts --all --json": Finish(prints(r'"title":"Desk is warm"')),
     "aiot audit": Finish(prints(r"(?m)  command  my-board/led  confirmed ")),
     "aiot audit --uid my-board --from -7d": Finish(prints(r"  command  my-board/led  confirmed ")),
     "aiot audit --who local --action command --json": Finish(
@@ -699,7 +716,9 @@ def test_scripts_demo_becomes_aiot_demo() -> None:
 @pytest.mark.parametrize("path", PAGES, ids=relative)
 async def test_page_can_be_followed(path: Path, reader: Reader) -> None:
     for block in Block.of(path):
-        if block.language == "toml":
+        if block.language == "toml" and "[channels]" in block.text:
+            reader.save("alerts.toml", block.text)
+        elif block.language == "toml":
             reader.save(".config/pyaiot/config.toml", block.text)
             reader.save("greenhouse.toml", block.text)
         elif block.language == "python":
@@ -722,6 +741,7 @@ async def follow(reader: Reader, command: str) -> None:
             if not beside:
                 reader.end()
             reader.serve(instead or command, ready)
-        case Finish(look=look):
-            output = reader.finish(command)
+        case Finish(look=look, code=code):
+            output = reader.finish(command, code)
+
     await look(reader, output)

@@ -119,6 +119,11 @@ export interface NodeForgotten {
   type: "forgotten";
   uid: string;
 }
+/** Alerts or their rules changed. */
+export interface AlertsChanged {
+  type: "alerts";
+  version: number;
+}
 export interface Joined {
   type: "joined";
   nodes?: number;
@@ -149,6 +154,7 @@ export type ToClient =
   | RegisteredNode
   | NodeDescribed
   | NodeForgotten
+  | AlertsChanged
   | Joined
   | Receipt
   | Problem;
@@ -208,6 +214,8 @@ export function isMessage(value: unknown): value is ToClient {
       return typeof it.count === "number" && typeof it.topic === "string";
     case "error":
       return typeof it.detail === "string";
+    case "alerts":
+      return typeof it.version === "number";
     case "joined":
       return true;
     default:

@@ -53,6 +53,8 @@ export const settings = {
   offlineOpen: kept("offlineOpen", true, isFlag),
   /** Cards are grouped by room. */
   byRoom: kept("byRoom", false, isFlag),
+  /** Notifications of the browser about alerts. */
+  notify: kept("notify", false, isFlag),
   hiddenNodes: kept<string[]>("hiddenNodes", [], isTexts),
   hiddenResources: kept<string[]>("hiddenResources", [], isTexts),
 };

@@ -42,6 +42,8 @@ export const waiting = signal(0);
 export const membership = signal(0);
 export const activityCount = signal(0);
 export const joined = signal(false);
+/** Changes when alerts have to be read again. */
+export const alertsVersion = signal(0);
 /** Nodes to show, in natural order. */
 export const shown = signal<Node[]>([]);
 /** Offline and banned nodes of the registry to list, the last one to leave first. */
@@ -147,6 +149,7 @@ function publish(time: number): void {
     membership.value = state.membership;
     if (state.joined) choose(); // before that, nothing is shown
   }
+  alertsVersion.value = state.alertsVersion;
   if (state.activityCount !== activityCount.value) activityCount.value = state.activityCount;
   if (due.size && time - drawnAt >= SPARK_MS) {
     drawnAt = time;

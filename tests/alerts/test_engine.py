@@ -330,7 +330,7 @@ def test_a_stored_alert_whose_rule_or_node_is_gone_is_cleared() -> None:
     )
     room.engine.started(_rules({"off": OFFLINE}), ["a"], now=room.now, ts=room.now)
 
-    assert list(room.engine.watches.active) == ["off a"]
+    assert [it.key for it in room.engine.watches.active.values()] == ["off a"]
 
 
 # -- firmware and commands ----------------------------------------------------------------------

@@ -89,9 +89,9 @@ def test_every_command_is_known_here() -> None:
         *("node rename", "node tag", "node edit", "node accept", "node ban", "node forget"),
         "node type",
         *("device", "device add", "device list", "device remove"),
-        *("node restore", "token", "token add", "token list", "token remove"),
+        *("node restore", "node type", "token", "token add", "token list", "token remove"),
         *("login", "logout", "invite", "user", "user add", "user list", "user passwd"),
-        *("user remove", "audit", "tls", "tls self-signed", "tls fingerprint"),
+        *("user remove", "alerts", "audit", "tls", "tls self-signed", "tls fingerprint"),
         *("gateway", "gateway add", "gateway list", "gateway rotate", "gateway remove"),
     }
 

@@ -66,6 +66,9 @@ export function reduce(state: State, message: ToClient | LocalEvent, now: number
     case "describe":
       describe(state, message.uid, message.types);
       break;
+    case "alerts":
+      state.alertsVersion += 1;
+      break;
     case "forgotten":
       forget(state, message.uid);
       break;
@@ -91,6 +94,7 @@ export function reduce(state: State, message: ToClient | LocalEvent, now: number
       joined(state, stamp(state, message.ts, now), now);
       break;
     case "opened":
+      state.alertsVersion += 1; // it may have changed meanwhile
       state.legacy = message.legacy;
       state.era += 1;
       state.types.clear(); // the broker sends them again

@@ -192,6 +192,8 @@ export interface State {
   /** Counts changes of the lists of nodes and gateways. */
   membership: number;
   activityCount: number;
+  /** Counts announcements of changed alerts. */
+  alertsVersion: number;
 }
 
 export const newState = (offset: number): State => ({
@@ -212,6 +214,7 @@ export const newState = (offset: number): State => ({
   reshaped: new Set(),
   membership: 0,
   activityCount: 0,
+  alertsVersion: 0,
 });
 
 export const newNode = (uid: string, gateway: string, firstSeen: number, { era }: { era: number }): Node => ({

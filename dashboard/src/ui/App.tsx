@@ -22,6 +22,7 @@ const Updates = lazy(() => import("./Updates").then((it) => it.Updates));
 const Settings = lazy(() => import("./Settings").then((it) => it.Settings));
 const Details = lazy(() => import("./Details").then((it) => it.Details));
 const Activity = lazy(() => import("./Activity").then((it) => it.Activity));
+const Alerts = lazy(() => import("./Alerts").then((it) => it.Alerts));
 const Toast = lazy(() => import("./Toast").then((it) => it.Toast));
 const QuestionDialog = lazy(() => import("./Question").then((it) => it.QuestionDialog));
 const AddDevice = lazy(() => import("./AddDevice").then((it) => it.AddDevice));
@@ -64,6 +65,7 @@ export function App() {
       <Banner />
       {openNode.value && <Details key={openNode.value} />}
       {overlay.value === "activity" && <Activity />}
+      {overlay.value === "alerts" && <Alerts />}
       {overlay.value === "help" && <Help />}
       {overlay.value === "device" && <AddDevice />}
       {overlay.value === "account" && <Account />}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Title, screens, search, filters, and the badge of the connection state. */
 import { signal, useComputed } from "@preact/signals";
+import { alerts, unread, worst } from "../alerts";
 import { config } from "../config";
 import { signsIn } from "../info";
 import { navigate, query, screen, type Screen } from "../route";
@@ -28,6 +29,7 @@ export function Header() {
       <Search />
       <Pill />
       <div class="tools">
+        {alerts.value && <Bell />}
         <Tool name="activity" label={t("tab.activity")} on={overlay.value === "activity"} press={() => (overlay.value = overlay.peek() === "activity" ? "" : "activity")} />
         <Tool name="theme" label={t("theme.next", { theme: t(`settings.theme.${settings.theme.value}`) })} on={false} press={nextTheme} />
         <Tool name="settings" label={t("tab.settings")} on={screen.value === "settings"} press={() => navigate({ screen: "settings", node: "" })} />
@@ -35,6 +37,18 @@ export function Header() {
         <Tool name="help" label={t("tab.help")} on={overlay.value === "help"} press={() => (overlay.value = "help")} />
       </div>
     </header>
+  );
+}
+
+/** Alerts, with the number of those that nobody takes care of. */
+function Bell() {
+  const number = unread.value.length;
+  const label = number ? `${t("tab.alerts")}: ${number}` : t("tab.alerts");
+  return (
+    <button type="button" class="tool bell" data-severity={worst.value} aria-label={label} title={label} aria-pressed={overlay.value === "alerts"} onClick={() => (overlay.value = overlay.peek() === "alerts" ? "" : "alerts")}>
+      <Icon name="alerts" />
+      {number > 0 && <span class="number">{number > 99 ? "99+" : number}</span>}
+    </button>
   );
 }
 

@@ -6,7 +6,7 @@ import { pause, paused } from "../store";
 import type { Key } from "../i18n";
 
 /** The open overlay, besides the details of a node. */
-export const overlay = signal<"" | "activity" | "help" | "device" | "account">("");
+export const overlay = signal<"" | "activity" | "alerts" | "help" | "device" | "account">("");
 
 const SCREEN_KEYS: Record<string, Screen> = { "1": "nodes", "2": "table", "3": "map", "4": "updates", ",": "settings" };
 
@@ -15,6 +15,7 @@ export const KEYS: readonly [keys: string, what: Key][] = [
   ["1 2 3 4", "keys.screens"],
   [",", "keys.settings"],
   ["a", "keys.activity"],
+  ["n", "keys.alerts"],
   ["p", "keys.pause"],
   ["?", "keys.help"],
   ["Esc", "keys.close"],
@@ -29,6 +30,7 @@ export function listenToKeys(): () => void {
     if (key === "/") document.querySelector<HTMLInputElement>("#search")?.focus();
     else if (key === "?") overlay.value = overlay.peek() === "help" ? "" : "help";
     else if (key === "a") overlay.value = overlay.peek() === "activity" ? "" : "activity";
+    else if (key === "n") overlay.value = overlay.peek() === "alerts" ? "" : "alerts";
     else if (key === "p") pause(!paused.peek());
     else if (key === "Escape" && overlay.peek()) overlay.value = "";
     else if (key in SCREEN_KEYS && !document.querySelector("dialog[open]")) navigate({ screen: SCREEN_KEYS[key], node: "" });

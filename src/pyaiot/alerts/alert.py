@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """An alert: one rule that holds for one node or gateway. Pure."""
 
+import hashlib
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -18,7 +19,7 @@ class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is stored of an alert, and sent to clients."""
 
     id: str
-    """Rule and subject: a rule has at most one active alert of a subject."""
+    """Of its rule and what it is about: there is at most one active alert of them."""
     rule: str
     """Id of the rule."""
     title: str
@@ -50,10 +51,20 @@ class Alert(msgspec.Struct, kw_only=True, omit_defaults=True):
             return "acknowledged"
         return "snoozed" if self.snoozed_until > ts else "active"
 
+    @property
+    def key(self) -> str:
+        """Identifies what it is about, as `watch_key` does."""
+        return watch_key(self.rule, self.uid or self.gateway, self.resource)
 
-def alert_id(rule: str, subject: str, resource: str) -> str:
-    """The id of the alert of a rule about a node or gateway and one of its resources.
+
+def watch_key(rule: str, name: str, resource: str) -> str:
+    """Identifies a rule with a node or gateway of this name, and one of its resources.
 
     The parts cannot be confused: rules have no space, and a NUL is in no name.
     """
-    return f"{rule} {subject}\0{resource}" if resource else f"{rule} {subject}"
+    return f"{rule} {name}\0{resource}" if resource else f"{rule} {name}"
+
+
+def alert_id(key: str) -> str:
+    """The id of the alert of a key: short, for URLs and the command line."""
+    return hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=6).hexdigest()

@@ -122,8 +122,8 @@ class RuleBook:
 
 
 def _key(alert: Alert) -> str:
-    """Of the document. An alert that is raised again is another document. No NUL: PostgreSQL."""
-    return f"{alert.id}\t{alert.raised}".replace("\0", "\t")
+    """Of the document. An alert that is raised again is another document."""
+    return f"{alert.id} {alert.raised}"
 
 
 def _encode(value: object) -> str:

@@ -152,7 +152,7 @@ class AlertService:
 
     def acknowledge(self, ids: Iterable[str], who: str) -> list[Alert]:
         """Somebody takes care of these active alerts. Raises `UnknownRule`."""
-        found = self._active(ids)
+        found = self.active(ids)
         for alert in found:
             alert.acknowledged, alert.acknowledged_by = self.unix_time(), who
         self._store(found)
@@ -160,20 +160,19 @@ class AlertService:
 
     def snooze(self, ids: Iterable[str], seconds: float) -> list[Alert]:
         """Notify nobody of these active alerts for some time; 0 ends that. Raises `UnknownRule`."""
-        found = self._active(ids)
+        found = self.active(ids)
         for alert in found:
             alert.snoozed_until = self.unix_time() + seconds if seconds else 0.0
         self._store(found)
         return found
 
-    def _active(self, ids: Iterable[str]) -> list[Alert]:
-        active = self.engine.watches.active
-        found = []
-        for alert_id in ids:
-            if alert_id not in active:
-                raise UnknownRule("there is no such active alert")
-            found.append(active[alert_id])
-        return found
+    def active(self, ids: Iterable[str]) -> list[Alert]:
+        """The active alerts with these ids. Raises `UnknownRule` if one of them is not active."""
+        by_id = {alert.id: alert for alert in self.engine.watches.active.values()}
+        try:
+            return [by_id[it] for it in ids]
+        except KeyError as error:
+            raise UnknownRule("there is no such active alert") from error
 
     # -- `broker.observers.BrokerObserver` --------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from pyaiot.alerts.alert import VALUE_LENGTH_MAX, Alert, alert_id
+from pyaiot.alerts.alert import VALUE_LENGTH_MAX, Alert, alert_id, watch_key
 from pyaiot.alerts.rule import Rule
 
 ACTIVE_MAX: Final = 10_000
@@ -66,8 +66,8 @@ class RuleMatch:
     """Times and numbers, for `change`."""
 
     @property
-    def id(self) -> str:
-        return alert_id(self.rule_id, self.subject.name, self.resource)
+    def key(self) -> str:
+        return watch_key(self.rule_id, self.subject.name, self.resource)
 
 
 class Watches:
@@ -99,17 +99,17 @@ class Watches:
             if alert.cleared:
                 self._keep_cleared(alert)
             elif len(self.active) < ACTIVE_MAX:
-                self.active[alert.id] = alert
+                self.active[alert.key] = alert
 
     def find(self, rule_id: str, name: str, resource: str = "") -> RuleMatch | None:
         """The watch of a rule for a node or gateway of this name, if there is one."""
-        return self._watches.get(alert_id(rule_id, name, resource))
+        return self._watches.get(watch_key(rule_id, name, resource))
 
     def add(
         self, rule_id: str, rule: Rule, subject: Subject, resource: str = ""
     ) -> RuleMatch | None:
         """The watch, a new one if there is none; None at the limit."""
-        key = alert_id(rule_id, subject.name, resource)
+        key = watch_key(rule_id, subject.name, resource)
         watch = self._watches.get(key)
         if watch is not None:
             return watch
@@ -132,7 +132,7 @@ class Watches:
     def remove(self, watch: RuleMatch, ts: float) -> None:
         """RuleMatch it no longer. Its alert is cleared."""
         self.ends(watch, ts)
-        key = watch.id
+        key = watch.key
         del self._watches[key]
         keys = self._of_subject[watch.subject.name]
         keys.discard(key)
@@ -155,18 +155,18 @@ class Watches:
         """The condition does not hold."""
         watch.since, watch.due = None, 0.0
         watch.is_raised = False
-        alert = self.active.get(watch.id)
+        alert = self.active.get(watch.key)
         if alert is not None:
             self.clear(alert, watch.rule, ts)
 
     def raise_alert(self, watch: RuleMatch, ts: float) -> None:
         """Raise the alert of the watch, unless it is active."""
-        if watch.id not in self.active:
+        if watch.key not in self.active:
             if len(self.active) >= ACTIVE_MAX:
                 self.dropped += 1
                 return
             alert = Alert(
-                id=watch.id,
+                id=alert_id(watch.key),
                 rule=watch.rule_id,
                 title=watch.rule.title,
                 severity=watch.rule.severity,
@@ -176,13 +176,13 @@ class Watches:
                 value=watch.value,
                 raised=ts,
             )
-            self.active[alert.id] = alert
+            self.active[watch.key] = alert
             self._changes.append(AlertChange("raised", alert, watch.rule))
         watch.is_raised = True
 
     def clear(self, alert: Alert, rule: Rule | None, ts: float) -> None:
         """End an active alert. Without its rule, nobody is notified."""
-        self.active.pop(alert.id, None)
+        self.active.pop(alert.key, None)
         alert.cleared = max(ts, alert.raised)
         self._keep_cleared(alert)
         if rule is not None:
@@ -196,7 +196,7 @@ class Watches:
         """Look at it then. A later time than before needs no new entry: the earlier looks again."""
         is_set, watch.due = 0 < watch.due <= due, due
         if not is_set:
-            heapq.heappush(self._timers, (due, watch.id))
+            heapq.heappush(self._timers, (due, watch.key))
 
     def get_timer(self) -> float | None:
         """When to call `take_due`; None: never."""

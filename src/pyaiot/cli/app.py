@@ -17,7 +17,17 @@ from pyaiot.redaction import redact
 # Each module has `add_to(app)`, which registers its commands. `--help` lists them in this order.
 MODULES: Final = (
     *("services", "settings", "node_edits", "resource_types", "simulated", "nodes", "client"),
-    *("history", "login", "accounts", "gateway_tokens", "device", "tls", "audit", "doctor"),
+    *(
+        "history",
+        "login",
+        "accounts",
+        "gateway_tokens",
+        "device",
+        "tls",
+        "alerts",
+        "audit",
+        "doctor",
+    ),
 )
 
 
@@ -50,6 +60,7 @@ _MODULES_OF: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("invite", "user", "token"), ("accounts",)),
     "device": ("device",),
     "tls": ("tls",),
+    "alerts": ("alerts",),
     "audit": ("audit",),
     "gateway": ("gateway_tokens",),
     "doctor": ("doctor",),

@@ -4,6 +4,7 @@
 `from pyaiot.client import Client`
 """
 
+from pyaiot.client.alerts import AlertRow
 from pyaiot.client.client import Client
 from pyaiot.client.errors import (
     AmbiguousLabel,
@@ -31,6 +32,7 @@ from pyaiot.messages import (
 from pyaiot.model import Coordinates, ResourceType
 
 __all__ = [
+    "AlertRow",
     "AmbiguousLabel",
     "ApiProblem",
     "AuditRow",

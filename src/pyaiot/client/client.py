@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import aiohttp
 
 from pyaiot.client.address import HOST, PORT, BrokerAddress
+from pyaiot.client.alerts import AlertRow, AlertRowState, alert_rows, edit_alerts
 from pyaiot.client.api import HttpApi
 from pyaiot.client.connection import OpenConnection, connect
 from pyaiot.client.errors import NoBroker
@@ -288,6 +289,22 @@ class Client(RegistryClient):
         conditions = {"who": who, "uid": uid, "action": action}
         query = {name: text for name, text in conditions.items() if text is not None}
         return await audit_rows(self._api, query | time_range(start, end), limit)
+
+    async def alerts(self, *states: AlertRowState) -> list[AlertRow]:
+        """The alerts in these states, or all of them, the latest first: those that last before
+        those that are cleared.
+
+        Raises `ApiProblem` or `LinkLost`.
+        """
+        return await alert_rows(self._api, states)
+
+    async def acknowledge(self, *ids: str) -> list[AlertRow]:
+        """Take care of active alerts, by their `id`: all or none. Raises like `alerts`."""
+        return await edit_alerts(self._api, ids, acknowledge=True)
+
+    async def snooze(self, *ids: str, seconds: float) -> list[AlertRow]:
+        """Notify nobody of active alerts for some time; 0 ends that. Raises like `alerts`."""
+        return await edit_alerts(self._api, ids, snooze_s=seconds)
 
     # -- history --------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mappin
 from copy import copy
 from typing import Any, Final, Self, TypeVar, Unpack
 
+from pyaiot.client.alerts import AlertRow, AlertRowState
 from pyaiot.client.client import Client
 from pyaiot.client.errors import ApiProblem, NoBroker
 from pyaiot.client.history import AuditRow, ExportFormat, Moment
@@ -171,6 +172,18 @@ class SyncClient:
     def register(self, nodes: Iterable[Mapping[str, Any]]) -> list[str]:
         """See `Client.register`."""
         return self._do(self._client.register(nodes))
+
+    def alerts(self, *states: AlertRowState) -> list[AlertRow]:
+        """See `Client.alerts`."""
+        return self._do(self._client.alerts(*states))
+
+    def acknowledge(self, *ids: str) -> list[AlertRow]:
+        """See `Client.acknowledge`."""
+        return self._do(self._client.acknowledge(*ids))
+
+    def snooze(self, *ids: str, seconds: float) -> list[AlertRow]:
+        """See `Client.snooze`."""
+        return self._do(self._client.snooze(*ids, seconds=seconds))
 
     def audit(
         self,

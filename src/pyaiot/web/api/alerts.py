@@ -58,9 +58,9 @@ class AlertsApi:
         """`PATCH /api/alerts`."""
         edit = await read_json(request, AlertEdit)
         service = self._service()
-        active = service.engine.watches.active
-        found = [active[it] for it in edit.ids if it in active]
-        if len(found) < len(edit.ids) or not all(self._sees(request, it) for it in found):
+        with _problems():
+            found = service.active(edit.ids)
+        if not all(self._sees(request, it) for it in found):
             raise ProblemError(404, "unknown-alert", "there is no such active alert")
         note(request, uids=dict.fromkeys(it.uid for it in found if it.uid))
         with _problems():

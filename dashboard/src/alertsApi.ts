@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** What people do about alerts, and their rules (`/api/alerts`, `/api/alert-rules`). */
+import { apiUrl } from "./config";
+import { request } from "./registryApi";
+import type { Severity } from "./alerts";
+
+export const CONDITIONS = ["above", "below", "change", "no data", "offline", "gateway lost", "update failed", "command failed"] as const;
+export type Condition = (typeof CONDITIONS)[number];
+export const SEVERITIES: readonly Severity[] = ["info", "warning", "critical"];
+
+/** A rule as its author writes it: durations may be texts such as `5m`. */
+export interface Rule {
+  title: string;
+  when: Condition;
+  resource?: string;
+  limit?: number;
+  hysteresis?: number;
+  within?: number | string;
+  for?: number | string;
+  severity?: Severity;
+  tags?: string[];
+  rooms?: string[];
+  uids?: string[];
+  gateways?: string[];
+  channels?: string[];
+  enabled?: boolean;
+}
+
+export interface StoredRule {
+  id: string;
+  editable: boolean;
+  rule: Rule;
+}
+
+export interface Channel {
+  name: string;
+  problem: string;
+}
+
+/** All functions throw `ApiProblem`. */
+export const editAlerts = async (ids: readonly string[], change: { acknowledge?: true; snooze?: number }): Promise<void> => {
+  await request("PATCH", `${apiUrl()}alerts`, { ids, ...change });
+};
+
+const ruleUrl = (id: string): string => `${apiUrl()}alert-rules/${encodeURIComponent(id)}`;
+
+export const readRules = async (): Promise<StoredRule[]> => ((await request("GET", `${apiUrl()}alert-rules`)) as { rules: StoredRule[] }).rules;
+
+export const putRule = async (id: string, rule: Rule): Promise<void> => {
+  await request("PUT", ruleUrl(id), rule);
+};
+
+export const removeRule = async (id: string): Promise<void> => {
+  await request("DELETE", ruleUrl(id));
+};
+
+export const readChannels = async (): Promise<Channel[]> => ((await request("GET", `${apiUrl()}alert-channels`)) as { channels: Channel[] }).channels;
+
+export const testChannel = async (name: string): Promise<void> => {
+  await request("POST", `${apiUrl()}alert-channels/${encodeURIComponent(name)}/test`);
+};
+
+/** The id of a new rule: from its title, unlike those that exist. */
+export function newRuleId(title: string, taken: readonly string[]): string {
+  const plain = title.normalize("NFKD").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 56) || "rule";
+  for (let number = 1; ; number += 1) {
+    const id = number === 1 ? plain : `${plain}-${number}`;
+    if (!taken.includes(id)) return id;
+  }
+}

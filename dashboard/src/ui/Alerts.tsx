@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** Alerts that are active, what people do about them, and for administrators their rules. */
+import { useSignal } from "@preact/signals";
+import { alerts, unread, type Alert } from "../alerts";
+import { editAlerts } from "../alertsApi";
+import { info, mayEdit } from "../info";
+import { quote, visible } from "../model/text";
+import { ApiProblem } from "../registryApi";
+import { navigate } from "../route";
+import { settings } from "../settings";
+import { titleByUid } from "../store";
+import { AlertRules } from "./AlertRules";
+import { Drawer } from "./Drawer";
+import { overlay } from "./keys";
+import { momentOf, timeOf } from "../i18n";
+import { a } from "../i18n/alerts";
+import "../more.css";
+import "../alerts.css";
+
+const HOUR_S = 3600;
+const CLEARED_SHOWN = 20;
+
+const close = () => (overlay.value = "");
+
+/** Why a request failed, for people. */
+export const reasonOf = (error: unknown): string => (error instanceof ApiProblem ? visible(error.message) : String(error));
+
+export function Alerts() {
+  const problem = useSignal("");
+  const list = alerts.value ?? [];
+  const active = list.filter(({ state }) => state !== "cleared");
+  const cleared = list.filter(({ state }) => state === "cleared").slice(0, CLEARED_SHOWN);
+  const act = async (ids: string[], change: { acknowledge?: true; snooze?: number }) => {
+    problem.value = "";
+    try {
+      await editAlerts(ids, change);
+    } catch (error) {
+      problem.value = reasonOf(error);
+    }
+  };
+  return (
+    <Drawer title={a("title")} kind="drawer alerts" close={close}>
+      {problem.value && (
+        <p class="bad" role="alert">
+          {problem.value}
+        </p>
+      )}
+      {active.length === 0 && (
+        <p class="wait">
+          {a("none")} {a("none_more")}
+        </p>
+      )}
+      {mayEdit.value && unread.value.length > 1 && (
+        <p class="top">
+          <button type="button" class="button" onClick={() => void act(unread.value.map(({ id }) => id), { acknowledge: true })}>
+            {a("acknowledge.all")}
+          </button>
+        </p>
+      )}
+      <ul class="alert-list">
+        {active.map((alert) => (
+          <Row key={`${alert.id} ${alert.raised}`} alert={alert} act={act} />
+        ))}
+      </ul>
+      <BrowserNotices />
+      {info.value?.role === "admin" && <AlertRules />}
+      {cleared.length > 0 && (
+        <section>
+          <h3>{a("earlier")}</h3>
+          <ul class="alert-list">
+            {cleared.map((alert) => (
+              <Row key={`${alert.id} ${alert.raised}`} alert={alert} act={act} />
+            ))}
+          </ul>
+        </section>
+      )}
+    </Drawer>
+  );
+}
+
+function Row({ alert, act }: { alert: Alert; act: (ids: string[], change: { acknowledge?: true; snooze?: number }) => Promise<void> }) {
+  const { id, uid, title, state } = alert;
+  const name = uid ? titleByUid(uid) : "";
+  const what = { name: quote(title) };
+  return (
+    <li data-state={state}>
+      <span class="badge" data-severity={alert.severity}>
+        {a(`severity.${alert.severity}`)}
+      </span>
+      <span>
+        <b>{quote(title)}</b>
+        <small>
+          {uid ? (
+            <a
+              href={`#/node/${encodeURIComponent(uid)}`}
+              onClick={(event) => {
+                event.preventDefault();
+                close();
+                navigate({ node: uid });
+              }}
+            >
+              {name}
+            </a>
+          ) : (
+            a("gateway", { name: quote(alert.gateway ?? "") })
+          )}
+          {alert.resource && ` · ${quote(alert.resource)}`}
+          {alert.value && ` · ${quote(alert.value)}`} <time>{status(alert)}</time>
+        </small>
+      </span>
+      {mayEdit.value && state !== "cleared" && (
+        <span class="buttons">
+          {state !== "acknowledged" && (
+            <button type="button" class="button" aria-label={a("acknowledge.of", what)} onClick={() => void act([id], { acknowledge: true })}>
+              {a("acknowledge")}
+            </button>
+          )}
+          {state === "active" && (
+            <button type="button" class="button" aria-label={a("snooze.of", what)} onClick={() => void act([id], { snooze: HOUR_S })}>
+              {a("snooze")}
+            </button>
+          )}
+        </span>
+      )}
+    </li>
+  );
+}
+
+function status({ state, raised = 0, cleared = 0, acknowledged_by = "", snoozed_until = 0, muted }: Alert): string {
+  if (state === "cleared") return a("cleared", { from: momentOf(raised), to: momentOf(cleared) });
+  const since = momentOf(raised);
+  if (state === "acknowledged") return `${since} · ${a("acknowledged", { name: quote(acknowledged_by.replace(/^user:/, "")) })}`;
+  if (state === "snoozed") return `${since} · ${a("snoozed", { time: timeOf(snoozed_until) })}`;
+  return muted ? `${since} · ${a("muted")}` : since;
+}
+
+/** Notifications of the browser, on this device only. */
+function BrowserNotices() {
+  const denied = useSignal(false);
+  if (typeof Notification === "undefined") return null;
+  const change = async (on: boolean) => {
+    const granted = !on || (await Notification.requestPermission()) === "granted";
+    denied.value = !granted;
+    settings.notify.value = on && granted;
+  };
+  return (
+    <p>
+      <label class="check">
+        <input type="checkbox" checked={settings.notify.value} onChange={(event) => void change(event.currentTarget.checked)} /> {a("browser")}
+      </label>
+      {denied.value && <small class="bad"> {a("browser.denied")}</small>}
+    </p>
+  );
+}

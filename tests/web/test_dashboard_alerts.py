@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Alerts in the dashboard: the bell, what people do about them, rules; in a real browser."""
+
+from typing import Any
+
+import pytest
+
+from pyaiot.alerts.rule import rule_of
+from pyaiot.web.dashboard import Dashboard, Look, load_built
+from tests.web.api.test_alerts import FakeService
+from tests.web.conftest import Browser
+from tests.web.serving import eventually, serving
+from tests.web.test_dashboard_for_everybody import violations
+from tests.web.test_dashboard_page import PHONE, no_page, see
+from tests.web.test_dashboard_registry import showing
+
+pytestmark = pytest.mark.sockets
+
+WARM = {"title": "Too warm", "when": "above", "resource": "temperature", "limit": 30}
+
+
+def with_alerts(**parts: Any) -> Any:
+    built = load_built()
+    if not built:
+        no_page()
+    return serving(dashboard=Dashboard(Look(title="Lab"), built), **parts)
+
+
+async def test_the_bell_counts_alerts_and_they_are_acknowledged(browser: Browser) -> None:
+    rules = {"warm": rule_of(WARM)}
+    async with with_alerts(alert_rules=rules) as broker, showing(browser, broker) as page:
+        bell = page.locator(".bell")
+        await bell.wait_for()
+        broker.gateway.send("lamp", "temperature", "31 °C")
+        broker.gateway.send("<b>x</b>", "temperature", "32 °C")
+        await see(bell, "2")
+        await page.wait_for_function("document.title === '(2) Lab'")
+
+        await page.keyboard.press("n")
+        dialog = page.get_by_role("dialog")
+        await see(dialog, "lamp · temperature · 31 °C")
+        await see(dialog, "<b>x</b>")
+        await dialog.get_by_role("button", name="Acknowledge all").click()
+
+        await see(dialog, "acknowledged by local")
+        await page.wait_for_function("document.title === 'Lab'")
+
+
+async def test_an_alert_is_snoozed_and_clears_by_itself(browser: Browser) -> None:
+    rules = {"warm": rule_of(WARM)}
+    async with with_alerts(alert_rules=rules) as broker, showing(browser, broker) as page:
+        broker.gateway.send("lamp", "temperature", "31 °C")
+        await see(page.locator(".bell"), "1")
+        await page.locator(".bell").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Snooze 1 h: Too warm").click()
+        await see(dialog, "snoozed until")
+
+        broker.gateway.send("lamp", "temperature", "20 °C")
+
+        await see(dialog, "Everything that the rules watch is as it should be.")
+        await see(dialog, "Earlier")
+
+
+async def test_a_rule_is_made_edited_and_removed(browser: Browser) -> None:
+    async with with_alerts() as broker, showing(browser, broker) as page:
+        await page.locator(".bell").click()
+        dialog = page.get_by_role("dialog")
+        await see(dialog, "There are no rules yet.")
+        await dialog.get_by_role("button", name="Add a rule").click()
+        await dialog.get_by_label("Name", exact=True).fill("Été chaud")
+        await dialog.get_by_label("Resource").fill("temperature")
+        await dialog.get_by_label("Limit", exact=True).fill("30")
+        await dialog.get_by_label("For at least").fill("soon")
+        await dialog.get_by_role("button", name="Save").click()
+        await see(dialog.get_by_role("alert"), "is no duration")
+        await dialog.get_by_label("For at least").fill("0s")
+        await dialog.get_by_role("button", name="Save").click()
+        await eventually(lambda: broker.alerts.engine.rules)
+        (rule_id,) = broker.alerts.engine.rules
+        assert rule_id == "e-te-chaud"
+
+        await dialog.get_by_role("button", name="Edit Été chaud").click()
+        await dialog.get_by_label("Limit", exact=True).fill("40")
+        await dialog.get_by_role("button", name="Save").click()
+        await eventually(lambda: broker.alerts.engine.rules[rule_id].limit == 40)
+
+        await dialog.get_by_role("button", name="Remove Été chaud").click()
+        await eventually(lambda: not broker.alerts.engine.rules)
+
+
+async def test_a_channel_is_tested(browser: Browser) -> None:
+    parts = {"alert_channels": {"pager": "ntfy://good"}, "sender": FakeService()}
+    async with with_alerts(**parts) as broker, showing(browser, broker) as page:
+        await page.locator(".bell").click()
+        await page.get_by_role("button", name="Send a test to pager").click()
+        await see(page.get_by_role("dialog").get_by_role("status"), "sent")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+async def test_it_is_accessible_and_fits(browser: Browser, theme: Any, size: str) -> None:
+    context = {"color_scheme": theme, **(PHONE if size == "phone" else {})}
+    rules = {"warm": rule_of({**WARM, "severity": "critical"})}
+    async with (
+        with_alerts(alert_rules=rules, alert_channels={"phone": "ntfy://good"}) as broker,
+        showing(browser, broker, **context) as page,
+    ):
+        broker.gateway.send("lamp", "temperature", "31 °C")
+        await see(page.locator(".bell"), "1")
+        await page.locator(".bell").click()
+        await page.get_by_role("button", name="Add a rule").click()
+        assert await violations(page) == []
+        wide = "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)"
+        width = await page.evaluate(f"{wide}(document.querySelector('dialog'))")
+        assert width <= 0
