@@ -65,12 +65,12 @@ async def test_command_ends_in_its_receipt() -> None:
             assert (receipt.state, receipt.detail) == ("confirmed", "by the test")
             assert network.commands[-1].payload == "1"
             network.outcome = "refused"
-            assert (await client.set("n", "led", "on")).state == "refused"
-            assert network.commands[-1].payload == "on"
+            assert (await client.set("n", "led", "off")).state == "refused"
+            assert network.commands[-1].payload == "0"  # the word of the device
             assert (await client.set("nobody", "led", "on")).state == "unknown"
             network.outcome = None
             assert (await client.set("n", "led", True, timeout_s=2)).state == "timeout"
-            assert network.commands[-1].payload == "true"
+            assert network.commands[-1].payload == "1"
             assert network.commands[-1].timeout_s == 2
 
 

@@ -174,7 +174,7 @@ def test_ports_and_parts_of_a_running_pyaiot_are_ok(doctor: Doctor) -> None:
 
 
 async def test_a_client_that_the_mqtt_broker_refuses_is_a_note_with_its_id(doctor: Doctor) -> None:
-    running_ = doctor.programs.aiot("run", *doctor.flags)
+    running_ = doctor.programs.aiot_by_name("run", *doctor.flags)
     await asyncio.to_thread(running_.startup_text)
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id="my board")
     client.connect("127.0.0.1", doctor.ports["--mqtt-port"])

@@ -189,8 +189,8 @@ async def test_request_port_of_a_node_is_corrected_when_its_owner_appears() -> N
             requested = len(board.requests)
             assert (await it.client.write("NAT", "led", "off"))["state"] == "confirmed"
             assert len(board.requests) == requested
-            assert (await it.client.write("BOARD", "led", "on"))["state"] == "confirmed"
-            assert board.requests[-1].payload == b"on"
+            assert (await it.client.write("BOARD", "led", "1"))["state"] == "confirmed"
+            assert board.requests[-1].payload == b"1"
 
 
 @pytest.mark.parametrize("board_first", [True, False])

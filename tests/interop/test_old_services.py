@@ -164,7 +164,7 @@ async def test_what_the_old_broker_accepted_is_accepted() -> None:
         await page.send_json({"type": "new"})
         await page.send_json({"type": "new", "data": "dashboard", "src": "x"})
         for payload in ("0", 1, 2.5, True):
-            data = {"uid": 17, "endpoint": "led", "payload": payload, "more": None}
+            data = {"uid": 17, "endpoint": "x", "payload": payload, "more": None}
             await page.send_json({"type": "update", "data": data, "src": "forged"})
         command = [(await gateway.next()).json["data"] for _ in range(4)]
         assert [data["payload"] for data in command] == ["0", "1", "2.5", "true"]

@@ -138,7 +138,7 @@ async def test_messages_of_gateways_are_in_the_document(
             schema.validate(frame)
         kinds[name] = kinds_of(seen)
     assert kinds == {
-        "gateway": {"hello", "new", "update", "reset", "receipt", "checkpoint"},
+        "gateway": {"hello", "new", "update", "reset", "receipt", "checkpoint", "secured"},
         "toGateway": {"command", "error", "checkpoint"},
         "client": {"new", "subscribe", "command"},
     }

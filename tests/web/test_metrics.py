@@ -368,6 +368,8 @@ def test_every_drop_refusal_queue_and_reconnect_has_a_metric() -> None:
 
 SHOWN = {
     "edits": "pyaiot_registry_edits",
+    "index": "",  # the place of a client in the state that it gets
+    "not_understood": "pyaiot_mqtt_foreign_not_understood",
     "raised": "pyaiot_alerts_raised",
     "sent": "pyaiot_alerts_notices_sent",
     "version": "",  # of alerts, for clients

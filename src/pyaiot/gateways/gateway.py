@@ -31,6 +31,7 @@ from pyaiot.messages import (
     FromGateway,
     Hello,
     LeftReason,
+    NodeAppeared,
     NodeEvent,
     NodeLeft,
     NodeRules,
@@ -402,8 +403,11 @@ class Gateway:
             log.warning("%s: %d readings were dropped", self._hello.name, gap.lost)
         # By identity: these are sent below, in order, with the events before them.
         unconfirmed = set(map(id, self._unconfirmed))
+        # A `new` is made when it is needed.
+        appeared = {event.uid for event in self._unconfirmed if type(event) is NodeAppeared}
         for event in self.nodes.everything():
-            if id(event) not in unconfirmed:
+            is_new = type(event) is NodeAppeared and event.uid in appeared
+            if not is_new and id(event) not in unconfirmed:
                 link.send(event)
         for event in self._unconfirmed:
             link.send(event)

@@ -36,6 +36,8 @@ async def test_info_lists_the_features() -> None:
             "role": "admin",
             "user": "",
             "scope": "",
+            "scope_tags": [],
+            "scope_gateways": [],
             "nodes": 0,
             "registered": 0,
             "waiting": 0,
