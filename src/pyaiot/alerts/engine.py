@@ -95,6 +95,15 @@ class AlertEngine:
         for uid in offline:
             self._await_return(uid, now + RETURN_GRACE_S, now)
 
+    @property
+    def needs_readings(self) -> bool:
+        """Whether a rule watches readings."""
+        return bool(self._of_resource or self._of_any_resource)
+
+    def is_watched(self, resource: str) -> bool:
+        """Whether a rule watches readings of this resource."""
+        return resource in self._of_resource or bool(self._of_any_resource)
+
     # -- what happens -----------------------------------------------------------------------------
 
     def receive_reading(self, reading: Reading, *, now: float, ts: float) -> None:

@@ -119,6 +119,7 @@ class AlertService:
         self.engine.started(
             self.book.rules(), self._offline(), now=self._clock(), ts=self.unix_time()
         )
+        self._broker.observers.set_readings(self, wanted=self.engine.needs_readings)
         self._is_started = True
         self._drain()
 
@@ -134,6 +135,7 @@ class AlertService:
             self.book.rules(), self._offline(), now=self._clock(), ts=self.unix_time()
         )
         self.actions.keep_rules(self.engine.rules)
+        self._broker.observers.set_readings(self, wanted=self.engine.needs_readings)
         self._drain()
         self.changed()
 
@@ -178,6 +180,8 @@ class AlertService:
 
     def message_published(self, message: ToClient) -> None:
         if not self._is_started:
+            return
+        if type(message) is Reading and not self.engine.is_watched(message.resource):
             return
         now, ts = self._clock(), self.unix_time()
         match message:

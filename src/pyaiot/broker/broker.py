@@ -354,7 +354,7 @@ class Broker:
             self._deliver(deliveries)
             return
         self.fanout.publish_readings(plain)
-        self.observers.published(plain)
+        self.observers.readings_published(plain)
 
     def _deliver(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Parts of this process that receive what the broker does: the history, alerts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from pyaiot.broker.deliveries import ToAll
-from pyaiot.messages import Command, ReadingsDropped, Receipt, ToClient
+from pyaiot.messages import Command, Reading, ReadingsDropped, Receipt, ToClient
 
 
 class BrokerObserver(Protocol):
@@ -33,15 +33,33 @@ class Observers:
 
     def __init__(self, first: BrokerObserver | None = None) -> None:
         self._all = [] if first is None else [first]
+        self._of_readings = list(self._all)
         self.of_registry: list[Callable[[ToClient], None]] = []
         """Called with each `node` and `forgotten`. They must never wait."""
 
     def add(self, observer: BrokerObserver) -> None:
-        """It receives everything until `remove`."""
+        """It receives everything but readings until `remove`."""
         self._all.append(observer)
 
     def remove(self, observer: BrokerObserver) -> None:
         self._all.remove(observer)
+        self.set_readings(observer, wanted=False)
+
+    def set_readings(self, observer: BrokerObserver, *, wanted: bool) -> None:
+        """Whether it receives readings, too. They are most of the messages: one that needs none
+        costs nothing.
+        """
+        if observer in self._of_readings:
+            self._of_readings.remove(observer)
+        if wanted:
+            self._of_readings.append(observer)
+
+    def readings_published(self, readings: Sequence[ToAll]) -> None:
+        """These readings go to all clients."""
+        for observer in self._of_readings:
+            receive = observer.message_published
+            for delivery in readings:
+                receive(delivery.message)
 
     def published(self, deliveries: Iterable[ToAll]) -> None:
         """These messages go to all clients."""
@@ -50,7 +68,8 @@ class Observers:
                 for receive in self.of_registry:
                     receive(delivery.message)
             else:
-                for observer in self._all:
+                is_reading = type(delivery.message) is Reading
+                for observer in self._of_readings if is_reading else self._all:
                     observer.message_published(delivery.message)
 
     def command_sent(self, command: Command, ts: float) -> None:
