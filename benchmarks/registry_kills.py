@@ -131,7 +131,10 @@ class Run:
             for name in victims:
                 self._servers.pop(name).end()
             if "broker" in victims:
-                self._check(self._stored(), listed, killed_at, wall)
+                stored = self._stored()
+                self._check(stored, listed, killed_at, wall)
+                # A node that had just appeared is unknown until it sends again.
+                self.people.uids = [uid for uid in self.people.uids if uid in stored]
             for name in victims:
                 self._start(name)
         found = self._states()
