@@ -441,5 +441,6 @@ export const de: Words = {
   "resource.version": "Version",
   "resource.ip": "Adresse",
   "resource.protocol": "Protokoll",
+  "resource.dialect": "Dialekt",
   "resource.id": "ID",
 };

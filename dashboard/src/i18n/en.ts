@@ -439,5 +439,6 @@ export const en = {
   "resource.version": "version",
   "resource.ip": "address",
   "resource.protocol": "protocol",
+  "resource.dialect": "dialect",
   "resource.id": "id",
 } as const satisfies Record<string, string>;

@@ -441,5 +441,6 @@ export const fr: Words = {
   "resource.version": "version",
   "resource.ip": "adresse",
   "resource.protocol": "protocole",
+  "resource.dialect": "dialecte",
   "resource.id": "id",
 };

@@ -5,7 +5,7 @@ import type { Kind } from "../messages";
 
 /** Resources that describe a node and rarely change. */
 export const FACTS: ReadonlySet<string> = new Set(
-  "name os board mcu vendor version ip protocol id".split(" "),
+  "name os board mcu vendor version ip protocol id dialect".split(" "),
 );
 /** Numbers that stand for something else. */
 const CODES: ReadonlySet<string> = new Set(["suit_state", "dwnld"]);

@@ -135,7 +135,7 @@ function Head({ node }: { node: Node }) {
   void triggerOf(node).value; // signals skip a component whose properties are the same
   const chip = useStateText(node);
   const title = nodeTitle(node);
-  const about = [fact(node, "os"), fact(node, "board"), fact(node, "protocol")].filter(Boolean).map(quote).join(" · ");
+  const about = [fact(node, "os"), fact(node, "board"), fact(node, "dialect"), fact(node, "protocol")].filter(Boolean).map(quote).join(" · ");
   const open = (event: Event) => {
     event.preventDefault();
     navigate({ node: node.uid });
