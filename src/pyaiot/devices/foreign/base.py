@@ -5,6 +5,7 @@ import json
 import math
 import random
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -38,7 +39,7 @@ def as_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-class ForeignDevice:
+class ForeignDevice(ABC):
     """A device without its connection: see `TopicNode`, whose methods it has."""
 
     prefix: ClassVar[str] = ""
@@ -61,26 +62,31 @@ class ForeignDevice:
         self._outbox: list[OutgoingPublication] = []
 
     @property
+    @abstractmethod
     def subscriptions(self) -> tuple[str, ...]:
         """The topics of its commands."""
-        raise NotImplementedError
+        ...
 
     @property
+    @abstractmethod
     def will(self) -> Will:
         """What the MQTT broker publishes when the connection is lost."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def describe(self) -> Iterable[OutgoingPublication]:
         """What it publishes when it connects, before its values."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def report(self, changed: frozenset[str]) -> Iterable[OutgoingPublication]:
         """Publications of sensors, by their names, and of `switch`."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def switch_to(self, topic: str, payload: bytes) -> bool | None:
         """The state that a command asks for; None: it is no command to switch."""
-        raise NotImplementedError
+        ...
 
     # -- as `TopicNode` -------------------------------------------------------------------------
 
