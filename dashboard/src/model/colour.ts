@@ -3,7 +3,7 @@
 
 const HEX = /^#[0-9a-f]{6}$/i;
 
-/** `#rrggbb` of a colour in one of the forms of devices; black if it is none of them. */
+/** `#rrggbb` of a colour in a form that devices use; black for any other text. */
 export function hexOf(text: string): string {
   if (HEX.test(text)) return text.toLowerCase();
   const parts = /^\d{1,3},\d{1,3},\d{1,3}$/.test(text) ? text.split(",").map(Number) : partsOf(text);
