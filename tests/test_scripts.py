@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from scripts import home_assistant, javascript
+from scripts import failed_tests, home_assistant, javascript
 
 ROOT = Path(__file__).parents[1]
 RECORD = "pyaiot-environment.txt"
@@ -280,3 +280,44 @@ def test_npm_packages_are_locked_without_addresses() -> None:
     assert packages
     assert [name for name, entry in packages.items() if "resolved" in entry] == []
     assert [name for name, entry in packages.items() if "integrity" not in entry] == []
+
+
+FAILS_ONCE = """
+from pathlib import Path
+
+def test_{name}():
+    before = Path("{name}")
+    failed_before = before.exists()
+    before.touch()
+    assert failed_before
+"""
+
+
+@pytest.mark.parametrize(
+    ("tests", "code"),
+    [
+        ({"test_unstable.py": FAILS_ONCE.format(name="unstable")}, 0),
+        (
+            {
+                "test_unstable.py": FAILS_ONCE.format(name="unstable"),
+                "test_broken.py": "def test_broken():\n    raise ValueError\n",
+            },
+            1,
+        ),
+        ({f"test_{n}.py": FAILS_ONCE.format(name=f"n{n}") for n in range(6)}, 1),
+        ({"test_good.py": "def test_good():\n    pass\n"}, 1),
+    ],
+    ids=["passes alone", "fails again", "too many", "nothing recorded"],
+)
+def test_few_failures_run_again_and_decide_the_exit_code(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], tests: dict[str, str], code: int
+) -> None:
+    for name, text in tests.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:schemathesis"]
+    subprocess.run(command, cwd=tmp_path, check=False)
+    capfd.readouterr()
+    assert failed_tests.main(tmp_path) == code
+    unstable = "Unstable: test_unstable.py::test_unstable failed beside other tests"
+    assert (unstable in capfd.readouterr().err) == (code == 0)
