@@ -127,7 +127,7 @@ class Reader:
         return variables, words
 
     def _here(self, word: str) -> str:
-        if re.fullmatch(r"\w+\.(toml|py|db|svg|png|csv)", word):
+        if re.fullmatch(r"\w+\.(toml|py|db|svg|png|csv|tar\.gz)", word):
             return str(self.home / word)
         word = word.replace("//localhost:8000/", f"//localhost:{self.web_port}/")
         word = word.replace("$AIOT_TOKEN", self._token)
@@ -205,6 +205,13 @@ async def link_is_required(reader: Reader, _output: str) -> None:
     name = {"Host": "pyaiot.example.org"}
     async with aiohttp.ClientSession() as web, web.get(reader.url, headers=name) as answer:
         assert answer.status == 401
+
+
+async def backup_is_there(reader: Reader, output: str) -> None:
+    """The page stops the service before it restores the backup."""
+    assert "  registry" in output
+    assert (reader.home / "pyaiot.tar.gz").exists()
+    reader.end()
 
 
 async def certificate_is_trusted(reader: Reader, _output: str) -> None:
@@ -382,6 +389,10 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot run": RUN,
     "aiot run --coap-host ::": RUN,
     "aiot run --max-time 900": RUN,
+    "aiot backup pyaiot.tar.gz": Finish(backup_is_there),
+    "aiot restore --check pyaiot.tar.gz": Finish(prints("is complete: ")),
+    "aiot restore pyaiot.tar.gz": Finish(prints("Restored: the state of ")),
+    "aiot upgrade-check": Finish(prints("ok        registry")),
     "aiot run --history greenhouse.db": Serve("Pyaiot: http://", history_is_in("greenhouse.db")),
     "aiot run --history off": RUN,
     "aiot run --history postgresql://pyaiot@db.example.org/pyaiot": Elsewhere(

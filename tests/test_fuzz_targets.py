@@ -20,6 +20,7 @@ SEED = 7252
 PARSERS_ELSEWHERE = {
     "homeassistant",
     "api_queries",
+    "backup_manifest",
     "coap_intake",
     "dtls_server",
     "coap_oscore",

@@ -85,9 +85,21 @@ MAY_IMPORT = {
     # What users import: it knows the messages, and no other part of the path.
     "client": {"backlog", "errors", "links", "messages", "model", "transport"},
     "fleet": {"client", "devices", "errors", "messages", "mqtt", "protocols", "transport"},
+    # Copies what the other parts keep. It knows their files and schemas, and runs nothing.
+    "backup": {"accounts", "config", "errors", "history", "redaction", "registry"},
     # `app` builds the real objects, so it sees everything below it.
     "app": {
-        *("accounts", "alerts", "audit", "broker", "config", "devices", "errors", "fleet"),
+        *(
+            "accounts",
+            "alerts",
+            "audit",
+            "backup",
+            "broker",
+            "config",
+            "devices",
+            "errors",
+            "fleet",
+        ),
         "gateways",
         *(
             "history",
@@ -113,6 +125,7 @@ MAY_IMPORT = {
             "accounts",
             "app",
             "audit",
+            "backup",
             "broker",
             "client",
             "config",

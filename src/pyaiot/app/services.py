@@ -49,6 +49,7 @@ from pyaiot.app.optional_parts import (
 from pyaiot.app.protocols import fleet_protocols, plugins
 from pyaiot.app.tls import ProcessTls
 from pyaiot.audit.log import AuditLog
+from pyaiot.backup.journal import check_not_restoring
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.keys import TokenCheck, generate_keys
 from pyaiot.config import (
@@ -324,6 +325,7 @@ def _broker(
 ) -> tuple[Broker, RegistryService]:
     """A broker with its registry, whose file is in `folder` unless set. Raises `OperatorError`."""
     section = config.registry
+    check_not_restoring(folder)
     _check_protocols(section)
     registry = Registry(
         admission=section.admission,

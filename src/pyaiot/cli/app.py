@@ -27,6 +27,7 @@ MODULES: Final = (
         "alerts",
         "audit",
         "doctor",
+        "backup",
     ),
 )
 
@@ -64,6 +65,7 @@ _MODULES_OF: Final[dict[str, tuple[str, ...]]] = {
     "audit": ("audit",),
     "gateway": ("gateway_tokens",),
     "doctor": ("doctor",),
+    **dict.fromkeys(("backup", "restore", "upgrade-check"), ("backup",)),
 }
 """The modules of each command that is not a service."""
 _SERVICES: Final = ("run", "demo", "broker", "dashboard")

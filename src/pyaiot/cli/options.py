@@ -83,14 +83,19 @@ CONFIG_OPTION: Final = inspect.Parameter(
 )
 
 
+def settings_file(named: Path | None) -> Path | None:
+    """The settings file that `load` reads; None: there is none."""
+    if named is None and "AIOT_CONFIG" in os.environ:
+        return Path(os.environ["AIOT_CONFIG"])
+    if named is None:
+        default = config.default_file(os.environ)
+        return default if default.exists() else None
+    return named
+
+
 def load(config_file: Path | None, given: Mapping[str, object]) -> tuple[Config, dict[str, str]]:
     """The settings from file, environment and flags, and the origin of each. See `config.load`."""
-    path = config_file
-    if path is None and "AIOT_CONFIG" in os.environ:
-        path = Path(os.environ["AIOT_CONFIG"])
-    if path is None:
-        default = config.default_file(os.environ)
-        path = default if default.exists() else None
+    path = settings_file(config_file)
     if path is not None or any(name.startswith("AIOT_") for name in os.environ):
         # File and environment may have settings of device protocols.
         from pyaiot.app import protocols as _protocols  # noqa: F401, PLC0415 - registers them

@@ -97,6 +97,20 @@ class PostgresStore:
             self.close()
             raise
 
+    def open_to_read(self) -> None:
+        """Connect without becoming the writer. Raises `RegistryStoreError`."""
+        self.close()
+        self._loop = asyncio.new_event_loop()
+        try:
+            self._call(self._connect())
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self) -> tuple[list[NodeRecord], list[Document]]:
+        """All of an open store, as it is at one moment. Raises `RegistryStoreError`."""
+        return self._call(self._read())
+
     def documents(self) -> list[Document]:
         return self._call(self._documents())
 
@@ -114,9 +128,9 @@ class PostgresStore:
             self._loop.close()
             self._loop = None
 
-    async def _open(self) -> list[NodeRecord]:
+    async def _connect(self) -> Any:
         async with asyncio.timeout(CONNECT_LIMIT_S):
-            self._db = db = await asyncpg.connect(
+            self._db = await asyncpg.connect(
                 self._url,
                 command_timeout=STATEMENT_LIMIT_S,
                 server_settings={
@@ -124,16 +138,26 @@ class PostgresStore:
                     "application_name": "Pyaiot registry",
                 },
             )
+        return self._db
+
+    async def _open(self) -> list[NodeRecord]:
+        db = await self._connect()
         await _take_lock(db)
         await _migrate(db)
         # Whatever the default of the server is.
         await db.execute("SET synchronous_commit = on")
-        loading = Loading()
         async with db.transaction():
-            cursor = await db.cursor(_ALL)
-            while rows := await cursor.fetch(ROWS_AT_ONCE):
-                loading.add(map(tuple, rows))
-        return loading.records
+            return await _records(db)
+
+    async def _read(self) -> tuple[list[NodeRecord], list[Document]]:
+        async with self._db.transaction(isolation="repeatable_read", readonly=True):
+            version = await self._db.fetchval("SELECT coalesce(max(version), 0) FROM version")
+            if version != len(MIGRATIONS):
+                raise RegistryStoreError(
+                    f"its schema is {version} and that of this Pyaiot is {len(MIGRATIONS)}: run"
+                    " the same version of both"
+                )
+            return await _records(self._db), await self._documents()
 
     async def _documents(self) -> list[Document]:
         if self._db is None:
@@ -176,6 +200,28 @@ class PostgresStore:
             raise RegistryStoreError(f"{self.name}: a row is not valid ({error})") from error
         except RegistryStoreError as error:
             raise RegistryStoreError(f"{self.name}: {error}") from error
+
+
+def read_registry(url: str) -> tuple[list[NodeRecord], list[Document]]:
+    """The records and documents of a registry that may be in use, as they are at one moment.
+
+    Raises `RegistryStoreError`, also if its schema is not that of this program.
+    """
+    store = PostgresStore(url)
+    store.open_to_read()
+    try:
+        return store.read()
+    finally:
+        store.close()
+
+
+async def _records(db: Any) -> list[NodeRecord]:
+    """All nodes, in a transaction."""
+    loading = Loading()
+    cursor = await db.cursor(_ALL)
+    while rows := await cursor.fetch(ROWS_AT_ONCE):
+        loading.add(map(tuple, rows))
+    return loading.records
 
 
 async def _take_lock(db: Any) -> None:

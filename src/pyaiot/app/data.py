@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where the data of a system are, from its settings."""
+
+import os
+from pathlib import Path
+
+from pyaiot.app import protocols as _protocols  # noqa: F401 - adds the settings of the protocols
+from pyaiot.backup.parts import Part, parts
+from pyaiot.config import Config
+
+
+def parts_of(settings: Config, settings_file: Path) -> list[Part]:
+    """Every part of the system on this machine, whether it exists or not."""
+    return parts(settings, os.environ, settings_file)

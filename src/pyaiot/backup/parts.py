@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The parts of a system that a backup has, and where the settings put them.
+
+Not in a backup, because an older copy would do harm or is of no use: sequence numbers of OSCORE and
+used tokens of gateways (a copy would allow replay), the store of the embedded MQTT broker, keys of
+repeated commands, registrations at gateways, sign-ins of commands.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from pyaiot.accounts import database as accounts
+from pyaiot.accounts import device_file as devices
+from pyaiot.accounts.devices import FILE_NAME as DEVICES_FILE
+from pyaiot.accounts.store import FILE_NAME as ACCOUNTS_FILE
+from pyaiot.config import Config, data_folder, settings
+
+PartKind: TypeAlias = Literal["file", "folder", "database", "server"]
+
+HISTORY: Final = "history"
+REGISTRY: Final = "registry"
+SETTINGS: Final = "settings"
+AUDIT: Final = "audit"
+_POSTGRES: Final = re.compile(r"postgres(ql)?://")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part: a file, a folder of files, a database file, or a PostgreSQL server."""
+
+    name: str
+    kind: PartKind
+    path: Path
+    """For a server: a path that does not exist."""
+    url: str = ""
+    """Of a server."""
+    application_id: int = 0
+    """Of a database file."""
+    schema: int = 0
+    """The version of the schema of this program, for a database or server."""
+
+
+def parts(config: Config, environ: Mapping[str, str], config_file: Path) -> list[Part]:
+    """Every part of the system with these settings, whether it exists or not."""
+    # Imported when they are used: each loads a database.
+    from pyaiot.history.sqlite import schema as history  # noqa: PLC0415
+    from pyaiot.registry import sqlite as registry  # noqa: PLC0415
+
+    folder = data_folder(environ)
+    found = [Part(SETTINGS, "file", config_file)]
+    if config.alerts.file:
+        found.append(Part("alerts", "file", _expanded(config.alerts.file)))
+    if config.broker.key_file != "off":
+        found.append(Part("keys", "file", _expanded(config.broker.key_file)))
+    found += _named_files(config)
+    found.append(Part("tls", "folder", folder / "tls"))
+    found.append(
+        _database("accounts", folder / ACCOUNTS_FILE, accounts.APPLICATION_ID, accounts.MIGRATIONS)
+    )
+    if config.devices.file != "off":
+        path = _expanded(config.devices.file) if config.devices.file else folder / DEVICES_FILE
+        found.append(_database("devices", path, devices.APPLICATION_ID, devices.MIGRATIONS))
+    if config.audit.folder != "off":
+        path = _expanded(config.audit.folder) if config.audit.folder else folder / "audit"
+        found.append(Part(AUDIT, "folder", path))
+    store = config.registry.store
+    if not store and _POSTGRES.match(config.history.store):
+        store = config.history.store
+    found += _store(REGISTRY, store, folder, registry.APPLICATION_ID, len(registry.MIGRATIONS))
+    store = config.history.store
+    found += _store(HISTORY, store, folder, history.APPLICATION_ID, len(history.MIGRATIONS))
+    return found
+
+
+def _store(
+    name: str, location: str, folder: Path, application_id: int, schema: int
+) -> Iterator[Part]:
+    if location == "off":
+        return
+    if _POSTGRES.match(location):
+        yield Part(name, "server", folder / f"{name}.none", location, application_id, schema)
+        return
+    path = _expanded(location) if location else folder / f"{name}.db"
+    yield Part(name, "database", path, "", application_id, schema)
+
+
+def _database(name: str, path: Path, application_id: int, migrations: tuple[object, ...]) -> Part:
+    return Part(name, "database", path, "", application_id, len(migrations))
+
+
+def _named_files(config: Config) -> Iterator[Part]:
+    """Files with passwords and tokens that settings name."""
+    for setting in settings():
+        if not setting.name.endswith(("password_file", "token_file")):
+            continue
+        if value := config.value(setting):
+            name = setting.key.replace(".", "-").replace("_", "-")
+            yield Part(name, "file", _expanded(value))
+
+
+def _expanded(path: str) -> Path:
+    return Path(path).expanduser()
