@@ -18,10 +18,11 @@ from typing import Final
 
 from pyaiot.broker.keys import generate_keys, write_keys
 from tests.preloaded import ForkedProcess, Preloaded
+from tests.time_limits import Stopwatch
 
 AIOT: Final = (sys.executable, "-m", "pyaiot")
 LINE_LIMIT_S: Final = 15.0
-"""How long a program may take for its first words, on a machine with other work."""
+"""How long a program may take for its first words."""
 ANY_PORTS: Final = (
     *("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),
     *("--mqttsn-port", "0", "--coaps-port", "0"),
@@ -73,8 +74,11 @@ class Program:
         """The next line on standard output."""
         assert self._process.stdout is not None
         line = b""
+        watch = Stopwatch(self.pid)
         while not line.endswith(b"\n"):
             ready, _, _ = select.select([self._process.stdout], [], [], limit_s)
+            while not ready and (left_s := limit_s - watch.elapsed_s) > 0:
+                ready, _, _ = select.select([self._process.stdout], [], [], left_s)
             piece = self._process.stdout.read(1) if ready else b""
             assert piece, f"printed only {line!r}; stderr: {self.stderr}"
             line += piece
@@ -106,7 +110,13 @@ class Program:
 
     def exit_code(self, limit_s: float) -> int:
         """Wait until it ends. Raises `subprocess.TimeoutExpired`."""
-        return self._process.wait(limit_s)
+        watch = Stopwatch(self.pid)
+        while True:
+            try:
+                return self._process.wait(max(limit_s - watch.elapsed_s, 0.01))
+            except subprocess.TimeoutExpired:
+                if watch.elapsed_s > limit_s:
+                    raise
 
     def kill(self) -> None:
         """End it and everything that it started, without a word."""
@@ -305,16 +315,24 @@ def fleet_flags(sentence: str) -> list[str]:
 
 
 def free_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> int:
-    """A port that was free just now.
+    """A port that was free just now, and that no other test on this machine gets.
 
     It is below the range that Linux gives to outgoing connections, so that none takes it before
     the program under test opens it.
     """
     while True:
         port = random.SystemRandom().randrange(15_000, 32_000)
-        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
-            probe.bind((host, port))
-            return port
+        # No other process can bind this name until this one ends.
+        mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            mark.bind(f"\0pyaiot-test-port-{port}")
+            with socket.socket(socket.AF_INET, kind) as probe:
+                probe.bind((host, port))
+        except OSError:
+            mark.close()
+            continue
+        mark.detach()
+        return port
 
 
 def _processes() -> Iterator[tuple[int, int, int]]:

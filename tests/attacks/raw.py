@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tests.time_limits import time_limit
+
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
 BINARY: Final = 0x2
@@ -139,7 +141,7 @@ class RawPeer:
 
     async def cut_off(self) -> None:
         """Wait until the server has aborted the connection, without reading."""
-        async with asyncio.timeout(CUT_OFF_LIMIT_S):
+        async with time_limit(CUT_OFF_LIMIT_S):
             with contextlib.suppress(ConnectionError):
                 while True:
                     self.send_now(b"x")

@@ -28,9 +28,10 @@ from pyaiot.web.access_watch import AccessWatch
 from pyaiot.web.app import WebApp
 from tests import clients
 from tests.coap_device import CoapDevice, Reply, coap_device
+from tests.time_limits import time_limit
 
 PROMPT_S: Final = 3.0
-"""Time in which the honest client must be served, on a busy machine."""
+"""Time in which the honest client must be served."""
 LOST: Final = ("coap", "lost")
 HONEST: Final = "honest"
 """The uid of the honest node."""
@@ -188,14 +189,14 @@ class System:
 
         The honest node and its gateway must have been online all the time.
         """
-        async with asyncio.timeout(PROMPT_S):
+        async with time_limit(PROMPT_S):
             value = str(next(self._values))
             answer = await self.node.post("server", f"temperature:{value}")
             assert answer.code == Code.CHANGED
             await self.client.shows(HONEST, temperature=value)
             receipt = await self.client.write(HONEST, "led", "1")
             assert receipt["state"] == "confirmed", receipt
-        async with asyncio.timeout(PROMPT_S), self.people.client() as newcomer:
+        async with time_limit(PROMPT_S), self.people.client() as newcomer:
             await newcomer.shows(HONEST, temperature=value)
         assert len(self.gateway_side.links) == 1
         wrong = [
@@ -267,6 +268,6 @@ class Log:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition without an event, such as the end of a connection inside the server."""
-    async with asyncio.timeout(5.0):
+    async with time_limit(5.0):
         while not condition():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.005)

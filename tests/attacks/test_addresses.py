@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Attack 12: two uids at one address, one uid at two addresses, another address after a reboot."""
 
-import asyncio
-
 import pytest
 
 from pyaiot.protocols.coap.numbers import Code
 from tests.attacks.running import PROMPT_S, running_system
 from tests.coap_device import coap_device
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -34,7 +33,7 @@ async def test_uid_at_two_addresses_stays_where_it_answers() -> None:
         await owner.post("alive", "alive:N")
         await system.client.shows("N", led="0")
         assert (await other.post("alive", "reset:N")).code == Code.SERVICE_UNAVAILABLE
-        async with asyncio.timeout(PROMPT_S):
+        async with time_limit(PROMPT_S):
             while (await other.post("alive", "alive:N")).code != Code.FORBIDDEN:
                 pass
         assert (await owner.post("server", "count:1")).code == Code.CHANGED
@@ -52,7 +51,7 @@ async def test_node_that_rebooted_at_another_address_moves_there() -> None:
             await system.client.shows("N", led="0")
         after.has({"led": "1"})
         assert (await after.post("alive", "reset:N")).code == Code.SERVICE_UNAVAILABLE
-        async with asyncio.timeout(PROMPT_S):
+        async with time_limit(PROMPT_S):
             await system.client.shows("N", led="1", ip=after.host)
         assert (await after.post("server", "count:1")).code == Code.CHANGED
         await system.client.shows("N", count="1")

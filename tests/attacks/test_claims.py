@@ -10,6 +10,7 @@ from pyaiot.gateways.coap.intake_events import UNKNOWN_MAX_AGE_S
 from pyaiot.protocols.coap.numbers import Code, OptionNumber
 from tests.attacks.running import HONEST, PROMPT_S, Log, running_system
 from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, coap_device
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -43,7 +44,7 @@ async def test_claim_of_the_honest_uid_is_refused_counted_and_logged(log: Log) -
     async with running_system() as system, coap_device(system.coap.port) as thief:
         # Not accepted before the owner was asked, refused from then on.
         assert (await thief.post("alive", f"alive:{HONEST}")).code == Code.SERVICE_UNAVAILABLE
-        async with asyncio.timeout(PROMPT_S):
+        async with time_limit(PROMPT_S):
             while (await thief.post("alive", f"alive:{HONEST}")).code != Code.FORBIDDEN:
                 pass
         assert (await thief.post("server", "led:stolen")).code == Code.SERVICE_UNAVAILABLE

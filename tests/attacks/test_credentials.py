@@ -18,6 +18,7 @@ from tests import clients
 from tests.attacks.raw import raw_gateway, raw_peer
 from tests.attacks.running import Log, running_broker, running_gateway, running_system, until
 from tests.programs import Programs, free_port
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -127,7 +128,7 @@ async def test_gateway_with_a_wrong_key_retries_until_the_key_is_right(
         running_gateway(broker.url, lambda: mint_token(in_use[0])) as gateway,
         clients.Broker(broker.url) as people,
         people.client() as client,
-        asyncio.timeout(10.0),
+        time_limit(10.0),
     ):
         gateway.coap.gateway.node_seen("N", {"protocol": "CoAP"})
         await until(lambda: broker.app.sockets.refused_gateways >= 5)
@@ -148,7 +149,7 @@ async def test_running_gateway_reads_a_replaced_key_file(tmp_path: Path) -> None
         running_broker(keys) as broker,
         clients.Broker(broker.url) as people,
         people.client() as client,
-        asyncio.timeout(10.0),
+        time_limit(10.0),
     ):
         config = Config(
             protocols=(CoapSection(port=0, name="repaired"),),

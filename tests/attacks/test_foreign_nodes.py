@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Attack 8: messages about a node of another gateway are refused, and the node stays."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from pyaiot.protocols.coap.numbers import Code
 from tests.attacks.raw import RawPeer, raw_gateway
 from tests.attacks.running import HONEST, PROMPT_S, Log, System, running_system
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -48,7 +48,7 @@ async def test_claims_of_a_legacy_gateway_are_dropped_and_counted() -> None:
         for claim in CLAIMS:
             await thief.send_json(claim)
         await thief.send_json({"type": "new", "uid": "its own"})
-        async with asyncio.timeout(PROMPT_S):
+        async with time_limit(PROMPT_S):
             await system.client.shows("its own")
         assert system.broker.router.refused == len(CLAIMS)
         await untouched(system)
@@ -63,7 +63,7 @@ async def test_gateway_of_the_same_name_replaces_none() -> None:
             await twin.send_json([{"type": "out", "uid": HONEST}])
             assert (await twin.next()).json[0]["type"] == "error"
             await system.serves()
-        async with asyncio.timeout(PROMPT_S):
+        async with time_limit(PROMPT_S):
             await system.client.until(type="gateway", state="lost")
         # Only the twin is lost: the honest gateway still has its link and its node.
         system.client.received.clear()

@@ -14,6 +14,7 @@ from pyaiot.protocols.coap.numbers import MessageType
 from tests.clients import Broker, Client
 from tests.coap_device import coap_device
 from tests.programs import Program, Programs, free_port
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -58,7 +59,7 @@ async def shows_others(client: Client, coap_port: int, uid: str) -> None:
 
 async def refusals(programs: list[Program]) -> None:
     """The broker has refused the claim to each of these gateways."""
-    async with asyncio.timeout(10):
+    async with time_limit(10):
         for program in programs:
             while REFUSAL not in program.stderr:  # noqa: ASYNC110 - a file of another process
                 await asyncio.sleep(0.05)

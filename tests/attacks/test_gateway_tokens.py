@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Gateways with tokens of their own: who is refused, and what ends when a token is removed."""
 
-import asyncio
 import contextlib
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from pyaiot.broker.keys import generate_keys, mint_token
 from pyaiot.links.connecting import connect_gateway_with_token
 from tests import clients
 from tests.attacks.running import Log, running_broker, running_gateway, until
+from tests.time_limits import Stopwatch, time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -44,10 +44,10 @@ async def test_removed_token_ends_the_link_at_once_and_the_node_is_offline(
         gateway.coap.gateway.node_seen("N", {"protocol": "CoAP"})
         await client.shows("N", protocol="CoAP")
         assert [state.name for state in broker.broker.router.gateways.states(0.0)] == ["roof"]
-        began = time.monotonic()
+        watch = Stopwatch()
         AccountsFile(path).remove_gateway_tokens("roof", keeps_latest=False)
         await until(lambda: not broker.broker.router.gateways.states(0.0))
-        assert time.monotonic() - began < 1.0
+        assert watch.elapsed_s < 1.0
         await until(lambda: broker.app.sockets.refused_gateways >= 2)
         assert broker.broker.router.nodes.get("N") is None
     assert sum("refused the token (401)" in line for line in log.lines) == 1
@@ -120,7 +120,7 @@ async def test_wrong_tokens_are_answered_401(tmp_path: Path, log: Log) -> None:
     async with (
         running_broker(keys, accounts=AccountsFile(path)) as broker,
         aiohttp.ClientSession() as session,
-        asyncio.timeout(10.0),
+        time_limit(10.0),
     ):
         for name, header in wrong.items():
             with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:

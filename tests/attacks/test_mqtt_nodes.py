@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Attacks 4, 9, 13, 15 and 17, over MQTT and through everything that `aiot run` starts."""
 
-import asyncio
 import json
 import os
 import re
@@ -29,6 +28,7 @@ from tests.gateways.test_mqtt_gateway import (
 )
 from tests.programs import Program, Programs, free_port
 from tests.running import Scene, scene
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -188,7 +188,7 @@ async def test_everything_that_is_killed_is_back_within_ten_seconds(programs: Pr
         line = programs.aiot(*arguments).startup_text()
         assert re.search(rf"MQTT: TCP port {ports[1]}\b", line)
         async with Broker(f"http://127.0.0.1:{ports[0]}/") as broker, broker.client() as client:
-            async with asyncio.timeout(RECOVERY_LIMIT_S):
+            async with time_limit(RECOVERY_LIMIT_S):
                 await client.shows("a", led="after")
             assert time.monotonic() - started_at < RECOVERY_LIMIT_S
             assert (await client.write("a", "led", "1"))["state"] == "confirmed"

@@ -28,6 +28,7 @@ from tests.gateways.mqttsn_device import (
     watcher,
 )
 from tests.running import running_everything
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -67,7 +68,7 @@ class Scene:
         """The honest client publishes, is acknowledged and seen, all promptly."""
         self.count += 1
         payload = b"honest %d" % self.count
-        async with asyncio.timeout(PROMPT_S):
+        async with time_limit(PROMPT_S):
             await self.honest.publishes(self.topic_id, payload, self.count + 1)
             await self.seen.sees("node/honest/x", payload)
 
@@ -141,7 +142,7 @@ async def test_hostile_nodes_do_not_become_nodes() -> None:
                 await odd.publishes(topic_id, b'{"value":"1"}', 2 * number + 2)
             topic_id = await odd.registers(b"node/good/x", 20)
             await odd.publishes(topic_id, b'{"value":"1"}', 21)
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             await client.shows("good", x="1", protocol="MQTT")
         assert set(client.nodes) == {"good"}
 

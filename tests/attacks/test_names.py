@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Attack 9: names that mean something to a protocol, a path, a topic or a language."""
 
-import asyncio
-
 import pytest
 
 from pyaiot.protocols.coap.numbers import Code
 from tests.attacks.raw import raw_gateway
 from tests.attacks.running import HONEST, Log, running_system
 from tests.coap_device import coap_device
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -36,7 +35,7 @@ async def test_node_with_an_odd_name_is_a_node_like_any_other() -> None:
     async with running_system() as system, coap_device(system.coap.port) as odd:
         odd.has({"led": "0"})
         for name in ORDINARY:
-            async with asyncio.timeout(5.0):
+            async with time_limit(5.0):
                 assert (await odd.post("alive", f"alive:{name}")).code == Code.CHANGED
                 assert (await odd.post("server", f"{name}:1")).code == Code.CHANGED
                 await system.client.shows(name, led="0", **{name: "1"})
@@ -62,7 +61,7 @@ async def test_messages_with_invalid_names_are_refused_one_by_one(extended: bool
         await peer.send_json([legacy_alive] if extended else legacy_alive)
         good = {"type": "new", "uid": "good"}
         await peer.send_json([good] if extended else good)
-        async with asyncio.timeout(5.0):
+        async with time_limit(5.0):
             await system.client.shows("good")
         assert set(system.client.nodes) == {HONEST, "good"}
         assert system.app.sockets.refused_gateways >= 4 * len(REFUSED)
@@ -74,7 +73,7 @@ async def test_messages_with_invalid_names_are_refused_one_by_one(extended: bool
 async def test_gateway_with_an_odd_name_serves_beside_the_others() -> None:
     async with running_system() as system:
         for name in [*ORDINARY, "alive", "all"]:
-            async with raw_gateway(system.url, system.token()) as peer, asyncio.timeout(5.0):
+            async with raw_gateway(system.url, system.token()) as peer, time_limit(5.0):
                 await peer.send_json([{"type": "hello", "name": name, "protocol": "x"}])
                 await system.client.until(type="gateway", name=name, state="connected")
             await system.client.until(type="gateway", name=name, state="lost")

@@ -23,6 +23,7 @@ from tests.attacks.raw import (
     raw_peer,
 )
 from tests.attacks.running import PROMPT_S, Log, System, running_system, until
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -311,7 +312,7 @@ async def test_invalid_bytes_of_many_clients_are_counted_and_rarely_logged(log: 
 async def fill_with_state(system: System) -> None:
     """Add a node whose values exceed the socket buffers of a client that reads nothing."""
     for number in range(64):
-        async with asyncio.timeout(PROMPT_S):
+        async with time_limit(PROMPT_S):
             system.coap.gateway.node_seen("large", {"protocol": "CoAP"})
             system.coap.gateway.reading("large", f"text{number}", "x" * 60_000)
             await system.client.shows("large", **{f"text{number}": "x" * 60_000})

@@ -21,6 +21,7 @@ from tests.coap_device import CoapDevice, coap_device
 from tests.gateways.oscore_device import OscoreTestDevice, credential
 from tests.gateways.test_coap_intake import request
 from tests.running import running_coap
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -51,7 +52,7 @@ class Peer:
 
     async def answer(self) -> bytes:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(PROMPT_S):
+        async with time_limit(PROMPT_S):
             return await loop.sock_recv(self.socket, 2048)
 
 

@@ -23,6 +23,7 @@ from tests.gateways.mqtt_servers import nats_server
 from tests.gateways.mqttsn_device import Device
 from tests.interop.test_coap_directory import request
 from tests.running import Running, running_everything
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -75,7 +76,7 @@ async def over_mqtt(running: Running) -> None:
                 client.publish("node/lamp/resources", '["led"]', qos, retain)
                 client.publish("node/lamp/led", f'{{"value":"{FORGED}"}}', qos, retain)
         last = client.publish("node/lamp/temperature", '"forged"', 1)
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while not last.is_published():  # noqa: ASYNC110 - paho has no event for it
                 await asyncio.sleep(0.005)
     finally:

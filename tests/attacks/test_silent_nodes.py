@@ -12,6 +12,7 @@ from pyaiot.gateways.command_runner import COMMANDS_PER_NODE_MAX
 from pyaiot.protocols.coap.numbers import Code
 from tests.attacks.running import PROMPT_S, System, running_system
 from tests.coap_device import CoapDevice, coap_device
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -64,7 +65,7 @@ async def test_silent_nodes_do_not_delay_the_discovery_of_a_new_one() -> None:
         new = await opened.enter_async_context(coap_device(system.coap.port))
         new.has({"led": "0"})
         await new.post("alive", "alive:new")
-        async with asyncio.timeout(PROMPT_S):
+        async with time_limit(PROMPT_S):
             await system.client.shows("new", led="0")
         await system.serves()
 
@@ -85,7 +86,7 @@ async def test_nodes_of_one_host_that_leave_values_unanswered_do_not_delay_other
         new = await opened.enter_async_context(coap_device(system.coap.port))
         new.has({"led": "0"})
         await new.post("alive", "alive:new")
-        async with asyncio.timeout(PROMPT_S):
+        async with time_limit(PROMPT_S):
             await system.client.shows("new", led="0")
         await system.serves()
 

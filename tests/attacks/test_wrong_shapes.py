@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Attack 2: valid JSON with an invalid schema affects only its sender."""
 
-import asyncio
 import contextlib
 import json
 
@@ -22,6 +21,7 @@ from tests.attacks.running import (
     running_system,
 )
 from tests.coap_device import coap_device
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -108,7 +108,7 @@ async def test_invalid_message_of_a_gateway_is_refused_and_others_are_accepted(
                 assert problem["type"] == "error"
             good = b'{"type":"update","uid":"odd","endpoint":"b","data":"%d"}' % number
             await peer.send(frame(b"[%s]" % good if extended else good))
-            async with asyncio.timeout(PROMPT_S):
+            async with time_limit(PROMPT_S):
                 await system.client.shows("odd", b=str(number))
         assert system.app.sockets.refused_gateways == len(VALUES) - 3
         await system.serves()
@@ -159,6 +159,6 @@ async def test_gateway_reconnects_after_a_restart_of_the_broker() -> None:
         second = await lasting.enter_async_context(running_broker(keys, port=port))
         people = await lasting.enter_async_context(clients.Broker(second.url))
         client = await lasting.enter_async_context(people.client())
-        async with asyncio.timeout(5.0):
+        async with time_limit(5.0):
             await client.shows("N", protocol="CoAP")
         assert len(gateway.links) == 2

@@ -30,6 +30,7 @@ from pyaiot.history.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from tests.gateways.mqtt_servers import Server, mosquitto, server
 from tests.programs import AIOT, Programs, free_port
 from tests.terminals import on_terminal
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -181,7 +182,7 @@ async def test_a_client_that_the_mqtt_broker_refuses_is_a_note_with_its_id(docto
     client.loop_start()
     url = f"http://127.0.0.1:{doctor.ports['--web-port']}/api/gateways"
     refused = 0
-    async with asyncio.timeout(10), aiohttp.ClientSession() as web_client:
+    async with time_limit(10), aiohttp.ClientSession() as web_client:
         while not refused:
             await asyncio.sleep(0.05)
             async with web_client.get(url) as answer:

@@ -19,6 +19,7 @@ from tests.gateways.mqtt_servers import nats_server, server
 from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, device
 from tests.mqtt.test_embedded_broker import is_alive, until_gone
 from tests.programs import ANY_PORTS, Program, Programs
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -99,7 +100,7 @@ async def test_one_that_does_not_answer_is_not_ready_and_is_replaced(programs: P
     assert status == 503
     assert "the MQTT broker does not answer" in parts
     # It lives, so it does not end by itself: it is replaced.
-    async with asyncio.timeout(40):
+    async with time_limit(40):
         while (await ready(url))[0] != 200:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.5)
     assert service.children() != [child]

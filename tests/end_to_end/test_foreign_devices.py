@@ -20,6 +20,7 @@ from tests.gateways.dialects.recordings import (
 from tests.gateways.mqtt_servers import nats_server
 from tests.mqtt.test_foreign_topics import Client
 from tests.programs import Programs
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -47,7 +48,7 @@ async def play(port: int, messages: Recording) -> None:
 
 async def command_at(device: Client) -> tuple[str, bytes]:
     """The next command that a device received."""
-    async with asyncio.timeout(10):
+    async with time_limit(10):
         while not device.received:  # noqa: ASYNC110 - another thread
             await asyncio.sleep(0.01)
     return device.received.pop(0)

@@ -14,6 +14,7 @@ import pytest
 from pyaiot.protocols.coap.numbers import Code
 from tests.coap_device import CoapDevice, Reply, coap_device
 from tests.programs import Program, Programs, free_port
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -44,7 +45,7 @@ class Separate:
 
     async def shows(self, value: str) -> None:
         """The broker knows this value of the node."""
-        async with aiohttp.ClientSession() as web, asyncio.timeout(40.0):
+        async with aiohttp.ClientSession() as web, time_limit(40.0):
             while True:
                 async with web.get(f"{self.url}api/nodes/A/resources/count") as answer:
                     if answer.status == 200 and (await answer.json())["data"] == value:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """An MQTT node, from its publication to a client of the broker, through our commands."""
 
-import asyncio
 import socket
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tests.clients import Broker
 from tests.gateways.mqtt_servers import server
 from tests.gateways.test_mqtt_gateway import device
 from tests.programs import Programs, free_port
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -32,7 +32,7 @@ async def test_a_node_of_a_foreign_broker_reaches_a_client(
             Broker(f"http://127.0.0.1:{port}/") as broker,
             broker.client() as client,
         ):
-            async with asyncio.timeout(15):
+            async with time_limit(15):
                 await client.shows("fipy-1", temperature="23.5°C", protocol="MQTT")
                 receipt = await client.write("fipy-1", "led", "1")
             assert receipt["state"] == "confirmed", receipt

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A WebSocket node, from its socket to a client of the broker, through our commands."""
 
-import asyncio
 import re
 import socket
 
@@ -11,6 +10,7 @@ import pytest
 from tests.clients import Broker
 from tests.programs import Programs, free_port
 from tests.running import running_everything
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -27,7 +27,7 @@ async def test_node_is_seen_and_commanded_and_comes_back_after_its_gateway_was_k
     node = programs.aiot("node", "ws", "--gateway-port", port, "--uid", "lamp", "--led")
     assert "sends WebSocket" in node.line()
     async with (
-        asyncio.timeout(25),
+        time_limit(25),
         Broker(f"http://127.0.0.1:{broker_port}/") as broker,
         broker.client() as client,
     ):

@@ -19,6 +19,7 @@ from tests.attacks.test_secured_mqtt import secured_world
 from tests.examples.test_micropython import BOARD, micropython
 from tests.gateways.mqtt_servers import nats_server
 from tests.gateways.test_websocket_tokens import token_road
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -40,7 +41,7 @@ async def run(folder: Path, *command: str) -> tuple[int | None, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(15):
+    async with time_limit(15):
         output, _ = await process.communicate()
     return process.returncode, output.decode()
 

@@ -17,6 +17,7 @@ from pyaiot.protocols.mqtt.client import MqttClientProtocol
 from pyaiot.protocols.mqtt.events import MqttEvent, MqttMessage, MqttSubscribed
 from pyaiot.protocols.mqtt.packets import Connect
 from pyaiot.protocols.mqttsn.settings import GatewayConfig
+from tests.time_limits import time_limit
 
 PATIENCE_S = 10.0
 
@@ -46,7 +47,7 @@ class Device:
         self._socket.send(bytes.fromhex(body) + data)
 
     async def receive(self, limit_s: float = PATIENCE_S) -> bytes:
-        async with asyncio.timeout(limit_s):
+        async with time_limit(limit_s):
             return await asyncio.get_running_loop().sock_recv(self._socket, 65536)
 
     async def exchange(self, text: str, data: bytes = b"") -> str:
@@ -104,7 +105,7 @@ class Watcher:
     async def subscribes(self, topic_filter: str) -> None:
         self._subscribed = False
         self.connection.subscribe(1, topic_filter, qos=1)
-        async with asyncio.timeout(PATIENCE_S):
+        async with time_limit(PATIENCE_S):
             while not self._subscribed:
                 await self.changes()
 
@@ -113,7 +114,7 @@ class Watcher:
         await self._more.wait()
 
     async def sees(self, topic: str, payload: bytes) -> MqttMessage:
-        async with asyncio.timeout(PATIENCE_S):
+        async with time_limit(PATIENCE_S):
             while True:
                 for message in self.messages:
                     if message.topic == topic and message.payload == payload:
@@ -139,7 +140,7 @@ async def watcher(port: int, *filters: str) -> AsyncIterator[Watcher]:
 
 async def eventually(condition: Callable[[], object]) -> None:
     """Until it is so, or the patience ends."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with time_limit(PATIENCE_S):
         for pause_s in itertools.chain((0.0,), itertools.repeat(0.01)):
             await asyncio.sleep(pause_s)
             if condition():

@@ -34,6 +34,7 @@ from pyaiot.mqtt import gmqtt_connection
 from pyaiot.mqtt.client import MqttServer
 from tests.authority import Authority, new_authority
 from tests.gateways.mqtt_servers import Server, server
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -50,7 +51,7 @@ class World:
     received: list[FromGateway]
 
     async def until(self, good: Callable[[], object], limit_s: float = 5.0) -> None:
-        async with asyncio.timeout(limit_s):
+        async with time_limit(limit_s):
             while not good():  # noqa: ASYNC110 - what is waited for happens in other processes
                 await asyncio.sleep(0.005)
 

@@ -23,6 +23,7 @@ from pyaiot.mqtt.embedded.log import topic_of_subject
 from tests.gateways.mqtt_servers import Server, nats_server, server
 from tests.gateways.test_mqtt_gateway import KINDS, World, at, device, world
 from tests.gateways.test_mqtt_old_messages import publish
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -65,7 +66,7 @@ async def observing(at_server: client.MqttServer) -> AsyncIterator[list[str]]:
 
 async def until(topics: list[str], last: str, port: int) -> None:
     """Publish until it is seen: nobody tells when the observer is in."""
-    async with asyncio.timeout(10):
+    async with time_limit(10):
         while last not in topics:
             publish(port, (last, b"1"))
             await asyncio.sleep(0.05)
@@ -119,7 +120,7 @@ async def test_the_embedded_broker_reports_what_it_refuses(tmp_path: Path) -> No
         topics: list[str] = []
         broker.on_ignored(topics.append)
         publish(broker.port, ("home/kitchen.old/temperature", b"1"), ("single", b"1"))
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while len(topics) < 2:  # noqa: ASYNC110 - the log of another process
                 await asyncio.sleep(0.01)
         assert topics == ["home/kitchen.old/temperature", "single"]
@@ -132,7 +133,7 @@ async def test_the_gateway_counts_what_the_embedded_broker_refuses(tmp_path: Pat
         gateway = (await MQTT.open(config, broker)).gateway
         assert gateway is not None
         publish(broker.server.port, ("home/x", b"1"))
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while not gateway.rejections.ignored:  # noqa: ASYNC110 - the log of another process
                 await asyncio.sleep(0.01)
         await gateway.end_commands()
@@ -150,7 +151,7 @@ async def test_the_gateway_reports_a_client_id_that_the_embedded_broker_refuses(
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
         client.connect("127.0.0.1", broker.server.port)
         client.loop_start()
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while gateway.rejections.report is None:  # noqa: ASYNC110 - the log of another process
                 await asyncio.sleep(0.01)
         client.loop_stop()

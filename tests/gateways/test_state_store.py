@@ -13,6 +13,7 @@ import pytest
 
 from pyaiot.gateways import state_store as module
 from pyaiot.gateways.state_store import RECORD_BYTES_MAX, StateStore
+from tests.time_limits import time_limit
 
 
 @contextlib.asynccontextmanager
@@ -181,7 +182,7 @@ async def test_failed_write_is_logged_once_and_repeated(
         assert caplog.text.count("cannot be written") == 1
         monkeypatch.setattr(StateStore, "_write", write)
         await until_written(path, records)
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while "can be written again" not in caplog.text:  # noqa: ASYNC110 - a thread
                 await asyncio.sleep(0.01)
         assert caplog.text.count("can be written again") == 1

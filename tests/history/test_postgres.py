@@ -41,6 +41,7 @@ from pyaiot.messages import Command, GatewayState, NodeAppeared, NodeLeft, Readi
 from tests.history.files import FOR_EVER, HOUR, File, exported, run
 from tests.history.postgres_server import Server, running_server
 from tests.programs import ANY_PORTS, Programs
+from tests.time_limits import time_limit
 
 DAY = 86_400.0
 
@@ -370,7 +371,7 @@ def test_a_cancelled_query_is_cancelled_in_the_server(url: str) -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            async with asyncio.timeout(5.0):
+            async with time_limit(5.0):
                 while await history._query(count) != 0:
                     pass
             return sum(history._open.values())
@@ -391,7 +392,7 @@ def test_a_short_query_is_answered_while_wide_ones_run(url: str) -> None:
 
         try:
             tasks = [asyncio.create_task(history._query(slow)) for _ in range(16)]
-            async with asyncio.timeout(10.0):
+            async with time_limit(10.0):
                 for _ in range(10):
                     assert (await history.readings("n", "t", limit=10)).rows == []
             for task in tasks:

@@ -34,6 +34,7 @@ from pyaiot.mqtt.client import MqttClient, MqttServer
 from scripts import home_assistant
 from tests.gateways.mqtt_servers import server
 from tests.programs import ANY_PORTS, Program, Programs, free_port
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -187,7 +188,7 @@ class Home:
         """Its entities, when they are as they should be."""
         states: dict[str, dict[str, Any]] = {}
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with time_limit(LIMIT_S):
                 while not condition(states := await self.states()):  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
         except TimeoutError:
@@ -201,7 +202,7 @@ class Home:
         names: list[str] = []
         before = -1
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with time_limit(LIMIT_S):
                 while True:
                     states = await self.states()
                     names = [it["name"] for it in await self.listed("device")]
@@ -406,7 +407,7 @@ async def _every_kind_is_accepted(here: Home, port: int) -> None:
         for resource, (domain, service, data, written) in WRITES.items():
             await here.call(domain, service, f"{domain}.kinds_{resource}", **data)
             topic = topics.command("lab_kinds", resource)
-            async with asyncio.timeout(LIMIT_S):
+            async with time_limit(LIMIT_S):
                 while topic not in received:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.05)
             assert entities[resource].value_of_command(received[topic], "#ff8800") == written

@@ -12,6 +12,7 @@ import pytest
 from pyaiot.protocols.mqttsn.settings import GatewayConfig, SessionConfig
 from tests.gateways.mqtt_servers import Server, server
 from tests.gateways.mqttsn_device import PATIENCE_S, eventually, mqttsn_gateway, watcher
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -45,7 +46,7 @@ async def foreign(
 
 async def run_tool(tool: str, port: int, *arguments: str) -> str:
     """What it said, once it has ended well."""
-    async with foreign(tool, port, *arguments) as process, asyncio.timeout(PATIENCE_S):
+    async with foreign(tool, port, *arguments) as process, time_limit(PATIENCE_S):
         assert process.stdout is not None
         output = (await process.stdout.read()).decode()
         assert await process.wait() == 0, output
@@ -84,7 +85,7 @@ async def test_it_receives_what_it_subscribed_to(broker: Server, topic: str) -> 
             await eventually(lambda: len(session.subscriptions) == 1)
             other.connection.publish(2, "gateway/foreign/led/set", b"on, please", qos=1)
             assert process.stdout is not None
-            async with asyncio.timeout(PATIENCE_S):
+            async with time_limit(PATIENCE_S):
                 while b"on, please" not in (line := await process.stdout.readline()):
                     assert line, "it ended"
 

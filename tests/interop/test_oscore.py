@@ -26,6 +26,7 @@ from tests.clients import Broker, Client
 from tests.coap_device import own_address
 from tests.programs import Programs, free_port
 from tests.running import running_coap
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -42,7 +43,7 @@ class ForeignNode:
 
     async def line(self) -> str:
         assert self._process.stdout is not None
-        async with asyncio.timeout(LIMIT_S):
+        async with time_limit(LIMIT_S):
             line = await self._process.stdout.readline()
         return line.decode().strip()
 
@@ -69,7 +70,7 @@ async def foreign_node(folder: Path, coap_port: int, host: str) -> AsyncIterator
         yield node
         assert process.stdin is not None
         process.stdin.close()
-        async with asyncio.timeout(LIMIT_S):
+        async with time_limit(LIMIT_S):
             await process.wait()
     finally:
         if process.returncode is None:

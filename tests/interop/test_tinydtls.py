@@ -14,6 +14,7 @@ from pyaiot.accounts.devices import DeviceCredential, DeviceStore
 from scripts import tinydtls
 from tests.clients import Broker
 from tests.running import running_coap
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -39,7 +40,7 @@ class Device:
 
     async def line(self) -> str:
         assert self._process.stdout is not None
-        async with asyncio.timeout(LIMIT_S):
+        async with time_limit(LIMIT_S):
             return (await self._process.stdout.readline()).decode().strip()
 
     async def until(self, text: str) -> str:

@@ -26,6 +26,7 @@ from pyaiot.protocols.mqtt.events import (
 )
 from pyaiot.protocols.mqtt.packets import Connect, Will
 from tests.gateways.mqtt_servers import Server, server
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -49,7 +50,7 @@ class EventRecorder:
         self._more.set()
 
     async def has(self, *events: MqttEvent) -> None:
-        async with asyncio.timeout(10):
+        async with time_limit(10):
             while not all(event in self.events for event in events):
                 self._more.clear()
                 await self._more.wait()

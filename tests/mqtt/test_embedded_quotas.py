@@ -23,6 +23,7 @@ from pyaiot.mqtt.embedded.quotas import StreamLimit
 from tests.gateways.mqtt_servers import nats_server
 from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, world
 from tests.mqtt.test_embedded_broker import mqtt_client, until
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -154,7 +155,7 @@ async def test_a_burst_of_retained_messages_removes_none_of_others(
         # A check sees it before the burst.
         await asyncio.sleep(3 * quota_enforcer.TURN_S)
         async with raw(broker.port, "hostile", clean=True) as hostile:
-            async with asyncio.timeout(20):
+            async with time_limit(20):
                 for number in itertools.count():
                     topic = f"node/n{number % 200}/x".encode()
                     await hostile.send(0x31, struct.pack(">H", len(topic)) + topic + LARGE)
@@ -222,7 +223,7 @@ async def test_a_device_whose_qos_0_delays_the_others_is_disconnected(
         assert connection is not None
         # It falls behind. Else it would not in a test, which floods from the same thread.
         connection._connection._transport.pause_reading()
-        async with raw(broker.port, "hostile", clean=True) as hostile, asyncio.timeout(30):
+        async with raw(broker.port, "hostile", clean=True) as hostile, time_limit(30):
             while "hostile at 127.0.0.1 publishes more than the gateway can" not in caplog.text:
                 await hostile.send_bytes(many)
                 await asyncio.sleep(0.001)
@@ -245,7 +246,7 @@ async def test_one_device_that_releases_nothing_takes_no_room_of_others(
                     await hostile.publishes("node/h/x", number, LARGE, qos=2)
         await others_go_on(broker, here, 1)
         await until(lambda: "QoS 2 that wait for PUBREL is more than half full" in caplog.text)
-        async with asyncio.timeout(RECOVERY_LIMIT_S):
+        async with time_limit(RECOVERY_LIMIT_S):
             while (await state_of(broker, quotas.QOS2))["bytes"] > quotas.QOS2_BYTES_MAX // 4:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         # What others have not released yet is older, and still there.
@@ -281,7 +282,7 @@ async def test_sessions_of_devices_that_do_not_return_make_room(
         assert let_in > 200
         await others_go_on(broker, here, 1)
         assert here.mqtt._sides.open.client.connects == 1
-        async with asyncio.timeout(RECOVERY_LIMIT_S):
+        async with time_limit(RECOVERY_LIMIT_S):
             while (await state_of(broker, quotas.SESSIONS))["messages"] > 100:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         # Their subscriptions went with them: those of the gateway and the probe stay.
@@ -307,7 +308,7 @@ async def test_a_device_that_publishes_too_much_is_disconnected_and_acknowledged
                 await hostile.publishes("node/h/x", number, LARGE, qos=1)
         state = await state_of(broker, quotas.MESSAGES)
         assert state["bytes"] <= 10 * 1024 * 1024
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while not broker.problem:  # noqa: ASYNC110 - the enforcer looks by and by
                 await asyncio.sleep(0.05)
         assert broker.problem
@@ -350,7 +351,7 @@ async def test_connections_of_one_address_do_not_take_those_of_others(
         assert await first.reader.read(4)
         for number in range(60):
             await many.enter_async_context(raw(broker.port, f"c{number}", clean=True))
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while "too many connections" not in caplog.text:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         # The first one was connected before, and the gateway does not count.
@@ -366,7 +367,7 @@ async def test_what_an_earlier_gateway_left_does_not_fill_the_store(tmp_path: Pa
     (tmp_path / "client-ids").unlink()
     async with EmbeddedBroker.running(config) as broker, world(broker.server) as here:
         await others_go_on(broker, here, 1)
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while (await state_of(broker, quotas.MESSAGES))["messages"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 

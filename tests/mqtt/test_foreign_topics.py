@@ -12,6 +12,7 @@ from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from pyaiot.mqtt.embedded.foreign_topics import foreign_permissions
 from tests.gateways.mqtt_servers import nats_server
 from tests.mqtt.test_device_logins import is_password
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -37,7 +38,7 @@ class Client:
     async def subscribe(self, topic: str) -> bool:
         count = len(self.granted)
         self.client.subscribe(topic)
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while len(self.granted) == count:  # noqa: ASYNC110 - another thread
                 await asyncio.sleep(0.01)
         return self.granted[-1]
@@ -79,7 +80,7 @@ async def test_device_publishes_states_and_no_commands(tmp_path: Path) -> None:
         for topic in (*COMMANDS, *STATES):
             device.publish(topic)
         device.publish("end")
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while ("end", b"x") not in gateway.received:  # noqa: ASYNC110 - another thread
                 await asyncio.sleep(0.01)
         topics = [topic for topic, payload in gateway.received if payload == b"x"]
@@ -120,7 +121,7 @@ async def test_device_does_not_reach_nats_server_itself(tmp_path: Path, topic: s
         broker.on_ignored(ignored.append)
         device = Client(broker.port, "device")
         device.publish(topic, "{}")
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while topic not in ignored:  # noqa: ASYNC110 - the log of another process
                 await asyncio.sleep(0.01)
         device.close()
@@ -134,7 +135,7 @@ async def test_without_foreign_devices_only_nodes_publish(tmp_path: Path) -> Non
         broker.on_ignored(ignored.append)
         device = Client(broker.port, "device")
         device.publish("tele/plug/STATE")
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             while not ignored:  # noqa: ASYNC110 - the log of another process
                 await asyncio.sleep(0.01)
         device.close()

@@ -17,6 +17,7 @@ from pyaiot.mqtt.gmqtt_connection import (
     ReceivedMessage,
 )
 from pyaiot.mqtt.server import MqttServer
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -61,7 +62,7 @@ async def test_a_flood_is_processed_in_turns_of_the_event_loop() -> None:
     next_turn()
     try:
         await connection.open(MqttServer("127.0.0.1", port), ["node/#"])
-        async with asyncio.timeout(20):
+        async with time_limit(20):
             await all_are_here.wait()
     finally:
         await connection.close()

@@ -19,6 +19,7 @@ from pyaiot.transport.connection_table import CONNECTIONS_MAX
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.transport.unread_responses import UNREAD_BYTES_MAX
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -51,7 +52,7 @@ def run_with_listener(
             connections_max=connections_max,
         )
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with time_limit(LIMIT_S):
                 await check(server.port)
         finally:
             await server.close()

@@ -10,6 +10,7 @@ import pytest
 
 from pyaiot.transport.tcp_relay import TcpRelay
 from tests.programs import free_port
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -60,7 +61,7 @@ def _bound() -> socket.socket:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with time_limit(15):
         while not condition():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.005)
 
@@ -73,7 +74,7 @@ async def test_bytes_arrive_unchanged_in_both_directions() -> None:
     async with relayed(serve) as (relay, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(bytes(range(256)))
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             assert await reader.read(-1) == b"got " + bytes(range(256))
         writer.close()
         await until(lambda: not len(relay))
@@ -98,7 +99,7 @@ async def test_connection_that_the_target_ends_is_ended() -> None:
 
     async with relayed(serve) as (relay, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             assert await reader.read(-1) == b""
         writer.close()
         await until(lambda: not len(relay))
@@ -159,7 +160,7 @@ async def test_peer_is_disconnected_if_the_target_does_not_listen() -> None:
     await relay.listen(bound)
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(5):
+        async with time_limit(5):
             with contextlib.suppress(ConnectionError):
                 assert await reader.read(-1) == b""
         writer.close()

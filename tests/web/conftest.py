@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import coroutine_of, run_on_real_clock
+from tests.time_limits import time_limit
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser as PlaywrightBrowser
@@ -94,7 +95,7 @@ class Browser:
         """
         for attempts_left in reversed(range(OPEN_ATTEMPTS)):
             try:
-                async with asyncio.timeout(OPEN_LIMIT_S):
+                async with time_limit(OPEN_LIMIT_S):
                     chromium = self._chromium or await self._connect()
                     profile = await chromium.new_context(**context)
                     return profile, await profile.new_page()

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Extreme numbers, long digits, long names and invisible characters, in a real browser."""
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.time_limits import time_limit
 from tests.web.conftest import Browser
 from tests.web.mock_broker import MockBroker
 from tests.web.test_dashboard_page import PHONE, card, row, running, see, showing, until
@@ -59,7 +59,7 @@ async def test_every_finite_number_draws(browser: Browser, uid: str) -> None:
     async with running() as broker:
         broker.add_node(uid, temperature=f"{first}°C")
         async with showing(browser, broker, f"node/{uid}") as page:
-            async with asyncio.timeout(DRAWN_LIMIT_S):
+            async with time_limit(DRAWN_LIMIT_S):
                 for number in more:
                     await broker.change(uid, "temperature", f"{number}°C")
                 chart = page.locator(".chart canvas")

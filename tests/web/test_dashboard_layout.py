@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Order and place of nodes on the dashboard, and what a hidden card leaves, in a real browser."""
 
-import asyncio
 import random
 import time
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.time_limits import time_limit
 from tests.web.conftest import Browser
 from tests.web.mock_broker import MockBroker, furnish, update
 from tests.web.serving import eventually
@@ -107,7 +107,7 @@ async def test_time_online_is_the_brokers_also_if_a_value_comes_first(browser: B
         broker.may_join.clear()
         async with browser.page(locale="en-GB") as page:
             await page.goto(f"{broker.url}#/node/a")
-            async with asyncio.timeout(15):
+            async with time_limit(15):
                 await eventually(lambda: broker.joins)
             await broker.change("a", "temperature", "21.0°C")
             await broker.change("a", "temperature", "22.0°C")

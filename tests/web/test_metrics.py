@@ -26,6 +26,7 @@ from pyaiot.web.sign_in import SignIn
 from scripts.reference import grafana
 from scripts.reference.metrics import PROCESS, metrics, series
 from tests.programs import ANY_PORTS, Program, Programs, free_port
+from tests.time_limits import time_limit
 from tests.web.serving import Served, serving
 
 pytestmark = pytest.mark.sockets
@@ -277,7 +278,7 @@ async def test_prometheus_scrapes_the_metrics(programs: Programs, tmp_path: Path
 async def query_prometheus(port: int, query: str, *, wait: bool = True) -> list[dict[str, Any]]:
     """The result of a query. Prometheus needs a moment to start and to scrape."""
     url = f"http://127.0.0.1:{port}/api/v1/query"
-    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+    async with aiohttp.ClientSession() as session, time_limit(20):
         while True:
             try:
                 async with session.get(url, params={"query": query}) as answer:

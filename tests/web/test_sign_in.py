@@ -21,6 +21,7 @@ from pyaiot.broker.broker import Broker
 from pyaiot.messages import SUBPROTOCOL
 from pyaiot.web.app import WebApp
 from pyaiot.web.sign_in import SESSION_LIFE_S, SignIn
+from tests.time_limits import time_limit
 
 if TYPE_CHECKING:
     from tests.web.conftest import Browser
@@ -336,7 +337,7 @@ async def test_session_survives_a_restart_and_ends_with_its_user(tmp_path: Path)
         assert await status(session, "/") == 200
         assert accounts.remove_user("ada")
         # The broker looks for changes by other processes every 20 ms.
-        async with asyncio.timeout(5.0):
+        async with time_limit(5.0):
             while await status(session, "/") != 401:
                 continue
 
