@@ -38,16 +38,20 @@ class RecordingObserver:
     messages: list[ToClient] = field(default_factory=list)
     given: list[tuple[Command, float]] = field(default_factory=list)
     ended: list[tuple[Command, Receipt]] = field(default_factory=list)
+    issuers: list[str] = field(default_factory=list)
+    """Who issued the commands in `given`, then those in `ended`."""
     gaps: list[tuple[str, ReadingsDropped]] = field(default_factory=list)
 
     def message_published(self, message: ToClient) -> None:
         self.messages.append(message)
 
-    def command_sent(self, command: Command, ts: float) -> None:
+    def command_sent(self, command: Command, ts: float, who: str) -> None:
+        self.issuers.append(who)
         self.given.append((command, ts))
 
-    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
+    def command_ended(self, command: Command, receipt: Receipt, ts: float, who: str) -> None:
         assert ts == TS
+        self.issuers.append(who)
         self.ended.append((command, receipt))
 
     def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
@@ -126,6 +130,7 @@ async def test_an_observer_receives_a_command_with_its_client_and_then_its_recei
         ((given, ts),) = it.observer.given
         assert (given.uid, given.payload, given.client, ts) == ("A", "1", client.id, TS)
         assert it.observer.ended == []
+        assert it.observer.issuers == ["local"]
         it.gateway.send(Receipt(id=given.id, state="refused", detail="4.05"))
         await it.settle()
         ((ended, receipt),) = it.observer.ended

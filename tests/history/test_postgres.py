@@ -182,6 +182,9 @@ def queries(start: float, end: float) -> list[Callable[[HistoryReader], Any]]:
         lambda h: h.events(),
         lambda h: h.events(uid="n1°", kinds=["left"], newest_first=True, limit=3),
         lambda h: h.commands(),
+        *(lambda h, at=at: h.state_at(at) for at in (start, start + 150.5, end, end + 9e6)),
+        lambda h: h.state_at(start + 200, uid="n1°"),
+        lambda h: h.state_at(start + 200, limit=3),
         *(
             lambda h, step=step: h.buckets("n1°", "r0", start=start, end=end, step_s=step)
             for step in (1, 45, 60, 300, 3600, 86_400)

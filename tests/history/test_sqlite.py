@@ -239,12 +239,14 @@ def test_events_and_commands_are_stored_with_their_receipts(tmp_path: Path) -> N
         file.write(
             GatewayState(name="coap", protocol="CoAP", state="connected", ts=HOUR),
             NodeAppeared(uid="n", ts=HOUR + 1, gateway="coap"),
-            CommandIssued(done, HOUR + 2),
-            CommandIssued(lost, HOUR + 3),
+            CommandIssued(done, HOUR + 2, "user:ada"),
+            CommandIssued(lost, HOUR + 3, "token:script"),
         )
         file.write(
-            CommandEnded(done, receipt, HOUR + 2.5),
-            CommandEnded(refused, Receipt(id="", state="unknown", detail="no node"), HOUR + 4),
+            CommandEnded(done, receipt, HOUR + 2.5, "user:ada"),
+            CommandEnded(
+                refused, Receipt(id="", state="unknown", detail="no node"), HOUR + 4, "local"
+            ),
             NodeLeft(uid="n", ts=HOUR + 5, reason="silent"),
         )
         events = query_store(file.path, lambda h: h.events()).whole()
@@ -255,6 +257,7 @@ def test_events_and_commands_are_stored_with_their_receipts(tmp_path: Path) -> N
             file.path, lambda h: h.commands(newest_first=True, limit=1, cursor=newest.cursor)
         )
     assert [event.kind for event in events] == ["gateway connected", "appeared", "left"]
+    assert [row.who for row in commands] == ["user:ada", "token:script", "local"]
     assert [(event.ts, event.detail) for event in of_node] == [(HOUR + 5, "silent")]
     states: list[tuple[float, str, ReceiptState | None, str, float | None]] = [
         (row.ts - HOUR, row.client_id, row.state, row.client, row.elapsed_ms) for row in commands

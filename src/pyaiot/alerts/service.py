@@ -201,10 +201,16 @@ class AlertService:
                 return
         self._drain()
 
-    def command_sent(self, command: Command, ts: float) -> None:
+    def command_sent(self, command: Command, ts: float, who: str) -> None:
         pass  # its receipt counts
 
-    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
+    def command_ended(
+        self,
+        command: Command,
+        receipt: Receipt,
+        ts: float,
+        who: str,  # noqa: ARG002 - rules do not depend on it
+    ) -> None:
         # One that was not sent is no sign of the node.
         if not self._is_started or not command.id:
             return

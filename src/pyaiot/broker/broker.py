@@ -395,8 +395,8 @@ class Broker:
 
     def _report_command(self, message: ToGateway) -> None:
         if isinstance(message, Command):
-            self._audit.sent(message)
-            self.observers.command_sent(message, self._unix_time())
+            who = self._audit.sent(message)
+            self.observers.command_sent(message, self._unix_time(), who)
 
     def _report_receipt(self, command: Command | None, message: ToClient) -> None:
         if not isinstance(message, Receipt):
@@ -405,8 +405,8 @@ class Broker:
         if message.state == "confirmed":
             self.command_seconds.observe(message.elapsed_ms / 1000)
         if command:
-            self._audit.ended(command, message)
-            self.observers.command_ended(command, message, self._unix_time())
+            who = self._audit.ended(command, message)
+            self.observers.command_ended(command, message, self._unix_time(), who)
 
     def _schedule_expiry(self) -> None:
         if not self._expiry_scheduled and self.router.commands:

@@ -15,11 +15,12 @@ class BrokerObserver(Protocol):
         """This message goes to all clients."""
         ...
 
-    def command_sent(self, command: Command, ts: float) -> None:
-        """This command is sent to a gateway at the Unix time `ts`; `client` issued it."""
+    def command_sent(self, command: Command, ts: float, who: str) -> None:
+        """This command is sent to a gateway at the Unix time `ts`; `who` issued it, see
+        `Principal`."""
         ...
 
-    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
+    def command_ended(self, command: Command, receipt: Receipt, ts: float, who: str) -> None:
         """A command has this receipt. The id of a command that was not sent is empty."""
         ...
 
@@ -72,13 +73,13 @@ class Observers:
                 for observer in self._of_readings if is_reading else self._all:
                     observer.message_published(delivery.message)
 
-    def command_sent(self, command: Command, ts: float) -> None:
+    def command_sent(self, command: Command, ts: float, who: str) -> None:
         for observer in self._all:
-            observer.command_sent(command, ts)
+            observer.command_sent(command, ts, who)
 
-    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
+    def command_ended(self, command: Command, receipt: Receipt, ts: float, who: str) -> None:
         for observer in self._all:
-            observer.command_ended(command, receipt, ts)
+            observer.command_ended(command, receipt, ts, who)
 
     def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
         for observer in self._all:

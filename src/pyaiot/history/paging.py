@@ -13,7 +13,9 @@ from pyaiot.history.store import (
     BucketRow,
     CommandRow,
     EventRow,
+    LastRow,
     Page,
+    StateRow,
     TooManyRows,
 )
 
@@ -153,6 +155,23 @@ def commands_page(rows: list[Any], limit: int) -> Page[CommandRow]:
         lambda row: CommandRow(row[1] / MICROSECONDS, *row[2:]),
         lambda row: encode_cursor(row[1], row[0]),
     )
+
+
+def uids_of(page: Page[LastRow]) -> list[str]:
+    """The nodes of a page, each once, in its order."""
+    return list(dict.fromkeys(row.uid for row in page.rows))
+
+
+def state_row(uid: str, event: Any | None) -> StateRow:
+    """From kind, time in microseconds and detail of the last event of a node; None: none."""
+    if event is None:
+        return StateRow(uid, None, 0.0, "")
+    return StateRow(uid, event[0], event[1] / MICROSECONDS, event[2])
+
+
+def is_running(event: Any | None) -> bool:
+    """Whether the recorder was running after its last event. A kill leaves none."""
+    return event is not None and event[0] != "stopped"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from pyaiot.history.store import (
     EventKind,
     EventRow,
     LastRow,
+    Moment,
     Page,
     ReadingRow,
     TooSlow,
@@ -50,10 +51,29 @@ class HistoryReader(ABC):
     ) -> Page[LastRow]:
         """The latest recorded reading of each resource, of one node or all, by uid and resource."""
         page: Page[LastRow] = await self._query(
-            lambda db: self._queries.last(db, uid, limit, cursor),
+            lambda db: self._queries.last(db, uid, None, limit, cursor),
             wide=uid is None and limit > SHORT_ROWS_MAX,
         )
         return page
+
+    async def state_at(
+        self,
+        at: float,
+        *,
+        uid: str | None = None,
+        limit: int = ROWS_MAX,
+        cursor: str | None = None,
+    ) -> Moment:
+        """The state at a time, of one node or all: the last reading of each resource before, as
+        far back as readings are kept, and the last event of each node that has one.
+
+        A page has `limit` readings; the states are of their nodes.
+        """
+        moment: Moment = await self._query(
+            lambda db: self._queries.state_at(db, uid, at, limit, cursor),
+            wide=uid is None and limit > SHORT_ROWS_MAX,
+        )
+        return moment
 
     async def readings(
         self,

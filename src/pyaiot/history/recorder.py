@@ -146,13 +146,13 @@ class Recorder:
             self._asleep = False
             self._wake.set()
 
-    def command_sent(self, command: Command, ts: float) -> None:
+    def command_sent(self, command: Command, ts: float, who: str = "") -> None:
         """The broker sends a command to its gateway."""
-        self._add(CommandIssued(command, ts))
+        self._add(CommandIssued(command, ts, who))
 
-    def command_ended(self, command: Command, receipt: Receipt, ts: float) -> None:
+    def command_ended(self, command: Command, receipt: Receipt, ts: float, who: str = "") -> None:
         """A command has its receipt. Its id is empty if it was not sent."""
-        self._add(CommandEnded(command, receipt, ts))
+        self._add(CommandEnded(command, receipt, ts, who))
 
     def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
         """A gateway reports that it dropped readings."""

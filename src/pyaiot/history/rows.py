@@ -56,6 +56,8 @@ class NewCommand(msgspec.Struct, frozen=True, gc=False):
     resource: str
     payload: str
     client: str
+    who: str = ""
+    """Who issued it, as in the audit log; empty: unknown."""
     client_id: str = ""
     state: str | None = None
     detail: str = ""
@@ -68,6 +70,7 @@ class CommandIssued(msgspec.Struct, frozen=True, gc=False):
     command: Command
     """As it was sent: with the id and the client that the broker gave it."""
     ts: float
+    who: str = ""
 
 
 class CommandEnded(msgspec.Struct, frozen=True, gc=False):
@@ -78,6 +81,7 @@ class CommandEnded(msgspec.Struct, frozen=True, gc=False):
     receipt: Receipt
     ts: float
     """When the receipt arrived."""
+    who: str = ""
 
 
 class GatewayGap(msgspec.Struct, frozen=True, gc=False):
@@ -183,13 +187,13 @@ def _add_rare(batch: WriteBatch, item: Item, correct: Callable[[float], float]) 
             at, kind = _microseconds(correct(item.ts)), f"gateway {item.state}"
             detail = clean(item.protocol)
             batch.events.append(NewEvent(at, kind, gateway=clean(item.name), detail=detail))
-        case CommandIssued(command=command, ts=ts):
-            batch.commands.append(_command(command, _microseconds(correct(ts))))
-        case CommandEnded(command=command, receipt=receipt, ts=ts):
+        case CommandIssued(command=command, ts=ts, who=who):
+            batch.commands.append(_command(command, _microseconds(correct(ts)), who))
+        case CommandEnded(command=command, receipt=receipt, ts=ts, who=who):
             at = _microseconds(correct(ts) - receipt.elapsed_ms / 1000)
             batch.commands.append(
                 msgspec.structs.replace(
-                    _command(command, at),
+                    _command(command, at, who),
                     client_id=clean(receipt.id),
                     state=receipt.state,
                     detail=clean(receipt.detail),
@@ -211,7 +215,7 @@ def _add_rare(batch: WriteBatch, item: Item, correct: Callable[[float], float]) 
             pass  # hello, joined and problems are for one client: nothing to record
 
 
-def _command(command: Command, at: int) -> NewCommand:
+def _command(command: Command, at: int, who: str) -> NewCommand:
     return NewCommand(
         at,
         int(command.id) if command.id else None,
@@ -219,4 +223,5 @@ def _command(command: Command, at: int) -> NewCommand:
         command.resource,
         clean(command.payload),
         command.client,
+        clean(who),
     )

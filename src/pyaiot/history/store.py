@@ -162,11 +162,24 @@ class CommandRow(_Row, frozen=True):
     payload: str
     client: str
     """The broker's name of the client that issued it."""
+    who: str
+    """Who that is, as in the audit log; empty: unknown."""
     client_id: str
     """The `id` that the client gave the command; empty until the receipt."""
     state: ReceiptState | None
     detail: str
     elapsed_ms: float | None
+
+
+class StateRow(_Row, frozen=True):
+    """The state of a node at a time."""
+
+    uid: str
+    kind: EventKind | None
+    """The last event before that concerns whether it is online; None: there is none."""
+    ts: float
+    """When that event was; 0 if there is none."""
+    detail: str
 
 
 R = TypeVar("R")
@@ -187,6 +200,18 @@ class Page(Generic[R]):
                 f"there are more than {len(self.rows)} rows: narrow the range, or use pages"
             )
         return self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The values and states of nodes at a time."""
+
+    values: Page[LastRow]
+    """The last reading of each resource before."""
+    states: list[StateRow]
+    """Of the nodes in `values`, in that order."""
+    was_recorded: bool
+    """False: the recorder had been stopped. Values and states are of the time before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -217,6 +218,7 @@ async def test_events_and_commands_are_returned(tmp_path: Path) -> None:
         (command,) = (await served.json("/api/history/commands"))["commands"]
         assert (command["uid"], command["resource"], command["payload"]) == ("n", "led", "refused")
         assert (command["state"], command["detail"]) == ("refused", "4.00 Bad Request")
+        assert command["who"] == "local"
         events = (await served.json("/api/history/events?kind=appeared&uid=n"))["events"]
         assert [(event["uid"], event["gateway"]) for event in events] == [("n", "test")]
         page = await served.json("/api/history/events?limit=1&order=newest")
@@ -237,17 +239,57 @@ async def test_an_anonymous_viewer_does_not_see_payloads(tmp_path: Path) -> None
         await served.until(0)
         page = await served.json("/api/history/commands")
         assert page["commands"][0]["payload"] == "s3cret"
+        assert page["commands"][0]["who"].startswith("invitation:")
         served.web.cookie_jar.clear()
         for path in ("/api/history/commands", "/api/history/commands?uid=n&order=newest"):
             (command,) = (await served.json(path))["commands"]
             assert (command["resource"], command["state"]) == ("led", "timeout")
             assert command["payload"] is None
+            assert command["who"] is None
             assert "s3cret" not in str(command)
+
+
+async def test_the_state_at_a_past_time_is_returned(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        await send_values(served)
+        state = await served.json(f"/api/history/state?at={BASE + 1.5}")
+        assert (state["ts"], state["next"]) == (BASE + 1.5, None)
+        (node,) = state["nodes"]
+        assert node["resources"] == [
+            {"name": "temperature", "data": -0.1, "value": -0.1, "unit": "Cel", "ts": BASE + 1}
+        ]
+        now = await served.json("/api/history/state?at=-0s")
+        assert now["was_recorded"] is True
+        nodes = {node["uid"]: node for node in now["nodes"]}
+        assert (nodes["n"]["state"], nodes["n"]["reason"]) == ("online", "")
+        values = {its["name"]: its["data"] for its in nodes["n"]["resources"]}
+        assert values["temperature"] == "hot"
+        assert values["json"] == [1.5]
+        found = []
+        page = await served.json("/api/history/state?at=-0s&limit=2")
+        while True:
+            found += [
+                (node["uid"], its["name"]) for node in page["nodes"] for its in node["resources"]
+            ]
+            if page["next"] is None:
+                break
+            page = await served.json(
+                f"/api/history/state?at=-0s&limit=2&cursor={quote(page['next'])}"
+            )
+        assert found == [(uid, its["name"]) for uid in nodes for its in nodes[uid]["resources"]]
+        problem = await served.json("/api/history/state?at=yesterday", 400)
+        assert "is not a time" in problem["detail"]
 
 
 async def test_without_history_requests_are_a_problem() -> None:
     async with serving() as served:
-        for path in (HISTORY, "/api/export", "/api/history/events", "/api/history/commands"):
+        for path in (
+            HISTORY,
+            "/api/export",
+            "/api/history/events",
+            "/api/history/commands",
+            "/api/history/state?at=-1h",
+        ):
             problem = await served.json(path, 404)
             assert problem["type"] == "/api/docs#problem-no-history"
 

@@ -12,8 +12,12 @@ from pyaiot.history.paging import (
     decode_cursor,
     encode_cursor,
     events_page,
+    is_running,
+    microseconds,
     page_of,
+    state_row,
     steps_of,
+    uids_of,
 )
 from pyaiot.history.postgres.writer import value_of
 from pyaiot.history.rows import MICROSECONDS, data_of
@@ -23,6 +27,7 @@ from pyaiot.history.store import (
     CommandRow,
     EventRow,
     LastRow,
+    Moment,
     Page,
     ReadingRow,
 )
@@ -47,14 +52,17 @@ class _Statement:
         return list(await db.fetch(self.text, *self.values))
 
 
-async def last(db: Any, uid: str | None, limit: int, cursor: str | None) -> Page[LastRow]:
-    Span.of(None, None, limit)
+async def last(
+    db: Any, uid: str | None, until: float | None, limit: int, cursor: str | None
+) -> Page[LastRow]:
+    span = Span.of(None, until, limit)
     position = decode_cursor(cursor, str, str) or ["", ""]
     query = _Statement(
         "SELECT s.uid, s.resource, r.at, u.name, r.number, r.data, r.json FROM series AS s"
-        " JOIN LATERAL (SELECT * FROM reading WHERE series = s.id ORDER BY at DESC LIMIT 1) AS r"
-        " ON true JOIN unit AS u ON u.id = r.unit"
+        " JOIN LATERAL (SELECT * FROM reading WHERE series = s.id"
     )
+    query.add(" AND at <= ? ORDER BY at DESC LIMIT 1) AS r", span.end)
+    query.add(" ON true JOIN unit AS u ON u.id = r.unit")
     query.add(" WHERE (s.uid, s.resource) > (?, ?)", *position)
     if uid is not None:
         query.add(" AND s.uid = ?", uid)
@@ -65,6 +73,28 @@ async def last(db: Any, uid: str | None, limit: int, cursor: str | None) -> Page
         lambda row: LastRow(row[0], row[1], _reading(*row[2:])),
         lambda row: encode_cursor(row[0], row[1]),
     )
+
+
+async def state_at(db: Any, uid: str | None, at: float, limit: int, cursor: str | None) -> Moment:
+    values = await last(db, uid, at, limit, cursor)
+    until = microseconds(at)
+    uids = uids_of(values)
+    events = await db.fetch(
+        "SELECT n.uid, e.kind, e.at, e.detail FROM unnest($1::text[]) AS n (uid)"
+        " JOIN LATERAL (SELECT * FROM event WHERE uid = n.uid AND at <= $2"
+        " AND kind IN ('appeared', 'reset', 'left') ORDER BY at DESC, id DESC LIMIT 1) AS e"
+        " ON true",
+        uids,
+        until,
+    )
+    found = {row[0]: tuple(row[1:]) for row in events}
+    recorder = await db.fetchrow(
+        "SELECT kind FROM event WHERE uid = '' AND at <= $1"
+        " AND kind IN ('started', 'stopped') ORDER BY at DESC, id DESC LIMIT 1",
+        until,
+    )
+    states = [state_row(uid, found.get(uid)) for uid in uids]
+    return Moment(values, states, was_recorded=is_running(recorder))
 
 
 async def readings(
@@ -149,7 +179,7 @@ async def events(
 
 async def commands(db: Any, uid: str | None, span: Span, cursor: str | None) -> Page[CommandRow]:
     query = _Statement(
-        "SELECT id, at, uid, resource, payload, client, client_id, state, detail, elapsed_ms"
+        "SELECT id, at, uid, resource, payload, client, who, client_id, state, detail, elapsed_ms"
         " FROM command WHERE true"
     )
     rows = await _by_time(db, query, uid, span, cursor)

@@ -168,15 +168,15 @@ class PostgresWriter:
             if batch.commands:
                 await self._db.executemany(
                     "INSERT INTO command (at, run, number, uid, resource, payload, client,"
-                    " client_id, state, detail, elapsed_ms)"
-                    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+                    " who, client_id, state, detail, elapsed_ms)"
+                    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
                     " ON CONFLICT (run, number) DO UPDATE SET client_id = excluded.client_id,"
                     " state = excluded.state, detail = excluded.detail,"
                     " elapsed_ms = excluded.elapsed_ms",
                     [
                         (
                             *(c.at, self._run_id, c.number, c.uid, c.resource, c.payload),
-                            *(c.client, c.client_id, c.state, c.detail, c.elapsed_ms),
+                            *(c.client, c.who, c.client_id, c.state, c.detail, c.elapsed_ms),
                         )
                         for c in batch.commands
                     ],

@@ -13,8 +13,12 @@ from pyaiot.history.paging import (
     decode_cursor,
     encode_cursor,
     events_page,
+    is_running,
+    microseconds,
     page_of,
+    state_row,
     steps_of,
+    uids_of,
 )
 from pyaiot.history.rows import MICROSECONDS, Value, data_of
 from pyaiot.history.store import (
@@ -23,23 +27,27 @@ from pyaiot.history.store import (
     CommandRow,
     EventRow,
     LastRow,
+    Moment,
     Page,
     ReadingRow,
 )
 
 
-def last(db: sqlite3.Connection, uid: str | None, limit: int, cursor: str | None) -> Page[LastRow]:
-    Span.of(None, None, limit)
+def last(
+    db: sqlite3.Connection, uid: str | None, until: float | None, limit: int, cursor: str | None
+) -> Page[LastRow]:
+    span = Span.of(None, until, limit)
     position = decode_cursor(cursor, str, str) or ["", ""]
     where, values = _series_beyond(position, uid, ">")
     rows = db.execute(
         "SELECT s.uid, s.resource, r.at, r.value, u.name"  # noqa: S608 - of constants
         " FROM series AS s CROSS JOIN reading AS r CROSS JOIN unit AS u"
         f" WHERE {where}"
-        " AND r.series = s.id AND r.at = (SELECT max(at) FROM reading WHERE series = s.id)"
+        " AND r.series = s.id"
+        " AND r.at = (SELECT max(at) FROM reading WHERE series = s.id AND at <= ?)"
         " AND u.id = r.unit"
         " ORDER BY s.uid, s.resource LIMIT ?",
-        (*values, limit + 1),
+        (*values, span.end, limit + 1),
     ).fetchall()
     return page_of(
         rows,
@@ -47,6 +55,30 @@ def last(db: sqlite3.Connection, uid: str | None, limit: int, cursor: str | None
         lambda row: LastRow(row[0], row[1], _reading(row[2], row[3], row[4])),
         lambda row: encode_cursor(row[0], row[1]),
     )
+
+
+def state_at(
+    db: sqlite3.Connection, uid: str | None, at: float, limit: int, cursor: str | None
+) -> Moment:
+    values = last(db, uid, at, limit, cursor)
+    until = microseconds(at)
+    states = [
+        state_row(
+            uid,
+            db.execute(
+                "SELECT kind, at, detail FROM event WHERE uid = ? AND at <= ?"
+                " AND kind IN ('appeared', 'reset', 'left') ORDER BY at DESC, id DESC LIMIT 1",
+                (uid, until),
+            ).fetchone(),
+        )
+        for uid in uids_of(values)
+    ]
+    recorder = db.execute(
+        "SELECT kind FROM event WHERE uid = '' AND at <= ?"
+        " AND kind IN ('started', 'stopped') ORDER BY at DESC, id DESC LIMIT 1",
+        (until,),
+    ).fetchone()
+    return Moment(values, states, was_recorded=is_running(recorder))
 
 
 def readings(
@@ -154,7 +186,7 @@ def commands(
 ) -> Page[CommandRow]:
     rows = _by_time(
         db,
-        "SELECT id, at, uid, resource, payload, client, client_id, state, detail, elapsed_ms"
+        "SELECT id, at, uid, resource, payload, client, who, client_id, state, detail, elapsed_ms"
         " FROM command",
         uid,
         span,

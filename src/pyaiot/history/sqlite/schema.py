@@ -89,7 +89,15 @@ _CLOCK: Final = (
     """,
 )
 
-MIGRATIONS: Final = (_FIRST, _CLOCK)
+_BY_NODE: Final = (
+    # What happened to one node, and its state at a time, without reading that of all others.
+    "CREATE INDEX event_uid ON event (uid, at)",
+    "CREATE INDEX command_uid ON command (uid, at)",
+    # Who issued a command, as in the audit log; empty: unknown.
+    "ALTER TABLE command ADD COLUMN who TEXT NOT NULL DEFAULT ''",
+)
+
+MIGRATIONS: Final = (_FIRST, _CLOCK, _BY_NODE)
 """Statements that migrate each version (`PRAGMA user_version`) to the next. Append only."""
 
 

@@ -204,14 +204,14 @@ class SqliteWriter:
             event = batch.events[-1]
             self._last_written = _FIND_EVENT, (event.at, event.kind), event.at
         self._db.executemany(
-            "INSERT INTO command (at, run, number, uid, resource, payload, client, client_id,"
-            " state, detail, elapsed_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO command (at, run, number, uid, resource, payload, client, who, client_id,"
+            " state, detail, elapsed_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (run, number) DO UPDATE SET client_id = excluded.client_id,"
             " state = excluded.state, detail = excluded.detail, elapsed_ms = excluded.elapsed_ms",
             [
                 (
                     *(c.at, self._run, c.number, c.uid, c.resource, c.payload, c.client),
-                    *(c.client_id, c.state, c.detail, c.elapsed_ms),
+                    *(c.who, c.client_id, c.state, c.detail, c.elapsed_ms),
                 )
                 for c in batch.commands
             ],

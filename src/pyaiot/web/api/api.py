@@ -19,12 +19,14 @@ from pyaiot.web.api.commands import CommandsApi
 from pyaiot.web.api.devices import DeviceAdministration, DevicesApi
 from pyaiot.web.api.documents import DocumentsApi
 from pyaiot.web.api.history import HistoryApi
+from pyaiot.web.api.history_queries import HistoryQueries
 from pyaiot.web.api.idempotency import HttpCommandTable
 from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.api.nodes import NodesApi
 from pyaiot.web.api.operation import Operation
 from pyaiot.web.api.operations import OPERATIONS
 from pyaiot.web.api.parameters import read_query
+from pyaiot.web.api.past_state import PastStateApi
 from pyaiot.web.api.registry import RegistryApi
 from pyaiot.web.api.responses import Handler
 from pyaiot.web.api.streams import CaughtUp, Streams
@@ -59,7 +61,8 @@ class Api:
         things = ThingsApi(broker)
         edits = RegistryApi(broker, registry)
         credentials = DevicesApi(devices)
-        recorded = HistoryApi(broker, history, unix_time)
+        queries = HistoryQueries(history)
+        recorded = HistoryApi(broker, queries, unix_time)
         alarms = AlertsApi(broker, alerts)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,
@@ -82,6 +85,7 @@ class Api:
             "history": recorded.history,
             "export": recorded.export,
             "history_events": recorded.events,
+            "history_state": PastStateApi(broker, queries, unix_time).state,
             "history_commands": recorded.commands,
             "audit": AuditApi(audit, unix_time).audit,
             "alerts": alarms.alerts,

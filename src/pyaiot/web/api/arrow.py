@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from pyaiot.history.store import ReadingRow
-from pyaiot.web.api.schemas import StoredReading
+from pyaiot.web.api.history_schemas import StoredReading
 
 _json: Final = msgspec.json.Encoder()
 _FIELDS: Final = (

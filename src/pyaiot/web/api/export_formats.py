@@ -11,7 +11,7 @@ import msgspec
 
 from pyaiot.history.store import ReadingRow
 from pyaiot.protocols.senml import name_of
-from pyaiot.web.api.schemas import StoredReading
+from pyaiot.web.api.history_schemas import StoredReading
 from pyaiot.web.problems import ProblemError
 
 _json: Final = msgspec.json.Encoder()

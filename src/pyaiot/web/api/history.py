@@ -8,38 +8,29 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator, Callable
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
 
-from pyaiot.accounts.scopes import PERSONAL_RESOURCES
 from pyaiot.broker.broker import Broker
 from pyaiot.errors import ProtocolError
 from pyaiot.history.paging import SHORT_ROWS_MAX, Span, Steps
-from pyaiot.history.reader import HistoryReader
 from pyaiot.history.store import (
     ROWS_MAX,
-    BadQuery,
     BucketRow,
     Chunk,
     EventRow,
     Page,
     StoreError,
-    TooManyRows,
     TooSlow,
 )
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.web.api.export_formats import FormatWriter, format_writer, stored_readings
 from pyaiot.web.api.exports import closing, in_order, without_personal
-from pyaiot.web.api.local_days import DAY_S, days_of, part_step_s, time_zone
-from pyaiot.web.api.nodes import includes, sees
-from pyaiot.web.api.parameters import CommandsQuery, EventsQuery, ExportQuery, HistoryQuery
-from pyaiot.web.api.query_quota import QueryQuota
-from pyaiot.web.api.responses import HEADERS, encode, json_response, while_connected
-from pyaiot.web.api.schemas import (
+from pyaiot.web.api.history_queries import HistoryQueries, check_scope, store_problems
+from pyaiot.web.api.history_schemas import (
     Events,
     Readings,
     StoredCommand,
@@ -47,6 +38,15 @@ from pyaiot.web.api.schemas import (
     StoredEvent,
     StoredReading,
 )
+from pyaiot.web.api.local_days import DAY_S, days_of, part_step_s, time_zone
+from pyaiot.web.api.nodes import includes, sees
+from pyaiot.web.api.parameters import (
+    CommandsQuery,
+    EventsQuery,
+    ExportQuery,
+    HistoryQuery,
+)
+from pyaiot.web.api.responses import HEADERS, encode, json_response, while_connected
 from pyaiot.web.client_access import access_of, quota_owner_of
 from pyaiot.web.problems import ProblemError
 
@@ -73,19 +73,17 @@ class HistoryApi:
     """The handlers of the history."""
 
     def __init__(
-        self, broker: Broker, history: HistoryReader | None, unix_time: Callable[[], float]
+        self, broker: Broker, queries: HistoryQueries, unix_time: Callable[[], float]
     ) -> None:
-        """`history` None: there is none, and all requests get the problem `no-history`."""
         self._broker = broker
-        self._reader = history
+        self._queries = queries
         self._unix_time = unix_time
         self._exports: Counter[str] = Counter()
         """Running exports of each client."""
-        self._quota = QueryQuota()
         self._failures = RateLimitedLog(log)
 
     async def history(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
-        self._check_scope(request, request.match_info["uid"], request.match_info["name"])
+        check_scope(self._broker, request, request.match_info["uid"], request.match_info["name"])
         format_name = query.format or _accepted(
             request, ("json", "csv", "ndjson", "senml", "arrow")
         )
@@ -101,7 +99,7 @@ class HistoryApi:
         if query.limit is not None:
             raise ProblemError(400, "bad-request", "only readings as JSON have pages")
         now = self._unix_time()
-        chunks = self._history.export(
+        chunks = self._queries.reader.export(
             uid=request.match_info["uid"],
             resource=request.match_info["name"],
             start=query.start(now),
@@ -112,10 +110,10 @@ class HistoryApi:
     async def export(self, request: web.Request, query: ExportQuery) -> web.StreamResponse:
         format_name = query.format or _accepted(request, ("csv", "ndjson", "senml", "arrow"))
         now = self._unix_time()
-        self._check_scope(request, query.uid, query.resource)
+        check_scope(self._broker, request, query.uid, query.resource)
 
         def chunks_of(uid: str | None) -> AsyncIterator[Chunk]:
-            return self._history.export(
+            return self._queries.reader.export(
                 uid=uid, resource=query.resource, start=query.start(now), end=query.end(now)
             )
 
@@ -131,13 +129,13 @@ class HistoryApi:
         return await self._stream(request, chunks, format_writer(format_name))
 
     async def events(self, request: web.Request, query: EventsQuery) -> web.StreamResponse:
-        self._check_scope(request, query.uid)
+        check_scope(self._broker, request, query.uid)
         now = self._unix_time()
         limit = query.limit or ROWS_MAX
         start, end = query.start(now), query.end(now)
-        page = await self._query(
+        page = await self._queries.run(
             request,
-            self._history.events(
+            self._queries.reader.events(
                 uid=query.uid,
                 kinds=query.kind or (),
                 start=start,
@@ -166,13 +164,13 @@ class HistoryApi:
         return json_response(await _encode(Events(events=events, next=page.cursor)))
 
     async def commands(self, request: web.Request, query: CommandsQuery) -> web.StreamResponse:
-        self._check_scope(request, query.uid)
+        check_scope(self._broker, request, query.uid)
         now = self._unix_time()
         limit = query.limit or ROWS_MAX
         start, end = query.start(now), query.end(now)
-        page = await self._query(
+        page = await self._queries.run(
             request,
-            self._history.commands(
+            self._queries.reader.commands(
                 uid=query.uid,
                 start=start,
                 end=end,
@@ -182,13 +180,14 @@ class HistoryApi:
             ),
             wide=lambda: Span.of(start, end, limit).is_wide_filtered(filtered=bool(query.uid)),
         )
-        # A payload may be a secret, such as the code of a lock.
+        # A payload may be a secret, such as the code of a lock; a name is personal.
         may_command = access_of(request).may_command
         commands = [
             StoredCommand(
                 ts=row.ts,
                 uid=row.uid,
                 resource=row.resource,
+                who=row.who if may_command else None,
                 payload=row.payload if may_command else None,
                 state=row.state,
                 detail=row.detail,
@@ -199,34 +198,19 @@ class HistoryApi:
         ]
         return json_response(await _encode(StoredCommands(commands=commands, next=page.cursor)))
 
-    def _check_scope(
-        self, request: web.Request, uid: str | None, resource: str | None = None
-    ) -> None:
-        """Raises `ProblemError` for a node or resource that the scope of the client hides."""
-        if uid is not None and not sees(self._broker, request, uid):
-            raise ProblemError(404, "unknown-node", f"there is no node {uid[:64]!r}")
-        if access_of(request).scope.hides_personal and resource in PERSONAL_RESOURCES:
-            raise ProblemError(404, "unknown-resource", "addresses are not shown without sign-in")
-
     def _sees_event(self, request: web.Request, row: EventRow) -> bool:
         if row.uid:
             return sees(self._broker, request, row.uid)
         gateways = access_of(request).scope.gateways
         return not gateways or not row.gateway or row.gateway in gateways
 
-    @property
-    def _history(self) -> HistoryReader:
-        if self._reader is None:
-            raise ProblemError(404, "no-history", "the broker runs with --history off")
-        return self._reader
-
     async def _readings(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
         uid, resource = request.match_info["uid"], request.match_info["name"]
         now = self._unix_time()
         limit = query.limit or ROWS_MAX
-        page = await self._query(
+        page = await self._queries.run(
             request,
-            self._history.readings(
+            self._queries.reader.readings(
                 uid,
                 resource,
                 start=query.start(now),
@@ -254,9 +238,9 @@ class HistoryApi:
         end = now if end is None else end
         tz = _time_zone(query)
         step_s = query.every if tz is None else part_step_s(start, end, tz)
-        buckets = await self._query(
+        buckets = await self._queries.run(
             request,
-            self._history.buckets(
+            self._queries.reader.buckets(
                 uid,
                 resource,
                 start=start,
@@ -281,17 +265,6 @@ class HistoryApi:
         body = writer.head() + writer.steps(uid, resource, steps) + writer.tail()
         return web.Response(body=body, headers=_headers(writer))
 
-    async def _query(
-        self, request: web.Request, query: Coroutine[Any, Any, R], *, wide: Callable[[], bool]
-    ) -> R:
-        """The result of a query, which waits until the quota of its client permits it."""
-        try:
-            with _store_problems():
-                slot = self._quota.slot(quota_owner_of(request), wide=wide())
-                return await while_connected(request, _in_slot(slot, query))
-        finally:
-            query.close()  # if it was refused before it was started
-
     async def _stream(
         self, request: web.Request, chunks: AsyncIterator[Chunk], writer: FormatWriter
     ) -> web.StreamResponse:
@@ -306,7 +279,7 @@ class HistoryApi:
         self._exports[client] += 1
         try:
             # The first part comes before the response, so that a failure is a problem document.
-            with _store_problems():
+            with store_problems():
                 first = await while_connected(request, anext(chunks, None))
             response = web.StreamResponse(headers=_headers(writer))
             await response.prepare(request)
@@ -355,30 +328,10 @@ class HistoryApi:
             closed()
 
 
-async def _in_slot(slot: AbstractAsyncContextManager[None], query: Coroutine[Any, Any, R]) -> R:
-    async with slot:
-        return await query
-
-
 def _rows(page: Page[R], limit: int | None) -> list[R]:
     """The page if there is a limit, else all rows or the problem `too-many-rows`."""
-    with _store_problems():
+    with store_problems():
         return page.rows if limit is not None else page.whole()
-
-
-@contextlib.contextmanager
-def _store_problems() -> Iterator[None]:
-    """Turn errors of the store into problems."""
-    try:
-        yield
-    except BadQuery as error:
-        raise ProblemError(400, "bad-request", str(error)) from error
-    except TooManyRows as error:
-        raise ProblemError(413, "too-many-rows", str(error)) from error
-    except TooSlow as error:
-        raise ProblemError(503, "too-slow", str(error), retry_after_s=5) from error
-    except StoreError as error:
-        raise ProblemError(503, "history-unavailable", str(error), retry_after_s=5) from error
 
 
 def _time_zone(query: HistoryQuery) -> ZoneInfo | None:

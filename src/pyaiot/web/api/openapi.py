@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from pyaiot import __version__
-from pyaiot.web.api import schemas
+from pyaiot.web.api import history_schemas
 from pyaiot.web.api.operation import Operation, ResponseSpec
 from pyaiot.web.api.operations import JSON, OPERATIONS, PATH_PARAMETERS
 from pyaiot.web.problems import KINDS, PROBLEM_TYPE, TYPE_PREFIX, ProblemDetails
@@ -192,7 +192,7 @@ def _problem(description: str) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     types = [
-        schemas.ExportedReading,
+        history_schemas.ExportedReading,
         ProblemDetails,
         *(
             response.body

@@ -9,26 +9,10 @@ from pyaiot.registry.record import Edit
 from pyaiot.web.api import parameters, schemas
 from pyaiot.web.api.alert_operations import ALERT_OPERATIONS
 from pyaiot.web.api.audit_query import AuditQuery
+from pyaiot.web.api.history_operations import HISTORY_OPERATIONS
 from pyaiot.web.api.operation import Operation, RequestHeader, ResponseSpec
 
 JSON: Final = "application/json"
-STREAMED: Final = (
-    "text/csv",
-    "application/x-ndjson",
-    "application/senml+json",
-    "application/vnd.apache.arrow.stream",
-)
-HISTORY_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
-    {
-        400: ("bad-request",),
-        404: ("no-history", "unknown-node", "unknown-resource"),
-        406: ("no-arrow",),
-        413: ("too-many-rows",),
-        503: ("too-slow", "history-unavailable", "busy"),
-    }
-)
-
-
 NODES: Final = "/api/nodes"
 NODE: Final = NODES + "/{uid}"
 THINGS: Final = "/things"
@@ -310,51 +294,7 @@ OPERATIONS: Final = (
         " the last 1,000 of each client and 10,000 in total, until the broker restarts.",
         problems={404: ("unknown-command",)},
     ),
-    Operation(
-        "history",
-        "GET",
-        RESOURCE + "/history",
-        "Readings of a resource, or aggregated steps",
-        {
-            200: ResponseSpec(
-                "Readings by time. An unknown resource is not a problem: the list is empty.",
-                schemas.Readings,
-                STREAMED,
-            )
-        },
-        description="Returns everything in the range or a problem, never an incomplete result.",
-        query=parameters.HistoryQuery,
-        problems=HISTORY_PROBLEMS,
-    ),
-    Operation(
-        "export",
-        "GET",
-        "/api/export",
-        "All readings of all nodes",
-        {200: ResponseSpec("A stream, by uid, resource and time.", None, STREAMED)},
-        description="If an error occurs during the transfer, the connection is aborted: a transfer"
-        " that ends normally is complete. NDJSON lines are `ExportedReading`.",
-        query=parameters.ExportQuery,
-        problems=HISTORY_PROBLEMS,
-    ),
-    Operation(
-        "history_events",
-        "GET",
-        "/api/history/events",
-        "Events of nodes and gateways, and gaps of the history",
-        {200: ResponseSpec("Events by time.", schemas.Events)},
-        query=parameters.EventsQuery,
-        problems=HISTORY_PROBLEMS,
-    ),
-    Operation(
-        "history_commands",
-        "GET",
-        "/api/history/commands",
-        "Commands issued by any client, and their receipts",
-        {200: ResponseSpec("Commands by time.", schemas.StoredCommands)},
-        query=parameters.CommandsQuery,
-        problems=HISTORY_PROBLEMS,
-    ),
+    *HISTORY_OPERATIONS,
     Operation(
         "audit",
         "GET",

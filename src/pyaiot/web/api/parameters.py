@@ -22,6 +22,8 @@ THINGS_PER_PAGE: Final = 100
 """Thing Descriptions of one page: the default and the maximum of `limit`."""
 CURSOR_LENGTH_MAX: Final = 256
 """Characters of a cursor. A longer one is refused."""
+STATE_ROWS_MAX: Final = 10_000
+"""Readings of one page of a past state: the default and the maximum of `limit`."""
 FILTERS_MAX: Final = 64
 """Names in one filter. More are refused."""
 STEP_MAX_S: Final = 366 * 86_400
@@ -276,6 +278,23 @@ class HistoryQuery(RangeQuery, frozen=True, kw_only=True):
         return tuple(dict.fromkeys((self.agg or "mean").split(",")))
 
 
+class StateQuery(Query, frozen=True, kw_only=True):
+    """The moment, and the nodes to return."""
+
+    at: Annotated[Moment, Meta(description="The time, written as `from`. Absent: now.")] | None = (
+        None
+    )
+    uid: Annotated[Name, Meta(description="Only this node.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=STATE_ROWS_MAX, description="Readings of one page.")] = (
+        STATE_ROWS_MAX
+    )
+    cursor: Cursor | None = None
+
+    def time(self, now: float) -> float:
+        """The moment as a Unix time. Raises `ProblemError`."""
+        return now if self.at is None else read_moment(self.at, "at", now)
+
+
 class ExportQuery(RangeQuery, frozen=True, kw_only=True):
     """The readings to return, and their format."""
 
@@ -369,7 +388,7 @@ def read_query(kind: type[Q], given: Iterable[tuple[str, str]]) -> Q:
 
 def _check_moments(fields: dict[str, Any]) -> None:
     """Raise `ProblemError` with the valid forms of a time if one is not valid."""
-    for name in ("from", "to"):
+    for name in ("from", "to", "at"):
         text = fields.get(name, "0")
         if not re.fullmatch(MOMENT, text):
             raise ProblemError(

@@ -8,7 +8,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from pyaiot.accounts.roles import Role
-from pyaiot.history.store import EventKind
 from pyaiot.messages import COMMAND_TIMEOUT_MAX_S, Name, ReceiptState, ResourceName
 from pyaiot.model import ResourceType
 from pyaiot.registry.record import (
@@ -242,90 +241,6 @@ class CommandStatuses(_Response, frozen=True, kw_only=True):
     """The commands to several nodes, each with its final state."""
 
     commands: list[CommandStatus]
-
-
-class StoredReading(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A recorded reading, or an aggregated step.
-
-    A reading has either `value` or `data`. A step has its start in `ts`, and the aggregates of its
-    numbers if several were requested.
-    """
-
-    ts: Ts
-    value: Number = None
-    unit: Unit = ""
-    data: Annotated[Any, Meta(description="The value, if it is not a number.")] = UNSET
-    min: float | UnsetType = UNSET
-    mean: float | UnsetType = UNSET
-    max: float | UnsetType = UNSET
-    last: float | UnsetType = UNSET
-    count: int | UnsetType = UNSET
-
-
-class Readings(_Response, frozen=True, kw_only=True):
-    """Readings or steps of one resource, by time."""
-
-    uid: Uid
-    resource: Resource
-    readings: list[StoredReading]
-    next: Next
-
-
-class ExportedReading(_Response, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of an export as NDJSON."""
-
-    uid: Uid
-    resource: Resource
-    ts: Ts
-    value: Number = None
-    unit: Unit = ""
-    data: Annotated[Any, Meta(description="The value, if it is not a number.")] = UNSET
-
-
-class StoredEvent(_Response, frozen=True, kw_only=True):
-    """An event of a node, a gateway or the history itself."""
-
-    ts: Ts
-    kind: Annotated[EventKind, Meta(description="Kind of the event.")]
-    uid: Annotated[str, Meta(description="The node; empty if the event concerns none.")]
-    gateway: Annotated[str, Meta(description="The gateway; empty if the event concerns none.")]
-    detail: Annotated[str, Meta(description="The reason as text.")]
-    until: Annotated[float | None, Meta(description="The end of a gap, in Unix seconds.")]
-    lost: Annotated[int, Meta(description="The number of messages lost in a gap.")]
-
-
-class Events(_Response, frozen=True, kw_only=True):
-    """Events, by time."""
-
-    events: list[StoredEvent]
-    next: Next
-
-
-class StoredCommand(_Response, frozen=True, kw_only=True):
-    """A recorded command of any client, and its receipt."""
-
-    ts: Ts
-    uid: Uid
-    resource: Resource
-    payload: Annotated[
-        str | None,
-        Meta(description="The written value; null if the client may not write to resources."),
-    ]
-    state: Annotated[
-        ReceiptState | None,
-        Meta(description="The state in the receipt; null if no receipt is known."),
-    ]
-    detail: Annotated[str, Meta(description="The response code of the node, or a reason.")]
-    elapsed_ms: Annotated[
-        float | None, Meta(description="Milliseconds from the command to its receipt.")
-    ]
-
-
-class StoredCommands(_Response, frozen=True, kw_only=True):
-    """Commands, by time."""
-
-    commands: list[StoredCommand]
-    next: Next
 
 
 class AuditRecord(_Response, frozen=True, kw_only=True, omit_defaults=True):
