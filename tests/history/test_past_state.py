@@ -8,14 +8,14 @@ import pytest
 
 from pyaiot.history.rows import NewEvent, WriteBatch
 from pyaiot.history.sqlite import schema
-from pyaiot.history.store import Moment, StateRow
+from pyaiot.history.store import StateAt, StateRow
 from pyaiot.messages import NodeAppeared, NodeLeft, NodeReset, Reading
 from tests.history.files import HOUR, history_file, query_store
 
 
 def test_the_state_at_a_time_has_the_last_reading_and_the_last_event_before(tmp_path: Path) -> None:
-    def state(at: float, **options: Any) -> Moment:
-        moment: Moment = query_store(file.path, lambda h: h.state_at(HOUR + at, **options))
+    def state(at: float, **options: Any) -> StateAt:
+        moment: StateAt = query_store(file.path, lambda h: h.state_at(HOUR + at, **options))
         return moment
 
     with history_file(tmp_path) as file:

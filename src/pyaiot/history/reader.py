@@ -19,9 +19,9 @@ from pyaiot.history.store import (
     EventKind,
     EventRow,
     LastRow,
-    Moment,
     Page,
     ReadingRow,
+    StateAt,
     TooSlow,
 )
 
@@ -63,13 +63,13 @@ class HistoryReader(ABC):
         uid: str | None = None,
         limit: int = ROWS_MAX,
         cursor: str | None = None,
-    ) -> Moment:
+    ) -> StateAt:
         """The state at a time, of one node or all: the last reading of each resource before, as
         far back as readings are kept, and the last event of each node that has one.
 
         A page has `limit` readings; the states are of their nodes.
         """
-        moment: Moment = await self._query(
+        moment: StateAt = await self._query(
             lambda db: self._queries.state_at(db, uid, at, limit, cursor),
             wide=uid is None and limit > SHORT_ROWS_MAX,
         )

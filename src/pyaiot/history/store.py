@@ -203,7 +203,7 @@ class Page(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class StateAt:
     """The values and states of nodes at a time."""
 
     values: Page[LastRow]

@@ -27,9 +27,9 @@ from pyaiot.history.store import (
     CommandRow,
     EventRow,
     LastRow,
-    Moment,
     Page,
     ReadingRow,
+    StateAt,
 )
 
 
@@ -75,7 +75,7 @@ async def last(
     )
 
 
-async def state_at(db: Any, uid: str | None, at: float, limit: int, cursor: str | None) -> Moment:
+async def state_at(db: Any, uid: str | None, at: float, limit: int, cursor: str | None) -> StateAt:
     values = await last(db, uid, at, limit, cursor)
     until = microseconds(at)
     uids = uids_of(values)
@@ -94,7 +94,7 @@ async def state_at(db: Any, uid: str | None, at: float, limit: int, cursor: str 
         until,
     )
     states = [state_row(uid, found.get(uid)) for uid in uids]
-    return Moment(values, states, was_recorded=is_running(recorder))
+    return StateAt(values, states, was_recorded=is_running(recorder))
 
 
 async def readings(

@@ -27,9 +27,9 @@ from pyaiot.history.store import (
     CommandRow,
     EventRow,
     LastRow,
-    Moment,
     Page,
     ReadingRow,
+    StateAt,
 )
 
 
@@ -59,7 +59,7 @@ def last(
 
 def state_at(
     db: sqlite3.Connection, uid: str | None, at: float, limit: int, cursor: str | None
-) -> Moment:
+) -> StateAt:
     values = last(db, uid, at, limit, cursor)
     until = microseconds(at)
     states = [
@@ -78,7 +78,7 @@ def state_at(
         " AND kind IN ('started', 'stopped') ORDER BY at DESC, id DESC LIMIT 1",
         (until,),
     ).fetchone()
-    return Moment(values, states, was_recorded=is_running(recorder))
+    return StateAt(values, states, was_recorded=is_running(recorder))
 
 
 def readings(

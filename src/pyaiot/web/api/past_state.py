@@ -9,7 +9,7 @@ from aiohttp import web
 from pyaiot.accounts.scopes import PERSONAL_RESOURCES, Scope
 from pyaiot.broker.broker import Broker
 from pyaiot.history.paging import SHORT_ROWS_MAX
-from pyaiot.history.store import LastRow, Moment
+from pyaiot.history.store import LastRow, StateAt
 from pyaiot.web.api.history_queries import HistoryQueries, check_scope
 from pyaiot.web.api.history_schemas import PastNode, PastState
 from pyaiot.web.api.nodes import sees
@@ -58,7 +58,7 @@ class PastStateApi:
         return json_response(await asyncio.to_thread(body))
 
 
-def past_nodes(moment: Moment, scope: Scope) -> list[PastNode]:
+def past_nodes(moment: StateAt, scope: Scope) -> list[PastNode]:
     """The nodes of a page, without resources that the scope hides."""
     readings: dict[str, list[LatestReading]] = {row.uid: [] for row in moment.states}
     for row in moment.values.rows:
