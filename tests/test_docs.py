@@ -274,15 +274,17 @@ def test_messages_in_the_documents_are_messages(block: Block) -> None:
 @pytest.fixture(scope="module")
 def known_flags() -> dict[str, set[str]]:
     """The flags of each command."""
-    return {
+    known = {
         command.name: {name for option in command.options for name in option.names} | {"--help"}
         for command in commands()
     }
+    known["aiot service install"] |= known["aiot run"]  # which it hands on
+    return known
 
 
 @pytest.mark.parametrize("path", OURS, ids=relative)
 def test_every_flag_in_the_documents_exists(path: Path, known_flags: dict[str, set[str]]) -> None:
-    text = path.read_text("utf-8").replace("\\\n", " ")
+    text = path.read_text("utf-8").replace("\\\n", " ").replace("aiot service exec", "aiot")
     groups = {command.rpartition(" ")[0] for command in known_flags}
     for line in re.findall(r"\baiot (?:[a-z][a-z -]*)?[^`\n#]*", text):
         words = line.split()

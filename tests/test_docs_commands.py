@@ -374,11 +374,30 @@ ROOT_ONLY = Elsewhere("it needs an interface that only root can create")
 BOARD = Elsewhere("it needs a board; tests/examples runs what is copied onto it")
 PROGRAM = Elsewhere("tests/examples/test_python_clients.py does")
 INSTALL = Elsewhere("tests/test_package.py installs the wheel into a fresh environment")
+BOOTED = Elsewhere("tests/machines does, on a machine with systemd")
 BROKER_ELSEWHERE = Elsewhere("it needs a broker with a name or on another machine")
 
 STEPS: dict[str, Serve | Finish | Elsewhere] = {
     # What scripts/demo does before it becomes `aiot demo` is for tests/test_scripts.py.
     "scripts/demo": Serve(DEMO, simulated_nodes_are_there, instead="aiot demo"),
+    **dict.fromkeys(
+        (
+            "sudo aiot service install",
+            'sudo aiot service install --host :: --insecure --coap-host :: --title "My lab"',
+            "sudo aiot service exec invite --role admin",
+            "aiot service status",
+            "aiot service logs -n 20",
+            "aiot health",
+            "sudo aiot service exec token add logger --role viewer",
+            "sudo aiot service exec config --show",
+            "sudo systemctl restart pyaiot",
+            "sudo aiot service install --apart",
+            "sudo systemctl restart pyaiot-coap-gateway",
+            "aiot service install --user",
+            "sudo aiot service uninstall",
+        ),
+        BOOTED,
+    ),
     "scripts/test": Elsewhere("it is what runs this test"),
     "python scripts/sbom.py": Elsewhere("tests/test_supply_chain.py does, in the checkout"),
     "python scripts/audit_packages.py": Elsewhere("tests/test_supply_chain.py does"),

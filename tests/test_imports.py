@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "links": {"backlog", "errors", "legacy", "messages"},
     "config": {"errors"},
     "protocols": {"errors", "exact_json"},
+    "systemd": {"errors"},
     "transport": {"errors", "protocols"},
     # Gateways and simulated nodes are both clients of an MQTT broker.
     "mqtt": {"errors", "protocols", "transport"},
@@ -113,7 +114,7 @@ MAY_IMPORT = {
             "readings",
             "redaction",
         ),
-        *("registry", "transport", "web"),
+        *("registry", "systemd", "transport", "web"),
     },
     "doctor": {
         *("app", "broker", "client", "config", "errors", "gateways", "history", "homeassistant"),
@@ -136,7 +137,7 @@ MAY_IMPORT = {
         ),
         "gateways",
         # A file of names is checked with the rules of the registry.
-        *("messages", "model", "redaction", "registry", "transport"),
+        *("messages", "model", "redaction", "registry", "systemd", "transport"),
     },
     "__main__": {"cli"},
     "__init__": set(),
@@ -180,6 +181,7 @@ PURE = {
         "registry/unwritten",
     ),
     *("registry/record", "registry/registry", "registry/resource_types"),
+    *("systemd/units",),
     *("registry/store", "transport/anti_amplification", "transport/backoff"),
     *("transport/connection_table", "transport/host_limits", "transport/host_rate_limit"),
     *("transport/peers", "transport/plain_http", "transport/rate_limit"),

@@ -27,6 +27,7 @@ from pyaiot.gateways.plugin import OpenGateway
 from pyaiot.metrics import Collector
 from pyaiot.registry import metrics as registry_metrics
 from pyaiot.registry.service import RegistryService
+from pyaiot.systemd.notify import is_managed
 from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.forwarded import TrustedProxies
 from pyaiot.transport.http_server import HttpServer
@@ -118,7 +119,10 @@ async def serve_web(
     )
     try:
         async with serve_metrics(config, tls, app.metrics, print_line), _watching(watch):
-            if sign_in is not None:
+            if sign_in is not None and is_managed(os.environ):
+                # A link would be in the journal, which others can read.
+                log.info("clients must sign in: aiot service exec invite prints a link")
+            elif sign_in is not None:
                 root = _external_root(section, server)
                 link = f"{root}{sign_in.new_link()}"
                 if audit is not None:

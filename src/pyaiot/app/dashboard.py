@@ -9,6 +9,7 @@ from typing import Final
 from pyaiot.app.tls import ProcessTls
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
+from pyaiot.systemd.notify import notify_ready
 from pyaiot.transport.addresses import authority
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.dashboard import Dashboard, DashboardApp, Look, load_built
@@ -57,6 +58,7 @@ async def run_dashboard(config: Config, print_line: Callable[[str], None]) -> No
             origin = server.url_for_others.rstrip("/")
             print_line(f"Dashboard: {origin}/  broker: {broker_url}  (Ctrl+C ends it)")
             print_line(f"A broker of Pyaiot needs the flag: --allowed-origin {origin}")
+            notify_ready(f"Dashboard: {origin}/ broker: {broker_url}")
             await asyncio.Future()
     finally:
         await server.close()

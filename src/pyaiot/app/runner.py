@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -55,10 +56,20 @@ async def _until_signal(service: Coroutine[Any, Any, Result]) -> Result | None:
         loop.add_signal_handler(number, task.cancel)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         # A killed service would lose what it has not written yet.
-        loop.add_signal_handler(signal.SIGHUP, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
+        # A service of systemd has no terminal: there it asks to read files again, if there are any.
+        managed = "NOTIFY_SOCKET" in os.environ
+        loop.add_signal_handler(signal.SIGHUP, (lambda: None) if managed else task.cancel)
+    with contextlib.suppress(asyncio.CancelledError), _watched(loop):
         return await task
     return None
+
+
+def _watched(loop: asyncio.AbstractEventLoop) -> contextlib.AbstractContextManager[None]:
+    if "NOTIFY_SOCKET" not in os.environ:
+        return contextlib.nullcontext()
+    from pyaiot.systemd.notify import watched  # noqa: PLC0415 - commands do not need it
+
+    return watched(loop, os.environ)
 
 
 def _first(errors: BaseExceptionGroup[OperatorError]) -> OperatorError:

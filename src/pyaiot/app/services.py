@@ -70,6 +70,7 @@ from pyaiot.gateways.plugin import Check, OpenGateway, Plugin, SharedService, Si
 from pyaiot.registry.registry import Registry
 from pyaiot.registry.service import RegistryService
 from pyaiot.registry.stores import store_at
+from pyaiot.systemd.notify import notify_ready
 from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.resolver import open_http_session
 from pyaiot.web.metrics_endpoint import Metrics
@@ -109,6 +110,7 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
     ):
         with tls.reloading(also=_reload_of(config, alerts)):
             print_line(f"Broker: {url}  (Ctrl+C ends it)")
+            notify_ready(f"Broker: {url}")
             await asyncio.Future()
 
 
@@ -127,6 +129,7 @@ async def run_gateway(plugin: Plugin, config: Config, print_line: PrintLine) -> 
     ):
         with tls.reloading([gateway]):
             print_line(f"{gateway.protocol} gateway: {gateway.listener}  (Ctrl+C ends it)")
+            notify_ready(f"{gateway.protocol} gateway: {gateway.listener}")
             await gateway.run(connect_by_websocket(session, config.gateway, credential))
 
 
@@ -167,6 +170,7 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
             )
             with tls.reloading(gateways, also=_reload_of(config, alerts)):
                 print_line(f"Pyaiot: {url}\n{listeners}(Ctrl+C ends it)")
+                notify_ready(f"Pyaiot: {url} {listeners}")
                 await asyncio.Future()
 
 

@@ -26,8 +26,10 @@ MODULES: Final = (
         "tls",
         "alerts",
         "audit",
+        "service",
         "doctor",
         "backup",
+        "health",
     ),
 )
 
@@ -64,8 +66,10 @@ _MODULES_OF: Final[dict[str, tuple[str, ...]]] = {
     "alerts": ("alerts",),
     "audit": ("audit",),
     "gateway": ("gateway_tokens",),
+    "service": ("service",),
     "doctor": ("doctor",),
     **dict.fromkeys(("backup", "restore", "upgrade-check"), ("backup",)),
+    "health": ("health",),
 }
 """The modules of each command that is not a service."""
 _SERVICES: Final = ("run", "demo", "broker", "dashboard")

@@ -33,6 +33,9 @@ def _generate_keys(
     force: Annotated[
         bool, typer.Option("--force", help="Replace existing keys. All gateways need the new ones.")
     ] = False,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Keep existing keys, and succeed.")
+    ] = False,
 ) -> None:
     """Write the key file that broker and gateways share. Only its owner can read it.
 
@@ -41,6 +44,9 @@ def _generate_keys(
     from pyaiot.broker.keys import generate_keys, write_keys  # noqa: PLC0415 - cryptography
 
     path = Path(key_file).expanduser()
+    if if_missing and path.exists():
+        print_line(f"The keys in {path} stay as they are.")
+        return
     write_keys(path, generate_keys(), replace=force)
     print_line(f"Keys written to {path}. Copy this file to the machines of the gateways.")
 

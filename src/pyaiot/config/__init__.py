@@ -266,17 +266,26 @@ def _unknown(name: str, known: Iterable[str]) -> str:
 
 
 def default_file(environ: Mapping[str, str]) -> Path:
-    """The settings file that is read if none is named."""
+    """The settings file that is read if none is named.
+
+    systemd names its folder in `CONFIGURATION_DIRECTORY`.
+    """
+    if folder := environ.get("CONFIGURATION_DIRECTORY"):
+        return Path(folder.partition(":")[0]) / "config.toml"
     return _base(environ, "XDG_CONFIG_HOME", ".config") / "pyaiot" / "config.toml"
 
 
 def data_folder(environ: Mapping[str, str]) -> Path:
-    """The folder in which services store data."""
+    """The folder in which services store data. systemd names it in `STATE_DIRECTORY`."""
+    if folder := environ.get("STATE_DIRECTORY"):
+        return Path(folder.partition(":")[0])
     return _base(environ, "XDG_DATA_HOME", ".local/share") / "pyaiot"
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
     """The folder for state that can be lost: sign-in sessions, registrations at a gateway."""
+    if environ.get("STATE_DIRECTORY"):
+        return data_folder(environ) / "state"
     return _base(environ, "XDG_STATE_HOME", ".local/state") / "pyaiot"
 
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""systemd: unit files of the services, their installation, and what a service tells systemd."""
