@@ -39,6 +39,9 @@ export const mayEdit = computed(() => isLive.value && info.value?.may_command ==
 /** Whether to offer "Add a device". */
 export const mayAddDevices = computed(() => isLive.value && info.value?.may_add_devices === true);
 
+/** Whether to offer what only administrators may do. */
+export const isAdmin = computed(() => isLive.value && info.value?.role === "admin");
+
 /** Whether to show controls that command nodes. A legacy broker does not tell. */
 export const mayCommand = computed(() => info.value?.may_command !== false);
 

@@ -2,8 +2,8 @@
 /** The current view, as in the URL: `#/table?q=temp>25`, `#/node/4A3A70052154CC1`. */
 import { computed, signal } from "@preact/signals";
 
-export type Screen = "nodes" | "table" | "map" | "updates" | "settings";
-const SCREENS: readonly Screen[] = ["nodes", "table", "map", "updates", "settings"];
+export type Screen = "nodes" | "table" | "map" | "updates" | "settings" | "audit";
+const SCREENS: readonly Screen[] = ["nodes", "table", "map", "updates", "settings", "audit"];
 
 export interface Route {
   screen: Screen;

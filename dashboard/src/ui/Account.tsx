@@ -10,6 +10,7 @@ import { CopyButton } from "./Copy";
 import { Drawer } from "./Drawer";
 import { overlay } from "./keys";
 import { language, t, type Key } from "../i18n";
+import { au } from "../i18n/audit";
 import "../more.css";
 import "../account.css";
 
@@ -53,6 +54,13 @@ export function Account() {
           </>
         )}
       </div>
+      {isAdmin && (
+        <p>
+          <a class="link" href="#/audit" onClick={close}>
+            {au("open")}
+          </a>
+        </p>
+      )}
       {isAdmin && <Invite />}
       {isAdmin && <Access />}
     </Drawer>

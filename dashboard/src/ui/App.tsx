@@ -20,6 +20,7 @@ const Table = lazy(() => import("./Table").then((it) => it.Table));
 const MapScreen = lazy(() => import("./MapScreen").then((it) => it.MapScreen));
 const Updates = lazy(() => import("./Updates").then((it) => it.Updates));
 const Settings = lazy(() => import("./Settings").then((it) => it.Settings));
+const Audit = lazy(() => import("./Audit").then((it) => it.Audit));
 const Details = lazy(() => import("./Details").then((it) => it.Details));
 const Activity = lazy(() => import("./Activity").then((it) => it.Activity));
 const Alerts = lazy(() => import("./Alerts").then((it) => it.Alerts));
@@ -35,6 +36,7 @@ const SCREENS: Record<string, ComponentType> = {
   map: MapScreen,
   updates: Updates,
   settings: Settings,
+  audit: Audit,
 };
 
 export function App() {

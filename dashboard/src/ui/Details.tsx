@@ -3,11 +3,12 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { apiUrl, mayHaveApi } from "../config";
+import { showAuditOf } from "../auditApi";
 import { historyIsOffered, readHistory } from "../history";
 import { curvesOf, CURVES_SHOWN, linesOf, type Curves } from "../curves";
 import { joinSeries, liveSeries, niceStep, toCsv, windowOf, type Range, type Stored } from "../series";
 import { FACTS } from "../model/readings";
-import { mayCommand, mayEdit } from "../info";
+import { isAdmin, mayCommand, mayEdit } from "../info";
 import { fact, findNode, watch, type Node, type Registered, type Resource } from "../model/state";
 import { nodeTitle, quote, visible, visibleJson } from "../model/text";
 import { navigate, openNode } from "../route";
@@ -26,6 +27,7 @@ import { titleOf } from "./rows";
 import { ScriptEditor } from "./ScriptEditor";
 import { useVisibility } from "./visibility";
 import { ago, duration, formatNumber, translate, t, timeOf } from "../i18n";
+import { au } from "../i18n/audit";
 import "../more.css";
 
 const close = () => navigate({ node: "" });
@@ -363,6 +365,11 @@ function Info({ node }: { node: Node }) {
       <div class="buttons left">
         <CopyButton text={location.href} label={t("details.link")} />
         {registered && <Farewell registered={registered} />}
+        {registered && isAdmin.value && (
+          <button type="button" class="button" onClick={() => showAuditOf(node.uid)}>
+            {au("open")}
+          </button>
+        )}
         <button type="button" class="button" onClick={toggle}>
           <Icon name="hide" /> {t(hidden ? "details.unhide" : "details.hide")}
         </button>

@@ -16,7 +16,7 @@ import { count, formatNumber, t } from "../i18n";
 export const filtersOpen = signal(false);
 const Filters = lazy(() => import("./Filters").then((it) => it.Filters));
 
-const TABS: readonly Exclude<Screen, "settings">[] = ["nodes", "table", "map", "updates"];
+const TABS: readonly Exclude<Screen, "settings" | "audit">[] = ["nodes", "table", "map", "updates"];
 
 export function Header() {
   return (

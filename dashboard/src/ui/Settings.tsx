@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The preferences. */
 import { config, imageIsAllowed } from "../config";
-import { mayAddDevices } from "../info";
+import { isAdmin, mayAddDevices } from "../info";
 import { settings } from "../settings";
 import { overlay } from "./keys";
 import { quote } from "../model/text";
 import { titleByUid, unhide } from "../store";
 import { t, type Key } from "../i18n";
+import { au } from "../i18n/audit";
 import "../more.css";
 
 export function Settings() {
@@ -71,6 +72,11 @@ export function Settings() {
         <button type="button" class="button" onClick={() => (overlay.value = "device")}>
           {t("device.add")}
         </button>
+      )}
+      {isAdmin.value && (
+        <a class="button" href="#/audit">
+          {au("open")}
+        </a>
       )}
       <p class="soft">{t("settings.kept")}</p>
       <button type="button" class="button" onClick={reset}>

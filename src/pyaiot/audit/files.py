@@ -40,6 +40,8 @@ class AuditFilter:
     """A principal as in the entries, or its name without the kind."""
     uid: str = ""
     action: str = ""
+    results: frozenset[str] = frozenset()
+    """Any of these."""
     start: float | None = None
     """Unix time, inclusive."""
     end: float | None = None
@@ -48,6 +50,7 @@ class AuditFilter:
     def matches(self, entry: AuditEntry) -> bool:
         return (
             (not self.action or self.action == entry.action)
+            and (not self.results or entry.result in self.results)
             and (not self.uid or self.uid in entry.uids)
             and (not self.who or self.who in (entry.who, entry.who.partition(":")[2]))
             and (self.start is None or entry.ts >= self.start)

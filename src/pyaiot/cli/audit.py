@@ -20,6 +20,7 @@ def add_to(app: typer.Typer) -> None:
         flag("who", str | None, "Only this principal: user:ada, or its name."),
         flag("uid", str | None, "Only entries about the node with this uid."),
         flag("action", str | None, "Only this action, such as command or edit."),
+        flag("result", str | None, "Only this result, such as refused, failed or confirmed."),
         flag("start", str | None, "Start: -1h, or a time.", "--from"),
         flag("end", str | None, "End, exclusive. (default: now)", "--to"),
         flag("limit", int, "The most entries, the newest ones.", min=1, max=100_000, default=100),
@@ -31,6 +32,7 @@ async def _audit(
     who: str | None,
     uid: str | None,
     action: str | None,
+    result: str | None,
     start: str | None,
     end: str | None,
     limit: int,
@@ -41,7 +43,7 @@ async def _audit(
     """
     async with options.client(live=False) as client:
         rows = await client.audit(
-            who=who, uid=uid, action=action, start=start, end=end, limit=limit
+            who=who, uid=uid, action=action, result=result, start=start, end=end, limit=limit
         )
     for row in rows:
         print_line(formatting.as_json(_form(row)) if options.json else _line(row))

@@ -278,6 +278,7 @@ class Client(RegistryClient):
         who: str | None = None,
         uid: str | None = None,
         action: str | None = None,
+        result: str | None = None,
         start: Moment | None = None,
         end: Moment | None = None,
         limit: int = 100,
@@ -286,7 +287,7 @@ class Client(RegistryClient):
 
         `who`: `user:ada`, or its name. None: no condition. Raises `ApiProblem` or `LinkLost`.
         """
-        conditions = {"who": who, "uid": uid, "action": action}
+        conditions = {"who": who, "uid": uid, "action": action, "result": result}
         query = {name: text for name, text in conditions.items() if text is not None}
         return await audit_rows(self._api, query | time_range(start, end), limit)
 

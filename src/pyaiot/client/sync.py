@@ -191,13 +191,16 @@ class SyncClient:
         who: str | None = None,
         uid: str | None = None,
         action: str | None = None,
+        result: str | None = None,
         start: Moment | None = None,
         end: Moment | None = None,
         limit: int = 100,
     ) -> list[AuditRow]:
         """See `Client.audit`."""
         return self._do(
-            self._client.audit(who=who, uid=uid, action=action, start=start, end=end, limit=limit)
+            self._client.audit(
+                who=who, uid=uid, action=action, result=result, start=start, end=end, limit=limit
+            )
         )
 
     def history(

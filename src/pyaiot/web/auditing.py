@@ -31,6 +31,9 @@ _ACTIONS: Final = {
         for operation in OPERATIONS
     },
 }
+# As the command line names the same change.
+_ACTIONS[("POST", "/api/devices")] = "device-add"
+_ACTIONS[("DELETE", "/api/devices/{uid}")] = "device-remove"
 _REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 
 

@@ -219,6 +219,10 @@ async def test_pages_and_filters(tmp_path: Path) -> None:
         assert await it.entries(who="ada") == []
         assert await it.entries(to="-1h") == []
         assert len(await it.entries(**{"from": "-1h"})) == 5
+        assert await it.send("PATCH", "/api/nodes/n1", token="viewer", body={"label": "x"}) == 403
+        assert [entry["who"] for entry in await it.entries(result="refused")] == ["token:viewer"]
+        assert len(await it.entries(result="ok")) == 5
+        assert await it.entries(result="failed") == []
         seen = 0
         cursor: str | None = ""
         while cursor is not None:
@@ -229,7 +233,7 @@ async def test_pages_and_filters(tmp_path: Path) -> None:
                 page = await answer.json()
             seen += len(page["entries"])
             cursor = page["next"]
-        assert seen == 5
+        assert seen == 6
         for wrong in ("cursor=1", "cursor=1:2,3:4", "limit=0", "limit=1001", "who=", "from=x"):
             assert await it.send("GET", f"/api/audit?{wrong}", token="admin") == 400, wrong
 

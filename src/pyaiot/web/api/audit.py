@@ -31,6 +31,7 @@ class AuditApi:
             who=query.who or "",
             uid=query.uid or "",
             action=query.action or "",
+            results=frozenset(query.result or ()),
             start=query.start(now),
             end=query.end(now),
         )

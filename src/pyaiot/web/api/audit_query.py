@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from pyaiot.audit.entry import TEXT_LENGTH_MAX
 from pyaiot.audit.files import CURSOR
-from pyaiot.web.api.parameters import CURSOR_LENGTH_MAX, Name, RangeQuery
+from pyaiot.web.api.parameters import CURSOR_LENGTH_MAX, FILTERS_MAX, Name, RangeQuery
 
 AUDIT_ENTRIES_PER_PAGE: Final = 1000
 """Entries of the audit log on one page: the default and the maximum of `limit`."""
@@ -29,6 +29,17 @@ class AuditQuery(RangeQuery, frozen=True, kw_only=True):
     ) = None
     uid: Annotated[Name, Meta(description="Only entries about this node.")] | None = None
     action: Annotated[Name, Meta(description="Only entries of this action.")] | None = None
+    result: (
+        Annotated[
+            tuple[Name, ...],
+            Meta(
+                max_length=FILTERS_MAX,
+                description="Only entries with one of these results (may be repeated): `ok`,"
+                " `refused`, `failed`, or of a command the state of its receipt.",
+            ),
+        ]
+        | None
+    ) = None
     limit: Annotated[
         int, Meta(ge=1, le=AUDIT_ENTRIES_PER_PAGE, description="Entries of one page.")
     ] = AUDIT_ENTRIES_PER_PAGE
