@@ -132,3 +132,17 @@ async def test_log_that_is_off_records_nothing() -> None:
     async with log.running():
         log.record(ADA, "edit")
         assert (log.is_on, log.waiting, await found(log)) == (False, 0, [])
+
+
+@pytest.mark.sockets
+async def test_addresses_of_one_ipv6_network_share_the_entries_of_refused_attempts(
+    tmp_path: Path,
+) -> None:
+    log = log_on(AuditFiles(tmp_path, bytes_max=3_000_000, days=1))
+    async with log.running():
+        for n in range(200):
+            log.record(Principal("anonymous", f"2001:db8:1:2::{n:x}"), "sign-in", "refused")
+        log.record(Principal("anonymous", "192.0.2.9"), "sign-in", "refused")
+        entries = await found(log)
+    assert len(entries) == 11
+    assert entries[0].address == "192.0.2.9"

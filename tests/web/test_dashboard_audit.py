@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The audit log in a real browser: what it shows, its filters, its pages, and to whom."""
+"""The audit log in a real browser: its rows, filters and pages, for administrators alone."""
 
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pyaiot.accounts.roles import Role
 from pyaiot.audit.entry import AuditEntry
 from pyaiot.audit.files import AuditFiles
 from pyaiot.web.dashboard import Dashboard, Look, load_built
@@ -21,6 +20,8 @@ from tests.web.test_dashboard_page import PHONE, is_absent, no_page, see
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator
+
+    from pyaiot.accounts.roles import Role
 
 pytestmark = pytest.mark.sockets
 
@@ -154,8 +155,6 @@ async def test_who_is_no_administrator_is_offered_no_audit_log(
             await is_absent(page.get_by_role("link", name="Audit log…"))
             await page.goto(broker.url + "#/audit")
             await see(page.locator("main"), "Administrators see the audit log.")
-
-
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -3,10 +3,10 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 import argon2
@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from pyaiot.accounts.passwords import NO_USER, hash_password
+from pyaiot.accounts.passwords import NO_USER, hash_password, is_password
 from pyaiot.accounts.roles import ROLES, Role
 from pyaiot.accounts.store import SESSIONS_MAX, AccountsFile, User, UserSession
 from pyaiot.broker.broker import Broker
@@ -25,6 +25,8 @@ from tests.time_limits import time_limit
 
 if TYPE_CHECKING:
     from tests.web.conftest import Browser
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.sockets
 
@@ -319,9 +321,62 @@ async def test_attempts_are_limited_by_address_and_by_name() -> None:
     async with serving(broker) as session:
         answers = [await submit(session, "ada", "wrong") for _ in range(6)]
         assert answers == [403] * 5 + [429]
+        assert await sign_in(session, broker.sign_in.new_link()) == 303, "links still work"
+        session.cookie_jar.clear()
         assert await submit(session, "ada", "correct horse") == 429
         broker.clock.now += 12.0
         assert await submit(session, "ada", "correct horse") == 303
+
+
+async def test_class_of_thirty_signs_in_at_the_same_moment_from_one_address() -> None:
+    broker = ProtectedBroker()
+    for n in range(30):
+        broker.accounts.add_user(User(f"pupil-{n}", "viewer", password_hash(), 0.0))
+    async with serving(broker) as session:
+        answers = await asyncio.gather(
+            *(submit(session, f"pupil-{n}", "correct horse") for n in range(30))
+        )
+        assert answers == [303] * 30
+        links = [broker.sign_in.invite("viewer", life_s=60.0) for _ in range(30)]
+        assert await asyncio.gather(*(sign_in(session, it) for it in links)) == [303] * 30
+
+
+async def test_many_wrong_passwords_at_the_same_moment_are_five_attempts() -> None:
+    broker = with_user()
+    async with serving(broker) as session:
+        answers = await asyncio.gather(*(submit(session, "ada", f"guess-{n}") for n in range(40)))
+        assert sorted(answers) == [403] * 5 + [429] * 35
+
+
+async def test_name_with_a_space_and_password_in_the_other_form_of_unicode_are_the_same() -> None:
+    broker = ProtectedBroker()
+    broker.accounts.add_user(User("zoé", "viewer", hash_password("p\u00e9tanque"), 0.0))
+    async with serving(broker) as session:
+        assert await submit(session, "zoé ", "pe\u0301tanque") == 303
+
+
+async def test_old_password_opens_nothing_once_it_is_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also if the change comes while the old one is being checked."""
+    broker = with_user()
+    new = hash_password("another horse")
+
+    def checked(password: str, expected: str) -> bool:
+        found = is_password(password, expected)
+        broker.accounts.set_password("ada", new)
+        return found
+
+    async with serving(broker) as session:
+        monkeypatch.setattr("pyaiot.accounts.passwords.is_password", checked)
+        monkeypatch.setattr("asyncio.to_thread", _at_once)
+        assert await submit(session, "ada", "correct horse") == 403
+        assert broker.accounts.sessions(0.0) == []
+
+
+async def _at_once(function: Callable[..., T], *arguments: object) -> T:
+    """Instead of a thread: the accounts of tests are in memory, and belong to one."""
+    return function(*arguments)
 
 
 async def test_session_survives_a_restart_and_ends_with_its_user(tmp_path: Path) -> None:

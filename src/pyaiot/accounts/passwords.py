@@ -4,6 +4,7 @@
 A call takes tens of milliseconds of CPU and 64 MiB: call it on a thread, few at once.
 """
 
+import unicodedata
 from typing import Final
 
 import argon2
@@ -29,7 +30,7 @@ def hash_password(password: str) -> str:
         raise OperatorError(
             f"A password has {PASSWORD_LENGTH_MIN} to {PASSWORD_LENGTH_MAX} characters."
         )
-    return _hasher.hash(password)
+    return _hasher.hash(_normal(password))
 
 
 def is_password(password: str, expected: str) -> bool:
@@ -37,6 +38,11 @@ def is_password(password: str, expected: str) -> bool:
     if len(password) > PASSWORD_LENGTH_MAX:
         return False
     try:
-        return _hasher.verify(expected, password)
+        return _hasher.verify(expected, _normal(password))
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
         return False
+
+
+def _normal(password: str) -> str:
+    """Systems type é as one character or as two: both are one password (RFC 8265 section 4.2)."""
+    return unicodedata.normalize("NFC", password)

@@ -27,6 +27,7 @@ from pyaiot.audit.entry import (
 from pyaiot.audit.files import AuditFiles, AuditFilter
 from pyaiot.audit.refusals import RefusalShares
 from pyaiot.errors import PyaiotError, reason_of
+from pyaiot.transport.connection_table import principal_of
 
 FLUSH_INTERVAL_S: Final = 0.5
 """How long an entry waits until it is written. A kill -9 or a power failure loses that much."""
@@ -112,7 +113,7 @@ class AuditLog:
             return
         suppressed = 0
         if _is_unlimited(action, result):
-            key = f"{principal.who} {principal.address}"
+            key = f"{principal.who} {principal_of(principal.address)}"
             before = self.shares.take(key, self._clock())
             if before is None:
                 return

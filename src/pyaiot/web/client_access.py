@@ -9,6 +9,7 @@ from aiohttp import web
 
 from pyaiot.accounts.roles import Role, includes
 from pyaiot.accounts.scopes import EVERYTHING, PUBLIC, Scope
+from pyaiot.transport.connection_table import principal_of
 from pyaiot.web.access_watch import AccessWatch, End
 
 ClientKind: TypeAlias = Literal["local", "session", "token", "anonymous"]
@@ -64,6 +65,10 @@ def set_access(request: web.Request, access: ClientAccess) -> None:
 
 
 def quota_owner_of(request: web.Request) -> str:
-    """The principal of the quotas of a request: a session, a token, or an address."""
+    """The principal of the quotas of a request: a session, a token, or an address (IPv6: a /64
+    network, all of whose addresses one host may use)."""
     digest = access_of(request).digest
-    return digest.hex() if digest else f"at {request.remote}"
+    if digest:
+        return digest.hex()
+    address = request.remote or ""
+    return f"at {principal_of(address) or address}"

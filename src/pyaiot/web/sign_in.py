@@ -7,11 +7,13 @@ settings allow anonymous viewers.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -23,9 +25,10 @@ from aiohttp.typedefs import Handler, Middleware
 from pyaiot.accounts.recent_access import RecentAccess
 from pyaiot.accounts.roles import Role
 from pyaiot.accounts.scopes import EVERYTHING, Scope
-from pyaiot.accounts.store import AccountsFile, Invitation, UserSession
+from pyaiot.accounts.store import AccountsFile, Invitation, User, UserSession
 from pyaiot.accounts.tokens import bearer_secret, digest_of
 from pyaiot.errors import OperatorError
+from pyaiot.transport.connection_table import principal_of
 from pyaiot.web.access import need_of, satisfies
 from pyaiot.web.access_watch import AccessWatch
 from pyaiot.web.accounts_api import AccountsApi
@@ -43,8 +46,10 @@ FORM_FIELDS_MAX: Final = 16
 """Fields of the form. One with more is refused as a wrong password is."""
 PASSWORD_CHECKS_MAX: Final = 2
 """Passwords that are checked at once, each on a thread. Others wait."""
-PASSWORD_CHECKS_WAITING_MAX: Final = 20
-"""Passwords that wait for a check. One more is answered 503."""
+PASSWORD_CHECKS_WAITING_MAX: Final = 200
+"""Passwords that wait for a check or have it. One more is answered 503."""
+PASSWORD_CHECKS_WAITING_PER_ADDRESS_MAX: Final = 100
+"""The same of one address (IPv6: one /64 network): a class may share it."""
 
 _LASTING: Final = frozenset({"/ws", "/api/events", "/api/export"})
 """Paths of connections that last."""
@@ -86,7 +91,8 @@ class SignIn:
         self._attempts = Attempts(clock)
         self._visitors = Visitors(clock) if visitors is None else visitors
         self._checking = asyncio.Semaphore(PASSWORD_CHECKS_MAX)
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
+        """Attempts that wait for a check of their password or have it, by address."""
 
     def new_link(self) -> str:
         """The path of a new invitation for an administrator. It replaces the last such one."""
@@ -126,24 +132,22 @@ class SignIn:
         address = request.remote or ""
         secret = request.query.get("token")
         if secret is not None:
-            if not self._attempts.take(address):
-                return self._failed(request, 429, "busy")
             invitation = self._accounts.use_invitation(digest_of(secret), self._unix_time())
             if invitation is None:
+                if not self._attempts.take_link(address):
+                    return self._failed(request, 429, "busy")
                 return self._failed(request, 403, "used")
-            self._attempts.succeeded(address)
             return self._signed_in(request, "", invitation.role, invitation.scope)
         name, password = await _form(request)
         # A name that is not known may be a password in the wrong field: it is not recorded.
         known = self._accounts.user(name) is not None
         note(request, detail=f"user:{name}" if known else "an unknown name")
-        if not self._attempts.take(address, name):
-            return self._failed(request, 429, "busy", name)
-        if not await self._is_password(name, password):
-            return self._failed(request, 403, "wrong", name)
-        user = self._accounts.user(name)
+        async with self._turn(address):
+            if not self._attempts.take(address, name):
+                return self._failed(request, 429, "busy", name)
+            user = await self._user_with(name, password)
         if user is None:
-            return self._failed(request, 403, "wrong", name)  # removed meanwhile
+            return self._failed(request, 403, "wrong", name)
         self._attempts.succeeded(address, name)
         return self._signed_in(request, name, user.role, user.scope)
 
@@ -280,21 +284,42 @@ class SignIn:
         )
         return response
 
-    async def _is_password(self, name: str, password: str) -> bool:
-        """Whether a user has this password. Takes as long for a name that does not exist."""
+    @contextlib.asynccontextmanager
+    async def _turn(self, address: str) -> AsyncIterator[None]:
+        """Wait for a turn to check a password. Raises 503 if too many wait.
+
+        An attempt counts when it has its turn, so that many who sign in at once from one address,
+        with the right passwords, are all admitted.
+        """
+        network = principal_of(address)
+        if (
+            self._waiting.total() >= PASSWORD_CHECKS_WAITING_MAX
+            or self._waiting[network] >= PASSWORD_CHECKS_WAITING_PER_ADDRESS_MAX
+        ):
+            raise web.HTTPServiceUnavailable(
+                text="Too many attempts at once. Try again.\n", headers={hdrs.RETRY_AFTER: "5"}
+            )
+        self._waiting[network] += 1
+        try:
+            async with self._checking:
+                yield
+        finally:
+            self._waiting[network] -= 1
+            if not self._waiting[network]:
+                del self._waiting[network]
+
+    async def _user_with(self, name: str, password: str) -> User | None:
+        """The user with this password. Takes as long for a name that does not exist."""
         # Imported when it is used: it loads a native library.
         from pyaiot.accounts.passwords import NO_USER, is_password  # noqa: PLC0415
 
-        if self._waiting >= PASSWORD_CHECKS_WAITING_MAX:
-            raise web.HTTPServiceUnavailable(text="Too many attempts at once. Try again.\n")
         user = self._accounts.user(name)
-        self._waiting += 1
-        try:
-            async with self._checking:
-                expected = NO_USER if user is None else user.password
-                return await asyncio.to_thread(is_password, password, expected)
-        finally:
-            self._waiting -= 1
+        expected = NO_USER if user is None else user.password
+        if not await asyncio.to_thread(is_password, password, expected):
+            return None
+        # The user may have been removed, or may have another password, meanwhile.
+        now = self._accounts.user(name)
+        return now if now is not None and now.password == expected else None
 
     def _failed(
         self, request: web.Request, status: int, problem: str, name: str = ""
@@ -326,7 +351,8 @@ async def _form(request: web.Request) -> tuple[str, str]:
     except ValueError:
         return "", ""
     name, password = fields.get("name", [""]), fields.get("password", [""])
-    return name[-1], password[-1]
+    # Keyboards of phones add a space after a word.
+    return name[-1].strip(), password[-1]
 
 
 def _who(session: UserSession) -> str:

@@ -124,7 +124,8 @@ def page(*, title: str, accepted: str, is_invited: bool, problem: str = "", name
         value = escape(name[:NAME_LENGTH_MAX])
         fields = (
             f'<label>{texts["name"]}<input name="name" autocomplete="username" required'
-            f'{focus_of_name} maxlength="{NAME_LENGTH_MAX}" value="{value}"></label>'
+            f'{focus_of_name} autocapitalize="none" maxlength="{NAME_LENGTH_MAX}"'
+            f' value="{value}"></label>'
             f'<label>{texts["password"]}<input name="password" type="password" required'
             f'{focus_of_password} autocomplete="current-password" maxlength="1024"></label>'
         )

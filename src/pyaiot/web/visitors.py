@@ -6,11 +6,11 @@ the address of a proxy on this machine, which hides those of its clients: for it
 all visitors together applies.
 """
 
-import ipaddress
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from pyaiot.transport.connection_table import principal_of
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 
 VISITOR_REQUESTS_PER_S: Final = 20.0
@@ -37,16 +37,16 @@ class Visitors:
 
     def may_request(self, address: str) -> bool:
         """Count a request. False: it is one too many, and must be refused."""
-        return self._requests.take(_network(address), now=self._clock()) == 0.0
+        return self._requests.take(principal_of(address or "unknown"), now=self._clock()) == 0.0
 
     def may_connect(self, address: str) -> bool:
         """Whether one more connection of this address is within its limit."""
-        network = _network(address)
+        network = principal_of(address or "unknown")
         return not network or self._connections[network] < VISITOR_CONNECTIONS_MAX
 
     def connected(self, address: str) -> Callable[[], None]:
         """A connection is open. Call the result, once, when it is closed."""
-        network = _network(address)
+        network = principal_of(address or "unknown")
         self._connections[network] += 1
 
         def closed() -> None:
@@ -55,18 +55,3 @@ class Visitors:
                 del self._connections[network]
 
         return closed
-
-
-def _network(address: str) -> str:
-    """Empty for loopback."""
-    try:
-        host = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address or "unknown"
-    if isinstance(host, ipaddress.IPv6Address) and host.ipv4_mapped is not None:
-        host = host.ipv4_mapped
-    if host.is_loopback:
-        return ""
-    if isinstance(host, ipaddress.IPv6Address):
-        return str(ipaddress.IPv6Network((int(host) >> 64 << 64, 64)))
-    return str(host)

@@ -35,6 +35,7 @@ from pyaiot.links import (
     WebSocketLink,
 )
 from pyaiot.messages import FRAME_SIZE_MAX, SUBPROTOCOL, Command, FromClient, Problem
+from pyaiot.transport.connection_table import principal_of as network_of
 from pyaiot.transport.frame_check import TURN_FRAMES_MAX
 from pyaiot.transport.rate_limit import RateLimitedLog
 from pyaiot.transport.websocket import (
@@ -251,6 +252,7 @@ class Sockets:
 
     async def _gateway_with_first_frame(self, request: web.Request) -> web.StreamResponse:
         address = request.remote or ""
+        address = network_of(address) or address
         if (
             self._unauthenticated.total() >= UNAUTHENTICATED_MAX
             or self._unauthenticated[address] >= UNAUTHENTICATED_PER_ADDRESS_MAX

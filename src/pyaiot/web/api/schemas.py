@@ -259,7 +259,8 @@ class AuditRecord(_Response, frozen=True, kw_only=True, omit_defaults=True):
         str,
         Meta(
             description="`user:NAME`, `token:NAME`, `gateway:NAME`, `invitation:ID`,"
-            " `homeassistant`, `anonymous`, or `local`: somebody on the machine of the broker."
+            " `rule:ID`, `homeassistant`, `anonymous`, or `local`: somebody on the machine of the"
+            " broker."
         ),
     ]
     address: Annotated[
