@@ -19,6 +19,7 @@ from pyaiot.config import (
     DevicesSection,
     GatewaySection,
     HistorySection,
+    RegistrySection,
 )
 from pyaiot.gateways.coap.plugin import PLUGIN as COAP
 from pyaiot.gateways.coap.settings import CoapSection
@@ -92,15 +93,20 @@ async def running_coap(
 
 
 @contextlib.asynccontextmanager
-async def running_everything(devices: Path | None = None) -> AsyncIterator[Running]:
-    """What `aiot run` runs. `devices`: the file with the credentials of devices; None: none."""
+async def running_everything(
+    devices: Path | None = None, *, registry: Path | None = None
+) -> AsyncIterator[Running]:
+    """What `aiot run` runs. `devices`: the file with the credentials of devices; None: none.
+    `registry`: its file; None: it is that of the home folder.
+    """
     with tempfile.TemporaryDirectory() as folder:
         config = Config(
             broker=BrokerSection(port=0),
             history=HistorySection(store=f"{folder}/history.db"),
             devices=DevicesSection(file="off" if devices is None else str(devices)),
+            registry=RegistrySection(store="" if registry is None else str(registry)),
             protocols=(
-                CoapSection(port=0),
+                CoapSection(port=0, coaps_port=0),
                 WebsocketSection(port=0),
                 MqttSection(port=0, folder=folder),
                 MqttsnSection(port=0),

@@ -141,6 +141,8 @@ def encode_to_client(message: Message, dst: str = TO_ALL) -> bytes | None:
             return _encode(_New(uid, dst))
         case NodeReset(uid=uid):
             return _encode(_Reset(uid))
+        case NodeLeft(unsecured=True):
+            return None  # the node may be online
         case NodeLeft(uid=uid):
             return _encode(_Out(uid))
         case _:

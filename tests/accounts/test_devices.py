@@ -82,6 +82,49 @@ def test_a_device_is_secured_until_its_last_credential_is_removed(path: Path) ->
     assert not store.is_secured("lamp")
 
 
+def test_a_uid_is_released_with_its_last_credential_until_it_has_one_again(path: Path) -> None:
+    command = DeviceStore(path)
+    command.add(LAMP)
+    command.add(DeviceCredential("lamp", "token", b"t" * 32, 1.0))
+    command.remove("lamp", "psk")
+    assert DeviceStore(path).released == ()
+    command.remove("desk")
+    command.remove("lamp")
+    command.remove("lamp")
+    assert DeviceStore(path).released == ("lamp",)
+    command.add(LAMP)
+    gateway = DeviceStore(path)
+    assert gateway.released == ()
+    command.remove("lamp")
+    gateway.refresh()
+    assert gateway.released == ("lamp",)
+
+
+def test_released_uids_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_file, "RELEASED_MAX", 2)
+    command = DeviceStore(path)
+    for uid in ("a", "b", "c", "a"):
+        command.add(DeviceCredential(uid, "psk", b"k" * 16, 1.0))
+        command.remove(uid)
+    assert DeviceStore(path).released == ("c", "a")
+
+
+def test_a_file_of_the_first_version_is_migrated(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as database:
+        for statement in device_file.MIGRATIONS[0]:
+            database.execute(statement)
+        database.execute(f"PRAGMA application_id = {device_file.APPLICATION_ID}")
+        database.execute("PRAGMA user_version = 1")
+        database.execute("INSERT INTO credential VALUES (1, 'lamp', 'psk', ?, 1.0)", (b"k" * 16,))
+    database.close()
+    path.chmod(0o600)
+    store = DeviceStore(path)
+    assert store.credentials() == [LAMP]
+    store.remove("lamp")
+    assert DeviceStore(path).released == ("lamp",)
+
+
 def test_a_lost_file_does_not_open_the_gateway(path: Path) -> None:
     store = DeviceStore(path)
     store.add(LAMP)

@@ -17,8 +17,9 @@ from pyaiot.accounts.devices import DeviceStore
 from pyaiot.app.device_access import accesses, add_device
 from pyaiot.config import Config
 from pyaiot.protocols.coap.numbers import Code, MessageType
-from tests.clients import Broker
+from tests.clients import Broker, Client
 from tests.coap_device import coap_device
+from tests.dtls_tunnel import dtls_tunnel
 from tests.gateways.mqtt_servers import nats_server
 from tests.gateways.mqttsn_device import Device
 from tests.interop.test_coap_directory import request
@@ -205,3 +206,82 @@ async def test_a_claim_without_the_credential_is_never_shown(
         if not is_there:
             assert of_lamp == []
     store.close()
+
+
+# -- after the credential was removed --------------------------------------------------------------
+
+
+async def over_dtls(running: Running, secret: str) -> None:
+    async with (
+        dtls_tunnel("lamp", bytes.fromhex(secret), running.coaps_port) as tunnel,
+        coap_device(tunnel.port) as device,
+    ):
+        await device.post("alive", "alive:lamp", mtype=MessageType.CON)
+        await device.post("server", "led:0", mtype=MessageType.CON)
+
+
+async def with_coap(running: Running) -> None:
+    async with coap_device(running.coap_port) as device:
+        await device.post("alive", "alive:lamp", mtype=MessageType.CON)
+        await device.post("server", "led:plain", mtype=MessageType.CON)
+
+
+async def with_mqtt(running: Running) -> None:
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="lamp", protocol=paho.MQTTv311)
+    client.connect("127.0.0.1", running.mqtt_port)
+    client.loop_start()
+    try:
+        client.publish("node/check", '{"id":"lamp"}', 1)
+        last = client.publish("node/lamp/led", '{"value":"plain"}', 1, retain=True)
+        async with time_limit(5):
+            while not last.is_published():  # noqa: ASYNC110 - paho has no event for it
+                await asyncio.sleep(0.005)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+async def first_over(protocol: str, running: Running, secret: str, client: Client) -> None:
+    """The device connects with its credential, and is shown."""
+    if protocol == "coap":
+        await over_dtls(running, secret)
+        await client.shows("lamp", led="0")
+        return
+    async with OWNERS[protocol](running, secret) as report:
+        await report("0")
+        await client.shows("lamp", led="0")
+
+
+@pytest.mark.parametrize(("protocol", "plain"), [("coap", with_coap), ("mqtt", with_mqtt)])
+async def test_a_credential_that_was_removed_while_nothing_ran_frees_its_uid(
+    tmp_path: Path, protocol: str, plain: Callable[[Running], Awaitable[None]]
+) -> None:
+    store = DeviceStore(tmp_path / "devices.db")
+    added = add_device(store, Config(), "lamp", protocol, host="127.0.0.1", now=time.time())
+    files = {"devices": tmp_path / "devices.db", "registry": tmp_path / "registry.db"}
+    async with running_everything(**files) as running, Broker(running.url) as broker:
+        async with broker.client() as client:
+            await first_over(protocol, running, added.secret, client)
+    assert store.remove("lamp") == 1
+    store.close()
+    async with running_everything(**files) as running, Broker(running.url) as broker:
+        async with broker.client() as client:
+            await plain(running)
+            await client.shows("lamp", led="plain")
+
+
+async def test_a_file_of_credentials_that_was_lost_frees_no_uid(tmp_path: Path) -> None:
+    store = DeviceStore(tmp_path / "devices.db")
+    added = add_device(store, Config(), "lamp", "coap", host="127.0.0.1", now=time.time())
+    store.close()
+    files = {"devices": tmp_path / "devices.db", "registry": tmp_path / "registry.db"}
+    async with running_everything(**files) as running, Broker(running.url) as broker:
+        async with broker.client() as client:
+            await first_over("coap", running, added.secret, client)
+    (tmp_path / "devices.db").unlink()
+    async with running_everything(**files) as running, Broker(running.url) as broker:
+        async with broker.client() as client, coap_device(running.coap_port) as honest:
+            await with_coap(running)
+            await honest.post("alive", "alive:honest")
+            await client.shows("honest")
+            assert not [it for it in client.received if "plain" in str(it)]

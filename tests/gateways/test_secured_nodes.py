@@ -12,7 +12,8 @@ from pyaiot.errors import Refused, TooFast
 from pyaiot.gateways.base import new_gateway
 from pyaiot.gateways.device_watch import INTERVAL_S
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.messages import NodeLeft
+from pyaiot.legacy import encode_to_client
+from pyaiot.messages import NodeLeft, UidsSecured
 
 TS = 1000.0
 
@@ -116,3 +117,20 @@ async def test_a_file_that_cannot_be_read_leaves_the_credentials_as_they_were(
     assert len(caplog.records) == 1
     assert gateway.devices.is_secured("lamp")
     gateway.device_watch.close()
+
+
+async def test_a_credential_that_was_removed_while_the_gateway_was_off_is_reported(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "devices.db"
+    command = DeviceStore(path)
+    for uid in ("lamp", "desk"):
+        command.add(DeviceCredential(uid, "psk", b"k" * 16, 1.0))
+    command.remove("lamp")
+    gateway = new_gateway("coap", "CoAP", 120.0, 10, devices=DeviceStore(path))
+    secured, left = gateway.device_watch.announcement()
+    assert secured == UidsSecured(uids=("desk",))
+    assert isinstance(left, NodeLeft)
+    assert (left.uid, left.unsecured) == ("lamp", True)
+    # A broker of the older system would take it for a node that is offline.
+    assert encode_to_client(left) is None

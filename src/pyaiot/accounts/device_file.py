@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from pyaiot.accounts.devices import CREDENTIALS_MAX, DeviceCredential
+from pyaiot.accounts.devices import CREDENTIALS_MAX, RELEASED_MAX, DeviceCredential
 from pyaiot.accounts.private_database import PrivateDatabase
 from pyaiot.errors import OperatorError
 
@@ -23,6 +23,9 @@ MIGRATIONS: Final = (
         )
         """,
     ),
+    # Uids whose last credential was removed. A gateway that did not run then reports them when it
+    # runs again; a file that is lost, and with it all credentials, releases none.
+    ("CREATE TABLE released (id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE)",),
 )
 """Append only."""
 
@@ -52,6 +55,12 @@ class DeviceFile(PrivateDatabase):
             ).fetchall()
         return {(row[0], row[1]): DeviceCredential(*row) for row in rows}
 
+    def read_released(self) -> list[str]:
+        """The uids whose last credential was removed, in that order."""
+        with self._translated_errors():
+            rows = self._db.execute("SELECT uid FROM released ORDER BY id").fetchall()
+        return [uid for (uid,) in rows]
+
     def add(self, credential: DeviceCredential) -> None:
         with self._translated_errors():
             self._db.execute("BEGIN IMMEDIATE")
@@ -69,6 +78,7 @@ class DeviceFile(PrivateDatabase):
                         *(credential.secret, credential.created_at),
                     ),
                 )
+                self._db.execute("DELETE FROM released WHERE uid = ?", (credential.uid,))
                 self._db.execute("COMMIT")
             except BaseException as error:
                 self._db.execute("ROLLBACK")
@@ -81,6 +91,28 @@ class DeviceFile(PrivateDatabase):
 
     def remove(self, uid: str, kind: str | None) -> int:
         with self._translated_errors():
-            return self._db.execute(
-                "DELETE FROM credential WHERE uid = ? AND ? IN (kind, '')", (uid, kind or "")
-            ).rowcount
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                removed = self._db.execute(
+                    "DELETE FROM credential WHERE uid = ? AND ? IN (kind, '')", (uid, kind or "")
+                ).rowcount
+                if removed:
+                    self._release(uid)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        return removed
+
+    def _release(self, uid: str) -> None:
+        """Remember that the uid has no credential any more, unless it has another one."""
+        has_other = "SELECT 1 FROM credential WHERE uid = ?"
+        if self._db.execute(has_other, (uid,)).fetchone() is not None:
+            return
+        self._db.execute("DELETE FROM released WHERE uid = ?", (uid,))
+        self._db.execute("INSERT INTO released (uid) VALUES (?)", (uid,))
+        self._db.execute(
+            "DELETE FROM released WHERE id NOT IN"
+            " (SELECT id FROM released ORDER BY id DESC LIMIT ?)",
+            (RELEASED_MAX,),
+        )

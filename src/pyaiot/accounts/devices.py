@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FILE_NAME: Final = "devices.db"
 CREDENTIALS_MAX: Final = 10_000
 """Credentials of devices in one file. One more is refused."""
+RELEASED_MAX: Final = 1000
+"""Uids that are remembered when their last credential is removed, for gateways that do not run. With
+one more, the oldest is forgotten, and `aiot node forget` frees it."""
 UID_LENGTH_MAX: Final = 64
 """Characters of the uid of a device with a credential. A longer one is refused."""
 
@@ -69,6 +72,8 @@ class DeviceStore:
         self._by_device: dict[tuple[str, str], DeviceCredential] = {}
         self._count_of: dict[str, int] = {}
         self._by_secret: dict[tuple[str, bytes], DeviceCredential] = {}
+        self.released: tuple[str, ...] = ()
+        """Uids whose last credential was removed: nodes without one may have them."""
         self.refresh()
 
     def close(self) -> None:
@@ -114,6 +119,7 @@ class DeviceStore:
         if version == self._version:
             return CredentialChanges()
         before, self._by_device = self._by_device, self._file.read()
+        self.released = tuple(self._file.read_released())
         self._version = version
         self._count_of.clear()
         for uid, _ in self._by_device:

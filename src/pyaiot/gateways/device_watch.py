@@ -59,9 +59,13 @@ class DeviceWatch:
             self._timer.cancel()
         self._devices.close()
 
-    def announcement(self) -> Iterator[UidsSecured]:
-        """All uids with a credential, for the begin of a link."""
-        return _secured(dict.fromkeys(it.uid for it in self._devices.credentials()))
+    def announcement(self) -> Iterator[UidsSecured | NodeLeft]:
+        """All uids with a credential, and those whose credential was removed, for the begin of a
+        link: this gateway or the broker may not have run then."""
+        yield from _secured(dict.fromkeys(it.uid for it in self._devices.credentials()))
+        ts = self._unix_time()
+        for uid in self._devices.released:
+            yield NodeLeft(uid=uid, ts=ts, reason="left", unsecured=True)
 
     def refresh(self) -> None:
         """Apply what was written since the last call."""
