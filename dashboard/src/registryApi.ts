@@ -91,8 +91,9 @@ export interface AddedDevice {
 export const devices = async (): Promise<{ is_here: boolean; protocols: DeviceProtocol[] }> =>
   (await request("GET", `${apiUrl()}devices`)) as { is_here: boolean; protocols: DeviceProtocol[] };
 
-export const addDevice = async (uid: string, protocol: string): Promise<AddedDevice> =>
-  (await request("POST", `${apiUrl()}devices`, { uid, protocol })) as AddedDevice;
+/** `language`: that of the summary. */
+export const addDevice = async (uid: string, protocol: string, language: string): Promise<AddedDevice> =>
+  (await request("POST", `${apiUrl()}devices`, { uid, protocol, language })) as AddedDevice;
 
 async function byUids(method: string, uids: readonly string[], edit?: Edit): Promise<string[]> {
   const done: string[] = [];

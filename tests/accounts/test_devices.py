@@ -94,10 +94,10 @@ def test_a_uid_is_released_with_its_last_credential_until_it_has_one_again(path:
     assert DeviceStore(path).released == ("lamp",)
     command.add(LAMP)
     gateway = DeviceStore(path)
-    assert gateway.released == ()
+    assert not gateway.released
     command.remove("lamp")
     gateway.refresh()
-    assert gateway.released == ("lamp",)
+    assert list(gateway.released) == ["lamp"]
 
 
 def test_released_uids_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,3 +34,18 @@ async def test_a_file_that_is_not_valid_changes_nothing_and_is_in_the_log(
 
         assert house.active == ["warm a"]
         assert "the alerts stay as they were: The file of alerts" in caplog.text
+
+
+@pytest.mark.parametrize(("mode", "is_refused"), [(0o644, True), (0o604, True), (0o640, False)])
+async def test_a_file_with_passwords_that_every_user_can_read_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, is_refused: bool
+) -> None:
+    pytest.importorskip("apprise")
+    path = tmp_path / "alerts.toml"
+    path.write_text('[channels]\nmail = "json://user:geheim@localhost"\n')
+    path.chmod(mode)
+    async with running({}) as house:
+        reload_alerts(AlertsSection(file=str(path)), house.alerts)
+        assert ("chmod 600" in caplog.text) is is_refused
+        assert ("mail" in house.alerts.channels.queues) is not is_refused
+        assert "geheim" not in caplog.text

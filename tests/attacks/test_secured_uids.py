@@ -259,15 +259,21 @@ async def test_a_credential_that_was_removed_while_nothing_ran_frees_its_uid(
     store = DeviceStore(tmp_path / "devices.db")
     added = add_device(store, Config(), "lamp", protocol, host="127.0.0.1", now=time.time())
     files = {"devices": tmp_path / "devices.db", "registry": tmp_path / "registry.db"}
-    async with running_everything(**files) as running, Broker(running.url) as broker:
-        async with broker.client() as client:
-            await first_over(protocol, running, added.secret, client)
+    async with (
+        running_everything(**files) as running,
+        Broker(running.url) as broker,
+        broker.client() as client,
+    ):
+        await first_over(protocol, running, added.secret, client)
     assert store.remove("lamp") == 1
     store.close()
-    async with running_everything(**files) as running, Broker(running.url) as broker:
-        async with broker.client() as client:
-            await plain(running)
-            await client.shows("lamp", led="plain")
+    async with (
+        running_everything(**files) as running,
+        Broker(running.url) as broker,
+        broker.client() as client,
+    ):
+        await plain(running)
+        await client.shows("lamp", led="plain")
 
 
 async def test_a_file_of_credentials_that_was_lost_frees_no_uid(tmp_path: Path) -> None:
@@ -275,13 +281,20 @@ async def test_a_file_of_credentials_that_was_lost_frees_no_uid(tmp_path: Path) 
     added = add_device(store, Config(), "lamp", "coap", host="127.0.0.1", now=time.time())
     store.close()
     files = {"devices": tmp_path / "devices.db", "registry": tmp_path / "registry.db"}
-    async with running_everything(**files) as running, Broker(running.url) as broker:
-        async with broker.client() as client:
-            await first_over("coap", running, added.secret, client)
+    async with (
+        running_everything(**files) as running,
+        Broker(running.url) as broker,
+        broker.client() as client,
+    ):
+        await first_over("coap", running, added.secret, client)
     (tmp_path / "devices.db").unlink()
-    async with running_everything(**files) as running, Broker(running.url) as broker:
-        async with broker.client() as client, coap_device(running.coap_port) as honest:
-            await with_coap(running)
-            await honest.post("alive", "alive:honest")
-            await client.shows("honest")
-            assert not [it for it in client.received if "plain" in str(it)]
+    async with (
+        running_everything(**files) as running,
+        Broker(running.url) as broker,
+        broker.client() as client,
+        coap_device(running.coap_port) as honest,
+    ):
+        await with_coap(running)
+        await honest.post("alive", "alive:honest")
+        await client.shows("honest")
+        assert not [it for it in client.received if "plain" in str(it)]

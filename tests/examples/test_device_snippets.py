@@ -3,16 +3,19 @@
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from pyaiot.accounts.devices import DeviceStore
-from pyaiot.app.device_access import BOARDS, AddedDevice, add_device
+from pyaiot.app.device_access import BOARDS, AddedDevice, accesses, add_device
 from pyaiot.config import Config, TlsSection
 from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.plugin import Language
 from pyaiot.gateways.websocket.settings import WebsocketSection
 from pyaiot.messages import Reading
 from tests.attacks.test_secured_mqtt import secured_world
@@ -114,3 +117,24 @@ def test_each_snippet_has_address_name_and_secret(tmp_path: Path, protocol: str)
         assert added.secret in it.text
         assert "192.0.2.7" in it.text
         assert it.board in BOARDS
+
+
+@pytest.mark.parametrize("protocol", accesses())
+def test_the_details_are_the_same_in_three_languages(tmp_path: Path, protocol: str) -> None:
+    texts = []
+    for language in get_args(Language):
+        store = DeviceStore(tmp_path / f"{language}.db")
+        added = add_device(
+            *(store, Config(), "desk-lamp", protocol),
+            host="192.0.2.7",
+            now=1.0,
+            language=language,
+        )
+        store.close()
+        texts.append(added.summary.replace(added.secret or "-", "SECRET"))
+    assert len(set(texts)) == 3
+    # Whatever is not a word: addresses, names, paths, numbers.
+    facts = [
+        sorted(set(re.findall(r"[\w./:]*[\d/][\w./:]*\w|desk-lamp|SECRET", it))) for it in texts
+    ]
+    assert facts[0] == facts[1] == facts[2]

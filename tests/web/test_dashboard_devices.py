@@ -98,14 +98,25 @@ async def test_it_is_accessible_and_fits(
         assert width <= 0
 
 
-@pytest.mark.parametrize(("language", "words"), [("fr", "Ajouter un appareil"), ("de", "Gerät")])
+@pytest.mark.parametrize(
+    ("language", "words", "add", "details"),
+    [
+        ("fr", "Ajouter un appareil", "Ajouter", "Son identifiant de client"),
+        ("de", "Gerät", "Hinzufügen", "Client-ID und Benutzername"),
+    ],
+)
 async def test_it_speaks_the_language_of_the_page(
-    browser: Browser, tmp_path: Path, language: str, words: str
+    browser: Browser, tmp_path: Path, language: str, words: str, add: str, details: str
 ) -> None:
     async with with_devices(tmp_path) as broker, browser.page(locale=language) as page:
         await page.goto(broker.url)
         await page.get_by_role("button", name=re.compile(words)).click()
-        await see(page.get_by_role("dialog").get_by_role("heading"), words)
+        dialog = page.get_by_role("dialog")
+        await see(dialog.get_by_role("heading"), words)
+        await dialog.locator("input[name=uid]").fill("lamp")
+        await dialog.get_by_role("radio", name=re.compile("MQTT mqtt|^MQTT$")).check()
+        await dialog.get_by_role("button", name=add, exact=True).click()
+        await see(dialog.locator(".summary"), details)
 
 
 async def test_where_no_gateway_is_the_command_is_named(browser: Browser) -> None:

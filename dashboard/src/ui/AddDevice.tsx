@@ -10,7 +10,7 @@ import { Copy, CopyButton } from "./Copy";
 import { Drawer } from "./Drawer";
 import { overlay } from "./keys";
 import { d, type DeviceKey } from "../i18n/devices";
-import { t } from "../i18n";
+import { language, t } from "../i18n";
 import "../devices.css";
 
 const close = () => (overlay.value = "");
@@ -56,7 +56,7 @@ function NameIt({ protocols, done }: { protocols: DeviceProtocol[]; done: (added
     busy.value = true;
     problem.value = "";
     try {
-      done(await addDevice(text(form, "uid"), text(form, "protocol")));
+      done(await addDevice(text(form, "uid"), text(form, "protocol"), language.peek()));
     } catch (error) {
       problem.value = reason(error);
     }
@@ -114,9 +114,7 @@ function PasteIt({ added }: { added: AddedDevice }) {
       )}
       <details open={!added.secret}>
         <summary>{d("how")}</summary>
-        <p class="summary" lang="en">
-          {added.summary}
-        </p>
+        <p class="summary">{added.summary}</p>
       </details>
       {added.is_local_only && <p class="soft">{d("local")}</p>}
       <div class="segmented" role="group" aria-label={d("board")}>

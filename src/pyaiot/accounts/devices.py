@@ -19,8 +19,8 @@ FILE_NAME: Final = "devices.db"
 CREDENTIALS_MAX: Final = 10_000
 """Credentials of devices in one file. One more is refused."""
 RELEASED_MAX: Final = 1000
-"""Uids that are remembered when their last credential is removed, for gateways that do not run. With
-one more, the oldest is forgotten, and `aiot node forget` frees it."""
+"""Uids that are remembered when their last credential is removed, for gateways that do not run.
+With one more, the oldest is forgotten, and `aiot node forget` frees it."""
 UID_LENGTH_MAX: Final = 64
 """Characters of the uid of a device with a credential. A longer one is refused."""
 

@@ -39,7 +39,10 @@ def _read(section: AlertsSection) -> AlertsFile:
         return AlertsFile()
     path = Path(section.file).expanduser()
     file = read_alerts_file(path)
-    if file.channels and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        log.warning("%s has passwords, and other users can read it: chmod 600 it", path)
+    if file.channels and path.stat().st_mode & stat.S_IRWXO:
+        raise OperatorError(
+            f"The file of alerts {path} has URLs with passwords and is accessible to every user:"
+            f" restrict it with chmod 600 {path}."
+        )
     check_channels(file.channels)
     return file

@@ -13,7 +13,7 @@ from pyaiot.app.protocols import plugins
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError, ProtocolError
 from pyaiot.gateways.base import device_file
-from pyaiot.gateways.plugin import DeviceAccess, NewDevice, Snippet
+from pyaiot.gateways.plugin import DeviceAccess, Language, NewDevice, Snippet
 from pyaiot.messages import check_uid
 from pyaiot.transport.addresses import own_address
 from pyaiot.web.api.schemas import (
@@ -48,9 +48,17 @@ def accesses() -> dict[str, DeviceAccess]:
 
 
 def add_device(
-    store: DeviceStore, config: Config, uid: str, protocol: str, *, host: str, now: float
+    store: DeviceStore,
+    config: Config,
+    uid: str,
+    protocol: str,
+    *,
+    host: str,
+    now: float,
+    language: Language = "en",
 ) -> AddedDevice:
     """Store a new credential. `host`: this machine, as the device reaches it. `now`: Unix time.
+    `language`: that of the summary.
 
     Raises `OperatorError`.
     """
@@ -74,7 +82,7 @@ def add_device(
         secret = _new_secret()
         stored = bytes.fromhex(secret) if access.is_key else digest_of_password(secret)
         store.add(DeviceCredential(uid, access.kind, stored, now))
-    device = NewDevice(uid=uid, secret=secret, host=host, config=config)
+    device = NewDevice(uid=uid, secret=secret, host=host, config=config, language=language)
     return AddedDevice(
         uid,
         protocol,
@@ -124,10 +132,15 @@ class LocalDevices:
             for uid, credentials in found.items()
         ]
 
-    def add(self, uid: str, protocol: str) -> NewDeviceCredential:
+    def add(self, uid: str, protocol: str, language: Language) -> NewDeviceCredential:
         host = own_address() or "127.0.0.1"
         with self._store() as store:
-            added = add_device(store, self._config, uid, protocol, host=host, now=time.time())
+            added = add_device(
+                *(store, self._config, uid, protocol),
+                host=host,
+                now=time.time(),
+                language=language,
+            )
         return NewDeviceCredential(
             uid=uid,
             protocol=protocol,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pyaiot.gateways.gateway import ConnectToBroker, Gateway
     from pyaiot.metrics import Collector
 
+Language: TypeAlias = Literal["en", "fr", "de"]
+"""A language of the dashboard."""
 Check: TypeAlias = Callable[[], Awaitable[str]]
 """A round trip through a part of the system. Returns its problem, or an empty text."""
 
@@ -162,6 +164,8 @@ class NewDevice:
     host: str
     """Address of this machine, as the device reaches it."""
     config: Config
+    language: Language = "en"
+    """Of the summary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +189,7 @@ class DeviceAccess:
     """Whether the secret is a key that the gateway needs as it is. Else it is a password, of which
     the SHA-256 is stored."""
     summary: Callable[[NewDevice], str]
-    """One or two sentences for people: where the device connects, and what it sends."""
+    """Some sentences for people, in their language: where the device connects, what it sends."""
     snippets: Callable[[NewDevice], Iterable[Snippet]]
     is_local_only: Callable[[Config], bool]
     """Whether its listener accepts only devices on this machine."""

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Alerts over HTTP, on a real socket."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pyaiot.accounts.scopes import Scope
+from pyaiot.accounts.store import AccountsFile
+from pyaiot.accounts.tokens import new_token
 from pyaiot.alerts.channels import NotSent
 from pyaiot.alerts.notices import Notice
 from pyaiot.alerts.rule import rule_of
+from pyaiot.web.sign_in import SignIn
 from tests.web.serving import Served, eventually, serving
 
 pytestmark = pytest.mark.sockets
@@ -143,3 +148,67 @@ async def test_a_channel_is_tested_and_its_url_is_never_shown() -> None:
             async with served.web.post(f"/api/alert-channels/{name}/test") as answer:
                 assert answer.status == status
                 assert "secret" not in await answer.text()
+
+
+class People:
+    """A broker with visitors, an operator of the tag lab, and an operator of everything."""
+
+    def __init__(self) -> None:
+        accounts = AccountsFile(None)
+        self.secrets = {}
+        for name, scope in (("scoped", Scope(tags=("lab",))), ("ada", Scope())):
+            token, self.secrets[name] = new_token(
+                name, "operator", now=0.0, life_s=None, scope=scope
+            )
+            accounts.add_token(token)
+        self.sign_in = SignIn(accounts, behind_tls=False, viewers=True, clock=time.monotonic)
+
+    def headers(self, name: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.secrets[name]}"} if name else {}
+
+
+async def alerts_of(served: Served, people: People, name: str) -> list[dict[str, Any]]:
+    async with served.web.get("/api/alerts", headers=people.headers(name)) as answer:
+        assert answer.status == 200
+        return list((await answer.json())["alerts"])
+
+
+async def acknowledge(served: Served, people: People, name: str, alert: str) -> int:
+    body = {"ids": [alert], "acknowledge": True}
+    headers = people.headers(name)
+    async with served.web.patch("/api/alerts", json=body, headers=headers) as answer:
+        return answer.status
+
+
+async def test_alert_outside_the_scope_is_not_shown_and_not_acknowledged() -> None:
+    people = People()
+    async with serving(login=people.sign_in, alert_rules={"warm": rule_of(WARM)}) as served:
+        served.gateway.send("n", "temperature", "31 °C")
+        await eventually(lambda: served.alerts.engine.watches.active)
+        (alert,) = await alerts_of(served, people, "ada")
+        assert await alerts_of(served, people, "scoped") == []
+        assert await acknowledge(served, people, "scoped", alert["id"]) == 404
+        body = {"tags": ["lab"]}
+        headers = people.headers("ada")
+        async with served.web.patch("/api/nodes/n", json=body, headers=headers) as answer:
+            assert answer.status == 200
+        assert await acknowledge(served, people, "scoped", alert["id"]) == 200
+
+
+async def test_visitor_does_not_see_who_acknowledged_an_alert_nor_an_address() -> None:
+    people = People()
+    moved = rule_of({"title": "Silent", "when": "no data", "resource": "ip", "for": 0.05})
+    rules = {"warm": rule_of(WARM), "moved": moved}
+    async with serving(login=people.sign_in, alert_rules=rules) as served:
+        served.gateway.send("n", "ip", "192.0.2.77")
+        served.gateway.send("n", "temperature", "31 °C")
+        await eventually(lambda: len(served.alerts.engine.watches.active) == 2)
+        for alert in await alerts_of(served, people, "ada"):
+            assert await acknowledge(served, people, "ada", alert["id"]) == 200
+        seen = await alerts_of(served, people, "ada")
+        assert {it["acknowledged_by"] for it in seen} == {"token:ada"}
+        shown = await alerts_of(served, people, "")
+        assert len(shown) == 2
+        assert "ada" not in str(shown)
+        assert "192.0.2.77" not in str(shown)
+        assert await acknowledge(served, people, "", shown[0]["id"]) == 403

@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What `aiot device add --protocol coap` prints: a key for DTLS."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from pyaiot.config import Config
 from pyaiot.gateways.coap.settings import CoapSection
-from pyaiot.gateways.plugin import NewDevice, Snippet
+from pyaiot.gateways.plugin import Language, NewDevice, Snippet
 from pyaiot.transport.addresses import authority, is_loopback
+
+_SUMMARIES: Final[Mapping[Language, str]] = {
+    "en": "{uid} connects with CoAP over DTLS to coaps://{where} and posts to /alive and /server."
+    " Its identity is {uid}. Its key is shown only now, 16 bytes in hexadecimal digits: {secret}",
+    "fr": "{uid} se connecte en CoAP sur DTLS à coaps://{where} et envoie des POST à /alive et"
+    " /server. Son identité est {uid}. Sa clé n’est affichée que maintenant, 16 octets en"
+    " hexadécimal : {secret}",
+    "de": "{uid} verbindet sich über CoAP mit DTLS mit coaps://{where} und sendet POST an /alive"
+    " und /server. Seine Identität ist {uid}. Sein Schlüssel wird nur jetzt angezeigt, 16 Bytes"
+    " hexadezimal: {secret}",
+}
 
 
 def summary(device: NewDevice) -> str:
     where = authority(device.host, device.config.of(CoapSection).coaps_port)
-    return (
-        f"{device.uid} connects with CoAP over DTLS to coaps://{where} and posts to /alive and"
-        f" /server. Its identity is {device.uid}. Its key is shown only now, 16 bytes in"
-        f" hexadecimal digits: {device.secret}"
-    )
+    return _SUMMARIES[device.language].format(uid=device.uid, where=where, secret=device.secret)
 
 
 def snippets(device: NewDevice) -> Iterator[Snippet]:

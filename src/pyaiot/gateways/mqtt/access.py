@@ -1,31 +1,52 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What `aiot device add --protocol mqtt` prints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from pyaiot.config import Config
 from pyaiot.gateways.mqtt.settings import MqttSection
-from pyaiot.gateways.plugin import NewDevice, Snippet
+from pyaiot.gateways.plugin import Language, NewDevice, Snippet
 from pyaiot.transport.addresses import is_loopback
+
+_SUMMARIES: Final[Mapping[Language, str]] = {
+    "en": "{uid} connects with MQTT 3.1.1 to {host} port {port}. Its client id and user name are"
+    " {uid}, and it uses the topics node/{uid}/... and gateway/{uid}/... Its password is shown only"
+    " now: {secret}",
+    "fr": "{uid} se connecte en MQTT 3.1.1 à {host}, port {port}. Son identifiant de client et son"
+    " nom d’utilisateur sont {uid}, et il utilise les sujets node/{uid}/... et gateway/{uid}/..."
+    " Son mot de passe n’est affiché que maintenant : {secret}",
+    "de": "{uid} verbindet sich über MQTT 3.1.1 mit {host}, Port {port}. Client-ID und Benutzername"
+    " sind {uid}; es benutzt die Topics node/{uid}/... und gateway/{uid}/... Sein Passwort wird nur"
+    " jetzt angezeigt: {secret}",
+}
+_WITH_TLS: Final[Mapping[Language, str]] = {
+    "en": "It uses TLS, and needs the certificate of this machine (in the code: pyaiot.crt).",
+    "fr": "Il utilise TLS et a besoin du certificat de cette machine (dans le code : pyaiot.crt).",
+    "de": "Es benutzt TLS und braucht das Zertifikat dieses Rechners (im Code: pyaiot.crt).",
+}
+_OTHER_BROKER: Final[Mapping[Language, str]] = {
+    "en": "The credential is for the embedded MQTT broker. That at {broker} has users of its own.",
+    "fr": "Ces identifiants sont pour le broker MQTT intégré. Celui de {broker} a ses propres"
+    " utilisateurs.",
+    "de": "Die Zugangsdaten gelten für den eingebauten MQTT-Broker. Der auf {broker} hat eigene"
+    " Benutzer.",
+}
 
 
 def summary(device: NewDevice) -> str:
     section = device.config.of(MqttSection)
-    text = (
-        f"{device.uid} connects with MQTT 3.1.1 to {device.host} port {section.port}. Its client id"
-        f" and user name are {device.uid}, and it uses the topics node/{device.uid}/... and"
-        f" gateway/{device.uid}/... Its password is shown only now: {device.secret}"
-    )
+    language = device.language
+    sentences = [
+        _SUMMARIES[language].format(
+            uid=device.uid, host=device.host, port=section.port, secret=device.secret
+        )
+    ]
     if _has_tls(device.config):
-        text += (
-            "\nIt uses TLS, and needs the certificate of this machine (in the code: pyaiot.crt)."
-        )
+        sentences.append(_WITH_TLS[language])
     if section.host:
-        text += (
-            f"\nThe credential is for the embedded MQTT broker. That at {section.host} has users of"
-            " its own."
-        )
-    return text
+        sentences.append(_OTHER_BROKER[language].format(broker=section.host))
+    return "\n".join(sentences)
 
 
 def snippets(device: NewDevice) -> Iterator[Snippet]:

@@ -1,22 +1,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What `aiot device add --protocol ws` prints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from pyaiot.config import Config
-from pyaiot.gateways.plugin import NewDevice, Snippet
+from pyaiot.gateways.plugin import Language, NewDevice, Snippet
 from pyaiot.gateways.websocket.settings import WebsocketSection
 from pyaiot.transport.addresses import authority, is_loopback
+
+_SUMMARIES: Final[Mapping[Language, str]] = {
+    "en": "{uid} connects to {url} with the header Authorization: Bearer and its token, or with the"
+    " subprotocols token and its token. The token is shown only now: {secret}",
+    "fr": "{uid} se connecte à {url} avec l’en-tête Authorization: Bearer et son jeton, ou avec les"
+    " sous-protocoles token et son jeton. Le jeton n’est affiché que maintenant : {secret}",
+    "de": "{uid} verbindet sich mit {url}, mit dem Header Authorization: Bearer und seinem Token,"
+    " oder mit den Subprotokollen token und seinem Token. Das Token wird nur jetzt angezeigt:"
+    " {secret}",
+}
 
 
 def summary(device: NewDevice) -> str:
     scheme = "wss" if _has_tls(device.config) else "ws"
     port = device.config.of(WebsocketSection).port
     url = f"{scheme}://{authority(device.host, port)}/node"
-    return (
-        f"{device.uid} connects to {url} with the header Authorization: Bearer and its token, or"
-        f" with the subprotocols token and its token. The token is shown only now: {device.secret}"
-    )
+    return _SUMMARIES[device.language].format(uid=device.uid, url=url, secret=device.secret)
 
 
 def snippets(device: NewDevice) -> Iterator[Snippet]:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from pyaiot.accounts.scopes import PERSONAL_RESOURCES
 from pyaiot.alerts.alert import Alert
 from pyaiot.alerts.channels import NotSent
 from pyaiot.alerts.rule import RuleId
@@ -49,7 +50,7 @@ class AlertsApi:
     async def alerts(self, request: web.Request, query: AlertsQuery) -> web.StreamResponse:
         """`GET /api/alerts`."""
         found = [] if self._alerts is None else self._alerts.alerts()
-        shown = [self._info(it) for it in found if self._sees(request, it)]
+        shown = [self._info(it, request) for it in found if self._sees(request, it)]
         if query.state is not None:
             shown = [it for it in shown if it.state in query.state]
         return json_response(AlertList(alerts=shown))
@@ -68,7 +69,7 @@ class AlertsApi:
                 service.acknowledge(edit.ids, principal_of(request).who)
             if edit.snooze_s is not None:
                 service.snooze(edit.ids, edit.snooze_s)
-        return json_response(AlertList(alerts=[self._info(it) for it in found]))
+        return json_response(AlertList(alerts=[self._info(it, request) for it in found]))
 
     async def rules(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`GET /api/alert-rules`."""
@@ -176,7 +177,11 @@ class AlertsApi:
             return not alert.uid and not scope.tags and alert.gateway in scope.gateways
         return includes(scope, record)
 
-    def _info(self, alert: Alert) -> AlertInfo:
+    def _info(self, alert: Alert, request: web.Request) -> AlertInfo:
+        if access_of(request).scope.hides_personal:
+            # Who takes care of it is the name of a user.
+            value = "" if alert.resource in PERSONAL_RESOURCES else alert.value
+            alert = msgspec.structs.replace(alert, acknowledged_by="", value=value)
         record = self._broker.router.registry.get(alert.uid)
         name = "" if record is None else record.annotations.label
         now = 0.0 if self._alerts is None else self._alerts.unix_time()

@@ -17,6 +17,7 @@ from pyaiot.web.api.schemas import (
     Devices,
     NewDeviceCredential,
     NewDeviceRequest,
+    SummaryLanguage,
 )
 from pyaiot.web.auditing import note
 from pyaiot.web.problems import ProblemError
@@ -34,8 +35,8 @@ class DeviceAdministration(Protocol):
         """The devices with credentials."""
         ...
 
-    def add(self, uid: str, protocol: str) -> NewDeviceCredential:
-        """Give a device a credential."""
+    def add(self, uid: str, protocol: str, language: SummaryLanguage) -> NewDeviceCredential:
+        """Give a device a credential. `language`: that of the summary."""
         ...
 
     def remove(self, uid: str) -> int:
@@ -71,7 +72,7 @@ class DevicesApi:
         if body.protocol not in [it.name for it in found.protocols()]:
             raise ProblemError(400, "bad-request", f"there is no protocol {body.protocol!r}")
         try:
-            added = await asyncio.to_thread(found.add, body.uid, body.protocol)
+            added = await asyncio.to_thread(found.add, body.uid, body.protocol, body.language)
         except OperatorError as error:
             raise ProblemError(409, "device-refused", str(error)) from error
         response = json_response(added, status=201)

@@ -318,6 +318,9 @@ class Devices(_Response, frozen=True, kw_only=True):
     devices: list[DeviceEntry]
 
 
+SummaryLanguage: TypeAlias = Literal["en", "fr", "de"]
+
+
 class NewDeviceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A device that gets a credential."""
 
@@ -329,6 +332,7 @@ class NewDeviceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         ),
     ]
     protocol: Annotated[str, Meta(description="One of the protocols of `GET /api/devices`.")]
+    language: Annotated[SummaryLanguage, Meta(description="Of the `summary`.")] = "en"
 
 
 class DeviceSnippet(_Response, frozen=True, kw_only=True):

@@ -2,22 +2,35 @@
 """What `aiot device add --protocol oscore` prints: the security context, in the form of each
 program."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from pyaiot.config import Config
 from pyaiot.gateways.coap.settings import CoapSection
-from pyaiot.gateways.plugin import NewDevice, Snippet
+from pyaiot.gateways.plugin import Language, NewDevice, Snippet
 from pyaiot.protocols.coap.numbers import COAP_PORT
 from pyaiot.protocols.oscore.ids import GATEWAY_ID, device_id
 from pyaiot.transport.addresses import is_loopback
 
+_SUMMARIES: Final[Mapping[Language, str]] = {
+    "en": "{uid} may use CoAP with OSCORE (RFC 8613) at {uri}, and must: messages without it are"
+    " refused. Sender ID of the device: {device}, of the gateway: {gateway} (hexadecimal)."
+    " AES-CCM-16-64-128, HKDF with SHA-256, no salt, no ID context.",
+    "fr": "{uid} peut utiliser CoAP avec OSCORE (RFC 8613) à {uri}, et le doit : les messages sans"
+    " OSCORE sont refusés. Sender ID de l’appareil : {device}, de la passerelle : {gateway}"
+    " (hexadécimal). AES-CCM-16-64-128, HKDF avec SHA-256, sans sel, sans contexte d’identifiant.",
+    "de": "{uid} kann CoAP mit OSCORE (RFC 8613) benutzen, bei {uri}, und muss es: Nachrichten ohne"
+    " OSCORE werden abgewiesen. Sender-ID des Geräts: {device}, des Gateways: {gateway}"
+    " (hexadezimal). AES-CCM-16-64-128, HKDF mit SHA-256, kein Salt, kein ID-Kontext.",
+}
+
 
 def summary(device: NewDevice) -> str:
-    return (
-        f"{device.uid} may use CoAP with OSCORE (RFC 8613) at {_uri(device)}, and must: messages"
-        " without it are refused. Sender ID of the device:"
-        f" {device_id(device.uid).hex()}, of the gateway: {GATEWAY_ID.hex()} (hexadecimal)."
-        " AES-CCM-16-64-128, HKDF with SHA-256, no salt, no ID context."
+    return _SUMMARIES[device.language].format(
+        uid=device.uid,
+        uri=_uri(device),
+        device=device_id(device.uid).hex(),
+        gateway=GATEWAY_ID.hex(),
     )
 
 
