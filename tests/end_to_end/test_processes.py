@@ -231,6 +231,24 @@ def test_no_process_writes_its_memory_to_a_core_file(programs: Programs) -> None
         assert found[2] == "unlimited"
 
 
+@pytest.mark.parametrize("umask", ["000", "022", "077"])
+def test_files_are_their_owners_whatever_the_umask(programs: Programs, umask: str) -> None:
+    flags = " ".join(("--host", "127.0.0.1", *ANY_PORTS))
+    aiot = f"{sys.executable} -m pyaiot"
+    service = programs.start(
+        *("sh", "-c"),
+        f"umask {umask}; {aiot} token add x --role viewer && {aiot} device add lamp > /dev/null"
+        f" && {aiot} generate-keys && exec {aiot} run {flags}",
+    )
+    service.startup_text()
+    found = [path for path in programs.home.rglob("*") if not path.is_symlink()]
+    modes = {path: path.stat().st_mode & 0o777 for path in found}
+    assert [path for path, mode in modes.items() if mode & 0o002] == []
+    private = [path for path in found if "pyaiot" in path.parts[len(programs.home.parts) :]]
+    assert len(private) > 20
+    assert [path for path in private if modes[path] & 0o077] == []
+
+
 def test_key_file_that_is_not_there_stops_a_service(programs: Programs) -> None:
     sentence = complaint(programs.run("coap-gateway", "--key-file", "nowhere/keys"))
     assert "nowhere/keys" in sentence

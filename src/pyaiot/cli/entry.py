@@ -4,6 +4,8 @@
 Ctrl+C during the imports ends the command with the exit code that shells use, without a traceback.
 """
 
+import os
+import stat
 import sys
 from pathlib import Path
 from typing import Final
@@ -44,11 +46,18 @@ def _write_no_core_files() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
+def _limit_umask() -> None:
+    """Make no file or folder that every user can write, whatever the umask: who can write
+    ~/.local, which is made with the first file, can replace the accounts in it."""
+    os.umask(os.umask(0o077) | stat.S_IWOTH)
+
+
 def _run(arguments: list[str]) -> None:
     if arguments == ["--version"]:
         print(f"pyaiot {__version__}")
         sys.exit(0)
     _write_no_core_files()
+    _limit_umask()
     try:
         from pyaiot.cli.app import run  # noqa: PLC0415 - see above
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
 
 
 @contextlib.contextmanager
@@ -15,9 +15,12 @@ def locked(folder: Path) -> Iterator[None]:
     """Lock the folder: two nats-servers would corrupt the store. Raises `OperatorError`."""
     try:
         _make(folder)
-        lock = (folder / "lock").open("a", encoding="utf-8")
+        descriptor = os.open(folder / "lock", os.O_WRONLY | os.O_CREAT, 0o600)
     except OSError as error:
-        raise OperatorError(f"The folder {folder} cannot be used: {error}.") from error
+        raise OperatorError(
+            f"The folder {folder} of the embedded MQTT broker cannot be used: {reason_of(error)}."
+        ) from error
+    lock = os.fdopen(descriptor, "w")
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -42,7 +45,7 @@ def write_private(path: Path, text: str) -> None:
         with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
             file.write(text)
     except OSError as error:
-        raise OperatorError(f"The file {path} cannot be written: {error}.") from error
+        raise OperatorError(f"The file {path} cannot be written: {reason_of(error)}.") from error
 
 
 def _make(folder: Path) -> None:
