@@ -500,6 +500,13 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot device add lamp --protocol oscore": Finish(
         prints(r'(?m)^master_secret,hex,"[0-9a-f]{32}"$')
     ),
+    "aiot mapping try 'sensors/{node}/{resource}' sensors/attic/temperature 21.5"
+    " --unit temperature=°C": Finish(prints(r"temperature +21\.5 Cel +number")),
+    "aiot mapping add sensors 'sensors/{node}/{resource}' --unit temperature=°C": Finish(
+        prints("^sensors ")
+    ),
+    "aiot mapping list": Finish(prints("^sensors ")),
+    "aiot mapping remove sensors": Finish(prints("")),
     "aiot device list": Finish(prints(r"(?m)^lamp  mqtt  since ")),
     "aiot device remove lamp": Finish(prints("")),
     "aiot run --mqttsn-host ::": RUN,

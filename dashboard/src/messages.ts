@@ -24,6 +24,8 @@ export interface Ignored {
   gateway?: string;
   count: number;
   topic: string;
+  /** The latest different topics, the latest last. */
+  topics?: string[];
   ts?: number;
   /** Clients that the MQTT broker refused. */
   refused?: number;
@@ -211,7 +213,7 @@ export function isMessage(value: unknown): value is ToClient {
     case "receipt":
       return typeof it.id === "string" && typeof it.state === "string";
     case "ignored":
-      return typeof it.count === "number" && typeof it.topic === "string";
+      return typeof it.count === "number" && typeof it.topic === "string" && (it.topics === undefined || isList(it.topics));
     case "error":
       return typeof it.detail === "string";
     case "alerts":

@@ -59,8 +59,8 @@ describe("retained values and ignored topics", () => {
   it("ignored messages belong to their gateway until it is lost", () => {
     const state = live();
     const gateway = { type: "gateway", name: "mqtt", protocol: "MQTT", state: "connected" } as const;
-    apply(state, 1, gateway, { type: "ignored", gateway: "mqtt", count: 12, topic: "home/x" }, gateway);
-    expect(state.gateways.get("mqtt")?.ignored).toEqual({ count: 12, topic: "home/x" });
+    apply(state, 1, gateway, { type: "ignored", gateway: "mqtt", count: 12, topic: "home/x", topics: ["home/y", "home/x"] }, gateway);
+    expect(state.gateways.get("mqtt")?.ignored).toEqual({ count: 12, topic: "home/x", topics: ["home/y", "home/x"] });
     expect(state.gateways.get("mqtt")?.refused).toEqual({ count: 0, refusal: "" });
     apply(state, 2, { ...gateway, state: "lost" }, { type: "ignored", gateway: "other", count: 1, topic: "x" });
     expect(state.gateways.get("mqtt")?.ignored).toBe(null);

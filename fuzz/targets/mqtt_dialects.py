@@ -18,9 +18,9 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     DialectEvent,
     TopicsWanted,
 )
-from pyaiot.gateways.mqtt.settings import TopicMapping
 from pyaiot.messages.checks import check_name, check_uid
 from pyaiot.model import check_type
+from pyaiot.model.topic_mapping import TopicMapping
 
 SEPARATOR = b"\x1e"
 MESSAGES_MAX = 20

@@ -50,7 +50,7 @@ TEXTS: Final = {
     "transport.rate_limit.RateLimitedLog.LINES_BURST": "Log lines that peers cause at once.",
     "transport.rate_limit.RateLimitedLog.LINES_PER_S": "The same, sustained. Further ones are"
     " counted.",
-    "messages.types.COMMAND_TIMEOUT_MAX_S": "The longest deadline of a command. Longer ones are"
+    "messages.limits.COMMAND_TIMEOUT_MAX_S": "The longest deadline of a command. Longer ones are"
     " refused.",
 }
 """What constants mean that have no text of their own."""

@@ -31,9 +31,11 @@ from pyaiot.messages import (
     Receipt,
     RegisteredNode,
     Subscription,
+    TopicMappings,
     UidsSecured,
 )
 from pyaiot.model import ResourceType
+from pyaiot.model.topic_mapping import TopicMapping
 from scripts.reference.describe import fields, table
 
 Struct = type[msgspec.Struct]
@@ -116,6 +118,9 @@ EXAMPLES: Final[tuple[messages.Message, ...]] = (
     Checkpoint(number=4711),
     ReadingsDropped(ts=TS, until=TS + 60.0, lost=250),
     NodesSeen(uids=(UID,), ts=TS),
+    TopicMappings(
+        mappings=(TopicMapping(topic="farm/{node}/{resource}", units={"temperature": "°C"}),)
+    ),
     UidsSecured(uids=(UID,)),
     NodeRules(uid=UID, offline_after_s=300.0),
     Problem(detail=f"the node {UID} belongs to the gateway coap", uid=UID, owner="coap"),

@@ -94,6 +94,7 @@ def test_every_command_is_known_here() -> None:
         *("user remove", "alerts", "audit", "tls", "tls self-signed", "tls fingerprint"),
         *("service", "service install", "service status", "service logs", "service exec"),
         *("service uninstall", "health"),
+        *("mapping", "mapping list", "mapping add", "mapping try", "mapping remove"),
         *("gateway", "gateway add", "gateway list", "gateway rotate", "gateway remove"),
     }
 

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from yarl import URL
 
 from tests.clients import Broker
 from tests.end_to_end.test_embedded_mqtt import ended, everything
@@ -105,4 +106,42 @@ async def test_retained_descriptions_survive_a_restart_of_the_gateway(programs: 
     service, url, port = everything(programs)
     async with Broker(url) as broker, broker.client() as client:
         await client.shows("homie5-blind-1", position=40, name="South blind")
+    ended(service)
+
+
+async def test_a_mapping_is_tried_and_added_while_everything_runs(programs: Programs) -> None:
+    service, url, port = everything(programs)
+    form, message = "farm/{node}/{resource}", ("farm/barn/level", "41.5")
+    broker = ["--broker-port", str(URL(url).port)]
+
+    async def mapping(*words: str, code: int = 0) -> str:
+        ended = await asyncio.to_thread(programs.run, "mapping", *words, *broker)
+        assert ended.returncode == code, ended.stderr
+        return ended.stdout or ended.stderr
+
+    async with Broker(url) as web, web.client() as client:
+        options = ("--unit", "level=°C", "--command", "{topic}/set")
+        assert await mapping("try", form, *message, *options) == (
+            "node map-barn (barn)\n  level  41.5 Cel  number  commands to farm/barn/level/set\n"
+        )
+        assert await mapping("try", form, "x", "1", code=1) == (
+            "aiot: the topic is not of the form farm/{node}/{resource}.\n"
+        )
+        assert "no mappings" in await mapping("list")
+        assert "level {node}" in await mapping("add", "farm", "farm/x", code=2)
+        added = await mapping("add", "farm", form, *options)
+        assert added == f"farm '{form}' --unit 'level=°C' --command '{{topic}}/set'\n"
+        assert await mapping("list") == added
+        device = Client(port, "device")
+        assert await device.subscribe("farm/barn/+/set")
+        await play(port, recorded(message))
+        await client.shows("map-barn", level=41.5)
+        await client.command("map-barn", "level", "40", timeout_s=1.0)
+        assert await command_at(device) == ("farm/barn/level/set", b"40")
+        device.close()
+        await mapping("remove", "farm")
+        await client.until(type="out", uid="map-barn")
+        assert await mapping("remove", "farm", code=2) == (
+            "aiot: There is no such mapping: see aiot mapping list.\n"
+        )
     ended(service)

@@ -16,15 +16,28 @@ from pyaiot.alerts.channels import AppriseSender, Sender
 from pyaiot.alerts.rule import Rule
 from pyaiot.alerts.rules_file import AlertsFile
 from pyaiot.alerts.service import AlertService
+from pyaiot.app.topic_mappings import open_mappings
 from pyaiot.audit.files import AuditFiles
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.mappings import MappingBook
+from pyaiot.config import Config
 from pyaiot.history.reader import HistoryReader
 from pyaiot.history.service import HistoryService
 from pyaiot.history.store import RetentionPolicy
 from pyaiot.history.stores import store_at
 from pyaiot.links import MemoryLink
-from pyaiot.messages import Command, FromGateway, Hello, NodeLeft, Reading, Receipt, ToGateway
+from pyaiot.messages import (
+    Command,
+    FromGateway,
+    Hello,
+    NodeLeft,
+    Reading,
+    Receipt,
+    ToGateway,
+    TopicMappings,
+)
+from pyaiot.model.topic_mapping import TopicMapping
 from pyaiot.registry.registry import Registry
 from pyaiot.registry.service import RegistryService
 from pyaiot.registry.sqlite import SqliteStore
@@ -58,6 +71,8 @@ class Gateway:
 
     link: MemoryLink[ToGateway, FromGateway]
     commands: list[Command] = field(default_factory=list)
+    mappings: list[tuple[TopicMapping, ...]] = field(default_factory=list)
+    """What it got, the latest last."""
     otherwise: str = ""
     """The outcome of commands with other payloads."""
 
@@ -67,6 +82,8 @@ class Gateway:
                 self.commands.append(message)
                 if outcome := message.payload if message.payload in OUTCOMES else self.otherwise:
                     self.answer(message, outcome)
+            if isinstance(message, TopicMappings):
+                self.mappings.append(message.mappings)
 
     def answer(self, command: Command, outcome: str) -> None:
         receipt = OUTCOMES[outcome]
@@ -93,6 +110,7 @@ class Served:
     app: WebApp
     keeping: HistoryService | None
     alerts: AlertService
+    mappings: MappingBook
 
     async def json(self, path: str, status: int = 200) -> Any:
         async with self.web.get(path) as answer:
@@ -159,8 +177,10 @@ async def serving(
     storing = RegistryService(broker.router.registry, broker, store, unix_time=time.time)
     file = AlertsFile(alert_channels, alert_rules)
     alerts = AlertService(broker, storing, file, sender or AppriseSender(), unix_time=time.time)
+    mappings = open_mappings(Config(), broker, storing)
     app = WebApp(
         broker,
+        mappings=mappings,
         alerts=alerts,
         registry=storing,
         checks={"registry": storing.check},
@@ -178,6 +198,7 @@ async def serving(
         await stack.enter_async_context(audit_log.running())
         await stack.enter_async_context(storing.running())
         await stack.enter_async_context(alerts.running())
+        await stack.enter_async_context(mappings.running())
         if keeping is not None:
             await stack.enter_async_context(keeping.running())
         server = await HttpServer.open(
@@ -192,11 +213,11 @@ async def serving(
         receiving = tasks.create_task(_receive(gateway))
         stack.callback(served.cancel)
         stack.callback(receiving.cancel)
-        gateway_end.send(Hello(name="test", protocol="Test"))
+        gateway_end.send(Hello(name="test", protocol="Test", accepts_mappings=True))
         jar = aiohttp.CookieJar(unsafe=True)
         web = await stack.enter_async_context(aiohttp.ClientSession(server.url, cookie_jar=jar))
         await eventually(lambda: broker.router.gateways.states(0.0))
-        yield Served(server.url, web, gateway, broker, app, keeping, alerts)
+        yield Served(server.url, web, gateway, broker, app, keeping, alerts, mappings)
 
 
 async def _receive(gateway: Gateway) -> None:

@@ -42,6 +42,7 @@ BODIES: Final[dict[str, Any]] = {
     "edit_alerts": {"ids": [f"offline {HIDDEN}"], "acknowledge": True},
     "register": {"nodes": [{"uid": HIDDEN, "label": "taken"}]},
     "edit": {"label": "taken"},
+    "try_mapping": {"mapping": {"topic": "a/{node}"}, "topic": "a/x", "payload": "1"},
     "edit_nodes": {"label": "taken"},
     "write_nodes": {"resource": "led", "payload": "1"},
 }

@@ -117,6 +117,7 @@ export const de: Words = {
   "value.at": "um {time}",
   "value.retained": "Alter unbekannt: vom MQTT-Broker gespeichert",
   ignored: "{gateway}: {messages} unter unbekannten Topics ignoriert, zuletzt unter",
+  "ignored.map": "Topics zuordnen…",
   refused_clients: "{gateway}: {clients} vom MQTT-Broker abgewiesen, zuletzt:",
   "value.stale": "veraltet · {age}",
   "value.ahead": "Uhr geht {age} vor",

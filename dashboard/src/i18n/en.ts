@@ -115,6 +115,7 @@ export const en = {
   "value.at": "at {time}",
   "value.retained": "age unknown: retained by the MQTT broker",
   ignored: "{gateway}: {messages} ignored on unknown topics, the last on",
+  "ignored.map": "Map topics…",
   refused_clients: "{gateway}: {clients} refused by the MQTT broker, the last:",
   "value.stale": "stale · {age}",
   "value.ahead": "clock {age} ahead",

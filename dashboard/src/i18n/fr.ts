@@ -117,6 +117,7 @@ export const fr: Words = {
   "value.at": "à {time}",
   "value.retained": "âge inconnu : message retenu par le broker MQTT",
   ignored: "{gateway} : {messages} ignorés sur des topics inconnus, le dernier sur",
+  "ignored.map": "Associer des topics…",
   refused_clients: "{gateway} : {clients} refusés par le broker MQTT, le dernier :",
   "value.stale": "périmé · {age}",
   "value.ahead": "horloge en avance de {age}",

@@ -75,7 +75,7 @@ export function reduce(state: State, message: ToClient | LocalEvent, now: number
     case "ignored": {
       const of = state.gateways.get(message.gateway ?? "");
       if (of) {
-        of.ignored = { count: message.count, topic: message.topic };
+        of.ignored = { count: message.count, topic: message.topic, topics: message.topics ?? [] };
         of.refused = { count: message.refused ?? 0, refusal: message.refusal ?? "" };
       }
       state.membership += 1;

@@ -147,8 +147,8 @@ export interface Gateway {
   version: string;
   state: "connected" | "lost";
   era: number;
-  /** Publications on unknown topics, and the last of these topics. */
-  ignored: { count: number; topic: string } | null;
+  /** Publications on unknown topics, the last of these topics, and the last different ones. */
+  ignored: { count: number; topic: string; topics: readonly string[] } | null;
   /** Clients that were refused; which was the last, and why, as the gateway wrote it. */
   refused: { count: number; refusal: string } | null;
 }

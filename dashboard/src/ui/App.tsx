@@ -27,6 +27,7 @@ const Alerts = lazy(() => import("./Alerts").then((it) => it.Alerts));
 const Toast = lazy(() => import("./Toast").then((it) => it.Toast));
 const QuestionDialog = lazy(() => import("./Question").then((it) => it.QuestionDialog));
 const AddDevice = lazy(() => import("./AddDevice").then((it) => it.AddDevice));
+const Topics = lazy(() => import("./Topics").then((it) => it.Topics));
 const Account = lazy(() => import("./Account").then((it) => it.Account));
 const Help = lazy(() => import("./Help").then((it) => it.Help));
 
@@ -71,6 +72,7 @@ export function App() {
       {overlay.value === "help" && <Help />}
       {overlay.value === "device" && <AddDevice />}
       {overlay.value === "account" && <Account />}
+      {overlay.value === "topics" && <Topics />}
       {question.value && <QuestionDialog />}
       {toast.value && <Toast />}
       <Announcer />

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Messages on unknown topics and clients that were refused, to find what is wrong in firmware. */
 import { Fragment } from "preact";
+import { mayAddDevices } from "../info";
 import { quote, visible } from "../model/text";
 import { membership, state } from "../store";
+import { overlay } from "./keys";
 import { count, t } from "../i18n";
 
 export function IgnoredTopics() {
@@ -14,7 +16,12 @@ export function IgnoredTopics() {
           <Fragment key={name}>
             {!!ignored?.count && (
               <p class="ignored soft">
-                {t("ignored", { gateway: quote(name), messages: count("messages", ignored.count) })} <bdi>{visible(ignored.topic)}</bdi>
+                {t("ignored", { gateway: quote(name), messages: count("messages", ignored.count) })} <bdi>{visible(ignored.topic)}</bdi>{" "}
+                {mayAddDevices.value && (
+                  <button type="button" class="button" onClick={() => (overlay.value = "topics")}>
+                    {t("ignored.map")}
+                  </button>
+                )}
               </p>
             )}
             {!!refused?.count && (

@@ -6,7 +6,7 @@ import { pause, paused } from "../store";
 import type { Key } from "../i18n";
 
 /** The open overlay, besides the details of a node. */
-export const overlay = signal<"" | "activity" | "alerts" | "help" | "device" | "account">("");
+export const overlay = signal<"" | "activity" | "alerts" | "help" | "device" | "account" | "topics">("");
 
 const SCREEN_KEYS: Record<string, Screen> = { "1": "nodes", "2": "table", "3": "map", "4": "updates", ",": "settings" };
 

@@ -21,6 +21,7 @@ from pyaiot.app.tls import ProcessTls
 from pyaiot.audit.entry import THIS_PROCESS
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.mappings import MappingBook
 from pyaiot.config import BrokerSection, Config, data_folder
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import OpenGateway
@@ -63,6 +64,7 @@ async def serve_web(
     keys: Path | None = None,
     audit: AuditLog | None = None,
     alerts: AlertService | None = None,
+    mappings: MappingBook | None = None,
     devices: DeviceAdministration | None = None,
     collectors: Sequence[Collector] = (),
 ) -> AsyncIterator[str]:
@@ -105,6 +107,7 @@ async def serve_web(
         keys=IdempotencyFile(keys),
         audit=audit,
         alerts=alerts,
+        mappings=mappings,
         devices=devices,
     )
     server = await HttpServer.open(

@@ -48,6 +48,7 @@ from pyaiot.app.optional_parts import (
 )
 from pyaiot.app.protocols import fleet_protocols, plugins
 from pyaiot.app.tls import ProcessTls
+from pyaiot.app.topic_mappings import open_mappings
 from pyaiot.audit.log import AuditLog
 from pyaiot.backup.journal import check_not_restoring
 from pyaiot.broker.broker import Broker
@@ -92,11 +93,13 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
     audit = open_audit_log(config.audit, data_folder(os.environ))
     broker, registry = _broker(config, history, data_folder(os.environ), audit)
     alerts = open_alerts(config.alerts, broker, registry)
+    mappings = open_mappings(config, broker, registry)
     async with (
         audit.running(),
         registry.running(),
         asyncio.TaskGroup() as tasks,
         alerts.running(),
+        mappings.running(),
         serve_web(
             *(config, broker, registry, access, _checks((), history, registry, audit)),
             *(print_line, history, ()),
@@ -105,6 +108,7 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
             audit=audit,
             collectors=start_home_assistant(config, broker, (), registry, tasks),
             alerts=alerts,
+            mappings=mappings,
         ) as url,
         _running(history),
     ):
@@ -143,10 +147,12 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
     audit = open_audit_log(config.audit, data_folder(os.environ))
     broker, registry = _broker(config, history, data_folder(os.environ), audit)
     alerts = open_alerts(config.alerts, broker, registry)
+    mappings = open_mappings(config, broker, registry)
     async with (
         audit.running(),
         registry.running(),
         alerts.running(),
+        mappings.running(),
         _shared_services(config) as shared,
         asyncio.TaskGroup() as tasks,
     ):
@@ -160,6 +166,7 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
                 keys=_key_store(config.broker),
                 audit=audit,
                 alerts=alerts,
+                mappings=mappings,
                 devices=LocalDevices(config),
                 collectors=start_home_assistant(config, broker, shared.values(), registry, tasks),
             ) as url,
@@ -202,6 +209,7 @@ async def _run_demo(
     audit = open_audit_log(config.audit, folder)
     broker, registry = _broker(config, history, folder, audit)
     alerts = open_alerts(config.alerts, broker, registry)
+    mappings = open_mappings(config, broker, registry)
     checks: dict[str, Check] = {}
     gateways: list[OpenGateway] = []
     collectors: list[Collector] = []
@@ -209,6 +217,7 @@ async def _run_demo(
         audit.running(),
         registry.running(),
         alerts.running(),
+        mappings.running(),
         serve_web(
             config,
             broker,
@@ -222,6 +231,7 @@ async def _run_demo(
             audit=audit,
             collectors=collectors,
             alerts=alerts,
+            mappings=mappings,
         ) as url,
         _running(history),
         _shared_services(config, folder) as shared,

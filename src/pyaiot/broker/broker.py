@@ -43,6 +43,7 @@ from pyaiot.messages import (
     Subscription,
     ToClient,
     ToGateway,
+    TopicMappings,
 )
 from pyaiot.metrics import Histogram
 from pyaiot.registry.record import NodeRecord
@@ -319,6 +320,10 @@ class Broker:
         """Bring a forgotten node back, and send that to clients."""
         self._deliver(self.router.restore(record, self._unix_time()))
         return self.router.registry.get(record.uid) or record
+
+    def map_topics(self, mappings: TopicMappings) -> None:
+        """See `Router.map_topics`."""
+        self._deliver(self.router.map_topics(mappings))
 
     def issuer_connected(self, receive: Callable[[ToClient], None]) -> str:
         """Add an issuer of commands in this process. Returns its name; end it with `issuer_left`.

@@ -14,7 +14,14 @@ import msgspec
 
 from pyaiot.broker.identity import LEGACY_GATEWAY, LOCAL, GatewayIdentity, GatewayNames
 from pyaiot.errors import Refused
-from pyaiot.messages import GatewayState, Hello, Ignored, NodeAppeared, Reading
+from pyaiot.messages import (
+    GatewayState,
+    Hello,
+    Ignored,
+    NodeAppeared,
+    Reading,
+    TopicMappings,
+)
 
 _PROTOCOL: Final = "protocol"
 """The resource in which a gateway reports the protocol of a node."""
@@ -134,6 +141,15 @@ class ConnectedGateway:
 
 class ConnectedGateways(dict[int, ConnectedGateway]):
     """The gateways whose links are up, by the number of the link."""
+
+    mappings: TopicMappings | None = None
+    """What people saved; None: it is not read yet."""
+
+    def mapping(self) -> list[int]:
+        """The gateways that map plain topics."""
+        return [
+            it for it, gateway in self.items() if gateway.hello and gateway.hello.accepts_mappings
+        ]
 
     def states(self, ts: float) -> list[GatewayState]:
         """The connected gateways, for a client that joins."""

@@ -42,6 +42,7 @@ from pyaiot.messages import (
     Problem,
     Reading,
     Receipt,
+    TopicMappings,
     UidsSecured,
 )
 from pyaiot.registry.record import NOTHING_ADDED, NodeRecord
@@ -270,7 +271,14 @@ class Router:
                 deliveries.append(CloseGateway(other, "replaced by a newer connection"))
         sender.receive_hello(hello, self.names, now)
         deliveries.append(ToAll(sender.state(ts, connected=True)))
+        if hello.accepts_mappings and self.gateways.mappings is not None:
+            deliveries.append(ToOneGateway(self.gateways.mappings, gateway))
         return deliveries
+
+    def map_topics(self, mappings: TopicMappings) -> Sequence[Delivery]:
+        """People changed the mappings of plain topics, or they were read from the store."""
+        self.gateways.mappings = mappings
+        return [ToOneGateway(mappings, gateway) for gateway in self.gateways.mapping()]
 
     def _ignored(self, gateway: int, message: Ignored, ts: float) -> Sequence[Delivery]:
         sender = self.gateways[gateway]

@@ -15,6 +15,7 @@ from pyaiot.client.errors import (
     TooManyRows,
 )
 from pyaiot.client.history import AuditRow, Moment
+from pyaiot.client.mappings import MappingRow, TriedMapping
 from pyaiot.client.records import Conditions, NodeEdit, RegistryEntry, ResourceEntry
 from pyaiot.client.rows import Row, Rows
 from pyaiot.client.sync import SyncClient
@@ -30,6 +31,7 @@ from pyaiot.messages import (
     Receipt,
 )
 from pyaiot.model import Coordinates, ResourceType
+from pyaiot.model.topic_mapping import TopicMapping
 
 __all__ = [
     "AlertRow",
@@ -44,6 +46,7 @@ __all__ = [
     "GatewayState",
     "LinkLost",
     "LoginNeeded",
+    "MappingRow",
     "Moment",
     "NoBroker",
     "Node",
@@ -62,5 +65,7 @@ __all__ = [
     "Rows",
     "SyncClient",
     "TooManyRows",
+    "TopicMapping",
+    "TriedMapping",
     "Watch",
 ]

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 
+from pyaiot.client import mappings as topic_mappings
 from pyaiot.client.address import HOST, PORT, BrokerAddress
 from pyaiot.client.alerts import AlertRow, AlertRowState, alert_rows, edit_alerts
 from pyaiot.client.api import HttpApi
@@ -26,6 +27,7 @@ from pyaiot.client.history import (
     time_range,
 )
 from pyaiot.client.live import LiveConnection
+from pyaiot.client.mappings import MappingRow, TriedMapping
 from pyaiot.client.registry import RegistryClient, payload_of
 from pyaiot.client.rows import Rows
 from pyaiot.client.session import no_broker, open_session
@@ -42,6 +44,7 @@ from pyaiot.messages import (
     check_uid,
     check_value,
 )
+from pyaiot.model.topic_mapping import TopicMapping
 
 DAY_S: Final = 86_400
 """Seconds of a day without a clock change: the value of `every_s` for steps of days."""
@@ -306,6 +309,25 @@ class Client(RegistryClient):
     async def snooze(self, *ids: str, seconds: float) -> list[AlertRow]:
         """Notify nobody of active alerts for some time; 0 ends that. Raises like `alerts`."""
         return await edit_alerts(self._api, ids, snooze_s=seconds)
+
+    async def mappings(self) -> list[MappingRow]:
+        """The mappings of plain MQTT topics. They require the role admin.
+
+        Raises `ApiProblem` or `LinkLost`.
+        """
+        return await topic_mappings.mapping_rows(self._api)
+
+    async def try_mapping(self, mapping: TopicMapping, topic: str, payload: str) -> TriedMapping:
+        """What a message would become. Nothing is saved. Raises like `mappings`."""
+        return await topic_mappings.try_mapping(self._api, mapping, topic, payload)
+
+    async def put_mapping(self, name: str, mapping: TopicMapping) -> MappingRow:
+        """Add or replace a mapping; gateways use it at once. Raises like `mappings`."""
+        return await topic_mappings.put_mapping(self._api, name, mapping)
+
+    async def remove_mapping(self, name: str) -> None:
+        """Remove a saved mapping; its nodes are offline then. Raises like `mappings`."""
+        await topic_mappings.remove_mapping(self._api, name)
 
     # -- history --------------------------------------------------------------------------------
 

@@ -12,12 +12,14 @@ from pyaiot.client.alerts import AlertRow, AlertRowState
 from pyaiot.client.client import Client
 from pyaiot.client.errors import ApiProblem, NoBroker
 from pyaiot.client.history import AuditRow, ExportFormat, Moment
+from pyaiot.client.mappings import MappingRow, TriedMapping
 from pyaiot.client.records import Conditions, NodeEdit, RegistryEntry
 from pyaiot.client.rows import Rows
 from pyaiot.client.view import Event, Node
 from pyaiot.errors import LinkLost
 from pyaiot.messages import GatewayState, Reading, Receipt
 from pyaiot.model import ResourceType
+from pyaiot.model.topic_mapping import TopicMapping
 
 T = TypeVar("T")
 
@@ -184,6 +186,22 @@ class SyncClient:
     def snooze(self, *ids: str, seconds: float) -> list[AlertRow]:
         """See `Client.snooze`."""
         return self._do(self._client.snooze(*ids, seconds=seconds))
+
+    def mappings(self) -> list[MappingRow]:
+        """See `Client.mappings`."""
+        return self._do(self._client.mappings())
+
+    def try_mapping(self, mapping: TopicMapping, topic: str, payload: str) -> TriedMapping:
+        """See `Client.try_mapping`."""
+        return self._do(self._client.try_mapping(mapping, topic, payload))
+
+    def put_mapping(self, name: str, mapping: TopicMapping) -> MappingRow:
+        """See `Client.put_mapping`."""
+        return self._do(self._client.put_mapping(name, mapping))
+
+    def remove_mapping(self, name: str) -> None:
+        """See `Client.remove_mapping`."""
+        self._do(self._client.remove_mapping(name))
 
     def audit(
         self,

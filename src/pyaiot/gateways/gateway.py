@@ -39,6 +39,7 @@ from pyaiot.messages import (
     Problem,
     Receipt,
     ToGateway,
+    TopicMappings,
 )
 from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.pauses import PAUSED_MIN_S
@@ -117,6 +118,8 @@ class Gateway:
         self._clock_timer: asyncio.TimerHandle | None = None
         self.evicted: Callable[[str], None] = _ignore
         """Called with the uid of each node that was evicted to make room for another one."""
+        self.on_mappings: Callable[[TopicMappings], None] | None = None
+        """Called with each `mappings` of the broker; None: this gateway maps no topics."""
         self._link: GatewayLink | None = None
         self.was_linked = asyncio.Event()
         """Set with the first link, and never cleared."""
@@ -322,6 +325,9 @@ class Gateway:
                         self._unconfirmed.confirm(message)
                     case NodeRules():
                         self._apply_rules(message)
+                    case TopicMappings():
+                        if self.on_mappings is not None:
+                            self.on_mappings(message)
 
         self._announce(link)
         self._link = link
@@ -394,7 +400,8 @@ class Gateway:
         """Send the nodes and the unconfirmed events to a broker, which may have no state, in
         order."""
         self._send_events()
-        link.send(msgspec.structs.replace(self._hello, clock=self._now()))
+        maps = self.on_mappings is not None
+        link.send(msgspec.structs.replace(self._hello, clock=self._now(), accepts_mappings=maps))
         for message in self.device_watch.announcement():
             link.send(message)
         gap = self._unconfirmed.gap()

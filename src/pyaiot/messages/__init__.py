@@ -19,7 +19,7 @@ from pyaiot.messages.codec import (
     encode,
     encode_frames,
 )
-from pyaiot.messages.types import (
+from pyaiot.messages.limits import (
     COMMAND_TIMEOUT_MAX_S,
     FRAME_SIZE_MAX,
     IGNORED_TOPICS_MAX,
@@ -28,11 +28,13 @@ from pyaiot.messages.types import (
     PROBLEM_LENGTH_MAX,
     REFUSAL_LENGTH_MAX,
     RESERVED_UIDS,
-    SUBPROTOCOL,
     TOPIC_LENGTH_MAX,
     TYPES_MAX,
     TYPES_SIZE_MAX,
     VALUE_SIZE_MAX,
+)
+from pyaiot.messages.types import (
+    SUBPROTOCOL,
     AlertsChanged,
     Checkpoint,
     Command,
@@ -65,6 +67,7 @@ from pyaiot.messages.types import (
     Subscription,
     ToClient,
     ToGateway,
+    TopicMappings,
     Uid,
     UidsSecured,
     UnixTime,
@@ -116,6 +119,7 @@ __all__ = [
     "Subscription",
     "ToClient",
     "ToGateway",
+    "TopicMappings",
     "Uid",
     "UidsSecured",
     "UnixTime",

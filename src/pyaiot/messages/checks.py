@@ -9,12 +9,14 @@ from typing import Final
 import msgspec
 
 from pyaiot.errors import ProtocolError
-from pyaiot.messages.types import (
+from pyaiot.messages.limits import (
     JSON_DEPTH_MAX,
     NAME_LENGTH_MAX,
     RESERVED_UIDS,
     TYPES_SIZE_MAX,
     VALUE_SIZE_MAX,
+)
+from pyaiot.messages.types import (
     Command,
     Hello,
     Message,

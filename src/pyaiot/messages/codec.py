@@ -8,9 +8,8 @@ import msgspec
 
 from pyaiot.errors import ProtocolError
 from pyaiot.messages.checks import are_plain_readings, check
+from pyaiot.messages.limits import FRAME_SIZE_MAX, PROBLEM_LENGTH_MAX
 from pyaiot.messages.types import (
-    FRAME_SIZE_MAX,
-    PROBLEM_LENGTH_MAX,
     FromClient,
     FromGateway,
     Message,

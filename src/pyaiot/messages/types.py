@@ -10,40 +10,20 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from pyaiot.messages.limits import (
+    COMMAND_TIMEOUT_MAX_S,
+    IGNORED_TOPICS_MAX,
+    NAME_LENGTH_MAX,
+    REFUSAL_LENGTH_MAX,
+    TOPIC_LENGTH_MAX,
+    TYPES_MAX,
+    UNIX_TIME_MAX,
+)
 from pyaiot.model import ResourceType
+from pyaiot.model.topic_mapping import MAPPINGS_MAX, TopicMapping
 from pyaiot.readings import INTEGER_MAX, read_quantity
 
 SUBPROTOCOL: Final = "pyaiot.v2"
-
-NAME_LENGTH_MAX: Final = 64
-"""Characters of a uid, of a resource and of the name of a gateway. Longer names are refused."""
-VALUE_SIZE_MAX: Final = 64 * 1024
-"""Bytes of one value, or of a command's payload, as JSON without the quotes. A larger is refused.
-
-Measured as JSON, so that every message fits into a frame: a control character takes six bytes.
-"""
-TOPIC_LENGTH_MAX: Final = 128
-"""Characters of a topic that is shown. A longer topic is truncated."""
-REFUSAL_LENGTH_MAX: Final = 300
-"""Characters of the text about a refused client. A longer text is truncated."""
-IGNORED_TOPICS_MAX: Final = 12
-"""Different topics of no node that are shown. One more replaces the one that was used least
-recently."""
-PROBLEM_LENGTH_MAX: Final = 200
-"""Characters of the text about invalid bytes. A longer text is truncated."""
-FRAME_SIZE_MAX: Final = 256 * 1024
-"""Bytes of one WebSocket message in either direction. Larger ones are refused."""
-TYPES_SIZE_MAX: Final = 32 * 1024
-"""Bytes of the types of one message `describe`, as JSON. More are refused."""
-JSON_DEPTH_MAX: Final = 32
-"""Levels of nested arrays and objects in a value. A deeper value is refused."""
-COMMAND_TIMEOUT_MAX_S: Final = 60.0
-UNIX_TIME_MAX: Final = 253_402_300_799
-"""The end of the year 9999. A later time, or one before 1970, is refused: no calendar has it."""
-TYPES_MAX: Final = 264
-"""Resources of one message `describe`. More are refused."""
-RESERVED_UIDS: Final = frozenset({"alive", "all"})
-"""Words that stand for a uid in keep-alives and `dst` (legacy protocol, sections 1 and 2)."""
 
 _INTEGER_BITS: Final = 256
 """An integer of more bits is not an identifier, and `check` refuses it."""
@@ -135,6 +115,8 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
     """Version of the sending program."""
     accepts_rules: bool = False
     """Of a gateway: the broker may send it `rules`."""
+    accepts_mappings: bool = False
+    """Of a gateway: the broker may send it `mappings`."""
     instance: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Of a gateway: random for each process. A new link of the same instance replaces the old."""
     clock: float | None = None
@@ -351,6 +333,15 @@ class NodeRules(_Message, frozen=True, kw_only=True, tag="rules"):
     """Remove the node, and refuse its messages."""
 
 
+class TopicMappings(_Message, frozen=True, kw_only=True, tag="mappings"):
+    """To a gateway of MQTT: all mappings of plain topics that people saved. They replace those of
+    the last such message.
+    """
+
+    mappings: Annotated[tuple[TopicMapping, ...], Meta(max_length=MAPPINGS_MAX)]
+    """In the order in which a topic is compared with them."""
+
+
 class NodesSeen(_Message, frozen=True, kw_only=True, tag="seen"):
     """Nodes from which a gateway received a sign of life, and no reading, since its last `seen`."""
 
@@ -444,6 +435,6 @@ FromGateway: TypeAlias = (
     | NodeDescribed
     | UidsSecured
 )
-ToGateway: TypeAlias = Command | Problem | Checkpoint | NodeRules
+ToGateway: TypeAlias = Command | Problem | Checkpoint | NodeRules | TopicMappings
 NodeEvent: TypeAlias = NodeAppeared | NodeDescribed | Reading | NodeReset | NodeLeft
 Message: TypeAlias = FromClient | ToClient | FromGateway | ToGateway

@@ -162,6 +162,12 @@ class MqttClient:
         if self._connection is not None and self._connection.is_open:
             self._connection.subscribe_to(filters)
 
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Do not receive these topics any more, now and after each reconnect."""
+        self._subscriptions = tuple(it for it in self._subscriptions if it not in filters)
+        if self._connection is not None and self._connection.is_open:
+            self._connection.unsubscribe_from(filters)
+
     async def answers(self, limit_s: float) -> bool:
         """Whether a message of this client to itself returns within `limit_s`.
 

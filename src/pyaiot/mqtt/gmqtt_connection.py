@@ -223,6 +223,10 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         """Send SUBSCRIBE. Without effect on the connection if it is not the first."""
         self.subscribe([gmqtt.Subscription(topic, qos=self.qos) for topic in filters])
 
+    def unsubscribe_from(self, filters: Sequence[str]) -> None:
+        """Send UNSUBSCRIBE."""
+        self.unsubscribe(list(filters))
+
     async def _connect(self, server: MqttServer) -> None:
         try:
             await self.connect(

@@ -17,6 +17,7 @@ from pyaiot.broker import metrics as broker_metrics
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.identity import LEGACY, GatewayIdentity
 from pyaiot.broker.keys import TokenCheck
+from pyaiot.broker.mappings import MappingBook
 from pyaiot.broker.round_trip import round_trip
 from pyaiot.history.reader import HistoryReader
 from pyaiot.metrics import Collector, Sample
@@ -64,6 +65,7 @@ class WebApp:
         keys: IdempotencyFile | None = None,
         audit: AuditLog | None = None,
         alerts: AlertService | None = None,
+        mappings: MappingBook | None = None,
         devices: DeviceAdministration | None = None,
         access: AccessWatch | None = None,
         key_file_identity: GatewayIdentity = LEGACY,
@@ -74,9 +76,9 @@ class WebApp:
         built. `history` None: nothing is recorded. `keys`: where `Idempotency-Key`s survive a
         restart; None: they do not. `devices`: credentials of devices; None: no gateway is here.
         `registry` None: it ends with the process. `audit` None: nothing is audited; else it is
-        also given to the broker. `alerts` None: there are no rules. `access`: ends what is open
-        without access, and has the tokens of gateways. `key_file_identity` of gateways whose
-        `tokens` are valid.
+        also given to the broker. `alerts` None: there are no rules. `mappings` None: no topics
+        are mapped. `access`: ends what is open without access, and has the tokens of gateways.
+        `key_file_identity` of gateways whose `tokens` are valid.
         """
         self._broker = broker
         self._readiness = Readiness(
@@ -98,6 +100,7 @@ class WebApp:
             keys=keys,
             audit=audit,
             alerts=alerts,
+            mappings=mappings,
             devices=devices,
         )
         self._access = access

@@ -34,6 +34,11 @@ _ACTIONS: Final = {
 # As the command line names the same change.
 _ACTIONS[("POST", "/api/devices")] = "device-add"
 _ACTIONS[("DELETE", "/api/devices/{uid}")] = "device-remove"
+_NOT_RECORDED: Final = (
+    "/gw",  # `Sockets` records it
+    # These change nothing.
+    *("/api/access/qr", "/api/mapping-trials"),
+)
 _REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -80,7 +85,7 @@ def audit_requests(audit: AuditLog, *, signs_in: bool) -> Middleware:
 def _record(audit: AuditLog, request: web.Request, status: int) -> None:
     resource = request.match_info.route.resource
     path = "" if resource is None else resource.canonical
-    if path in ("/gw", "/api/access/qr"):  # recorded by `Sockets`; changes nothing
+    if path in _NOT_RECORDED:
         return
     refused = status in _REFUSED
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):

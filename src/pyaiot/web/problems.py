@@ -31,6 +31,8 @@ KINDS: Final = {
     "device-refused": "The device cannot get this credential. `detail` has the reason.",
     "unknown-device": "The device has no credential.",
     "unknown-alert": "There is no such active alert, rule, maintenance or channel.",
+    "unknown-mapping": "There is no such saved mapping.",
+    "mapping-refused": "The mapping cannot be added or replaced. `detail` has the reason.",
     "rule-refused": "The rule cannot be added, replaced or removed. `detail` has the reason.",
     "not-sent": "The service of the channel did not accept the notice.",
     "too-many-rows": "The response would exceed the limit of rows. Narrow the range, widen the"

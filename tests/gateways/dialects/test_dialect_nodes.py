@@ -19,6 +19,7 @@ from pyaiot.gateways.mqtt.dialect_nodes import (
 from pyaiot.gateways.mqtt.dialects import DIALECTS, new_dialects
 from pyaiot.messages import NodeAppeared, NodeDescribed, NodeEvent, NodeLeft, Reading
 from pyaiot.model import ResourceType
+from pyaiot.model.topic_mapping import TopicMapping
 from pyaiot.mqtt.client import Freshness
 from tests.gateways.dialects.recordings import (
     HOMEASSISTANT,
@@ -53,6 +54,7 @@ class World:
         setattr(self.gateway, "_report", self.events.extend)  # noqa: B010 - before any link
         self.sent: list[DeviceMessage] = []
         self.filters: list[str] = []
+        self.unsubscribed: list[str] = []
         self.nodes = DialectNodes(
             self.gateway,
             new_dialects(names or DIALECTS, lambda: 1.7e9),
@@ -61,6 +63,7 @@ class World:
             check_claim=check_claim,
             publish=self.sent.append,
             subscribe=self.filters.extend,
+            unsubscribe=self.unsubscribed.extend,
         )
 
     def receive(self, messages: Recording) -> "World":
@@ -271,6 +274,53 @@ async def test_error_of_a_dialect_does_not_end_the_connection(
     def fail(*_: object, **_more: object) -> None:
         raise TypeError("unhashable")
 
-    monkeypatch.setattr(world.nodes._dialects[0], "receive", fail)
+    monkeypatch.setattr(world.nodes._dialects[-1], "receive", fail)
     world.receive(recorded(("tele/p/LWT", "Online")))
+    assert world.nodes.not_understood == 1
+
+
+async def test_saved_mapping_makes_nodes_without_a_restart_until_it_is_removed() -> None:
+    world = World("tasmota")
+    message = recorded(("farm/barn/temperature", "4.5"))
+    world.receive(message)
+    assert world.online() == []
+    assert not world.nodes.covers("farm/barn/temperature")
+
+    mapping = TopicMapping(topic="farm/{node}/{resource}", units={"temperature": "°C"})
+    world.nodes.map_topics([mapping])
+    assert world.filters == ["farm/+/+"]
+    assert world.nodes.covers("farm/barn/temperature")
+    world.receive(message)
+    reading = world.reading("map-barn", "temperature")
+    assert reading is not None
+    assert (reading.number, reading.unit) == (4.5, "Cel")
+
+    world.nodes.map_topics([mapping])
+    assert world.online() == ["map-barn"]  # nothing changed
+
+    world.nodes.map_topics([])
+    assert world.online() == []
+    assert world.unsubscribed == ["farm/+/+"]
+    assert not world.nodes.covers("farm/barn/temperature")
+    world.receive(message)
+    assert world.online() == []
+
+
+async def test_node_of_a_changed_mapping_returns_with_its_next_message() -> None:
+    world = World("tasmota")
+    world.nodes.map_topics([TopicMapping(topic="farm/{node}/{resource}")])
+    world.receive(recorded(("farm/barn/t", "4.5")))
+    world.nodes.map_topics([TopicMapping(topic="farm/{node}/{resource}", units={"t": "°C"})])
+    assert world.online() == []
+    assert world.unsubscribed == []  # the topics are the same
+    world.receive(recorded(("farm/barn/t", "5")))
+    reading = world.reading("map-barn", "t")
+    assert reading is not None
+    assert (reading.number, reading.unit) == (5, "Cel")
+
+
+async def test_saved_mapping_that_this_version_refuses_is_counted_and_left_out() -> None:
+    world = World("tasmota")
+    world.nodes.map_topics([TopicMapping(topic="a/b"), TopicMapping(topic="c/{node}/{resource}")])
+    assert world.filters == ["c/+/+"]
     assert world.nodes.not_understood == 1

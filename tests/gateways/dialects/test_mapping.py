@@ -10,8 +10,9 @@ from pyaiot.app import protocols  # noqa: F401 - registers the section
 from pyaiot.config import load
 from pyaiot.errors import OperatorError, ProtocolError
 from pyaiot.gateways.mqtt.dialects import new_dialects
-from pyaiot.gateways.mqtt.dialects.mapping import MAPPINGS_MAX, MappingDialect
-from pyaiot.gateways.mqtt.settings import MqttSection, TopicMapping
+from pyaiot.gateways.mqtt.dialects.mapping import MappingDialect
+from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.model.topic_mapping import MAPPINGS_MAX, TopicMapping
 from tests.gateways.dialects.reading import Reader
 from tests.gateways.dialects.recordings import recorded
 

@@ -17,7 +17,7 @@ from pyaiot.gateways.gateway import Gateway, Outcome
 from pyaiot.gateways.mqtt.dialect_nodes import DialectNodes
 from pyaiot.gateways.mqtt.dialects import new_dialects
 from pyaiot.gateways.mqtt.dialects.dialect import DeviceMessage
-from pyaiot.gateways.mqtt.settings import TopicMapping
+from pyaiot.model.topic_mapping import TopicMapping
 from pyaiot.mqtt.client import MqttClient, MqttServer
 from pyaiot.transport.backoff import Backoff
 
@@ -58,7 +58,10 @@ class DialectClient:
             check_claim=check_claim,
             publish=self._request,
             subscribe=self._subscribe,
+            unsubscribe=self._unsubscribe,
         )
+        self._has_topics = asyncio.Event()
+        """Set when there are topics to subscribe to, and never cleared."""
         self._requests = 0
         self._requests_since = loop.time()
         self._writing = asyncio.Lock()
@@ -73,18 +76,17 @@ class DialectClient:
             keeps_session=False,
             requires_all=False,
         )
-
-    @property
-    def is_used(self) -> bool:
-        return bool(self.nodes.filters)
+        if self.nodes.filters:
+            self._has_topics.set()
 
     @property
     def connected(self) -> bool:
         return self._client.connected
 
     async def run(self, start: asyncio.Event) -> None:
-        """Stay connected until cancelled, once `start` is set."""
+        """Stay connected until cancelled, once `start` is set and there are topics."""
         await start.wait()
+        await self._has_topics.wait()
         reported = ""
         while True:
             connects = self._client.connects
@@ -126,4 +128,9 @@ class DialectClient:
             self._client.publish(message.topic, message.payload, qos=message.qos)
 
     def _subscribe(self, filters: Sequence[str]) -> None:
-        self._client.subscribe(filters)
+        if filters:
+            self._client.subscribe(filters)
+            self._has_topics.set()
+
+    def _unsubscribe(self, filters: Sequence[str]) -> None:
+        self._client.unsubscribe(filters)

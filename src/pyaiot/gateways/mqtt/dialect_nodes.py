@@ -26,8 +26,10 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     TopicsWanted,
 )
 from pyaiot.gateways.mqtt.dialects.homeassistant import HomeAssistantDialect
+from pyaiot.gateways.mqtt.dialects.mapping import MappingDialect
 from pyaiot.gateways.mqtt.retained import RetainedValues
 from pyaiot.messages import NodeEvent
+from pyaiot.model.topic_mapping import TopicMapping
 from pyaiot.mqtt.client import Freshness, ReceivedMessage
 from pyaiot.transport.rate_limit import RateLimitedLog
 
@@ -59,9 +61,10 @@ class DialectNodes:
         check_claim: Callable[[str], None],
         publish: Callable[[DeviceMessage], None],
         subscribe: Callable[[Sequence[str]], None],
+        unsubscribe: Callable[[Sequence[str]], None],
     ) -> None:
-        """`check_claim` raises `Refused` for a uid that a foreign device may not have. `publish`
-        and `subscribe` send to the MQTT broker, without a guarantee."""
+        """`check_claim` raises `Refused` for a uid that a foreign device may not have. The
+        others send to the MQTT broker, without a guarantee."""
         self._gateway = gateway
         self._dialects = dialects
         self._name = name
@@ -69,6 +72,7 @@ class DialectNodes:
         self._check_claim = check_claim
         self._publish = publish
         self._subscribe = subscribe
+        self._unsubscribe = unsubscribe
         self.not_understood = 0
         """Messages and parts of descriptions that were not understood, since the start."""
         self._dialect_of: dict[str, Dialect] = {}
@@ -79,6 +83,13 @@ class DialectNodes:
         """Nodes whose description is to be reported."""
         self._retained = RetainedValues()
         self._log = RateLimitedLog(log)
+        self._wanted: dict[str, None] = {}
+        """First levels of topics that descriptions named."""
+        self._index()
+
+    def _index(self) -> None:
+        """Find out which dialects read which topics."""
+        dialects = self._dialects
         self._covered = frozenset(
             each.removesuffix("/#")
             for dialect in dialects
@@ -92,13 +103,24 @@ class DialectNodes:
             for each in dialect.filters
             if each.partition("/")[0] not in self._covered
         ]
-        self._wanted: dict[str, None] = {}
-        """First levels of topics that descriptions named."""
         self._any_first = tuple(it for it in dialects if _may_have_any_topic(it))
         self._of_first = {
             first: tuple(it for it in dialects if it in self._any_first or _begins(it, first))
             for first in {each.partition("/")[0] for it in dialects for each in it.filters} - {"+"}
         }
+
+    def map_topics(self, saved: Sequence[TopicMapping]) -> None:
+        """Use these mappings besides those of the settings, and subscribe to their topics."""
+        before = set(self.filters)
+        for dialect in self._dialects:
+            if isinstance(dialect, MappingDialect):
+                self._apply(dialect, dialect.set_saved(saved), retained=False)
+        self._index()
+        after = self.filters
+        gone = before.difference(after)
+        if gone:
+            self._unsubscribe(sorted(gone))
+        self._subscribe([it for it in dict.fromkeys(after) if it not in before])
 
     @property
     def filters(self) -> tuple[str, ...]:

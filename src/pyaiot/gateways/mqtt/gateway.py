@@ -18,11 +18,11 @@ from pyaiot.gateways.mqtt import metrics
 from pyaiot.gateways.mqtt.dialect_client import DialectClient
 from pyaiot.gateways.mqtt.observer import TopicObserver
 from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
-from pyaiot.gateways.mqtt.settings import TopicMapping
 from pyaiot.gateways.mqtt.shared_broker import SecuredDevices
 from pyaiot.gateways.mqtt.sides import Side, Sides
 from pyaiot.gateways.mqtt.topic_commands import TopicCommands
 from pyaiot.metrics import Sample
+from pyaiot.model.topic_mapping import TopicMapping
 from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer, ReceivedMessage
 from pyaiot.protocols.mqtt.node_topics import (
     DISCOVER_RESOURCES,
@@ -110,6 +110,7 @@ class MqttGateway:
         self.foreign = DialectClient(
             *(gateway, server, dialects, mappings), name=name, check_claim=self._check_foreign_claim
         )
+        gateway.on_mappings = lambda it: self.foreign.nodes.map_topics(it.mappings)
         self._observes = observes
         self._observer = TopicObserver(
             *(server, name, gateway.rejections.ignore, self.foreign.nodes.covers)
@@ -151,10 +152,9 @@ class MqttGateway:
                 for side in self._sides.all:
                     tasks.create_task(self._run_client(side), name="mqtt client")
                 tasks.create_task(self._check(), name="mqtt check")
-                if self.foreign.is_used:
-                    tasks.create_task(
-                        self.foreign.run(self._first_connection), name="mqtt foreign devices"
-                    )
+                tasks.create_task(
+                    self.foreign.run(self._first_connection), name="mqtt foreign devices"
+                )
                 if self._observes:
                     tasks.create_task(self._observe(), name="mqtt observer")
                 tasks.create_task(self.gateway.keep_linked(connect, self), name="mqtt link")

@@ -3,7 +3,7 @@
 
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias, get_args
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from pyaiot.config.section import (
     GatewayName,
@@ -13,31 +13,10 @@ from pyaiot.config.section import (
     Port,
     ProtocolSection,
 )
+from pyaiot.model.topic_mapping import TopicMapping
 
 PASSWORD_KIND: Final = "mqtt"  # noqa: S105 - not a password
 """The kind of the credential of a device with user name and password at the embedded broker."""
-
-
-class TopicMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How plain topics become nodes: one table `[[mqtt.mapping]]`."""
-
-    topic: Annotated[str, Meta(min_length=1, max_length=256)]
-    """`sensors/{node}/{resource}`: the levels that name the node and the resource. `+` matches any
-    level."""
-    payload: Literal["text", "json", "csv"] = "text"
-    """`text`: one value. `json`: all values of an object, or those in `fields`. `csv`: the values
-    of a line, named by `columns`."""
-    fields: dict[str, str] = {}
-    """Of `json`: the path of each resource: `$.a.b[0]`."""
-    columns: tuple[str, ...] = ()
-    """Of `csv`: the resource of each column; an empty name leaves it out."""
-    units: dict[str, str] = {}
-    """The unit of a resource, such as `°C`."""
-    node: str = ""
-    """The name of the node, if the topic does not have it."""
-    command: str = ""
-    """The topic of commands: `{topic}/set`, with `{topic}`, `{node}` and `{resource}`; empty:
-    none."""
 
 
 DialectName: TypeAlias = Literal[

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler as WebHandler
 from pyaiot.alerts.service import AlertService
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.mappings import MappingBook
 from pyaiot.history.reader import HistoryReader
 from pyaiot.registry.service import RegistryService
 from pyaiot.web.api.alerts import AlertsApi
@@ -22,6 +23,7 @@ from pyaiot.web.api.history import HistoryApi
 from pyaiot.web.api.history_queries import HistoryQueries
 from pyaiot.web.api.idempotency import HttpCommandTable
 from pyaiot.web.api.idempotency_file import IdempotencyFile
+from pyaiot.web.api.mappings import MappingsApi
 from pyaiot.web.api.nodes import NodesApi
 from pyaiot.web.api.operation import Operation
 from pyaiot.web.api.operations import OPERATIONS
@@ -49,6 +51,7 @@ class Api:
         caught_up: CaughtUp | None,
         audit: AuditLog,
         alerts: AlertService | None = None,
+        mappings: MappingBook | None = None,
         devices: DeviceAdministration | None = None,
         keys: IdempotencyFile | None = None,
         unix_time: Callable[[], float] = time.time,
@@ -64,6 +67,7 @@ class Api:
         queries = HistoryQueries(history)
         recorded = HistoryApi(broker, queries, unix_time)
         alarms = AlertsApi(broker, alerts)
+        topics = MappingsApi(mappings)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,
             "gateways": nodes.gateways,
@@ -98,6 +102,10 @@ class Api:
             "remove_maintenance": alarms.remove_maintenance,
             "alert_channels": alarms.channels,
             "test_alert_channel": alarms.try_channel,
+            "mappings": topics.mappings,
+            "try_mapping": topics.try_mapping,
+            "put_mapping": topics.put_mapping,
+            "remove_mapping": topics.remove_mapping,
             "devices": credentials.devices,
             "add_device": credentials.add_device,
             "remove_device": credentials.remove_device,

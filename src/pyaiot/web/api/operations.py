@@ -10,6 +10,7 @@ from pyaiot.web.api import parameters, schemas
 from pyaiot.web.api.alert_operations import ALERT_OPERATIONS
 from pyaiot.web.api.audit_query import AuditQuery
 from pyaiot.web.api.history_operations import HISTORY_OPERATIONS
+from pyaiot.web.api.mapping_operations import MAPPING_OPERATIONS
 from pyaiot.web.api.operation import Operation, RequestHeader, ResponseSpec
 
 JSON: Final = "application/json"
@@ -29,6 +30,7 @@ PATH_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
         "rule": "The id of the rule.",
         "channel": "The name of the channel.",
         "window": "The id of the maintenance.",
+        "mapping": "The id of the mapping.",
     }
 )
 
@@ -308,6 +310,7 @@ OPERATIONS: Final = (
         for_admins=True,
     ),
     *ALERT_OPERATIONS,
+    *MAPPING_OPERATIONS,
     Operation(
         "devices",
         "GET",

@@ -13,7 +13,7 @@ from pyaiot.gateways.mqtt.dialects.shelly_rpc import ShellyRpcDialect
 from pyaiot.gateways.mqtt.dialects.sparkplug import SparkplugDialect
 from pyaiot.gateways.mqtt.dialects.tasmota import TasmotaDialect
 from pyaiot.gateways.mqtt.dialects.zigbee2mqtt import Zigbee2MqttDialect
-from pyaiot.gateways.mqtt.settings import TopicMapping
+from pyaiot.model.topic_mapping import TopicMapping
 
 MakeDialect = Callable[[frozenset[str], Callable[[], float]], Dialect]
 """Takes the names of the dialects in use, and Unix time in seconds."""
@@ -41,4 +41,4 @@ def new_dialects(
     """
     used = frozenset(names)
     dialects = [make(used, unix_time) for name, make in DIALECTS.items() if name in used]
-    return [MappingDialect(mappings), *dialects] if mappings else dialects
+    return [MappingDialect(mappings), *dialects]

@@ -18,7 +18,9 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     DeviceChanged,
     DeviceDescription,
     DeviceMessage,
+    DeviceRemoved,
     DialectEvent,
+    NotUnderstood,
     is_level,
     is_number,
     leaves,
@@ -31,29 +33,26 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
 )
 from pyaiot.gateways.mqtt.dialects.templates import NoValue, pick
 from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, read_unit
-from pyaiot.gateways.mqtt.settings import TopicMapping
 from pyaiot.model import encode
-
-MAPPINGS_MAX: Final = 50
-"""Mappings in the settings. More are refused at the start."""
-FIELDS_MAX: Final = 64
-"""Fields or columns of one mapping. More are refused at the start."""
+from pyaiot.model.topic_mapping import FIELDS_MAX, MAPPINGS_MAX, TopicMapping
 
 _PLACEHOLDER: Final = re.compile(r"\{(node|resource)\}")
 _PATH_STEP: Final = re.compile(r"\.?([A-Za-z0-9_-]+)|\[(\d{1,4})\]")
 
 
 class _Device(LearnedDevice):
-    __slots__ = ("commands",)
+    __slots__ = ("commands", "mappings")
 
     def __init__(self, name: str, budget: ResourceBudget) -> None:
         super().__init__(uid_of("map", name), budget)
         self.commands: dict[str, str] = {}
         """The topic of the command of each resource that can be written."""
+        self.mappings: list[TopicMapping] = []
+        """Those that made its resources."""
 
 
 class _Mapping:
-    """One mapping of the settings, checked. Raises `OperatorError`."""
+    """One mapping, checked. Raises `OperatorError`."""
 
     def __init__(self, it: TopicMapping) -> None:
         self.it = it
@@ -130,11 +129,33 @@ class MappingDialect:
     title: ClassVar[str] = "Mapped topics"
 
     def __init__(self, mappings: Sequence[TopicMapping]) -> None:
-        """Raises `OperatorError` for a mapping that is not valid."""
+        """`mappings`: those of the settings. Raises `OperatorError` for one that is not valid."""
         if len(mappings) > MAPPINGS_MAX:
             raise OperatorError(f"mqtt.mapping has more than {MAPPINGS_MAX} mappings.")
-        self._mappings = [_Mapping(it) for it in mappings]
+        self._of_settings = [_Mapping(it) for it in mappings]
+        self._mappings = self._of_settings
         self._devices: DeviceTable[_Device] = DeviceTable()
+
+    def set_saved(self, saved: Sequence[TopicMapping]) -> Sequence[DialectEvent]:
+        """Use these besides those of the settings, which are compared first.
+
+        A device of a mapping that is gone or changed is removed. It returns with its next message
+        if another mapping has its topic.
+        """
+        events: list[DialectEvent] = []
+        self._mappings = list(self._of_settings)
+        for it in saved[:MAPPINGS_MAX]:
+            try:
+                self._mappings.append(_Mapping(it))
+            except OperatorError as error:
+                # It was checked by the broker, whose version may be another.
+                events.append(NotUnderstood("a saved mapping", str(error)))
+        kept = [each.it for each in self._mappings]
+        for device in self._devices.values():
+            if not all(it in kept for it in device.mappings):
+                self._devices.remove(device.uid)
+                events.append(DeviceRemoved(device.uid))
+        return events
 
     @property
     def filters(self) -> Sequence[str]:
@@ -157,6 +178,10 @@ class MappingDialect:
 
     def describe(self, uid: str) -> DeviceDescription:
         return self._devices[uid].describe()
+
+    def command_topic(self, uid: str, resource: str) -> str:
+        """The topic of the commands of a resource; empty if it cannot be written."""
+        return self._devices[uid].commands.get(resource, "")
 
     def command(self, uid: str, resource: str, text: str) -> DeviceMessage:
         device = self._devices.get(uid)
@@ -181,6 +206,8 @@ class MappingDialect:
             device = _Device(name, self._devices.budget)
             self._devices.add(device, now)
             device.set_detail("name", name)
+        if mapping.it not in device.mappings:
+            device.mappings.append(mapping.it)
         self._devices.seen(device, now)
         found = []
         for inner, value in values:

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The limits of messages."""
+
+from typing import Final
+
+NAME_LENGTH_MAX: Final = 64
+"""Characters of a uid, of a resource and of the name of a gateway. Longer names are refused."""
+VALUE_SIZE_MAX: Final = 64 * 1024
+"""Bytes of one value, or of a command's payload, as JSON without the quotes. A larger is refused.
+
+Measured as JSON, so that every message fits into a frame: a control character takes six bytes.
+"""
+TOPIC_LENGTH_MAX: Final = 128
+"""Characters of a topic that is shown. A longer topic is truncated."""
+REFUSAL_LENGTH_MAX: Final = 300
+"""Characters of the text about a refused client. A longer text is truncated."""
+IGNORED_TOPICS_MAX: Final = 12
+"""Different topics of no node that are shown. One more replaces the one that was used least
+recently."""
+PROBLEM_LENGTH_MAX: Final = 200
+"""Characters of the text about invalid bytes. A longer text is truncated."""
+FRAME_SIZE_MAX: Final = 256 * 1024
+"""Bytes of one WebSocket message in either direction. Larger ones are refused."""
+TYPES_SIZE_MAX: Final = 32 * 1024
+"""Bytes of the types of one message `describe`, as JSON. More are refused."""
+JSON_DEPTH_MAX: Final = 32
+"""Levels of nested arrays and objects in a value. A deeper value is refused."""
+COMMAND_TIMEOUT_MAX_S: Final = 60.0
+UNIX_TIME_MAX: Final = 253_402_300_799
+"""The end of the year 9999. A later time, or one before 1970, is refused: no calendar has it."""
+TYPES_MAX: Final = 264
+"""Resources of one message `describe`. More are refused."""
+RESERVED_UIDS: Final = frozenset({"alive", "all"})
+"""Words that stand for a uid in keep-alives and `dst` (legacy protocol, sections 1 and 2)."""

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: BSD-3-Clause
+""" "Map topics" in a real browser, with a real broker and a real registry."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from pyaiot.accounts.store import AccountsFile, Invitation
+from pyaiot.accounts.tokens import digest_of
+from pyaiot.messages import Ignored
+from pyaiot.model.topic_mapping import TopicMapping
+from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.sign_in import SignIn
+from tests.web.conftest import Browser
+from tests.web.serving import Served, eventually, serving
+from tests.web.test_dashboard_for_everybody import violations
+from tests.web.test_dashboard_page import PHONE, is_absent, no_page, see
+
+pytestmark = pytest.mark.sockets
+
+TOPICS = ("farm/barn/level", "rtl_433/pi/events", "garden/shed/soil")
+
+
+@asynccontextmanager
+async def with_topics(**parts: Any) -> AsyncIterator[Served]:
+    """A broker whose gateway ignored messages on three topics."""
+    built = load_built()
+    if not built:
+        no_page()
+    async with serving(dashboard=Dashboard(Look(), built), **parts) as served:
+        served.gateway.link.send(Ignored(count=40, topic=TOPICS[-1], topics=TOPICS, ts=time.time()))
+        await eventually(served.broker.router.gateways.ignored)
+        yield served
+
+
+async def test_a_topic_that_nothing_understands_is_mapped_with_the_keyboard(
+    browser: Browser,
+) -> None:
+    async with with_topics() as broker, browser.page() as page:
+        await page.goto(broker.url)
+        await page.get_by_role("button", name="Map topics…").press("Enter")
+        dialog = page.get_by_role("dialog")
+        await see(dialog, "rtl_433/pi/events")
+        await dialog.get_by_role("button", name="Map garden/shed/soil").press("Enter")
+        await dialog.get_by_label("Payload of a message").press_sequentially("41.5")
+        tried = dialog.locator(".tried")
+        await see(tried, "map-shed")
+        await see(tried, "41.5")
+        await dialog.get_by_label("Unit of soil").press_sequentially("%")
+        await see(tried, "41.5 /")
+        await dialog.get_by_label("Topic of commands").fill("{topic}/set")
+        await dialog.get_by_role("button", name="Save").press("Enter")
+        await see(dialog, "garden/{node}/{resource}")
+        mapping = TopicMapping(
+            topic="garden/{node}/{resource}", units={"soil": "%"}, command="{topic}/set"
+        )
+        await eventually(lambda: broker.gateway.mappings[-1] == (mapping,))
+        await (
+            dialog.get_by_role("button", name="Remove “garden")
+            .or_(dialog.get_by_role("button", name="Remove"))
+            .first.press("Enter")
+        )
+        await see(dialog, "No mapping yet")
+        await eventually(lambda: broker.gateway.mappings[-1] == ())
+
+
+async def test_json_is_recognised_and_a_level_becomes_what_people_choose(browser: Browser) -> None:
+    async with with_topics() as broker, browser.page() as page:
+        await page.goto(broker.url)
+        await page.get_by_role("button", name="Map topics…").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Map rtl_433/pi/events").click()
+        await dialog.get_by_label("Payload of a message").fill('{"temp":4,"model":"X","id":7}')
+        await see(dialog.locator(".tried"), "model")
+        await dialog.get_by_label("The level pi").select_option("node")
+        await dialog.get_by_label("The level events").select_option("fixed")
+        await see(dialog.locator(".tried"), "map-pi")
+        await dialog.get_by_label("Only these values").fill("temperature=$.temp")
+        await see(dialog.locator(".tried"), "temperature")
+        await dialog.get_by_role("button", name="Save").click()
+        await see(dialog, "rtl_433/{node}/events")
+        (mapping,) = broker.mappings.saved().values()
+        assert mapping == TopicMapping(
+            topic="rtl_433/{node}/events", payload="json", fields={"temperature": "$.temp"}
+        )
+
+
+async def test_why_a_message_becomes_nothing_is_shown(browser: Browser) -> None:
+    async with with_topics() as broker, browser.page() as page:
+        await page.goto(broker.url)
+        await page.get_by_role("button", name="Map topics…").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Map another topic").click()
+        await dialog.get_by_label("Topic of a message").fill("node/x/y")
+        await dialog.get_by_label("Payload of a message").fill("1")
+        await see(dialog.locator(".tried"), "not for foreign devices")
+        await dialog.get_by_role("button", name="Save").click()
+        await see(dialog.get_by_role("alert"), "not for foreign devices")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+async def test_it_is_accessible_and_fits(browser: Browser, theme: Any, size: str) -> None:
+    context = {"color_scheme": theme, **(PHONE if size == "phone" else {})}
+    async with with_topics() as broker, browser.page(**context) as page:
+        await page.goto(broker.url)
+        await page.get_by_role("button", name="Map topics…").click()
+        dialog = page.get_by_role("dialog")
+        await see(dialog, "garden/shed/soil")
+        assert await violations(page) == []
+        await dialog.get_by_role("button", name="Map rtl_433/pi/events").click()
+        await dialog.get_by_label("Payload of a message").fill('{"temp":4,"model":"X"}')
+        await see(dialog.locator(".tried"), "model")
+        assert await violations(page) == []
+        width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert width <= 0
+
+
+@pytest.mark.parametrize(
+    ("language", "button", "words"),
+    [
+        ("fr", "Associer des topics…", "Topics que rien ne comprend"),
+        ("de", "Topics zuordnen…", "Topics, die nichts versteht"),
+    ],
+)
+async def test_it_speaks_the_language_of_the_page(
+    browser: Browser, language: str, button: str, words: str
+) -> None:
+    async with with_topics() as broker, browser.page(locale=language) as page:
+        await page.goto(broker.url)
+        await page.get_by_role("button", name=button).click()
+        await see(page.get_by_role("dialog"), words)
+
+
+async def test_only_administrators_are_offered_it(browser: Browser) -> None:
+    accounts = AccountsFile(None)
+    secret = "s" * 43
+    invitation = Invitation(digest_of(secret), "operator", time.time() + 60)
+    accounts.add_invitation(invitation, time.time())
+    login = SignIn(accounts, behind_tls=False, viewers=False, clock=time.monotonic)
+    async with with_topics(login=login) as broker, browser.page() as page:
+        await page.goto(f"{broker.url}login?token={secret}")
+        await page.get_by_role("button").first.click()
+        await see(page.locator("p.ignored"), "garden/shed/soil")
+        await is_absent(page.get_by_role("button", name="Map topics…"))
