@@ -2,7 +2,7 @@
 """The mappings of plain MQTT topics of a broker."""
 
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.mappings import MappingBook, TriedMessage
+from pyaiot.broker.mappings import MappingBook, TrialOutcome
 from pyaiot.config import Config
 from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.model.topic_mapping import TopicMapping
@@ -17,7 +17,7 @@ class _Rules:
 
         mapping_trial.check_mapping(mapping)
 
-    def try_message(self, mapping: TopicMapping, topic: str, payload: str) -> TriedMessage:
+    def try_message(self, mapping: TopicMapping, topic: str, payload: str) -> TrialOutcome:
         from pyaiot.gateways.mqtt.dialects import mapping_trial  # noqa: PLC0415
 
         return mapping_trial.try_mapping(mapping, topic, payload)

@@ -37,7 +37,7 @@ class UnknownMapping(Refused):
     """There is no such mapping."""
 
 
-class TriedValue(Protocol):
+class TrialValue(Protocol):
     """A value of a message."""
 
     @property
@@ -50,7 +50,7 @@ class TriedValue(Protocol):
         ...
 
 
-class TriedMessage(Protocol):
+class TrialOutcome(Protocol):
     """What a mapping makes of a message."""
 
     @property
@@ -58,7 +58,7 @@ class TriedMessage(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def values(self) -> Sequence[TriedValue]: ...
+    def values(self) -> Sequence[TrialValue]: ...
 
 
 class MappingRules(Protocol):
@@ -68,7 +68,7 @@ class MappingRules(Protocol):
         """Raises `OperatorError` for a mapping that is not valid."""
         ...
 
-    def try_message(self, mapping: TopicMapping, topic: str, payload: str) -> TriedMessage:
+    def try_message(self, mapping: TopicMapping, topic: str, payload: str) -> TrialOutcome:
         """Raises `ProtocolError` with the reason if the message becomes nothing, and
         `OperatorError`."""
         ...

@@ -20,7 +20,7 @@ class MappingRow(msgspec.Struct, frozen=True, kw_only=True):
     mapping: TopicMapping
 
 
-class TriedValue(msgspec.Struct, frozen=True, kw_only=True):
+class MappedResource(msgspec.Struct, frozen=True, kw_only=True):
     """A value that a message would give."""
 
     resource: str
@@ -37,7 +37,7 @@ class TriedMapping(msgspec.Struct, frozen=True, kw_only=True):
 
     uid: str = ""
     name: str = ""
-    values: list[TriedValue] = []
+    values: list[MappedResource] = []
     problem: str = ""
     """Why the message gives no values; empty if it does."""
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import msgspec
 from aiohttp import web
 
-from pyaiot.broker.mappings import MappingBook, MappingId, TriedValue, UnknownMapping
+from pyaiot.broker.mappings import MappingBook, MappingId, TrialValue, UnknownMapping
 from pyaiot.errors import OperatorError, ProtocolError, Refused
 from pyaiot.model.topic_mapping import TopicMapping
 from pyaiot.registry.service import NotStored
@@ -90,7 +90,7 @@ class MappingsApi:
         return self._book
 
 
-def _value(it: TriedValue) -> MappedValue:
+def _value(it: TrialValue) -> MappedValue:
     reading = it.reading
     return MappedValue(
         resource=reading.resource,
