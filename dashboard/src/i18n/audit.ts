@@ -48,6 +48,12 @@ const en = {
   "result.unreachable": "unreachable",
   "result.unknown": "unknown node",
   "result.forbidden": "forbidden",
+  "detail.an unknown name": "an unknown name",
+  "detail.everywhere": "everywhere",
+  "detail.admin, at the start": "administrator, at the start of the broker",
+  "detail.viewer": "viewer",
+  "detail.operator": "operator",
+  "detail.admin": "administrator",
   "action.command": "Command",
   "action.edit": "Node edited",
   "action.edit-nodes": "Nodes edited",
@@ -127,6 +133,12 @@ const fr: Record<AuditKey, string> = {
   "result.unreachable": "injoignable",
   "result.unknown": "nœud inconnu",
   "result.forbidden": "interdit",
+  "detail.an unknown name": "un nom inconnu",
+  "detail.everywhere": "partout",
+  "detail.admin, at the start": "administrateur, au démarrage du broker",
+  "detail.viewer": "lecteur",
+  "detail.operator": "opérateur",
+  "detail.admin": "administrateur",
   "action.command": "Commande",
   "action.edit": "Nœud modifié",
   "action.edit-nodes": "Nœuds modifiés",
@@ -204,6 +216,12 @@ const de: Record<AuditKey, string> = {
   "result.unreachable": "nicht erreichbar",
   "result.unknown": "unbekannter Knoten",
   "result.forbidden": "verboten",
+  "detail.an unknown name": "ein unbekannter Name",
+  "detail.everywhere": "überall",
+  "detail.admin, at the start": "Administrator, beim Start des Brokers",
+  "detail.viewer": "Betrachter",
+  "detail.operator": "Bediener",
+  "detail.admin": "Administrator",
   "action.command": "Befehl",
   "action.edit": "Knoten bearbeitet",
   "action.edit-nodes": "Mehrere Knoten bearbeitet",
@@ -253,4 +271,5 @@ const worded = (group: string, word: string): string => {
 };
 export const actionText = (action: string): string => worded("action", action);
 export const kindText = (kind: string): string => worded("kind", kind);
+export const detailText = (detail: string): string => worded("detail", detail);
 export const resultText = (result: string): string => worded("result", result);

@@ -53,14 +53,12 @@ export function Account() {
             )}
           </>
         )}
-      </div>
-      {isAdmin && (
-        <p>
-          <a class="link" href="#/audit" onClick={close}>
+        {isAdmin && (
+          <a class="button" href="#/audit" onClick={close}>
             {au("open")}
           </a>
-        </p>
-      )}
+        )}
+      </div>
       {isAdmin && <Invite />}
       {isAdmin && <Access />}
     </Drawer>

@@ -8,7 +8,7 @@ import { quote } from "../model/text";
 import { ApiProblem } from "../registryApi";
 import { navigate } from "../route";
 import { titleByUid } from "../store";
-import { ACTIONS, actionText, au, kindText, resultText } from "../i18n/audit";
+import { ACTIONS, actionText, au, detailText, kindText, resultText } from "../i18n/audit";
 import { formatNumber, timeOf } from "../i18n";
 import "../more.css";
 import "../audit.css";
@@ -183,7 +183,7 @@ function Line({ entry }: { entry: AuditEntry }) {
   return (
     <li data-outcome={outcomeOf(result)}>
       <time dateTime={new Date(ts * 1000).toISOString()}>{timeOf(ts)}</time>
-      <span class="who">
+      <span class="by">
         <button type="button" class="link" title={au("only")} aria-label={`${name ? quote(name) : kindText(kind)}: ${au("only")}`} onClick={() => change({ who })}>
           {name ? quote(name) : kindText(kind)}
         </button>
@@ -205,7 +205,7 @@ function Line({ entry }: { entry: AuditEntry }) {
           </a>
         ))}
         {uids.length > UIDS_SHOWN && <span>{au("and_more", { n: formatNumber(uids.length - UIDS_SHOWN) })}</span>}
-        {detail && <small>{quote(detail)}</small>}
+        {detail && <small>{quote(detailText(detail))}</small>}
         {suppressed > 0 && <small>{au("suppressed", { n: formatNumber(suppressed) })}</small>}
       </span>
       <span class="outcome">{resultText(result)}</span>
