@@ -5,9 +5,9 @@ import { request } from "./registryApi";
 
 export type Role = "viewer" | "operator" | "admin";
 
-/** A user, a token, a session or a gateway. */
+/** A user, a token, a session, a gateway or an open invitation. */
 export interface AccessEntry {
-  kind: "user" | "token" | "session" | "gateway";
+  kind: "user" | "token" | "session" | "gateway" | "invitation";
   id: string;
   name?: string;
   role?: Role;

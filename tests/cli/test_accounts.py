@@ -96,6 +96,20 @@ def test_invitation_is_a_link_that_works_once(tmp_path: Path) -> None:
     assert accounts(tmp_path).use_invitation(digest, 0.0) is None
 
 
+def test_open_invitations_are_listed_and_removed(tmp_path: Path) -> None:
+    assert aiot(tmp_path, "invite", "--list").stdout == "No invitation is open.\n"
+    link = aiot(tmp_path, "invite", "--role", "operator", "--tag", "lab").stdout
+    digest = digest_of(link.strip().partition("token=")[2])
+    (line,) = aiot(tmp_path, "invite", "--list").stdout.splitlines()
+    assert line.startswith(digest.hex()[:16])
+    assert "operator, tag lab" in line
+    assert aiot(tmp_path, "invite", "--remove", digest.hex()[:16]).returncode == 0
+    assert accounts(tmp_path).use_invitation(digest, 0.0) is None
+    refused = aiot(tmp_path, "invite", "--remove", digest.hex()[:16])
+    assert refused.returncode == 2
+    assert "There is no open invitation" in refused.stderr
+
+
 def test_invitation_has_the_address_of_this_machine_and_the_port_of_the_settings(
     tmp_path: Path,
 ) -> None:

@@ -75,6 +75,32 @@ async def test_everything_that_opens_something_is_listed_and_can_be_removed() ->
         assert set(await entries(served, headers)) == {("token", "admin")}
 
 
+async def test_open_invitation_is_listed_without_its_secret_and_can_be_removed() -> None:
+    async with guarded() as (served, _, headers):
+        paths = []
+        for role in ("admin", "viewer"):
+            async with served.web.post(
+                "/api/access/invitations", json={"role": role}, headers=headers
+            ) as answer:
+                paths.append((await answer.json())["path"])
+        async with served.web.get("/api/access", headers=headers) as answer:
+            text = await answer.text()
+            found = [it for it in (await answer.json())["entries"] if it["kind"] == "invitation"]
+        assert {it["role"] for it in found} == {"admin", "viewer"}
+        assert not [path for path in paths if path.partition("=")[2] in text]
+        (id_,) = [it["id"] for it in found if it["role"] == "admin"]
+        for status in (204, 404):
+            async with served.web.delete(
+                f"/api/access/invitation/{id_}", headers=headers
+            ) as answer:
+                assert answer.status == status
+        statuses = []
+        for path in paths:
+            async with served.web.post(path, allow_redirects=False) as answer:
+                statuses.append(answer.status)
+        assert statuses == [403, 303]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

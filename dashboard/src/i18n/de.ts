@@ -296,6 +296,8 @@ export const de: Words = {
   "account.kind.user": "Benutzer",
   "account.kind.token": "Tokens von Programmen",
   "account.kind.gateway": "Gateways mit Token",
+  "account.kind.invitation": "Offene Einladungen",
+  "account.link": "Link {id}…",
   "account.kind.session": "Sitzungen",
   "account.own": "diese Seite",
   "account.remove": "Entfernen",

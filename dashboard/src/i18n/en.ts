@@ -294,6 +294,8 @@ export const en = {
   "account.kind.user": "Users",
   "account.kind.token": "Tokens of programs",
   "account.kind.gateway": "Gateways with tokens",
+  "account.kind.invitation": "Open invitations",
+  "account.link": "Link {id}…",
   "account.kind.session": "Sessions",
   "account.own": "this page",
   "account.remove": "Remove",

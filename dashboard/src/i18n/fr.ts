@@ -296,6 +296,8 @@ export const fr: Words = {
   "account.kind.user": "Utilisateurs",
   "account.kind.token": "Jetons de programmes",
   "account.kind.gateway": "Passerelles avec jeton",
+  "account.kind.invitation": "Invitations ouvertes",
+  "account.link": "Lien {id}…",
   "account.kind.session": "Sessions",
   "account.own": "cette page",
   "account.remove": "Supprimer",

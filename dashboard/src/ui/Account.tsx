@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Who is signed in, signing out, and for administrators who has access. */
-import { useSignal, type Signal } from "@preact/signals";
+import { signal, useSignal, type Signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { invite, qrRows, readAccess, removeAccess, signOut, type AccessEntry, type Role } from "../accessApi";
 import { info } from "../info";
@@ -21,7 +21,10 @@ const LIVES: readonly [seconds: number, name: Key][] = [
   [7 * DAY_S, "account.week"],
   [28 * DAY_S, "account.weeks"],
 ];
-const KINDS: readonly AccessEntry["kind"][] = ["user", "token", "gateway", "session"];
+const KINDS: readonly AccessEntry["kind"][] = ["user", "token", "gateway", "invitation", "session"];
+
+/** Counts invitations, each of which is in the list of access. */
+const changed = signal(0);
 
 const close = () => (overlay.value = "");
 
@@ -81,6 +84,7 @@ function Invite() {
       const made = await invite(wanted);
       rows.value = await qrRows(made);
       link.value = made;
+      changed.value += 1;
     } catch (error) {
       problem.value = reason(error);
     }
@@ -167,7 +171,7 @@ function Access() {
       (found) => (entries.value = found),
       (error: unknown) => (problem.value = reason(error)),
     );
-  useEffect(() => void load(), []);
+  useEffect(() => void load(), [changed.value]);
   const remove = (entry: AccessEntry) =>
     removeAccess(entry)
       .catch((error: unknown) => (problem.value = reason(error)))
@@ -183,7 +187,7 @@ function Access() {
             <h3>{t(`account.kind.${kind}`)}</h3>
             <ul class="access">
               {found.map((entry) => {
-                const name = entry.name ? quote(entry.name) : t("account.invited");
+                const name = entry.name ? quote(entry.name) : kind === "invitation" ? t("account.link", { id: entry.id.slice(0, 4) }) : t("account.invited");
                 return (
                   <li key={entry.id}>
                     <span>

@@ -2,9 +2,13 @@
 """What the file of accounts holds, besides the tokens of programs. Times are Unix seconds. Pure."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from pyaiot.accounts.roles import Role
 from pyaiot.accounts.scopes import EVERYTHING, Scope
+
+INVITATION_ID_LENGTH: Final = 16
+"""Digits of the id of an invitation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,11 @@ class Invitation:
     is_of_start: bool = False
     """The broker printed it at its start."""
     scope: Scope = EVERYTHING
+
+    @property
+    def id(self) -> str:
+        """Names it, and opens nothing."""
+        return self.digest.hex()[:INVITATION_ID_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)

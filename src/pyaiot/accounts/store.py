@@ -6,7 +6,13 @@ import sqlite3
 from typing import Any, Final
 
 from pyaiot.accounts.database import FILE_NAME, AccountsDatabase
-from pyaiot.accounts.records import GatewayToken, Invitation, User, UserSession
+from pyaiot.accounts.records import (
+    INVITATION_ID_LENGTH,
+    GatewayToken,
+    Invitation,
+    User,
+    UserSession,
+)
 from pyaiot.accounts.scopes import Scope
 from pyaiot.accounts.tokens import Token
 from pyaiot.errors import OperatorError
@@ -220,6 +226,28 @@ class AccountsFile(AccountsDatabase):
             return None
         role, expires_at, scope = row
         return Invitation(digest, role, expires_at, scope=Scope.from_json(scope))
+
+    def invitations(self, now: float) -> list[Invitation]:
+        """The invitations that are open, in the order in which they expire."""
+        with self._translated_errors():
+            rows = self._db.execute(
+                "SELECT digest, role, expires_at, is_of_start, scope FROM invitation"
+                " WHERE expires_at > ? ORDER BY expires_at",
+                (now,),
+            ).fetchall()
+        return [
+            Invitation(digest, role, expires_at, bool(is_of_start), Scope.from_json(scope))
+            for digest, role, expires_at, is_of_start, scope in rows
+        ]
+
+    def remove_invitation(self, id_: str) -> bool:
+        """Remove the invitation with this id (`Invitation.id`). False: there is none."""
+        with self._translated_errors():
+            removed = self._db.execute(
+                "DELETE FROM invitation WHERE substr(lower(hex(digest)), 1, ?) = ?",
+                (INVITATION_ID_LENGTH, id_),
+            ).rowcount
+        return removed > 0
 
     # -- gateways -------------------------------------------------------------------------------
 

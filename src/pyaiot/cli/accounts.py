@@ -76,8 +76,20 @@ def invite(
     ] = "",
     tag: TagOption = None,
     gateway: GatewayOption = None,
+    list_open: Annotated[
+        bool, typer.Option("--list", help="List the invitations that are open.")
+    ] = False,
+    remove: Annotated[
+        str, typer.Option(help="Remove the open invitation with this id, of --list.")
+    ] = "",
 ) -> None:
     """Print a link that signs a person in, once, with its QR code for a phone."""
+    if list_open:
+        _list_invitations()
+        return
+    if remove:
+        _remove_invitation(remove)
+        return
     # Imported when they are used: services should not hold them.
     import secrets  # noqa: PLC0415
 
@@ -97,6 +109,26 @@ def invite(
     print_line(link)
     if sys.stdout.isatty():
         print_line(qr_code(link))
+
+
+def _list_invitations() -> None:
+    with open_accounts() as accounts:
+        found = accounts.invitations(time.time())
+    if not found:
+        print_line("No invitation is open.")
+    for it in found:
+        until = time.strftime("%Y-%m-%d %H:%M", time.localtime(it.expires_at))
+        start = "  printed at the start of the broker" if it.is_of_start else ""
+        print_line(plain(f"{it.id}  {_limits(it.role, it.scope)}  until {until}{start}"))
+
+
+def _remove_invitation(id_: str) -> None:
+    with open_accounts() as accounts:
+        if not accounts.remove_invitation(id_):
+            raise OperatorError(
+                f"There is no open invitation {id_[:64]!r}: see aiot invite --list."
+            )
+        record_change("invite-remove", f"invitation:{id_[:64]}")
 
 
 def _dashboard_url() -> str:

@@ -25,17 +25,17 @@ ENTRY: Final = "/api/access/{kind}/{id}"
 INVITATION_LIFE_MAX_S: Final = 366 * 86_400
 """The longest life of an invitation, in seconds. Longer is refused."""
 
-EntryKind = Literal["user", "token", "session", "gateway"]
+EntryKind = Literal["user", "token", "session", "gateway", "invitation"]
 
 
 class AccessEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A user, a token, a session or a gateway with tokens."""
+    """A user, a token, a session, a gateway with tokens, or an invitation that is open."""
 
     kind: EntryKind
     id: str
-    """Identifies it among its kind: a name, or the begin of the digest of a session."""
+    """Identifies it among its kind: a name, or the begin of a digest."""
     name: str = ""
-    """Empty: a session that was opened with an invitation."""
+    """Empty: an invitation, or a session that was opened with one."""
     role: str = ""
     scope: str = ""
     """For people; empty: all nodes."""
@@ -48,7 +48,7 @@ class AccessEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class AccessList(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that opens something, except invitations."""
+    """Everything that opens something."""
 
     entries: list[AccessEntry]
 
@@ -143,6 +143,16 @@ class AccountsApi:
             AccessEntry(kind="gateway", id=name, name=name, expires=it.expires_at)
             for name, it in sorted(gateways.items())
         ]
+        entries += [
+            AccessEntry(
+                kind="invitation",
+                id=it.id,
+                role=it.role,
+                expires=it.expires_at,
+                **_scope_fields(it.scope),
+            )
+            for it in accounts.invitations(now)
+        ]
         return json_response(AccessList(entries=entries))
 
     async def invite(self, request: web.Request) -> web.StreamResponse:
@@ -174,6 +184,8 @@ class AccountsApi:
                 found = accounts.remove_token(id_)
             case "gateway":
                 found = accounts.remove_gateway_tokens(id_, keeps_latest=False) > 0
+            case "invitation":
+                found = accounts.remove_invitation(id_)
             case "session":
                 found = False
                 for session in accounts.sessions(self._unix_time()):
