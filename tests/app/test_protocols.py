@@ -19,6 +19,7 @@ from pyaiot import config
 from pyaiot.accounts.devices import DeviceStore
 from pyaiot.app import demo, protocols, services
 from pyaiot.app.device_access import add_device, digest_of_password
+from pyaiot.app.service_reload import check_protocols
 from pyaiot.app.tls import ProcessTls
 from pyaiot.broker.metrics import NODES
 from pyaiot.cli.app import _modules_of, build
@@ -225,7 +226,7 @@ def test_settings_of_all_protocols_are_those_of_a_further_one_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    services._check_protocols(RegistrySection(admission_of={"pigeon": "approve"}))
+    check_protocols(RegistrySection(admission_of={"pigeon": "approve"}))
     services._gateway_access(Config(broker=BrokerSection(legacy_protocols=("pigeon",))), None)
     ProcessTls(TlsSection(listeners=("pigeon",)))
     offline_timeout = flag_of("aiot run", "--max-time")

@@ -21,7 +21,7 @@ from pyaiot.transport.resolver import open_http_session
 from pyaiot.transport.tls import client_context, read_certificate
 from tests.authority import Authority, certify_again, new_authority
 from tests.end_to_end.test_processes import complaint, ends_well
-from tests.programs import AIOT, ANY_PORTS, Program, Programs
+from tests.programs import ANY_PORTS, Program, Programs
 from tests.time_limits import Stopwatch
 
 pytestmark = pytest.mark.sockets
@@ -355,23 +355,6 @@ async def test_it_ends_in_time_with_an_open_connection_and_an_unfinished_handsha
         await asyncio.to_thread(ends_well, broker)
         silent.close()
         await client.close()
-
-
-def test_without_tls_a_closed_terminal_ends_a_service_as_ctrl_c_does(programs: Programs) -> None:
-    broker = programs.aiot("broker", "--port", "0", "--key-file", programs.key_file())
-    broker.startup_text()
-    broker.send(signal.SIGHUP)
-    assert broker.exit_code(2) == 0
-    assert broker.orphans() == []
-
-
-def test_a_service_that_is_to_outlive_its_terminal_ignores_sighup(programs: Programs) -> None:
-    words = ("broker", "--port", "0", "--key-file", programs.key_file())
-    broker = programs.start("nohup", *AIOT, *words)
-    broker.startup_text()
-    broker.send(signal.SIGHUP)
-    with pytest.raises(subprocess.TimeoutExpired):
-        broker.exit_code(0.5)
 
 
 @pytest.mark.parametrize("command", ["run", "ws-gateway", "dashboard"])

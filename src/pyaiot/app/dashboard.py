@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from pyaiot.app.reload import ReadSettings, Reload
 from pyaiot.app.tls import ProcessTls
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
@@ -30,7 +31,9 @@ def load_dashboard(config: Config) -> Dashboard:
     return Dashboard(_look(config), built)
 
 
-async def run_dashboard(config: Config, print_line: Callable[[str], None]) -> None:
+async def run_dashboard(
+    config: Config, print_line: Callable[[str], None], read_again: ReadSettings | None = None
+) -> None:
     """`aiot dashboard`: the dashboard alone, for any broker."""
     section = config.dashboard
     built = load_built(section.static_path)
@@ -54,7 +57,10 @@ async def run_dashboard(config: Config, print_line: Callable[[str], None]) -> No
         tls=tls.of("web"),
     )
     try:
-        with tls.reloading():
+        reload = Reload(config, read_again)
+        if config.tls.cert_file:
+            reload.file(tls.reload)
+        with reload.on_hangup():
             origin = server.url_for_others.rstrip("/")
             print_line(f"Dashboard: {origin}/  broker: {broker_url}  (Ctrl+C ends it)")
             print_line(f"A broker of Pyaiot needs the flag: --allowed-origin {origin}")

@@ -68,6 +68,17 @@ def key_file_check(section: BrokerSection, *, needs_file: bool) -> TokenCheck | 
     return TokenCheck(load_keys(path), time.time, used)
 
 
+def reload_keys(section: BrokerSection, check: TokenCheck) -> None:
+    """Read the key file again. If it is not valid, the keys stay as they were."""
+    path = Path(section.key_file).expanduser()
+    try:
+        check.replace_keys(load_keys(path))
+    except OperatorError as error:
+        log.error("the keys stay as they were: %s", error)  # noqa: TRY400 - no traceback
+    else:
+        log.info("the key file %s was read again", path)
+
+
 def key_file_identity(section: BrokerSection, known: list[str]) -> GatewayIdentity:
     """Who gateways with the key file are. `known` protocols. Raises `OperatorError`."""
     allowed = frozenset(map(str.lower, section.legacy_protocols))

@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs a coroutine until it ends or the process receives a signal, and sets up logging."""
+"""Runs a coroutine until it ends or the process receives a signal."""
 
 import asyncio
 import contextlib
-import json
-import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from pyaiot.app.log_output import set_up_logging
 from pyaiot.config import LogSection
 from pyaiot.errors import OperatorError
-from pyaiot.redaction import redact
 from pyaiot.transport.descriptors import raise_descriptor_limit
 
 Result = TypeVar("Result")
@@ -34,7 +30,7 @@ def run_until_signal(
     `quiet`: log warnings only. `short_lived`: do without uvloop, which takes time to import.
     Raises `OperatorError`.
     """
-    _set_up_logging(log, quiet=quiet)
+    set_up_logging(log, quiet=quiet)
     raise_descriptor_limit()
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if not short_lived:
@@ -78,42 +74,3 @@ def _first(errors: BaseExceptionGroup[OperatorError]) -> OperatorError:
         error = error.exceptions[0]
     assert isinstance(error, OperatorError)  # noqa: S101 - `except*` selected it
     return error
-
-
-class TextFormatter(logging.Formatter):
-    """One line of text, with the passwords in URLs masked."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object per line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `process`,
-    and `exception` with the traceback, if there is one.
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        entry = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": redact(record.getMessage()),
-            "process": record.process,
-        }
-        if record.exc_info:
-            entry["exception"] = redact(self.formatException(record.exc_info))
-        # Line ends and control characters in the names of devices are escaped: it is one line.
-        return json.dumps(entry)
-
-
-def _set_up_logging(log: LogSection, *, quiet: bool) -> None:
-    level = logging.DEBUG if log.debug else logging.WARNING if quiet else logging.INFO
-    handler = logging.StreamHandler(sys.stderr)
-    if log.format == "json":
-        handler.setFormatter(JsonFormatter())
-    else:
-        handler.setFormatter(TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
-    logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
-    # It logs a warning for each connection that offers an unknown subprotocol.
-    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)

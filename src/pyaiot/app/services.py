@@ -7,21 +7,19 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
     nullcontext,
 )
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pyaiot.alerts.service import AlertService
-from pyaiot.app.alerts import open_alerts, reload_alerts
+from pyaiot.app.alerts import open_alerts
 from pyaiot.app.audit import open_audit_log
 from pyaiot.app.broker_web import (
     PrintLine,
@@ -47,6 +45,8 @@ from pyaiot.app.optional_parts import (
     start_home_assistant,
 )
 from pyaiot.app.protocols import fleet_protocols, plugins
+from pyaiot.app.reload import ReadSettings
+from pyaiot.app.service_reload import check_protocols, reload_of_broker, reload_of_gateways
 from pyaiot.app.tls import ProcessTls
 from pyaiot.app.topic_mappings import open_mappings
 from pyaiot.audit.log import AuditLog
@@ -59,7 +59,6 @@ from pyaiot.config import (
     DevicesSection,
     GatewaySection,
     HistorySection,
-    RegistrySection,
     TlsSection,
     data_folder,
 )
@@ -83,7 +82,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-async def run_broker(config: Config, print_line: PrintLine) -> None:
+async def run_broker(
+    config: Config, print_line: PrintLine, read_again: ReadSettings | None = None
+) -> None:
     """`aiot broker`: the broker alone. Gateways connect over WebSocket."""
     check_web(config)
     check_home_assistant(config, embeds_broker=False)
@@ -112,13 +113,17 @@ async def run_broker(config: Config, print_line: PrintLine) -> None:
         ) as url,
         _running(history),
     ):
-        with tls.reloading(also=_reload_of(config, alerts)):
+        reload = reload_of_gateways(config, read_again, tls, ())
+        reload_of_broker(reload, config, alerts, registry, access)
+        with reload.on_hangup():
             print_line(f"Broker: {url}  (Ctrl+C ends it)")
             notify_ready(f"Broker: {url}")
             await asyncio.Future()
 
 
-async def run_gateway(plugin: Plugin, config: Config, print_line: PrintLine) -> None:
+async def run_gateway(
+    plugin: Plugin, config: Config, print_line: PrintLine, read_again: ReadSettings | None = None
+) -> None:
     """`aiot coap-gateway` and the like: one gateway, linked to a broker over WebSocket."""
     tls = ProcessTls(config.tls)
     credential = Credential.of(config.gateway, os.environ)
@@ -131,13 +136,15 @@ async def run_gateway(plugin: Plugin, config: Config, print_line: PrintLine) -> 
         serve_metrics(config, tls, Metrics([gateway.collect]), print_line),
         open_http_session(config.gateway.ca_file or os.environ.get("AIOT_CA_FILE", "")) as session,
     ):
-        with tls.reloading([gateway]):
+        with reload_of_gateways(config, read_again, tls, [gateway]).on_hangup():
             print_line(f"{gateway.protocol} gateway: {gateway.listener}  (Ctrl+C ends it)")
             notify_ready(f"{gateway.protocol} gateway: {gateway.listener}")
             await gateway.run(connect_by_websocket(session, config.gateway, credential))
 
 
-async def run_all(config: Config, print_line: PrintLine) -> None:
+async def run_all(
+    config: Config, print_line: PrintLine, read_again: ReadSettings | None = None
+) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
     check_web(config)
     check_home_assistant(config, embeds_broker=True)
@@ -175,7 +182,9 @@ async def run_all(config: Config, print_line: PrintLine) -> None:
             listeners = "".join(
                 f"  {gateway.protocol}: {gateway.listener}\n" for gateway in gateways
             )
-            with tls.reloading(gateways, also=_reload_of(config, alerts)):
+            reload = reload_of_gateways(config, read_again, tls, gateways)
+            reload_of_broker(reload, config, alerts, registry, access)
+            with reload.on_hangup():
                 print_line(f"Pyaiot: {url}\n{listeners}(Ctrl+C ends it)")
                 notify_ready(f"Pyaiot: {url} {listeners}")
                 await asyncio.Future()
@@ -340,7 +349,7 @@ def _broker(
     """A broker with its registry, whose file is in `folder` unless set. Raises `OperatorError`."""
     section = config.registry
     check_not_restoring(folder)
-    _check_protocols(section)
+    check_protocols(section)
     registry = Registry(
         admission=section.admission,
         admission_of=section.admission_of,
@@ -361,22 +370,6 @@ def _broker(
     )
     store = None if location == "off" else store_at(location)
     return broker, RegistryService(registry, broker, store, unix_time=time.time)
-
-
-def _reload_of(config: Config, alerts: AlertService) -> Callable[[], None] | None:
-    """What SIGHUP reloads besides the certificate; None if there is nothing."""
-    return partial(reload_alerts, config.alerts, alerts) if config.alerts.file else None
-
-
-def _check_protocols(section: RegistrySection) -> None:
-    """Raise `OperatorError` if a setting names a protocol that does not exist."""
-    known = [plugin.protocol for plugin in plugins()]
-    for name in section.admission_of:
-        if name.lower() not in map(str.lower, known):
-            raise OperatorError(
-                f"registry.admission_of: there is no protocol {name!r}; there are"
-                f" {', '.join(known)}."
-            )
 
 
 def _key_store(section: BrokerSection) -> Path | None:

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""TLS of the listeners of this process: the certificate, and its reload on SIGHUP."""
+"""TLS of the listeners of this process: the certificate, which can be read again."""
 
-import asyncio
 import logging
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from pyaiot.app.protocols import plugins
 from pyaiot.config import TlsSection
@@ -42,34 +39,10 @@ class ProcessTls:
         """What a listener needs to use TLS; None if it does not."""
         return self._tls if self._section.covers(listener) else None
 
-    @contextmanager
-    def reloading(
-        self,
-        gateways: Sequence[OpenGateway] = (),
-        *,
-        also: Callable[[], None] | None = None,
-    ) -> Iterator[None]:
-        """Reload the files on SIGHUP while the block runs, also those of `gateways`.
-
-        The list may still grow. `also` reloads other files. Without anything to reload, SIGHUP
-        ends the process, as SIGTERM does.
-        """
-        if self._tls is None and also is None:
-            yield
-            return
-
-        def reload() -> None:
-            if self._tls is not None:
-                self._reload(self._tls, gateways)
-            if also is not None:
-                also()
-
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, reload)
-        try:
-            yield
-        finally:
-            loop.remove_signal_handler(signal.SIGHUP)
+    def reload(self, gateways: Sequence[OpenGateway] = ()) -> None:
+        """Read the files again, also those of `gateways`. Errors go to the log."""
+        if self._tls is not None:
+            self._reload(self._tls, gateways)
 
     @staticmethod
     def _reload(tls: ServerTls, gateways: Sequence[OpenGateway]) -> None:

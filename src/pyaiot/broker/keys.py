@@ -128,6 +128,11 @@ class TokenCheck:
         """Made for the first token: most brokers have no gateway in another process."""
         self._used = UsedTokens() if used is None else used
 
+    def replace_keys(self, keys: Keys) -> None:
+        """Accept only tokens of these keys from now on. Connections that are open stay open."""
+        if keys != self._keys:
+            self._keys, self._fernet = keys, None
+
     def accept(self, token: str) -> bool:
         """Whether the token is accepted. If so, it is used up."""
         return self.judge(token) is None

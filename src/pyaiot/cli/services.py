@@ -4,7 +4,7 @@
 import inspect
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -17,6 +17,9 @@ from pyaiot.config import Config, SettingFlag
 from pyaiot.gateways.plugin import Plugin
 
 _NODES_MAX: Final = 500
+
+ReadSettings: TypeAlias = Callable[[], Config]
+"""Reads the settings again, for SIGHUP. Raises `OperatorError`."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
     _add(app, "dashboard", _dashboard, DASHBOARD)
 
 
-def _all(settings: Config) -> None:
+def _all(settings: Config, read_again: ReadSettings) -> None:
     """Run everything in one process: broker, dashboard and gateways.
 
     It listens on this machine only. --coap-host ::, --ws-host ::, --mqtt-listen :: and
@@ -46,10 +49,10 @@ def _all(settings: Config) -> None:
     """
     from pyaiot.app import services  # noqa: PLC0415 - imports every part of the system
 
-    _run(services.run_all(settings, print_line), settings)
+    _run(services.run_all(settings, print_line, read_again), settings)
 
 
-def _demo(settings: Config, nodes: int) -> None:
+def _demo(settings: Config, _read_again: ReadSettings, nodes: int) -> None:
     """Run everything and some simulated nodes. Open the URL that it prints.
 
     The nodes use real CoAP, MQTT, MQTT-SN and WebSocket over the loopback interface. Nothing is
@@ -60,7 +63,7 @@ def _demo(settings: Config, nodes: int) -> None:
     _run(services.run_demo(settings, nodes, print_line), settings, quiet=True)
 
 
-def _broker(settings: Config) -> None:
+def _broker(settings: Config, read_again: ReadSettings) -> None:
     """Run the broker: clients at /ws, gateways at /gw, the dashboard at /.
 
     It keeps the state of every node and sends each client what it subscribed to.
@@ -68,22 +71,22 @@ def _broker(settings: Config) -> None:
     from pyaiot.app import services  # noqa: PLC0415 - see above
 
     _explain_loopback(settings.broker.host)
-    _run(services.run_broker(settings, print_line), settings)
+    _run(services.run_broker(settings, print_line, read_again), settings)
 
 
-def _gateway(plugin: Plugin) -> Callable[[Config], None]:
-    def run(settings: Config) -> None:
+def _gateway(plugin: Plugin) -> Callable[[Config, ReadSettings], None]:
+    def run(settings: Config, read_again: ReadSettings) -> None:
         from pyaiot.app import services  # noqa: PLC0415 - see above
 
         if any(flag.names[0] == "--host" for flag in plugin.flags):
             _explain_loopback(getattr(settings.of(plugin.section), "host", ""))
-        _run(services.run_gateway(plugin, settings, print_line), settings)
+        _run(services.run_gateway(plugin, settings, print_line, read_again), settings)
 
     run.__doc__ = plugin.help
     return run
 
 
-def _dashboard(settings: Config) -> None:
+def _dashboard(settings: Config, read_again: ReadSettings) -> None:
     """Serve the dashboard alone, for a broker that runs elsewhere, also a legacy one.
 
     A broker of Pyaiot must allow its origin: the flag for that is printed.
@@ -91,7 +94,7 @@ def _dashboard(settings: Config) -> None:
     from pyaiot.app import dashboard  # noqa: PLC0415 - see above
 
     _explain_loopback(settings.dashboard.host)
-    _run(dashboard.run_dashboard(settings, print_line), settings)
+    _run(dashboard.run_dashboard(settings, print_line, read_again), settings)
 
 
 def _explain_loopback(host: str) -> None:
@@ -119,7 +122,11 @@ def _add(
 
     def command(config_file: Path | None = None, **given: Any) -> None:
         arguments = {item.name: given.pop(item.name) for item in extra}
-        run(load(config_file, given)[0], **arguments)
+
+        def read() -> Config:
+            return load(config_file, given)[0]
+
+        run(read(), read, **arguments)
 
     options = [*extra, *options_of(flags), CONFIG_OPTION]
     app.command(name, short_help=summary(run.__doc__))(with_options(command, options, run.__doc__))

@@ -107,6 +107,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 return section
         return kind()
 
+    def with_values(self, values: Mapping[str, object]) -> "Config":
+        """A copy with these values, by the keys of their settings (`section.name`)."""
+        config = self
+        for key, value in values.items():
+            section, _, name = key.partition(".")
+            kind = _PROTOCOLS.get(section)
+            if kind is not None:
+                config = config.with_sections(
+                    msgspec.structs.replace(config.of(kind), **{name: value})
+                )
+            else:
+                changed = msgspec.structs.replace(getattr(config, section), **{name: value})
+                config = msgspec.structs.replace(config, **{section: changed})
+        return config
+
     def value(self, setting: "Setting") -> Any:
         """The value of a setting."""
         kind = _PROTOCOLS.get(setting.section)

@@ -64,8 +64,7 @@ class Registry:
         """Grows with each change that clients can see."""
         self.refused = 0
         """Newcomers and banned nodes that were refused, since the start."""
-        self._admission = admission
-        self._admission_of = {name.lower(): rule for name, rule in admission_of.items()}
+        self.set_admission(admission, admission_of)
         self.unwritten = Unwritten(self.records)
         self._leftover: dict[str, tuple[Reading, ...]] = {}
         """Readings of nodes that went offline, not yet encoded into their record."""
@@ -82,6 +81,11 @@ class Registry:
         self._edited = 0
         self._number = 0
         self._forgotten: OrderedDict[str, tuple[NodeRecord, float]] = OrderedDict()
+
+    def set_admission(self, rule: AdmissionRule, of: Mapping[str, AdmissionRule]) -> None:
+        """The rules for newcomers from now on. Nodes that are in the registry stay."""
+        self._admission = rule
+        self._admission_of = {name.lower(): rule for name, rule in of.items()}
 
     def __len__(self) -> int:
         return len(self.records)
