@@ -7,6 +7,8 @@ import { isLive, link } from "./store";
 export interface Info {
   /** It has a history to query. */
   history?: boolean;
+  /** Why nothing is recorded now; empty if it is. */
+  history_problem?: string;
   /** This page may send commands and edit nodes. */
   may_command?: boolean;
   /** This page may give devices credentials. */
@@ -48,10 +50,18 @@ export const mayCommand = computed(() => info.value?.may_command !== false);
 /** Whether people sign in at this broker. */
 export const signsIn = computed(() => info.value?.access !== undefined && info.value.access !== "local");
 
+const REFRESH_MS = 60_000;
+
 effect(() => {
   if (!isLive.value) {
     asked = null; // another broker may answer next
     return;
   }
-  void brokerInfo().then((found) => (info.value = found));
+  const read = (): void => void brokerInfo().then((found) => (info.value = found));
+  read();
+  const timer = setInterval(() => {
+    asked = null; // the disk of the history may have become full
+    read();
+  }, REFRESH_MS);
+  return () => clearInterval(timer);
 });

@@ -45,6 +45,7 @@ from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.api.devices import DeviceAdministration
 from pyaiot.web.app import WebApp
 from pyaiot.web.dashboard import Dashboard
+from pyaiot.web.readiness import Check
 from pyaiot.web.sign_in import SignIn
 
 OUTCOMES: Final[dict[str, Receipt]] = {
@@ -153,6 +154,7 @@ async def serving(
     alert_channels: Mapping[str, str] = MappingProxyType({}),
     alert_rules: Mapping[str, Rule] = MappingProxyType({}),
     sender: Sender | None = None,
+    checks: Mapping[str, Check] = MappingProxyType({}),
 ) -> AsyncIterator[Served]:
     """`folder` None: nothing is recorded, and queries go to `history`. `keep`: the retention.
 
@@ -183,7 +185,7 @@ async def serving(
         mappings=mappings,
         alerts=alerts,
         registry=storing,
-        checks={"registry": storing.check},
+        checks={"registry": storing.check, **checks},
         tokens=None,
         title="Test",
         dashboard=dashboard,

@@ -62,6 +62,7 @@ export const de: Words = {
   "filter.state.left": "Offline",
   "filter.state.lost": "Unbekannt: Gateway getrennt",
 
+  "history.unrecorded": "Es wird nichts aufgezeichnet. Verlauf:",
   "banner.link": "Verbindung zum Broker",
   "banner.lost": "Verbindung zum Broker verloren",
   "banner.frozen": "Die Werte werden nicht aktualisiert.",

@@ -60,6 +60,7 @@ export const en = {
   "filter.state.left": "Offline",
   "filter.state.lost": "Unknown: gateway lost",
 
+  "history.unrecorded": "Nothing is recorded: the history",
   "banner.link": "Connection to the broker",
   "banner.lost": "Broker lost",
   "banner.frozen": "Values are not updated.",

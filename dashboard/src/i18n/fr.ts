@@ -62,6 +62,7 @@ export const fr: Words = {
   "filter.state.left": "Hors ligne",
   "filter.state.lost": "Inconnu : passerelle perdue",
 
+  "history.unrecorded": "Rien n’est enregistré. L’historique :",
   "banner.link": "Connexion au broker",
   "banner.lost": "Connexion au broker perdue",
   "banner.frozen": "Les valeurs ne sont plus actualisées.",

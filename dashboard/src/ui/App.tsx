@@ -4,6 +4,7 @@ import { useSignalEffect } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { config } from "../config";
+import { info } from "../info";
 import { natural } from "../model/order";
 import { quote, visible } from "../model/text";
 import { openNode, screen } from "../route";
@@ -56,6 +57,11 @@ export function App() {
       <Header />
       <main id="main" tabIndex={-1}>
         <Gateways />
+        {info.value?.history_problem && (
+          <p class="unrecorded" role="status">
+            <strong>{t("history.unrecorded")}</strong> <bdi>{visible(info.value.history_problem)}</bdi>
+          </p>
+        )}
         <Shown />
       </main>
       <footer>

@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -387,6 +388,7 @@ def _history(section: HistorySection, folder: Path) -> "HistoryService | None":
     if section.store == "off":
         return None
     # Imported only where history is recorded.
+    from pyaiot.history.disk_space import DiskSpace  # noqa: PLC0415
     from pyaiot.history.service import HistoryService  # noqa: PLC0415
     from pyaiot.history.store import retention_policy  # noqa: PLC0415
     from pyaiot.history.stores import store_at  # noqa: PLC0415
@@ -394,7 +396,12 @@ def _history(section: HistorySection, folder: Path) -> "HistoryService | None":
     keep = retention_policy(
         section.readings_days, section.minutes_days, section.hours_days, section.events_days
     )
-    return HistoryService(store_at(section.store or str(folder / "history.db"), keep))
+    location = section.store or str(folder / "history.db")
+    disk = None
+    if section.free_mb and "://" not in location:
+        path = Path(location).expanduser().parent
+        disk = DiskSpace(lambda: shutil.disk_usage(path).free, pause_below_mb=section.free_mb)
+    return HistoryService(store_at(location, keep), disk)
 
 
 def _running(history: "HistoryService | None") -> AbstractAsyncContextManager[None]:

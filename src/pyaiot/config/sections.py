@@ -122,6 +122,15 @@ class HistorySection(Section, frozen=True, kw_only=True):
             description="Days for which events and commands are kept; 0: no limit.",
         ),
     ] = 365.0
+    free_mb: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="Megabytes that stay free on the disk of the history. With less, recording"
+            " pauses until a quarter more is free. 0: until the disk is full.",
+        ),
+    ] = 100
 
 
 class RegistrySection(Section, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from typing import Final
 
 from pyaiot.backlog import cost
 from pyaiot.history.clock import HistoryClock
+from pyaiot.history.disk_space import CHECK_INTERVAL_S, DiskSpace
 from pyaiot.history.rows import (
     MICROSECONDS,
     CommandEnded,
@@ -78,8 +79,10 @@ class Recorder:
         unix_time: Callable[[], float] = time.time,
         steady_time: Callable[[], float] = boot_time,
         committed: Callable[[int], None] | None = None,
+        disk: DiskSpace | None = None,
     ) -> None:
-        """`steady_time` is monotonic, whatever happens to `unix_time`.
+        """`steady_time` is monotonic, whatever happens to `unix_time`. `disk` None: the store is
+        not on a disk of this machine.
 
         `committed` is called on the recorder's thread after each commit, with `recorded`.
         """
@@ -103,6 +106,9 @@ class Recorder:
         self._steady_time = steady_time
         self._clock_is_open = False
         self._committed = committed
+        self._disk = disk
+        self._paused = ""
+        """Why recording is or was last paused, until the gap that followed is recorded."""
         self._queue: deque[Item] = deque()
         # Each counter has only one thread that writes it, so that no lock is needed.
         self._cost_in = 0
@@ -264,13 +270,29 @@ class Recorder:
             self._retention_at = time.monotonic() + RETENTION_INTERVAL_S
             while not (self._stopping.is_set() and not self._queue and self._pending is None):
                 self._gather()
-                self._write(writer, self._next_batch())
+                if self._is_paused():
+                    self._stopping.wait(CHECK_INTERVAL_S)
+                else:
+                    self._write(writer, self._next_batch())
                 self._run_retention(writer)
             self._write(writer, self._note("stopped"))
             writer.save_clock(self.clock.state)
         finally:
             self._writer = None
             writer.close()
+
+    def _is_paused(self) -> bool:
+        """Whether the disk is almost full. Messages wait in the queue, and then are lost."""
+        if self._disk is None or self._stopping.is_set():
+            return False
+        problem = self._disk.problem(time.monotonic())
+        if problem and not self._problem:
+            self._paused = problem
+            log.warning("the history %s", problem)
+        elif self._problem and not problem:
+            log.info("the history is recorded again")
+        self._problem = problem
+        return bool(problem)
 
     def _gather(self) -> None:
         """Wait for the first message, and up to `COMMIT_INTERVAL_S` for more."""
@@ -352,6 +374,7 @@ class Recorder:
         self._pending = None
         self.commit_seconds.observe(time.monotonic() - began)
         self._dropped_reported = dropped
+        self._paused = ""
         self.recorded += batch.messages
         if self._committed is not None and batch.messages:
             self._committed(self.recorded)
@@ -363,7 +386,9 @@ class Recorder:
         return NewEvent(
             int(self.clock.correct(since) * MICROSECONDS),
             "gap",
-            detail=self._problem or "messages arrived faster than they could be written",
+            detail=self._problem
+            or self._paused
+            or "messages arrived faster than they could be written",
             until=int(self.clock.correct(until) * MICROSECONDS),
             lost=lost,
         )

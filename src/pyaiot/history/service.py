@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from pyaiot.history import metrics
+from pyaiot.history.disk_space import DiskSpace
 from pyaiot.history.recorder import COMMIT_INTERVAL_S, Recorder
 from pyaiot.history.store import Store
 from pyaiot.metrics import Sample
@@ -21,9 +22,9 @@ CATCH_UP_LIMIT_S: Final = 2.0
 class HistoryService:
     """The history of a service. The constructor opens nothing; `running` does."""
 
-    def __init__(self, store: Store) -> None:
-        """Call it on the running loop."""
-        self.recorder = Recorder(store)
+    def __init__(self, store: Store, disk: DiskSpace | None = None) -> None:
+        """Call it on the running loop. `disk`: that of the store, if it is on this machine."""
+        self.recorder = Recorder(store, disk=disk)
         """Records what the broker publishes."""
         self.history: HistoryReader = store.history()
         """Answers queries."""

@@ -102,6 +102,7 @@ class WebApp:
             alerts=alerts,
             mappings=mappings,
             devices=devices,
+            checks={} if checks is None else checks,
         )
         self._access = access
         self.refused_requests = 0

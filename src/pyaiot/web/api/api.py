@@ -2,7 +2,8 @@
 """The HTTP API of a broker: the routes and their handlers."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
@@ -34,6 +35,7 @@ from pyaiot.web.api.responses import Handler
 from pyaiot.web.api.streams import CaughtUp, Streams
 from pyaiot.web.api.things import ThingsApi
 from pyaiot.web.problems import ProblemError
+from pyaiot.web.readiness import Check
 
 STYLE_PATH: Final = "/api/docs.css"
 
@@ -54,12 +56,13 @@ class Api:
         mappings: MappingBook | None = None,
         devices: DeviceAdministration | None = None,
         keys: IdempotencyFile | None = None,
+        checks: Mapping[str, Check] = MappingProxyType({}),
         unix_time: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.streams = Streams(broker, history, caught_up)
         self._documents = DocumentsApi()
-        nodes = NodesApi(broker, title=title, has_history=history is not None)
+        nodes = NodesApi(broker, title=title, has_history=history is not None, checks=checks)
         commands = CommandsApi(broker, HttpCommandTable(broker, unix_time, clock, keys))
         things = ThingsApi(broker)
         edits = RegistryApi(broker, registry)

@@ -6,9 +6,10 @@ import hashlib
 import secrets
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -36,6 +37,7 @@ from pyaiot.web.api.schemas import (
 )
 from pyaiot.web.client_access import access_of
 from pyaiot.web.problems import ProblemError
+from pyaiot.web.readiness import Check
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 """A page of nodes ends after the node with which it reaches this size."""
@@ -45,11 +47,19 @@ _number_of: Final = attrgetter("number")
 class NodesApi:
     """The handlers that read nodes. They run on the broker's loop."""
 
-    def __init__(self, broker: Broker, *, title: str, has_history: bool) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        title: str,
+        has_history: bool,
+        checks: Mapping[str, Check] = MappingProxyType({}),
+    ) -> None:
         self._broker = broker
         self._registry = broker.router.registry
         self._title = title
         self._has_history = has_history
+        self._checks = checks
         self._run = secrets.token_hex(4)
 
     async def info(self, request: web.Request, _query: Query) -> web.StreamResponse:
@@ -60,6 +70,7 @@ class NodesApi:
                 title=self._title,
                 version=__version__,
                 history=self._has_history,
+                history_problem=await self._history_problem() if access.may_command else "",
                 may_command=access.may_command,
                 may_add_devices=access.role == "admin",
                 access=access.kind,
@@ -74,6 +85,10 @@ class NodesApi:
                 gateways=len(self._gateways(access.scope)),
             )
         )
+
+    async def _history_problem(self) -> str:
+        check = self._checks.get("history")
+        return await check() if check is not None else ""
 
     async def _counts(self, scope: Scope) -> tuple[int, int, int]:
         """Nodes that are online, that are registered, and that wait."""

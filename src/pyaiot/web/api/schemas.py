@@ -63,6 +63,13 @@ class BrokerInfo(_Response, frozen=True, kw_only=True):
     title: Annotated[str, Meta(description="Title of the dashboard.")]
     version: Annotated[str, Meta(description="Version of Pyaiot.")]
     history: Annotated[bool, Meta(description="Whether there is a history to query.")]
+    history_problem: Annotated[
+        str,
+        Meta(
+            description="Why nothing is recorded now; empty if it is, and for clients that may not"
+            " write to resources."
+        ),
+    ]
     may_command: Annotated[bool, Meta(description="Whether the client may write to resources.")]
     may_add_devices: Annotated[
         bool, Meta(description="Whether the client may give devices credentials.")

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The free space of the disk of a history: it pauses before the disk is full. Pure."""
+
+from collections.abc import Callable
+from typing import Final
+
+CHECK_INTERVAL_S: Final = 1.0
+"""Between two looks at the free space."""
+RESUME_FACTOR: Final = 1.25
+"""Recording resumes at this multiple of the limit, so that it does not alternate."""
+_MEGABYTE: Final = 1_000_000
+
+
+class DiskSpace:
+    """Whether there is room for rows. Times are those of a monotonic clock."""
+
+    def __init__(self, free_bytes: Callable[[], int], *, pause_below_mb: int) -> None:
+        """`free_bytes` may raise `OSError`: then nothing is known, and nothing pauses."""
+        self._free_bytes = free_bytes
+        self._pause_below = pause_below_mb * _MEGABYTE
+        self._check_at = float("-inf")
+        self._problem = ""
+
+    def problem(self, now: float) -> str:
+        """Why nothing may be written now; empty if rows may be."""
+        if now >= self._check_at:
+            self._check_at = now + CHECK_INTERVAL_S
+            self._check()
+        return self._problem
+
+    def _check(self) -> None:
+        try:
+            free = self._free_bytes()
+        except OSError:
+            self._problem = ""
+            return
+        limit = self._pause_below * (RESUME_FACTOR if self._problem else 1)
+        if free >= limit:
+            self._problem = ""
+        elif not self._problem:
+            # Not updated later: the log and `/readyz` have one sentence for one pause.
+            self._problem = (
+                f"is paused: less than {self._pause_below // _MEGABYTE} MB are free on its disk"
+                " (history.free_mb)"
+            )
