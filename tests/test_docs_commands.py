@@ -408,9 +408,19 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot run": RUN,
     "aiot run --coap-host ::": RUN,
     "aiot run --max-time 900": RUN,
+    "aiot setup": Elsewhere("tests/end_to_end/test_setup.py answers its questions"),
+    "aiot setup --yes --reach network --protocol coap --protocol mqtt --force": Finish(
+        prints("Written: ")
+    ),
+    **dict.fromkeys(
+        ("aiot run --lan", "aiot run --lan --mdns greenhouse", "aiot run --lan --mdns off"),
+        Serve("Open this link once to sign in: http://", link_lets_in),
+    ),
+    "aiot demo --free-ports": Serve(DEMO, nothing_more),
     "aiot backup pyaiot.tar.gz": Finish(backup_is_there),
     "aiot restore --check pyaiot.tar.gz": Finish(prints("is complete: ")),
     "aiot restore pyaiot.tar.gz": Finish(prints("Restored: the state of ")),
+    "aiot config --import config.py": Finish(prints(r"\[coap\]\nport = 5683")),
     "aiot upgrade-check": Finish(prints("ok        registry")),
     "aiot run --history greenhouse.db": Serve("Pyaiot: http://", history_is_in("greenhouse.db")),
     "aiot run --history off": RUN,
@@ -761,6 +771,7 @@ async def test_page_can_be_followed(path: Path, reader: Reader) -> None:
         elif block.language == "python":
             reader.save("listen.py", block.text)
             reader.save("organise.py", block.text)
+            reader.save("config.py", block.text)
         elif block.language == "csv":
             reader.save("names.csv", block.text)
         elif block.language == "sh":

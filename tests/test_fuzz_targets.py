@@ -31,6 +31,7 @@ PARSERS_ELSEWHERE = {
     "messages",
     "mqtt_dialects",
     "plain_http",
+    "python_settings",
     "readings",
     "resource_types",
     "websocket_frames",

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pyaiot.app.alerts import open_alerts
+from pyaiot.app.announced import announce_listeners
 from pyaiot.app.audit import open_audit_log
 from pyaiot.app.broker_web import (
     PrintLine,
@@ -117,6 +118,7 @@ async def run_broker(
         reload = reload_of_gateways(config, read_again, tls, ())
         reload_of_broker(reload, config, alerts, registry, access)
         with reload.on_hangup():
+            announce_listeners(config, tasks, web_url=url)
             print_line(f"Broker: {url}  (Ctrl+C ends it)")
             notify_ready(f"Broker: {url}")
             await asyncio.Future()
@@ -136,8 +138,10 @@ async def run_gateway(
     async with (
         serve_metrics(config, tls, Metrics([gateway.collect]), print_line),
         open_http_session(config.gateway.ca_file or os.environ.get("AIOT_CA_FILE", "")) as session,
+        asyncio.TaskGroup() as tasks,
     ):
         with reload_of_gateways(config, read_again, tls, [gateway]).on_hangup():
+            announce_listeners(config, tasks, gateways=[gateway])
             print_line(f"{gateway.protocol} gateway: {gateway.listener}  (Ctrl+C ends it)")
             notify_ready(f"{gateway.protocol} gateway: {gateway.listener}")
             await gateway.run(connect_by_websocket(session, config.gateway, credential))
@@ -186,6 +190,7 @@ async def run_all(
             reload = reload_of_gateways(config, read_again, tls, gateways)
             reload_of_broker(reload, config, alerts, registry, access)
             with reload.on_hangup():
+                announce_listeners(config, tasks, web_url=url, gateways=gateways)
                 print_line(f"Pyaiot: {url}\n{listeners}(Ctrl+C ends it)")
                 notify_ready(f"Pyaiot: {url} {listeners}")
                 await asyncio.Future()

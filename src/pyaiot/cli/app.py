@@ -16,8 +16,18 @@ from pyaiot.redaction import redact
 
 # Each module has `add_to(app)`, which registers its commands. `--help` lists them in this order.
 MODULES: Final = (
-    *("services", "settings", "node_edits", "resource_types", "simulated", "nodes", "client"),
     *(
+        "setup",
+        "services",
+        "settings",
+        "node_edits",
+        "resource_types",
+        "simulated",
+        "nodes",
+        "client",
+    ),
+    *(
+        "client",
         "history",
         "login",
         "accounts",
@@ -70,6 +80,7 @@ _MODULES_OF: Final[dict[str, tuple[str, ...]]] = {
     "gateway": ("gateway_tokens",),
     "service": ("service",),
     "doctor": ("doctor",),
+    "setup": ("setup",),
     **dict.fromkeys(("backup", "restore", "upgrade-check"), ("backup",)),
     "health": ("health",),
 }

@@ -16,6 +16,7 @@ METRICS: Final = (
     SettingFlag(("--metrics-host",), "metrics.host"),
     SettingFlag(("--metrics-port",), "metrics.port"),
 )
+MDNS: Final = (SettingFlag(("--mdns",), "mdns.name"),)
 TLS: Final = (
     SettingFlag(("--tls-cert",), "tls.cert_file"),
     SettingFlag(("--tls-key",), "tls.key_file"),
@@ -63,6 +64,7 @@ BROKER: Final = (
     SettingFlag(("--web-port", "--broker-port", "--port"), "broker.port"),
     *WEB,
     *HOMEASSISTANT,
+    *MDNS,
     *TLS,
     *METRICS,
     *LOG,
@@ -91,7 +93,7 @@ DASHBOARD: Final = (
 def gateway_flags(plugin: Plugin) -> tuple[SettingFlag, ...]:
     """The flags of the command that runs the gateway of a protocol alone."""
     link = TO_BROKER if plugin.has_link else ()
-    return (*plugin.flags, *link, *TLS, *METRICS, *LOG)
+    return (*plugin.flags, *link, *MDNS, *TLS, *METRICS, *LOG)
 
 
 def run_flags() -> tuple[SettingFlag, ...]:
@@ -103,6 +105,7 @@ def run_flags() -> tuple[SettingFlag, ...]:
         *_offline_timeouts(),
         *WEB,
         *HOMEASSISTANT,
+        *MDNS,
         *TLS,
         *METRICS,
         *LOG,

@@ -18,7 +18,7 @@ from pyaiot.gateways.plugin import Plugin
 
 _NODES_MAX: Final = 500
 
-ReadSettings: TypeAlias = Callable[[], Config]
+_ReadSettings: TypeAlias = Callable[[], Config]
 """Reads the settings again, for SIGHUP. Raises `OperatorError`."""
 
 
@@ -32,27 +32,32 @@ def add_to(app: typer.Typer) -> None:
         ],
         default=sum(len(plugin.demo) for plugin in plugins()),
     )
-    _add(app, "run", _all, run_flags())
-    _add(app, "demo", _demo, run_flags(), nodes)
+    lan = _switch(
+        "lan",
+        "--lan",
+        "Open every listener to the network. People sign in with a link that is printed.",
+    )
+    any_port = _switch("free_ports", "--free-ports", "Use ports that are free, beside others.")
+    _add(app, "run", _all, run_flags(), lan, adjust=_adjusted)
+    _add(app, "demo", _demo, run_flags(), nodes, any_port, adjust=_adjusted)
     _add(app, "broker", _broker, BROKER)
     for plugin in plugins():
         _add(app, plugin.command, _gateway(plugin), gateway_flags(plugin))
     _add(app, "dashboard", _dashboard, DASHBOARD)
 
 
-def _all(settings: Config, read_again: ReadSettings) -> None:
+def _all(settings: Config, read_again: _ReadSettings, **_adjustments: bool) -> None:
     """Run everything in one process: broker, dashboard and gateways.
 
-    It listens on this machine only. --coap-host ::, --ws-host ::, --mqtt-listen :: and
-    --mqttsn-host :: open it to the devices of the network. Without --mqtt-host it starts the
-    embedded MQTT broker.
+    It listens on this machine only; --lan opens it to the network. Without --mqtt-host it starts
+    the embedded MQTT broker.
     """
     from pyaiot.app import services  # noqa: PLC0415 - imports every part of the system
 
     _run(services.run_all(settings, print_line, read_again), settings)
 
 
-def _demo(settings: Config, _read_again: ReadSettings, nodes: int) -> None:
+def _demo(settings: Config, _read_again: _ReadSettings, nodes: int, **_adjustments: bool) -> None:
     """Run everything and some simulated nodes. Open the URL that it prints.
 
     The nodes use real CoAP, MQTT, MQTT-SN and WebSocket over the loopback interface. Nothing is
@@ -63,7 +68,7 @@ def _demo(settings: Config, _read_again: ReadSettings, nodes: int) -> None:
     _run(services.run_demo(settings, nodes, print_line), settings, quiet=True)
 
 
-def _broker(settings: Config, read_again: ReadSettings) -> None:
+def _broker(settings: Config, read_again: _ReadSettings) -> None:
     """Run the broker: clients at /ws, gateways at /gw, the dashboard at /.
 
     It keeps the state of every node and sends each client what it subscribed to.
@@ -74,8 +79,8 @@ def _broker(settings: Config, read_again: ReadSettings) -> None:
     _run(services.run_broker(settings, print_line, read_again), settings)
 
 
-def _gateway(plugin: Plugin) -> Callable[[Config, ReadSettings], None]:
-    def run(settings: Config, read_again: ReadSettings) -> None:
+def _gateway(plugin: Plugin) -> Callable[[Config, _ReadSettings], None]:
+    def run(settings: Config, read_again: _ReadSettings) -> None:
         from pyaiot.app import services  # noqa: PLC0415 - see above
 
         if any(flag.names[0] == "--host" for flag in plugin.flags):
@@ -86,7 +91,7 @@ def _gateway(plugin: Plugin) -> Callable[[Config, ReadSettings], None]:
     return run
 
 
-def _dashboard(settings: Config, read_again: ReadSettings) -> None:
+def _dashboard(settings: Config, read_again: _ReadSettings) -> None:
     """Serve the dashboard alone, for a broker that runs elsewhere, also a legacy one.
 
     A broker of Pyaiot must allow its origin: the flag for that is printed.
@@ -95,6 +100,33 @@ def _dashboard(settings: Config, read_again: ReadSettings) -> None:
 
     _explain_loopback(settings.dashboard.host)
     _run(dashboard.run_dashboard(settings, print_line, read_again), settings)
+
+
+def _adjusted(
+    settings: Config, origins: dict[str, str], arguments: dict[str, Any]
+) -> dict[str, object]:
+    """Settings of `--lan` and `--free-ports`."""
+    from pyaiot.app.network import free_ports, lan_settings  # noqa: PLC0415 - see above
+
+    if arguments.get("lan"):
+        return lan_settings(settings, origins)
+    if arguments.get("free_ports"):
+        return free_ports(settings, run_flags())
+    return {}
+
+
+def _present(given: dict[str, Any]) -> dict[str, Any]:
+    """The flags that were given."""
+    return {name: value for name, value in given.items() if value not in (None, [])}
+
+
+def _switch(name: str, flag: str, help_: str) -> inspect.Parameter:
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[bool, typer.Option(flag, help=help_)],
+        default=False,
+    )
 
 
 def _explain_loopback(host: str) -> None:
@@ -117,14 +149,20 @@ def _add(
     run: Callable[..., None],
     flags: Iterable[SettingFlag],
     *extra: inspect.Parameter,
+    adjust: Callable[[Config, dict[str, str], dict[str, Any]], dict[str, object]] | None = None,
 ) -> None:
-    """Register a command whose flags are settings."""
+    """Register a command whose flags are settings.
+
+    `adjust` returns settings that the flags of `extra` set, from the others and their origins.
+    """
 
     def command(config_file: Path | None = None, **given: Any) -> None:
         arguments = {item.name: given.pop(item.name) for item in extra}
 
         def read() -> Config:
-            return load(config_file, given)[0]
+            settings, origins = load(config_file, given)
+            new = adjust(settings, origins, arguments) if adjust is not None else {}
+            return load(config_file, {**new, **_present(given)})[0] if new else settings
 
         run(read(), read, **arguments)
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -11,8 +11,9 @@ import typer
 from pyaiot import config
 from pyaiot.app import protocols as _protocols  # noqa: F401 - adds the settings of the protocols
 from pyaiot.cli.options import load
-from pyaiot.cli.terminal import print_line
+from pyaiot.cli.terminal import plain, print_error, print_line
 from pyaiot.config import Config
+from pyaiot.errors import OperatorError, ProtocolError, reason_of
 from pyaiot.redaction import redact_value
 
 
@@ -21,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("generate-keys")(_generate_keys)
     app.command(
         "config",
-        short_help="Check the settings in file and environment, or show each with its origin.",
+        short_help="Check settings, show each with its origin, or import older ones.",
     )(_config)
 
 
@@ -59,16 +60,51 @@ def _config(
     show: Annotated[
         bool, typer.Option("--show", help="Print every setting with its value and origin.")
     ] = False,
+    older: Annotated[
+        Path | None,
+        typer.Option(
+            "--import",
+            help="Print a Python settings file of the older system (config.py) as TOML. It is read,"
+            " not run.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Check the settings in file and environment, or show each with its origin.
 
     A flag overrides the environment, and the environment overrides the file.
     """
+    if older is not None:
+        _import(older)
+        return
     settings, origins = load(config_file, {})
     if show:
         _show(settings, origins)
     else:
         print_line("The settings are valid. aiot config --show prints them.")
+
+
+def _import(path: Path) -> None:
+    """Print an older settings file as TOML, and what has no counterpart to standard error."""
+    from pyaiot.config.python_file import import_python  # noqa: PLC0415 - rarely used
+    from pyaiot.config.toml_text import toml_text  # noqa: PLC0415 - rarely used
+
+    try:
+        imported = import_python(path.read_bytes())
+    except OSError as error:
+        raise OperatorError(f"{path} cannot be read: {reason_of(error)}.") from error
+    except ProtocolError as error:
+        raise OperatorError(f"{path} cannot be imported: {error}.") from error
+    known = {setting.key: setting for setting in config.settings()}
+    values: dict[str, Any] = {}
+    for key, value in imported.values.items():
+        try:
+            values[key] = config.convert(value, known[key], str(path))
+        except OperatorError as error:
+            imported.notes.append(str(error).removeprefix(f"{path}: "))
+    print_line(f"# From {plain(str(path))}, by aiot config --import.\n{toml_text(values)}".rstrip())
+    for note in imported.notes:
+        print_error(f"{path}: {plain(note)}")
 
 
 def _show(settings: Config, origins: Mapping[str, str]) -> None:

@@ -32,6 +32,7 @@ from pyaiot.config.sections import (
     HistorySection,
     HomeassistantSection,
     LogSection,
+    MdnsSection,
     MetricsSection,
     RegistrySection,
     TlsSection,
@@ -50,6 +51,7 @@ __all__ = [
     "HistorySection",
     "HomeassistantSection",
     "LogSection",
+    "MdnsSection",
     "MetricsSection",
     "ProtocolSection",
     "RegistrySection",
@@ -89,6 +91,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     alerts: AlertsSection = AlertsSection()
     dashboard: DashboardSection = DashboardSection()
     homeassistant: HomeassistantSection = HomeassistantSection()
+    mdns: MdnsSection = MdnsSection()
     tls: TlsSection = TlsSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
@@ -318,8 +321,8 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
         text = path.read_text(encoding="utf-8")
         if is_python_file(text):
             raise OperatorError(
-                f"{path} is a Python settings file of an older version: write its options as TOML"
-                " (docs/how-to/legacy.md has the names)."
+                f"{path} is a Python settings file of an older version: aiot config --import"
+                f" {path} prints it as TOML."
             )
         table = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:

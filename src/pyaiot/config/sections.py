@@ -320,6 +320,19 @@ class MetricsSection(Section, frozen=True, kw_only=True):
     allowed_hosts: AllowedHosts = ()
 
 
+class MdnsSection(Section, frozen=True, kw_only=True):
+    """Announcements on the local network: mDNS and DNS-SD."""
+
+    name: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Za-z0-9-]{0,63}$",
+            description="Listeners that the network reaches are announced as `NAME.local`. Empty:"
+            " the name of this machine; `off`: nothing is announced.",
+        ),
+    ] = ""
+
+
 class TlsSection(Section, frozen=True, kw_only=True):
     """TLS of the TCP listeners."""
 

@@ -218,6 +218,12 @@ class Plugin:
     ports: Callable[[Config], Iterator[ListenerPort]]
     offline_timeout: str = ""
     """The setting of its offline timeout; empty: a node is offline when its connection ends."""
+    listen_setting: str = ""
+    """The setting of the address that its devices connect to; `aiot run --lan` sets it."""
+    service_type: str = ""
+    """The DNS-SD type of its listener, such as `_coap._udp`; empty: it is not announced."""
+    tls_service_type: str = ""
+    """The same with TLS."""
     has_link: bool = True
     """Whether its gateway has a link to the broker of Pyaiot."""
     has_tls: bool = False

@@ -39,6 +39,7 @@ PLUGIN: Final = Plugin(
     run_flags=(SettingFlag(("--mqttsn-host",), "mqttsn.host"), *_FLAGS),
     open=function_at("pyaiot.gateways.mqttsn.service:open_gateway"),
     ports=ports,
+    listen_setting="mqttsn.host",
     has_link=False,
     shared=MQTT_BROKER,
     metrics="pyaiot.gateways.mqttsn.metrics",

@@ -45,6 +45,7 @@ PLUGIN: Final = Plugin(
     run_flags=(SettingFlag(("--ws-host",), "websocket.host"), *_FLAGS),
     open=function_at("pyaiot.gateways.websocket.service:open_gateway"),
     ports=ports,
+    listen_setting="websocket.host",
     has_tls=True,
     node=SimulatedNode(
         name="ws",
