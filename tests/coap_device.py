@@ -18,6 +18,7 @@ from pyaiot.protocols.coap.numbers import (
     MessageType,
     OptionNumber,
 )
+from tests.time_limits import time_limit
 
 ANSWER_LIMIT_S: Final = 15.0
 WELL_KNOWN_CORE: Final = ".well-known/core"
@@ -173,7 +174,7 @@ class CoapDevice:
         answer: asyncio.Future[CoapMessage] = asyncio.get_running_loop().create_future()
         self._awaited[message.token] = answer
         self.send(message, from_server=from_server)
-        async with asyncio.timeout(ANSWER_LIMIT_S):
+        async with time_limit(ANSWER_LIMIT_S):
             return await answer
 
     def send(self, message: CoapMessage, *, from_server: bool = False) -> None:
@@ -248,7 +249,7 @@ class CoapDevice:
 
     async def reply_to(self, message_id: int) -> MessageType:
         """Wait for an empty message about that one, and return its type."""
-        async with asyncio.timeout(ANSWER_LIMIT_S):
+        async with time_limit(ANSWER_LIMIT_S):
             while True:
                 for mtype, number in self.empty_messages:
                     if number == message_id:
@@ -265,7 +266,7 @@ class CoapDevice:
 
     async def requests_for(self, code: Code, path: str, *, times: int = 1) -> list[Request]:
         """Wait for this number of such requests, and return them."""
-        async with asyncio.timeout(ANSWER_LIMIT_S):
+        async with time_limit(ANSWER_LIMIT_S):
             while True:
                 found = [item for item in self.requests if (item.code, item.path) == (code, path)]
                 if len(found) >= times:
