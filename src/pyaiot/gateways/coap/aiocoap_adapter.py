@@ -8,7 +8,7 @@ WebSocket listeners beside it. This one is given its datagrams, and sends throug
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -132,6 +132,8 @@ async def open_aiocoap(
     await context._append_tokenmanaged_messagemanaged_transport(open_transport)
     messages = context.request_interfaces[0].token_interface
     messages._retransmit = _unless_cancelled(messages._retransmit)
+    render = context._render_to_pipe
+    context._render_to_pipe = lambda pipe: _Awaited(render, pipe)
     any_message_id = messages._next_message_id
     messages._next_message_id = lambda: any_message_id() % ANSWER_MESSAGE_IDS
     return context, transports[0]
@@ -146,6 +148,21 @@ def request_bytes(request: aiocoap.Message) -> int:
     """Bytes of the datagram of a request without payload. aiocoap removes the path from it."""
     path = urlsplit(request._original_request_uri).path
     return 4 + len(request.token) + len(path) + len(request.opt.encode())
+
+
+class _Awaited:
+    """A coroutine that is made when it is awaited.
+
+    aiocoap makes it at once, for a task that may be cancelled before its first step; Python warns
+    of a coroutine that was never awaited.
+    """
+
+    def __init__(self, function: Callable[[Any], Awaitable[None]], argument: Any) -> None:
+        self._function = function
+        self._argument = argument
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._function(self._argument).__await__()
 
 
 def _unless_cancelled(retransmit: Callable[..., None]) -> Callable[..., None]:
