@@ -311,9 +311,10 @@ def record_of(row: RecordRow) -> NodeRecord:
         longitude=longitude,
         tags=_tags(tags),
         notes=notes,
-        interval_s=interval,
-        offline_after_s=offline,
-        types=dict(types_of(types)),
+        # The zeros and empty types of most records are the same objects.
+        interval_s=interval or 0.0,
+        offline_after_s=offline or 0.0,
+        types=types_of(types),
     )
     return NodeRecord(
         uid=uid,

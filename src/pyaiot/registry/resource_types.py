@@ -128,8 +128,11 @@ def stored_types(types: Types) -> str:
     return encode(dict(types)).decode() if types else "{}"
 
 
-def types_of(text: str) -> Types:
-    """The types in a column. Raises `ValueError` for one that Pyaiot did not write."""
+def types_of(text: str) -> dict[str, ResourceType]:
+    """The types in a column; they may be shared, so do not change them.
+
+    Raises `ValueError` for one that Pyaiot did not write.
+    """
     if text == "{}":
         return NO_TYPES
     try:
