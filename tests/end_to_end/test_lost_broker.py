@@ -52,6 +52,12 @@ class Separate:
                         return
                 await asyncio.sleep(0.05)
 
+    async def keeps(self, count: int) -> None:
+        """The history has this number of values: a value is shown before it is committed."""
+        async with time_limit(10.0):
+            while len(self.kept()) < count:  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(0.05)
+
     def kept(self) -> list[int]:
         """What is in the history."""
         db = sqlite3.connect(f"file:{self.history}?mode=ro", uri=True)
@@ -84,7 +90,7 @@ async def test_readings_acknowledged_while_the_broker_is_away_are_in_the_history
             await post(device, number)
         await asyncio.to_thread(separate.start_broker)
         await separate.shows(str(POSTS))
-        await asyncio.sleep(0.2)
+        await separate.keeps(POSTS + 1)
         assert separate.kept() == list(range(POSTS + 1))
 
 
@@ -103,7 +109,7 @@ async def test_readings_acknowledged_in_the_moment_of_the_kill_are_in_the_histor
                 separate.broker.kill()
         await asyncio.to_thread(separate.start_broker)
         await separate.shows(str(POSTS))
-        await asyncio.sleep(0.2)
+        await separate.keeps(POSTS + 1)
         assert separate.kept() == list(range(POSTS + 1))
 
 

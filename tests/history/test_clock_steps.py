@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A wall clock that jumps, ahead or back, deletes nothing and hides nothing, in either store."""
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -215,6 +216,37 @@ def test_a_clock_that_is_wrong_from_the_start_deletes_nothing(place: str) -> Non
             clocks.passed += 7000
             retention_runs(recorder)
     assert numbers(place) == [1, 2, 3]
+
+
+def forget_clock(place: str) -> None:
+    """As in a history of a version that did not save the state of the clock."""
+    if "://" not in place:
+        with closing(sqlite3.connect(place)) as db, db:
+            db.execute("DELETE FROM clock")
+        return
+
+    async def delete() -> None:
+        db = await asyncpg.connect(place)
+        await db.execute("DELETE FROM pyaiot.clock")
+        await db.close()
+
+    run(delete())
+
+
+def test_the_newest_row_protects_a_history_without_a_saved_clock(place: str) -> None:
+    clocks = Clocks()
+    with recording(place, clocks) as recorder:
+        send_readings(recorder, clocks.wall(), 1)
+        until(lambda: recorder.recorded == 1)
+    forget_clock(place)
+    clocks.step = 400 * DAY
+    with recording(place, clocks) as recorder:
+        send_readings(recorder, clocks.wall(), 2)
+        until(lambda: recorder.recorded == 1)
+        for _ in range(4):  # some runs compute minutes and hours first
+            clocks.passed += 7000
+            retention_runs(recorder)
+    assert numbers(place) == [1, 2]
 
 
 def test_a_clock_that_was_never_set_at_the_start_loses_nothing(place: str) -> None:
