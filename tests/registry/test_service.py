@@ -554,6 +554,26 @@ async def test_file_that_is_deleted_is_created_again_with_everything(
         assert [it.data for it in decode_values(record.values)] == ["1"]
 
 
+def remove_all_nodes(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM node")
+
+
+@pytest.mark.parametrize("taken", [Path.unlink, remove_all_nodes])
+async def test_file_is_written_again_although_there_was_nothing_to_write(
+    tmp_path: Path, taken: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "registry.db"
+    async with running(path) as it:
+        await it.offline("n")
+        await it.service.edit("n", LABEL)
+        await eventually(lambda: not it.registry.unwritten.count)
+        taken(path)
+        await eventually(lambda: it.service.failures)
+        await eventually(lambda: not it.service.problem)
+        assert stored(path)["n"].annotations.label == "Lamp"
+
+
 class FailingStore(SqliteStore):
     """Fails while `fails` is set."""
 

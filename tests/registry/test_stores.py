@@ -20,7 +20,13 @@ from pyaiot.registry import store as store_module
 from pyaiot.registry.last_values import encode_values
 from pyaiot.registry.record import Annotations, NodeRecord, edited_row, observed_row
 from pyaiot.registry.sqlite import APPLICATION_ID, MIGRATIONS, SqliteStore
-from pyaiot.registry.store import Changes, RegistryStore, RegistryStoreError
+from pyaiot.registry.store import (
+    CHECKED_NODES,
+    Changes,
+    RegistryStore,
+    RegistryStoreError,
+    WrittenNodes,
+)
 from pyaiot.registry.stores import store_at
 from tests.history.postgres_server import running_server
 
@@ -86,6 +92,67 @@ def test_types_of_resources_are_there_after_a_restart(location: str) -> None:
     with opened(store):
         store.write(Changes(observed=[observed(record)], edited=[edited_row(record)]))
     assert content(store_at(location)) == {"n": record}
+
+
+def remove_all_nodes(location: str) -> None:
+    """As another program may do it."""
+    if "://" in location:
+        execute(location, "TRUNCATE pyaiot_registry.node")
+        return
+    with contextlib.closing(sqlite3.connect(location)) as db, db:
+        db.execute("DELETE FROM node")
+
+
+def test_check_finds_that_nodes_are_no_longer_there(location: str) -> None:
+    store = store_at(location)
+    with opened(store):
+        store.check()
+        store.write(Changes(observed=[observed(node("a")), observed(node("b"))]))
+        store.write(Changes(removed=["b"]))
+        store.check()
+        store.write(Changes(edited=[edited_row(node("a"))]))
+        store.check()
+        remove_all_nodes(location)
+        with pytest.raises(RegistryStoreError, match="no longer there"):
+            store.check()
+
+
+def test_check_finds_that_an_edited_node_was_lost_and_written_again(location: str) -> None:
+    store = store_at(location)
+    edited = node("a", revision=1, annotations=LABEL)
+    with opened(store):
+        store.write(Changes(observed=[observed(edited)], edited=[edited_row(edited)]))
+        others = [node(f"n{number}") for number in range(20)]
+        store.write(Changes(observed=[observed(it) for it in others]))
+        store.check()
+        remove_all_nodes(location)
+        store.write(Changes(observed=[observed(it) for it in (edited, *others)]))
+        with pytest.raises(RegistryStoreError, match="no longer there"):
+            store.check()
+
+
+def test_edited_nodes_are_checked_rather_than_others() -> None:
+    written = WrittenNodes()
+    written.written(Changes(observed=[observed(node(f"n{number}")) for number in range(20)]))
+    assert len(written.uids) == CHECKED_NODES
+    for number in range(20):
+        written.written(Changes(edited=[edited_row(node(f"e{number}", revision=2))]))
+    assert written.uids == [f"e{number}" for number in range(CHECKED_NODES)]
+    written.written(Changes(removed=written.uids[1:]))
+    assert written.uids == ["e0"]
+    written.read([node("x"), *(node(f"e{number}", revision=1) for number in range(100))])
+    assert 0 < len(written.uids) <= CHECKED_NODES
+    assert "x" not in written.uids
+
+
+def test_check_knows_the_nodes_of_before(location: str) -> None:
+    store = store_at(location)
+    with opened(store):
+        store.write(Changes(observed=[observed(node("a"))]))
+    with opened(store):
+        remove_all_nodes(location)
+        with pytest.raises(RegistryStoreError, match="no longer there"):
+            store.check()
 
 
 def test_what_was_written_is_there_after_a_restart(location: str) -> None:
@@ -292,7 +359,7 @@ def test_application_id_marks_the_file(tmp_path: Path) -> None:
     "taken",
     [Path.unlink, lambda path: shutil.rmtree(path.parent), lambda path: path.rename(f"{path}2")],
 )
-def test_removed_file_is_noticed_at_the_next_write(
+def test_removed_file_is_noticed_at_the_next_check_and_write(
     tmp_path: Path, taken: Callable[[Path], object]
 ) -> None:
     path = tmp_path / "deep" / "registry.db"
@@ -300,6 +367,8 @@ def test_removed_file_is_noticed_at_the_next_write(
     with opened(store):
         store.write(Changes(observed=[observed(node("a"))]))
         taken(path)
+        with pytest.raises(RegistryStoreError, match="deleted or replaced"):
+            store.check()
         with pytest.raises(RegistryStoreError, match="deleted or replaced"):
             store.write(Changes(observed=[observed(node("b"))]))
     assert content(store) == {}

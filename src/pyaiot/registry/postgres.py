@@ -16,7 +16,13 @@ from pyaiot.registry.record import (
     OBSERVED_COLUMNS,
     NodeRecord,
 )
-from pyaiot.registry.store import Changes, Loading, RegistryStoreError, upsert
+from pyaiot.registry.store import (
+    Changes,
+    Loading,
+    RegistryStoreError,
+    WrittenNodes,
+    upsert,
+)
 
 CONNECT_LIMIT_S: Final = 5.0
 """How long the server may take to accept a connection."""
@@ -87,6 +93,7 @@ class PostgresStore:
         self._url = url
         self._loop: asyncio.AbstractEventLoop | None = None
         self._db: Any = None
+        self._written = WrittenNodes()
 
     def open(self) -> list[NodeRecord]:
         self.close()
@@ -118,6 +125,12 @@ class PostgresStore:
         if self._db is None:
             raise RegistryStoreError(f"{self.name} is not open")
         self._call(self._write(changes))
+        self._written.written(changes)
+
+    def check(self) -> None:
+        if self._db is None:
+            raise RegistryStoreError(f"{self.name} is not open")
+        self._call(self._check())
 
     def close(self) -> None:
         if self._db is not None:
@@ -147,7 +160,9 @@ class PostgresStore:
         # Whatever the default of the server is.
         await db.execute("SET synchronous_commit = on")
         async with db.transaction():
-            return await _records(db)
+            records = await _records(db)
+        self._written.read(records)
+        return records
 
     async def _read(self) -> tuple[list[NodeRecord], list[Document]]:
         async with self._db.transaction(isolation="repeatable_read", readonly=True):
@@ -187,6 +202,10 @@ class PostgresStore:
                     " ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
                     kept,
                 )
+
+    async def _check(self) -> None:
+        query = "SELECT uid, revision FROM node WHERE uid = ANY($1::text[])"
+        self._written.check(await self._db.fetch(query, self._written.uids))
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:

@@ -26,7 +26,8 @@ from pyaiot.registry.store import ObservedNode, RegistryStore, RegistryStoreErro
 WRITE_INTERVAL_S: Final = 1.0
 """Between two writes of nodes that appeared, left or rebooted."""
 VALUES_INTERVAL_S: Final = 5.0
-"""Between two writes of latest values and of when nodes were last seen."""
+"""Between two writes of latest values and of when nodes were last seen. After each, the store is
+checked, also if there was nothing to write."""
 BATCH_MAX: Final = 500
 """Nodes of one transaction. The rows of four times as many delayed readings by 60 ms."""
 TURN_NODES_MAX: Final = 500
@@ -293,12 +294,15 @@ class RegistryService:
                 self._open_attempted.set()
                 open_at = clock() + RETRY_S
             await asyncio.sleep(WRITE_INTERVAL_S)
-            if clock() >= values_at:
+            is_time_of_values = clock() >= values_at
+            if is_time_of_values:
                 await self._collect_values()
                 values_at = clock() + VALUES_INTERVAL_S
             try:
                 if self._is_open:
                     await self._write()
+                    if is_time_of_values:
+                        await self._with_store(lambda store: store.check())
                 else:
                     # At the next opening, the store is compared with the registry.
                     self.registry.unwritten.drop_removed()

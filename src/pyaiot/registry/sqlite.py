@@ -16,7 +16,13 @@ from pyaiot.registry.record import (
     OBSERVED_COLUMNS,
     NodeRecord,
 )
-from pyaiot.registry.store import Changes, Loading, RegistryStoreError, upsert
+from pyaiot.registry.store import (
+    Changes,
+    Loading,
+    RegistryStoreError,
+    WrittenNodes,
+    upsert,
+)
 
 APPLICATION_ID: Final = 0x41694E52
 """In the header of the file; identifies it as a registry of Pyaiot (`AiNR`)."""
@@ -78,6 +84,7 @@ class SqliteStore:
         self._lock: int | None = None
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._written = WrittenNodes()
 
     def open(self) -> list[NodeRecord]:
         self.close()
@@ -93,6 +100,7 @@ class SqliteStore:
                 self._identity = self._file_identity()
                 loading = Loading()
                 loading.add(db.execute(_ALL))
+                self._written.read(loading.records)
                 return loading.records
         except BaseException:
             self.close()
@@ -127,10 +135,18 @@ class SqliteStore:
                         db.execute("ROLLBACK")
                 raise
         # Checked after the commit: the file may have been deleted just before it.
-        if self._file_identity() != self._identity:
-            raise RegistryStoreError(
-                f"{self._path}: the file was deleted or replaced while it was written"
-            )
+        self._check_file()
+        self._written.written(changes)
+
+    def check(self) -> None:
+        db = self._db
+        if db is None:
+            raise RegistryStoreError(f"{self._path} is not open")
+        self._check_file()
+        with self._translated_errors():
+            query = "SELECT uid, revision FROM node WHERE uid = ?"
+            found = (db.execute(query, (uid,)).fetchone() for uid in self._written.uids)
+            self._written.check(row for row in found if row is not None)
 
     def close(self) -> None:
         if self._db is not None:
@@ -160,6 +176,10 @@ class SqliteStore:
         return sqlite3.connect(
             self._path, timeout=BUSY_LIMIT_S, isolation_level=None, check_same_thread=False
         )
+
+    def _check_file(self) -> None:
+        if self._file_identity() != self._identity:
+            raise RegistryStoreError(f"{self._path}: the file was deleted or replaced")
 
     def _file_identity(self) -> tuple[int, int] | None:
         try:

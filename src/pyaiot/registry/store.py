@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from pyaiot.errors import PyaiotError
 from pyaiot.messages import Reading
@@ -19,6 +19,10 @@ from pyaiot.registry.record import NodeRecord, RecordRow, record_of
 
 ObservedNode: TypeAlias = tuple[RecordRow, tuple[Reading, ...] | bytes]
 """A row of `observed_row`, and the values of the node, encoded or still to be encoded."""
+
+
+CHECKED_NODES: Final = 8
+"""Nodes of a store that are read back at each check."""
 
 
 class RegistryStoreError(PyaiotError):
@@ -82,9 +86,61 @@ class RegistryStore(Protocol):
         """Write the changes; they are on disk when it returns. Raises `RegistryStoreError`."""
         ...
 
+    def check(self) -> None:
+        """Read back what was written. Raises `RegistryStoreError` if it is no longer there."""
+        ...
+
     def close(self) -> None:
         """Close it, if it is open. It may be opened again."""
         ...
+
+
+class WrittenNodes:
+    """Some nodes that a store must have, with their revisions.
+
+    Each node that is online is written every few seconds, also into a store that was emptied; but
+    then its revision is 0 there.
+    """
+
+    def __init__(self) -> None:
+        self._revisions: dict[str, int] = {}
+
+    @property
+    def uids(self) -> list[str]:
+        return list(self._revisions)
+
+    def read(self, records: Sequence[NodeRecord]) -> None:
+        """These are all nodes of the store."""
+        some = [record for record in records if record.is_edited] or records
+        self._revisions = {
+            record.uid: record.revision for record in some[:: len(some) // CHECKED_NODES + 1]
+        }
+
+    def written(self, changes: Changes) -> None:
+        """The store has these changes."""
+        for uid in changes.removed:
+            self._revisions.pop(uid, None)
+        for uid, _, revision, *_ in changes.edited:
+            if uid in self._revisions or self._makes_room():
+                self._revisions[uid] = revision
+        for uid, *_ in changes.observed[:CHECKED_NODES]:
+            if len(self._revisions) < CHECKED_NODES:
+                self._revisions.setdefault(uid, 0)
+
+    def check(self, rows: Iterable[tuple[str, int]]) -> None:
+        """The store has these revisions of `uids`. Raises `RegistryStoreError`."""
+        if dict(rows) != self._revisions:
+            raise RegistryStoreError("nodes that were written are no longer there")
+
+    def _makes_room(self) -> bool:
+        """For a node that people edited: those that nobody edited count less."""
+        if len(self._revisions) < CHECKED_NODES:
+            return True
+        for uid, revision in self._revisions.items():
+            if not revision:
+                del self._revisions[uid]
+                return True
+        return False
 
 
 def upsert(columns: tuple[str, ...], parameter: str = "?") -> str:
