@@ -192,11 +192,16 @@ async def test_number_of_simultaneous_reads_is_limited(
             await it.client.shows(f"N{number}", t="20")
             device.holds_answers = True
         before = [len(device.requests) for device in devices]
+
+        def requested() -> list[int]:
+            return sorted(
+                len(device.requests) - known for device, known in zip(devices, before, strict=True)
+            )
+
+        while sum(requested()) < 2:  # noqa: ASYNC110 - the devices have no event for it
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.8)
-        requested = [
-            len(device.requests) - known for device, known in zip(devices, before, strict=True)
-        ]
-        assert sorted(requested) == [0, 0, 1, 1]
+        assert requested() == [0, 0, 1, 1]
         for device in devices:
             device.release()
         for device in devices:
