@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Errors, by the party that has to act: the operator, the peer, or the network."""
 
+import re
+from typing import Final
+
 
 class PyaiotError(Exception):
     """Base class of the errors that this package raises on purpose."""
@@ -16,6 +19,44 @@ class OperatorError(PyaiotError):
 def reason_of(error: Exception) -> str:
     """The reason of an error, without the `errno` and without the path."""
     return getattr(error, "strerror", None) or str(error)
+
+
+_KINDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "array": "a list",
+    "object": "a table",
+}
+_RANGES: Final = {"<=": "at most", "<": "less than", ">=": "at least", ">": "more than"}
+
+
+def expected(error: str) -> str:
+    """The requirement on a value, from the message of a validation error of msgspec."""
+    error = error.partition(" - at ")[0]
+    if found := re.fullmatch(r"Expected `(\w+)` (of length )?([<>]=?) ([-+.\w]+)", error):
+        kind, length, relation, limit = found.groups()
+        unit = "characters" if kind == "str" else "entries"
+        of = f" {unit} long" if length else ""
+        return f"{_RANGES[relation]} {limit.removesuffix('.0')}{of}"
+    if found := re.fullmatch(r"Expected `([\w| ]+)`(, got `\w+`)?", error):
+        return " or ".join(_KINDS.get(kind, kind) for kind in found[1].split(" | "))
+    return error[:1].lower() + error[1:]
+
+
+def requirement(error: str) -> str:
+    """The same with the name of the value, for JSON: `limit must be a whole number`.
+
+    Other messages of msgspec, such as that of an unknown field, are sentences already.
+    """
+    text, _, place = error.partition(" - at ")
+    name = place.strip("`").removeprefix("$").lstrip(".") or "the body"
+    if found := re.fullmatch(r"Invalid enum value (.+)", text):
+        return f"{name} cannot be {found[1]}"
+    if not text.startswith("Expected"):
+        return error
+    return f"{name} must be {expected(text)}".replace("a table", "an object")
 
 
 class ProtocolError(PyaiotError):

@@ -40,8 +40,8 @@ def test_it_applies_to_the_nodes_that_it_names() -> None:
         ({"end": 50}, "must end after its start"),
         ({"repeat": "daily", "end": 100 + 2 * DAY}, "not be longer than its period"),
         ({"title": "\x1b"}, "printable"),
-        ({"repeat": "yearly"}, "Invalid enum value"),
-        ({"start": "soon"}, "Expected `float`"),
+        ({"repeat": "yearly"}, "repeat cannot be"),
+        ({"start": "soon"}, "start must be a number"),
     ],
 )
 def test_invalid_maintenance_is_refused_with_the_reason(

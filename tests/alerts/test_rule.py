@@ -36,11 +36,11 @@ def test_another_text_is_no_duration(text: object) -> None:
     [
         ({"resource": ""}, "needs a resource"),
         ({"limit": None}, "needs a limit"),
-        ({"title": ""}, "length >= 1"),
+        ({"title": ""}, "at least 1 characters long"),
         ({"title": "a\nb"}, "printable"),
-        ({"when": "hot"}, "Invalid enum value"),
+        ({"when": "hot"}, "when cannot be "),
         ({"limit": float("nan")}, "finite"),
-        ({"limit": 1, "hysteresis": -1}, ">= 0"),
+        ({"limit": 1, "hysteresis": -1}, "must be at least 0"),
         ({"colour": "red"}, "unknown field"),
         ({"when": "offline"}, "no limit and no hysteresis"),
         ({"when": "offline", "limit": None}, "has no resource"),
@@ -59,8 +59,8 @@ def test_another_text_is_no_duration(text: object) -> None:
             },
             "needs a node",
         ),
-        ({"for": "367d"}, "<= "),
-        ({"uids": ["x"] * 257}, "length <= 256"),
+        ({"for": "367d"}, "must be at most "),
+        ({"uids": ["x"] * 257}, "at most 256 entries long"),
     ],
 )
 def test_an_invalid_rule_is_refused_with_the_reason(

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from pyaiot.alerts.rule import Names
 from pyaiot.alerts.watches import Subject
-from pyaiot.errors import ProtocolError
+from pyaiot.errors import ProtocolError, requirement
 from pyaiot.messages import NAME_LENGTH_MAX, UnixTime, check_name
 
 MAINTENANCE_MAX: Final = 100
@@ -51,7 +51,7 @@ def maintenance_of(table: dict[str, Any]) -> Maintenance:
     try:
         found = msgspec.convert(table, Maintenance)
     except msgspec.ValidationError as error:
-        raise ProtocolError(str(error)) from error
+        raise ProtocolError(requirement(str(error))) from error
     check_name(found.title, "title")
     if found.end <= found.start:
         raise ProtocolError("maintenance must end after its start")

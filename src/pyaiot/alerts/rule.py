@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from pyaiot.errors import ProtocolError
+from pyaiot.errors import ProtocolError, requirement
 from pyaiot.messages import NAME_LENGTH_MAX, check_name
 
 RULES_MAX: Final = 500
@@ -177,4 +177,4 @@ def rule_of(table: dict[str, Any]) -> Rule:
     try:
         return check_rule(msgspec.convert(fields, Rule))
     except msgspec.ValidationError as error:
-        raise ProtocolError(str(error)) from error
+        raise ProtocolError(requirement(str(error))) from error

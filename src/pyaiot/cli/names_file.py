@@ -16,8 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from pyaiot.client import RegistryEntry
-from pyaiot.config import expected
-from pyaiot.errors import OperatorError, ProtocolError
+from pyaiot.errors import OperatorError, ProtocolError, expected
 from pyaiot.messages import check_uid
 from pyaiot.registry.record import NOTHING_ADDED, TAG_LENGTH_MAX, TAGS_MAX, Edit
 

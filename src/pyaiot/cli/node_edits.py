@@ -22,7 +22,6 @@ from pyaiot.cli.node_group import node_group
 from pyaiot.cli.terminal import EXIT_NO, plain, print_error, print_line
 from pyaiot.client import ApiProblem, Client, NodeEdit, OperatorError, RegistryEntry
 from pyaiot.client.records import ALL_STATES
-from pyaiot.config import expected
 
 _NODES: Final = argument("nodes", "The nodes, by uid or label.", kind=list[str])
 
@@ -131,11 +130,11 @@ async def _edited(options: Options, client: Client, name: str, changes: NodeEdit
 
 def _requirement(detail: str) -> str:
     """The sentence for a value that the broker refuses."""
-    field = re.search(r"at `\$\.(\w+?)(_s)?[`\[]", detail)
-    if field is None:
+    found = re.fullmatch(r"(\w+?)(_s)?(\[\d+\])? must be (.+)", detail)
+    if found is None:
         return f"{detail[:1].upper()}{detail[1:]}."
-    name = "A tag" if field[1].endswith("tags") else f"--{field[1].replace('_', '-')}"
-    return f"{name} must be {expected(detail)}."
+    name = "A tag" if found[1].endswith("tags") else f"--{found[1].replace('_', '-')}"
+    return f"{name} must be {found[4]}."
 
 
 async def _accept(options: Options, nodes: list[str]) -> int:

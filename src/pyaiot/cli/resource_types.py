@@ -12,7 +12,6 @@ from pyaiot.cli.formatting import as_json
 from pyaiot.cli.node_group import node_group
 from pyaiot.cli.terminal import EXIT_NO, plain, print_error, print_line
 from pyaiot.client import ApiProblem, OperatorError, RegistryEntry, ResourceType
-from pyaiot.config import expected
 from pyaiot.model import ResourceKind
 
 _KINDS: Final = "number, boolean, enum, text, command, colour, position, vector or json"
@@ -100,12 +99,12 @@ async def _type(
 
 def _requirement(detail: str, resource: str) -> str:
     """The sentence for a type that the broker refuses."""
-    field = re.search(r"at `\$\.types\[\.\.\.\]\.(\w+)", detail)
-    if field is None:
+    found = re.fullmatch(r"types\[\.\.\.\]\.(\w+)(?:\[\d+\])? must be (.+)", detail)
+    if found is None:
         reason = detail.removeprefix(f"{resource}: ")
         return f"{reason[:1].upper()}{reason[1:]}."
-    name = {"minimum": "min", "maximum": "max"}.get(field[1], field[1].replace("_", "-"))
-    return f"--{name} must be {expected(detail)}."
+    name = {"minimum": "min", "maximum": "max"}.get(found[1], found[1].replace("_", "-"))
+    return f"--{name} must be {found[2]}."
 
 
 def _show(options: Options, entry: RegistryEntry, resource: str) -> int:

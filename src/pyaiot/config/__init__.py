@@ -8,7 +8,6 @@ are refused.
 import difflib
 import functools
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ from pyaiot.config.sections import (
     RegistrySection,
     TlsSection,
 )
-from pyaiot.errors import OperatorError, reason_of
+from pyaiot.errors import OperatorError, expected, reason_of
 
 __all__ = [
     "KEY_FILE",
@@ -252,29 +251,6 @@ def convert(value: object, setting: Setting, source: str) -> object:
         raise OperatorError(
             f"{source}: {setting.key} is {shown}, but it must be {expected(str(error))}."
         ) from error
-
-
-_KINDS: Final = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "text",
-    "array": "a list",
-    "object": "a table",
-}
-_RANGES: Final = {"<=": "at most", "<": "less than", ">=": "at least", ">": "more than"}
-
-
-def expected(error: str) -> str:
-    """The requirement on a value, from the message of a validation error of msgspec."""
-    error = error.partition(" - at ")[0]
-    if found := re.fullmatch(r"Expected `\w+` (of length )?([<>]=?) ([-+.\w]+)", error):
-        length, relation, limit = found.groups()
-        of = " characters long" if length else ""
-        return f"{_RANGES[relation]} {limit.removesuffix('.0')}{of}"
-    if found := re.fullmatch(r"Expected `(\w+)`(, got `\w+`)?", error):
-        return _KINDS.get(found[1], found[1])
-    return error[:1].lower() + error[1:]
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_type_
 import msgspec
 from msgspec import Meta
 
+from pyaiot.errors import requirement
 from pyaiot.history.store import ROWS_MAX, EventKind
 from pyaiot.messages import COMMAND_TIMEOUT_MAX_S, NAME_LENGTH_MAX
 from pyaiot.registry.node_filter import ADMITTED, NodeFilter, frozen
@@ -373,7 +374,7 @@ def read_query(kind: type[Q], given: Iterable[tuple[str, str]]) -> Q:
         query = msgspec.convert(fields, kind, strict=False)
     except msgspec.ValidationError as error:
         _check_moments(fields)
-        raise ProblemError(400, "bad-request", str(error)[:300]) from error
+        raise ProblemError(400, "bad-request", requirement(str(error))[:300]) from error
     except UnicodeError as error:
         raise ProblemError(400, "bad-request", "a parameter is not valid UTF-8") from error
     for field in msgspec.structs.fields(kind):

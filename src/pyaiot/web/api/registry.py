@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from pyaiot.broker.broker import Broker
-from pyaiot.errors import ProtocolError, Refused
+from pyaiot.errors import ProtocolError, Refused, requirement
 from pyaiot.messages import check_uid
 from pyaiot.registry.record import Edit, NodeRecord
 from pyaiot.registry.refusals import RegistryFull, StaleRevision, UnknownNode
@@ -136,7 +136,7 @@ async def read_json(request: web.Request, kind: type[B]) -> B:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise ProblemError(400, "bad-request", str(error)[:300]) from error
+        raise ProblemError(400, "bad-request", requirement(str(error))[:300]) from error
 
 
 def _edit_of(node: NodeRegistration) -> Edit:

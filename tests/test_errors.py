@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is wrong with a value, in words for people instead of those of the decoder."""
+
+from typing import Annotated, Literal
+
+import msgspec
+import pytest
+
+from pyaiot.errors import requirement
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True):
+    """A body with values of many kinds."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    label: Annotated[str, msgspec.Meta(max_length=3)] | None = ""
+    tags: Annotated[
+        tuple[Annotated[str, msgspec.Meta(max_length=3)], ...], msgspec.Meta(max_length=2)
+    ] = ()
+    types: dict[str, int] = {}
+    state: Literal["online", "offline"] = "online"
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ('{"limit":"abc"}', "limit must be a whole number"),
+        ('{"limit":0}', "limit must be at least 1"),
+        ('{"limit":1001}', "limit must be at most 1000"),
+        ('{"label":5}', "label must be text or null"),
+        ('{"label":"abcd"}', "label must be at most 3 characters long"),
+        ('{"tags":["a","abcd"]}', "tags[1] must be at most 3 characters long"),
+        ('{"tags":["a","b","c"]}', "tags must be at most 2 entries long"),
+        ('{"tags":5}', "tags must be a list"),
+        ('{"types":{"x":"y"}}', "types[...] must be a whole number"),
+        ('{"types":5}', "types must be an object"),
+        ("[]", "the body must be an object"),
+        ('{"state":"gone"}', "state cannot be 'gone'"),
+        ('{"other":1}', "Object contains unknown field `other`"),
+        ('{"limit":1', "Input data was truncated"),
+    ],
+)
+def test_requirement_names_the_value_and_what_it_must_be(body: str, sentence: str) -> None:
+    with pytest.raises(msgspec.MsgspecError) as raised:
+        msgspec.json.decode(body, type=Body)
+    assert requirement(str(raised.value)) == sentence
