@@ -63,6 +63,30 @@ def test_every_link_leads_somewhere(path: Path) -> None:
             assert anchor in {slug(heading) for heading in headings(file)}, target
 
 
+@pytest.mark.parametrize(
+    "word", ["rate limit", "deduplication", "embedded broker", "retention", "receipt", "backoff"]
+)
+def test_words_that_readers_look_for_are_in_the_glossary(word: str) -> None:
+    rows = (ROOT / "docs" / "reference" / "glossary.md").read_text("utf-8").splitlines()
+    entries = [row.split("|")[1] for row in rows if row.startswith("|")]
+    assert any(word in [each.strip() for each in entry.split(",")] for entry in entries)
+
+
+def test_json_in_the_shell_of_riot_is_quoted() -> None:
+    """That shell removes double quotes that are not inside single quotes."""
+    page = (ROOT / "docs" / "how-to" / "mqtt-sn.md").read_text("utf-8")
+    commands = re.findall(r"^pub \S+ (.+) \d$", page, re.MULTILINE)
+    assert commands
+    assert all(re.fullmatch(r"'\{.+\}'|[^{\"]+", command) for command in commands)
+
+
+def test_example_for_riot_names_its_release_and_the_address_of_the_tap() -> None:
+    page = (ROOT / "examples" / "riot-gcoap" / "README.md").read_text("utf-8")
+    assert "2024.07 or newer" in page
+    (address,) = re.findall(r"ip address add (\S+)/64 dev tap0", page)
+    assert re.search(rf"GATEWAY=\S*{re.escape(address)}", page)
+
+
 def test_every_page_is_in_the_index() -> None:
     index = ROOT / "docs" / "index.md"
     lists = (index, ROOT / "docs" / "decisions" / "README.md")
