@@ -53,6 +53,29 @@ async def painted(page: "Page", selector: str) -> int:
     return count
 
 
+async def line_pixels(page: "Page", selector: str) -> int:
+    """How many pixels of a canvas have the colour of lines."""
+    count: int = await page.evaluate(
+        """(selector) => {
+            const canvas = document.querySelector(selector);
+            const {width, height} = canvas;
+            const copy = new OffscreenCanvas(width, height).getContext("2d");
+            const root = getComputedStyle(document.documentElement);
+            const hex = root.getPropertyValue("--spark").trim().slice(1);
+            const line = [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)).concat(255);
+            copy.drawImage(canvas, 0, 0);
+            const {data} = copy.getImageData(0, 0, width, height);
+            let found = 0;
+            for (let at = 0; at < data.length; at += 4)
+                if ([0, 1, 2, 3].every((part) => Math.abs(data[at + part] - line[part]) < 40))
+                    found += 1;
+            return found;
+        }""",
+        selector,
+    )
+    return count
+
+
 @pytest.mark.parametrize("uid", EXTREME)
 async def test_every_finite_number_draws(browser: Browser, uid: str) -> None:
     first, *more = EXTREME[uid]
@@ -69,6 +92,7 @@ async def test_every_finite_number_draws(browser: Browser, uid: str) -> None:
                         break
                     await page.wait_for_timeout(20)
                 assert await painted(page, ".chart canvas") > 200
+                assert await line_pixels(page, ".chart canvas") > 5
             await page.goto(f"{broker.url}#/nodes")
             await see(card(page, uid), "temperature")
             await until(page, "document.querySelector('.spark').width > 0")
