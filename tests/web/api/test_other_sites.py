@@ -73,7 +73,11 @@ async def test_preflight_permits_edits_of_nodes() -> None:
 async def test_revision_is_a_condition_of_an_edit_as_an_etag_is() -> None:
     """The messages of the WebSocket carry the revision of a node, and no ETag."""
     async with served() as it:
-        for revision, status in (('"0"', 200), ('"0"', 412), ('"1"', 200), ('"x"', 400)):
+        for revision, status in (
+            *(('"0"', 200), ('"0"', 412), ('"1"', 200)),
+            # The tag of something else does not match (RFC 9110 section 13.1.1).
+            *(('"x"', 412), ('W/"0"', 412), ("x", 400), ('"x', 400), ("", 400)),
+        ):
             headers = {"If-Match": revision}
             async with it.web.patch("/api/nodes/n", json={"room": "R"}, headers=headers) as answer:
                 assert answer.status == status, revision

@@ -28,6 +28,8 @@ NODES_AT_ONCE_MAX: Final = 10_000
 """Nodes that one request may edit or forget. More are refused."""
 ETAG: Final = r'"([0-9]{1,18})(?:-[0-9a-f]{16})?"'
 """The `ETag` of a node: its revision, and a hash of all of it. Messages have the revision only."""
+_ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+"""RFC 9110 section 8.8.3."""
 JSON_TYPES: Final = ("application/json", "application/merge-patch+json")
 
 _TYPES_SHOWN: Final = 8
@@ -164,11 +166,14 @@ def _revision(request: web.Request) -> int | None:
     if header is None or header.strip() == "*":
         return None
     etag = re.fullmatch(ETAG, header.strip())
-    if etag is None:
-        raise ProblemError(
-            400, "bad-request", "If-Match must be the ETag of a node, its revision, or *"
-        )
-    return int(etag[1])
+    if etag is not None:
+        return int(etag[1])
+    if _ENTITY_TAG.fullmatch(header.strip()):
+        # RFC 9110 section 13.1.1: a tag of something else does not match.
+        raise ProblemError(412, "edited-meanwhile", "the ETag in If-Match is not that of the node")
+    raise ProblemError(
+        400, "bad-request", "If-Match must be the ETag of a node, its revision, or *"
+    )
 
 
 @contextmanager
