@@ -127,6 +127,52 @@ async def test_datagrams_of_a_turn_are_bounded_in_number_and_in_time(
     assert taken == [bytes([number]) for number in range(count)]
 
 
+@pytest.mark.parametrize(("rate", "turns"), [(0.0, [1, 2]), (1e9, [1, 1, 1])])
+async def test_above_a_rate_datagrams_are_gathered_before_they_are_read(
+    client: socket.socket, monkeypatch: pytest.MonkeyPatch, rate: float, turns: list[int]
+) -> None:
+    monkeypatch.setattr(udp, "GATHERING_RATE", rate)
+    monkeypatch.setattr(udp, "RATE_WINDOW_S", 0.0)
+    monkeypatch.setattr(udp, "GATHERING_S", 0.2)
+    endpoint = opened()
+    received = [Received(count) for count in (1, 2, 3)]
+
+    def receive(datagrams: Sequence[tuple[bytes, Peer]]) -> None:
+        for each in received:
+            each(datagrams)
+
+    endpoint.listen(receive)
+    client.sendto(b"1", ("127.0.0.1", endpoint.port))
+    await asyncio.wait_for(received[0].all, LIMIT_S)
+    client.sendto(b"2", ("127.0.0.1", endpoint.port))
+    if not rate:
+        for _ in range(10):
+            await asyncio.sleep(0)  # turns in which the second one would be read
+        assert not received[1].all.done()
+    else:
+        await asyncio.wait_for(received[1].all, LIMIT_S)
+    client.sendto(b"3", ("127.0.0.1", endpoint.port))
+    await asyncio.wait_for(received[2].all, LIMIT_S)
+    assert list(map(len, received[2].turns)) == turns
+    endpoint.close()
+
+
+async def test_endpoint_may_close_while_datagrams_are_gathered(
+    client: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udp, "GATHERING_RATE", 0.0)
+    monkeypatch.setattr(udp, "RATE_WINDOW_S", 0.0)
+    endpoint = opened()
+    received = Received(1)
+    endpoint.listen(received)
+    client.sendto(b"1", ("127.0.0.1", endpoint.port))
+    await asyncio.wait_for(received.all, LIMIT_S)
+    client.sendto(b"2", ("127.0.0.1", endpoint.port))
+    endpoint.close()
+    await asyncio.sleep(2 * udp.GATHERING_S)
+    assert len(received.turns) == 1
+
+
 async def test_datagrams_that_were_not_taken_come_again_though_nothing_more_arrives(
     client: socket.socket, at_once: int
 ) -> None:

@@ -31,6 +31,13 @@ DATAGRAMS_AT_ONCE: Final = 4
 TURN_LIMIT_S: Final = 0.005
 """Time after which a turn ends, whatever was read. A request outside the fast path takes 1 to 3
 ms."""
+GATHERING_RATE: Final = 10_000
+"""Datagrams a second above which they are gathered before they are read."""
+GATHERING_S: Final = 0.001
+"""Time for which datagrams are gathered. It delays each by as much at most, which is no more than
+they wait for each other at such a rate."""
+RATE_WINDOW_S: Final = 0.02
+"""Time over which the rate of datagrams is measured."""
 PEERS_MAX: Final = 32_768
 """Peers whose addresses are kept in their parsed form. Beyond that, all are parsed again."""
 LOCAL_ADDRESSES_MAX: Final = 256
@@ -100,6 +107,12 @@ class DatagramEndpoint:
         self._read_ahead: Sequence[tuple[bytes, Peer]] = ()
         """Datagrams that were read, and not taken yet."""
         self._is_called_again = False
+        self._rate_since = time.monotonic()
+        self._rate_count = 0
+        """Datagrams since `_rate_since`, at most `RATE_WINDOW_S` ago when one is read."""
+        self._gathers = False
+        self._gathering: asyncio.TimerHandle | None = None
+        """Runs while datagrams are gathered and the socket is not watched."""
         self._receive: Receive | None = None
         self._fail: Fail | None = None
         self._epoll: select.epoll | None = None
@@ -140,6 +153,9 @@ class DatagramEndpoint:
             self._epoll = None
         elif self._receive is not None:
             self._loop.remove_reader(self._socket)
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         self._receive = None
         self._read_ahead = ()
 
@@ -233,7 +249,8 @@ class DatagramEndpoint:
 
     def _read(self) -> None:
         # A bounded number and time: a flood must not starve the event loop.
-        ends_at = time.monotonic() + TURN_LIMIT_S
+        began = time.monotonic()
+        ends_at = began + TURN_LIMIT_S
         rest = DATAGRAMS_PER_TURN
         received = self._read_ahead
         has_more = True
@@ -250,6 +267,9 @@ class DatagramEndpoint:
             if time.monotonic() >= ends_at or not (received or has_more):
                 break
         self._read_ahead = () if self._receive is None else received
+        self._measure_rate(DATAGRAMS_PER_TURN - rest, began)
+        if self._gathers and not (received or has_more):
+            self._gather()
         if self._read_ahead and not self._is_called_again:
             # The socket may have nothing more to read, so that it would cause no further turn.
             self._is_called_again = True
@@ -257,6 +277,29 @@ class DatagramEndpoint:
         if self._fail is not None and self._epoll is not None:
             with contextlib.suppress(BlockingIOError):
                 self._read_error()
+
+    def _measure_rate(self, count: int, now: float) -> None:
+        self._rate_count += count
+        elapsed = now - self._rate_since
+        if elapsed >= RATE_WINDOW_S:
+            self._gathers = self._rate_count >= elapsed * GATHERING_RATE
+            self._rate_since, self._rate_count = now, 0
+
+    def _gather(self) -> None:
+        """Stop watching the socket for a moment.
+
+        At high rates the event loop would turn for each few datagrams, and each turn costs as much
+        as five of them: system calls, and a frame of the link with what these few reported.
+        """
+        if self._epoll is not None and self._gathering is None:
+            self._epoll.modify(self._socket, 0)
+            self._gathering = self._loop.call_later(GATHERING_S, self._read_gathered)
+
+    def _read_gathered(self) -> None:
+        self._gathering = None
+        if self._epoll is not None:
+            self._epoll.modify(self._socket, select.EPOLLIN)
+            self._read_turn()
 
     def _read_again(self) -> None:
         self._is_called_again = False
