@@ -119,10 +119,10 @@ def limit(hint: Any) -> str:
         elif low is not None:
             words.append(f"at least {low} {unit}")
         if meta.ge is not None and meta.le is not None:
-            words.append(f"{meta.ge:,g} to {meta.le:,g}")
+            words.append(f"{meta.ge:,.12g} to {meta.le:,.12g}")
             continue
         words += [
-            f"{sign} {number:,g}"
+            f"{sign} {number:,.12g}"
             for sign, number in (
                 (">", meta.gt),
                 ("≥", meta.ge),

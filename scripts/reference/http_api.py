@@ -105,7 +105,7 @@ def kind_of(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_link(schema['items']) or kind_of(schema['items'])}"
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
-    limits = f", {low:,g} to {schema['maximum']:,g}" if "maximum" in schema else ""
+    limits = f", {low:,.12g} to {schema['maximum']:,.12g}" if "maximum" in schema else ""
     default = f", `{schema['default']}` if absent" if "default" in schema else ""
     return str(schema.get("type", "any JSON")) + limits + default
 

@@ -100,13 +100,13 @@ class Limit:
         if last.endswith("_PER_S"):
             return f"{self.value:,.0f} /s" if self.value >= 100 else f"{self.value:.3g} /s"
         if last.endswith("_S"):
-            return f"{self.value:,g} s"
+            return f"{self.value:,.12g} s"
         if re.search("SIZE|BYTES|COST|BUFFER", last):
             for unit, size in (("MiB", 2**20), ("KiB", 2**10)):
                 if self.value % size == 0:
                     return f"{int(self.value) // size:,} {unit}"
             return f"{int(self.value):,} bytes"
-        return f"{self.value:,}" if isinstance(self.value, int) else f"{self.value:,g}"
+        return f"{self.value:,}" if isinstance(self.value, int) else f"{self.value:,.12g}"
 
 
 def page() -> str:

@@ -176,7 +176,7 @@ def type_text(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_link(schema['items']) or type_text(schema['items'])}"
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
-    limits = f", {low:,g} to {schema['maximum']:,g}" if "maximum" in schema else ""
+    limits = f", {low:,.12g} to {schema['maximum']:,.12g}" if "maximum" in schema else ""
     default = f", {_code(str(schema['default']))} if absent" if "default" in schema else ""
     return escape(schema.get("type", "any JSON")) + limits + default
 
