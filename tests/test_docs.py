@@ -122,6 +122,15 @@ def test_the_picture_of_the_page_is_wide_and_light() -> None:
     assert len(data) < 150_000
 
 
+def test_the_animated_picture_of_the_readme_is_light() -> None:
+    assert "docs/images/live.webp" in (ROOT / "README.md").read_text("utf-8")
+    assert (ROOT / "docs" / "images" / "live.webp").stat().st_size < 1_500_000
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 90
+
+
 # -- what the code dictates -----------------------------------------------------------------------
 
 

@@ -452,6 +452,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
             '"API/nodes/my-board/resources/temperature/history?from=-1d&every=60"': prints(
                 r'"readings":\[\{"ts":\d+,"value":[-\d.]+,"unit":"Cel"\}'
             ),
+            '"API/history/state?at=-1h"': prints(r'"nodes":\['),
             '"API/history/events?from=-1d&uid=my-board"': prints(r'"kind":"appeared"'),
             '-o readings.csv "API/export?from=-7d"': saved("readings.csv", "my-board,temperature,"),
             '-o readings.ndjson "API/export?format=ndjson&uid=my-board"': saved(
@@ -498,6 +499,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
         (
             "mosquitto_pub -p 1886 -t shellies/shellyplug-s-1/online -m true",
             "mosquitto_pub -p 1886 -t shellies/shellyplug-s-1/relay/0 -m off",
+            "mosquitto_pub -p 1886 -t sensors/cellar/humidity -m 71",
         ),
         Elsewhere("tests/end_to_end/test_foreign_devices.py publishes with it"),
     ),
@@ -556,7 +558,6 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot generate-keys": Finish(key_file_is_closed),
     "aiot broker": Serve("Broker: http://", page_is_there),
     "aiot broker --host :: --insecure": Serve("Broker: http://", link_lets_in),
-    "aiot coap-gateway": Serve("CoAP gateway:", gateway_is_linked, beside=True),
     "aiot coap-gateway --host ::": Serve("CoAP gateway:", gateway_is_linked, beside=True),
     "aiot coap-gateway --broker-host 192.0.2.10": BROKER_ELSEWHERE,
     "aiot coap-gateway --host :: --broker-host pyaiot.example.org --broker-port 443"
@@ -596,6 +597,16 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     'aiocoap-client -m POST --payload "temperature:21.5°C" coap://localhost/server': Finish(
         shows("my-board", temperature="21.5°C")
     ),
+    'aiocoap-client -m POST --payload "alive:my-script" coap://localhost/alive': Finish(
+        shows("my-script", protocol="CoAP")
+    ),
+    'aiocoap-client -m POST --payload "load:0.42" coap://localhost/server': Finish(
+        shows("my-script", load="0.42")
+    ),
+    'aiocoap-client -m POST --payload "temperature:48.5°C" coap://localhost/server': Finish(
+        shows("my-script", temperature="48.5°C")
+    ),
+    "aiot get my-script": Finish(prints(r"(?m)^load +0\.42 ")),
     'aiocoap-client -m POST --payload "alive:port-test" coap://localhost/alive': Finish(
         shows("port-test")
     ),
