@@ -417,6 +417,22 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
         Serve("Open this link once to sign in: http://", link_lets_in),
     ),
     "aiot demo --free-ports": Serve(DEMO, nothing_more),
+    **dict.fromkeys(
+        (
+            "sudo apt install python3-venv",
+            "sudo python3 -m venv /opt/pyaiot",
+            "sudo /opt/pyaiot/bin/pip install pyaiot",
+            "sudo ln -s /opt/pyaiot/bin/aiot /usr/local/bin/aiot",
+            "sudo systemctl stop pyaiot",
+            "sudo systemctl start pyaiot",
+        ),
+        Elsewhere("it changes the machine"),
+    ),
+    "sudo aiot setup": Elsewhere("tests/end_to_end/test_setup.py answers its questions"),
+    "aiot node coap --gateway-host lab.local --temperature --led": MACHINE,
+    "sudo aiot service exec restore /mnt/disk/pyaiot-20270101-031500.tar.gz": Elsewhere(
+        "tests/end_to_end/test_backup.py does, without a service"
+    ),
     "aiot backup pyaiot.tar.gz": Finish(backup_is_there),
     "aiot restore --check pyaiot.tar.gz": Finish(prints("is complete: ")),
     "aiot restore pyaiot.tar.gz": Finish(prints("Restored: the state of ")),

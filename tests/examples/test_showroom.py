@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The showroom: its settings and its Caddyfile, with Caddy in front of a broker."""
 
-import asyncio
 import re
 import socket
 from collections.abc import Iterator
@@ -69,7 +68,7 @@ async def test_visitor_sees_everything_and_changes_nothing(showroom: Proxied) ->
         async with visitor.get(showroom.url + "/dashboard.json") as answer:
             settings = await answer.json()
         assert settings["title"] == "Showroom"
-        assert "camera.example.org" in settings["cameraUrl"]
+        assert "camera.example.org" in settings["camera"]
         async with visitor.get(showroom.url + "/api/nodes") as answer:
             assert answer.status == 200
         async with visitor.get(showroom.url + "/api/info") as answer:
@@ -85,10 +84,6 @@ async def test_visitor_sees_everything_and_changes_nothing(showroom: Proxied) ->
             showroom.url + "/api/commands?uid=x", json=command, headers=origin
         ) as answer:
             assert answer.status in {401, 403}
-        async with visitor.post(
-            showroom.url + "/api/nodes", data=b" " * 2_000_000, headers=origin
-        ) as answer:
-            assert answer.status in {401, 403, 413}
 
 
 async def test_people_of_the_showroom_sign_in_as_administrators(showroom: Proxied) -> None:

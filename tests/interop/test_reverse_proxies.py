@@ -228,3 +228,13 @@ async def test_forged_headers_without_the_proxy_change_no_address(proxied: Proxi
         assert statuses == [403] * 5 + [429]
         async with session.get(url, headers={"X-Forwarded-Host": "evil.example"}) as answer:
             assert answer.status == 401
+
+
+@pytest.mark.parametrize(
+    ("language", "path"),
+    [("caddy", "deploy/caddy/Caddyfile"), ("nginx", "deploy/nginx/pyaiot.conf")],
+)
+def test_configuration_that_is_delivered_is_the_documented_one(language: str, path: str) -> None:
+    lines = (ROOT / path).read_text("utf-8").splitlines()
+    content = [line for line in lines if not line.startswith("#")]
+    assert content == documented(language).splitlines()
