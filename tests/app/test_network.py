@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pyaiot import config
 from pyaiot.app.broker_web import check_web, needs_sign_in
-from pyaiot.app.network import free_ports, lan_settings, listen_settings
+from pyaiot.app.network import demo_settings, free_ports, lan_settings, listen_settings
 from pyaiot.app.protocols import plugins
 from pyaiot.app.setup_text import Reach, SetupAnswers, settings_text
 from pyaiot.cli.flags import run_flags
@@ -51,6 +51,18 @@ def test_every_protocol_names_the_setting_of_its_listener() -> None:
     known = {setting.key for setting in config.settings()}
     assert len(listen_settings()) == len(plugins())
     assert set(listen_settings()) <= known
+
+
+def test_demo_stays_on_this_machine_whatever_a_file_opens(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    for reach in ("network", "proxy"):
+        path.write_text(settings_text(SetupAnswers(reach, PROTOCOLS)), "utf-8")
+        _, origins = config.load(path, {}, {})
+        settings, _ = config.load(path, {}, demo_settings(origins))
+        assert hosts(settings) == {"127.0.0.1"}
+        assert not needs_sign_in(settings.broker)
+    _, origins = config.load(None, {}, {"broker.host": "::"})
+    assert demo_settings(origins) == {}
 
 
 def test_free_ports_leave_no_port_at_its_number() -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from pyaiot.app.protocols import plugins
 from pyaiot.config import Config, SettingFlag
+from pyaiot.transport.addresses import LOOPBACK
 
 EVERY_ADDRESS: Final = "::"
 """Listens on every address of IPv6 and IPv4."""
@@ -31,6 +32,20 @@ def lan_settings(config: Config, origins: Mapping[str, str]) -> dict[str, object
     if not (config.tls.covers("web") or section.behind_proxy or section.trusted_proxies):
         wanted["broker.insecure"] = True
     return {key: value for key, value in wanted.items() if origins[key] == "default"}
+
+
+def demo_settings(origins: Mapping[str, str]) -> dict[str, object]:
+    """What `aiot demo` takes from no file: it listens on this machine only.
+
+    Flags stay, so that a flag that opens it is refused with a sentence.
+    """
+    wanted = {
+        WEB_HOST: LOOPBACK[0],
+        "broker.behind_proxy": False,
+        "broker.trusted_proxies": (),
+        **dict.fromkeys(listen_settings(), LOOPBACK[0]),
+    }
+    return {key: value for key, value in wanted.items() if origins[key] not in ("default", "flag")}
 
 
 def free_ports(config: Config, flags: Iterable[SettingFlag]) -> dict[str, object]:

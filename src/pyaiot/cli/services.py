@@ -105,14 +105,13 @@ def _dashboard(settings: Config, read_again: _ReadSettings) -> None:
 def _adjusted(
     settings: Config, origins: dict[str, str], arguments: dict[str, Any]
 ) -> dict[str, object]:
-    """Settings of `--lan` and `--free-ports`."""
-    from pyaiot.app.network import free_ports, lan_settings  # noqa: PLC0415 - see above
+    """Settings of `--lan`, of the demo, and of `--free-ports`."""
+    from pyaiot.app.network import demo_settings, free_ports, lan_settings  # noqa: PLC0415
 
-    if arguments.get("lan"):
-        return lan_settings(settings, origins)
-    if arguments.get("free_ports"):
-        return free_ports(settings, run_flags())
-    return {}
+    if "lan" in arguments:
+        return lan_settings(settings, origins) if arguments["lan"] else {}
+    ports = free_ports(settings, run_flags()) if arguments["free_ports"] else {}
+    return {**demo_settings(origins), **ports}
 
 
 def _present(given: dict[str, Any]) -> dict[str, Any]:
