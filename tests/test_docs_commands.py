@@ -430,7 +430,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     ),
     "sudo aiot setup": Elsewhere("tests/end_to_end/test_setup.py answers its questions"),
     "aiot node coap --gateway-host lab.local --temperature --led": MACHINE,
-    "sudo aiot service exec restore /mnt/disk/pyaiot-20270101-031500.tar.gz": Elsewhere(
+    "sudo aiot service exec restore --keep-settings /mnt/disk/pyaiot.tar.gz": Elsewhere(
         "tests/end_to_end/test_backup.py does, without a service"
     ),
     "aiot backup pyaiot.tar.gz": Finish(backup_is_there),

@@ -252,6 +252,18 @@ def test_upgrade_check_names_data_of_a_newer_version_and_wrong_settings(programs
     assert check.stderr == "aiot: do not upgrade before this is solved.\n"
 
 
+def test_settings_that_cannot_be_written_are_named_and_nothing_is_restored(
+    programs: Programs, tmp_path: Path
+) -> None:
+    prepared(programs)
+    archive = tmp_path / "b.tar.gz"
+    assert programs.run("backup", archive).returncode == 0
+    # Not even root makes a folder there.
+    refused = programs.run("restore", archive, "--config", "/sys/c.toml")
+    assert refused.returncode == 2
+    assert "--keep-settings leaves it out" in refused.stderr
+
+
 def test_interrupted_restore_keeps_services_from_starting(programs: Programs) -> None:
     data_of(programs).mkdir(parents=True)
     (data_of(programs) / "restore.journal").write_bytes(b'{"steps":[]}')

@@ -88,7 +88,13 @@ def restore_parts(
     try:
         for part, member in restoring:
             if part.kind != "server":
-                steps += _stage(part, member, files, stamp)
+                try:
+                    steps += _stage(part, member, files, stamp)
+                except PermissionError as error:
+                    hint = " (--keep-settings leaves it out)" if part.name == SETTINGS else ""
+                    raise OperatorError(
+                        f"Nothing was restored: {part.path} cannot be written{hint}."
+                    ) from error
         for part, member in restoring:
             if part.kind == "server":
                 _restore_server(part, files / member.name)
