@@ -34,6 +34,7 @@ PARSERS_ELSEWHERE = {
     "python_settings",
     "readings",
     "resource_types",
+    "view_queries",
     "websocket_frames",
 }
 # Modules in protocols/ that read nothing.

@@ -180,6 +180,7 @@ PURE = {
         "registry/last_values",
         "registry/search_texts",
         "registry/unwritten",
+        "registry/view_filter",
     ),
     *("registry/record", "registry/registry", "registry/resource_types"),
     *("systemd/units",),

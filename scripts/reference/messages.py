@@ -33,6 +33,7 @@ from pyaiot.messages import (
     Subscription,
     TopicMappings,
     UidsSecured,
+    ViewsChanged,
 )
 from pyaiot.model import ResourceType
 from pyaiot.model.topic_mapping import TopicMapping
@@ -112,6 +113,7 @@ EXAMPLES: Final[tuple[messages.Message, ...]] = (
     ),
     NodeForgotten(uid=UID),
     AlertsChanged(version=12),
+    ViewsChanged(version=3),
     Joined(nodes=4, ts=TS),
     Command(id="7", uid=UID, resource="led", payload="1", timeout_s=2.0),
     Receipt(id="7", state="confirmed", detail="2.04 Changed", elapsed_ms=1.873),

@@ -45,6 +45,7 @@ BODIES: Final[dict[str, Any]] = {
     "try_mapping": {"mapping": {"topic": "a/{node}"}, "topic": "a/x", "payload": "1"},
     "edit_nodes": {"label": "taken"},
     "write_nodes": {"resource": "led", "payload": "1"},
+    "put_view": {"title": "taken", "pins": [HIDDEN]},
 }
 
 

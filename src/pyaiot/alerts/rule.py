@@ -3,7 +3,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -88,16 +88,28 @@ class Rule(
     rooms: Names = ()
     gateways: Names = ()
     """Each list that is not empty must have the node (of `gateway lost`: the gateway)."""
+    view: Annotated[str, Meta(max_length=64)] = ""
+    """The id of a saved view, whose filter must have the node. A view that does not exist has none.
+    """
     channels: Names = ()
     """Names of the channels that are notified. Empty: all."""
     on_raise: RuleCommand | None = None
     on_clear: RuleCommand | None = None
     enabled: bool = True
 
-    def watches(self, *, uid: str, tags: Iterable[str], room: str, gateway: str) -> bool:
-        """Whether a node is one of those that the rule names."""
+    def watches(
+        self,
+        *,
+        uid: str,
+        tags: Iterable[str],
+        room: str,
+        gateway: str,
+        views: Container[str] = (),
+    ) -> bool:
+        """Whether a node is one of those that the rule names. `views`: those that have it."""
         return (
-            (not self.uids or uid in self.uids)
+            (not self.view or self.view in views)
+            and (not self.uids or uid in self.uids)
             and (not self.rooms or room in self.rooms)
             and (not self.gateways or gateway in self.gateways)
             and (not self.tags or any(tag in self.tags for tag in tags))
@@ -120,7 +132,7 @@ def check_rule(rule: Rule) -> Rule:
         raise ProtocolError("a rule with the condition 'no data' needs a duration")
     if rule.when == "command failed" and rule.for_s:
         raise ProtocolError("the condition 'command failed' has no duration")
-    if rule.when == "gateway lost" and (rule.uids or rule.tags or rule.rooms):
+    if rule.when == "gateway lost" and (rule.uids or rule.tags or rule.rooms or rule.view):
         raise ProtocolError("the condition 'gateway lost' watches gateways, not nodes")
     for command in (rule.on_raise, rule.on_clear):
         if command is not None:

@@ -11,6 +11,7 @@ import msgspec
 from pyaiot.alerts.alert import Alert
 from pyaiot.alerts.maintenance import MAINTENANCE_MAX, Maintenance, maintenance_of
 from pyaiot.alerts.rule import RULES_MAX, Rule, rule_of
+from pyaiot.alerts.rule_views import RuleViews
 from pyaiot.alerts.watches import Subject
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.registry.service import RegistryService
@@ -38,6 +39,9 @@ class RuleBook:
     def __init__(self, registry: RegistryService, file_rules: Mapping[str, Rule]) -> None:
         """`file_rules`: those of the file of alerts, which cannot be edited here."""
         self.file_rules = dict(file_rules)
+        self.views = RuleViews(
+            lambda it: found.view if (found := registry.views.find(it)) else None
+        )
         self.maintenance: dict[str, Maintenance] = {}
         self._registry = registry
 
@@ -57,6 +61,7 @@ class RuleBook:
         """
         rule = rule_of(table)
         self._check_editable(rule_id)
+        self.views.check_rule(rule)
         rules = self.rules()
         if rule_id not in rules and len(rules) >= RULES_MAX:
             raise Refused(f"there are {RULES_MAX} rules already")

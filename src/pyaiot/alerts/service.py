@@ -72,6 +72,7 @@ class AlertService:
         self.version = 0
         """Grows with each change of alerts, rules and maintenance."""
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._announcement: asyncio.TimerHandle | None = None
         self._is_started = False
 
@@ -81,6 +82,8 @@ class AlertService:
         self.channels.set_urls(self._urls)
         self._broker.observers.add(self)
         self._broker.observers.of_registry.append(self._registry_changed)
+        self._registry.views.checks.append(self.book.views.check_view)
+        self._registry.views.observers.append(self._views_changed)
         async with asyncio.TaskGroup() as tasks:
             work = [
                 tasks.create_task(self._start(), name="start of alerts"),
@@ -94,6 +97,8 @@ class AlertService:
                     task.cancel()
                 self._broker.observers.remove(self)
                 self._broker.observers.of_registry.remove(self._registry_changed)
+                self._registry.views.checks.remove(self.book.views.check_view)
+                self._registry.views.observers.remove(self._views_changed)
                 for handle in (self._timer, self._announcement):
                     if handle is not None:
                         handle.cancel()
@@ -116,9 +121,9 @@ class AlertService:
             self.apply_rules()
             return
         self.engine.watches.load(alerts)
-        self.engine.started(
-            self.book.rules(), self._offline(), now=self._clock(), ts=self.unix_time()
-        )
+        rules = self.book.rules()
+        self.book.views.set_rules(rules)
+        self.engine.started(rules, self._offline(), now=self._clock(), ts=self.unix_time())
         self._broker.observers.set_readings(self, wanted=self.engine.needs_readings)
         self._is_started = True
         self._drain()
@@ -131,9 +136,9 @@ class AlertService:
 
     def apply_rules(self) -> None:
         """Watch for the rules of the book, which have changed."""
-        self.engine.set_rules(
-            self.book.rules(), self._offline(), now=self._clock(), ts=self.unix_time()
-        )
+        rules = self.book.rules()
+        self.book.views.set_rules(rules)
+        self.engine.set_rules(rules, self._offline(), now=self._clock(), ts=self.unix_time())
         self.actions.keep_rules(self.engine.rules)
         self._broker.observers.set_readings(self, wanted=self.engine.needs_readings)
         self._drain()
@@ -240,6 +245,19 @@ class AlertService:
                 return
         self._drain()
 
+    def _views_changed(self) -> None:
+        """Rules that name a view may watch other nodes now."""
+        if not self._is_started:
+            return
+        rules = self.book.rules()
+        self.book.views.set_rules(rules)
+        if not any(rule.view for rule in rules.values()):
+            return
+        now, ts, offline = self._clock(), self.unix_time(), set(self._offline())
+        for uid in list(self._registry.registry.records):
+            self.engine.node_edited(uid, is_offline=uid in offline, now=now, ts=ts)
+        self._drain()
+
     # -- results ----------------------------------------------------------------------------------
 
     def _drain(self) -> None:
@@ -251,10 +269,12 @@ class AlertService:
         if changed:
             self._store(changed)
         due = self.engine.get_timer()
-        if self._timer is not None and (due is None or self._timer.when() > due):
+        # The handle cannot be asked: that of uvloop for a time that has passed does not know it.
+        if self._timer is not None and (due is None or self._timer_due > due):
             self._timer.cancel()
             self._timer = None
         if due is not None and self._timer is None:
+            self._timer_due = due
             self._timer = asyncio.get_running_loop().call_at(due, self._on_timer)
 
     def _on_timer(self) -> None:
@@ -328,7 +348,8 @@ class AlertService:
         if record is None or record.admission != "accepted":
             return None
         added = record.annotations
-        return Subject(uid, added.tags, added.room, record.gateway)
+        views = self.book.views.views_of(record)
+        return Subject(uid, added.tags, added.room, record.gateway, views)
 
 
 def _newest_first(alert: Alert) -> float:

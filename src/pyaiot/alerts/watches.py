@@ -29,6 +29,8 @@ class Subject:
     tags: tuple[str, ...] = ()
     room: str = ""
     gateway: str = ""
+    views: frozenset[str] = frozenset()
+    """The ids of the views of rules that have the node."""
 
     @property
     def name(self) -> str:
@@ -36,7 +38,13 @@ class Subject:
 
     def matches(self, rule: Rule) -> bool:
         """Whether the rule names this node."""
-        return rule.watches(uid=self.uid, tags=self.tags, room=self.room, gateway=self.gateway)
+        return rule.watches(
+            uid=self.uid,
+            tags=self.tags,
+            room=self.room,
+            gateway=self.gateway,
+            views=self.views,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ from pyaiot.messages.types import (
     Uid,
     UidsSecured,
     UnixTime,
+    ViewsChanged,
 )
 
 __all__ = [
@@ -123,6 +124,7 @@ __all__ = [
     "Uid",
     "UidsSecured",
     "UnixTime",
+    "ViewsChanged",
     "check",
     "check_name",
     "check_types",

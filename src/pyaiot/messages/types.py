@@ -323,6 +323,13 @@ class AlertsChanged(_Message, frozen=True, kw_only=True, tag="alerts"):
     """Grows with each change, until the broker restarts."""
 
 
+class ViewsChanged(_Message, frozen=True, kw_only=True, tag="views"):
+    """Saved views changed: query them again. Sent to clients that joined with `registry`."""
+
+    version: Annotated[int, Meta(ge=0, le=2**53)]
+    """Grows with each change, until the broker restarts."""
+
+
 class NodeRules(_Message, frozen=True, kw_only=True, tag="rules"):
     """To the gateway of a node: what people decided about it."""
 
@@ -420,6 +427,7 @@ ToClient: TypeAlias = (
     | NodeDescribed
     | NodeForgotten
     | AlertsChanged
+    | ViewsChanged
 )
 FromGateway: TypeAlias = (
     Hello

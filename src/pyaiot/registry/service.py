@@ -22,6 +22,7 @@ from pyaiot.registry.record import Edit, NodeRecord, edited_row, observed_row
 from pyaiot.registry.refusals import UnknownNode, check_revision
 from pyaiot.registry.registry import Registry
 from pyaiot.registry.store import ObservedNode, RegistryStore, RegistryStoreError, write_rows
+from pyaiot.registry.views import ViewBook
 
 WRITE_INTERVAL_S: Final = 1.0
 """Between two writes of nodes that appeared, left or rebooted."""
@@ -67,6 +68,7 @@ class RegistryService:
         self.registry = registry
         self.documents = Documents()
         """Rules of alerts, alerts, saved views. Complete once `loaded` is set."""
+        self.views = ViewBook(self.documents, self.put_documents)
         self.loaded = asyncio.Event()
         """Set when the store was read for the first time; at once without a store."""
         self.failures = 0

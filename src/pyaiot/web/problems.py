@@ -34,6 +34,8 @@ KINDS: Final = {
     "unknown-mapping": "There is no such saved mapping.",
     "mapping-refused": "The mapping cannot be added or replaced. `detail` has the reason.",
     "rule-refused": "The rule cannot be added, replaced or removed. `detail` has the reason.",
+    "unknown-view": "There is no such saved view.",
+    "view-refused": "The view cannot be saved or removed. `detail` has the reason.",
     "not-sent": "The service of the channel did not accept the notice.",
     "too-many-rows": "The response would exceed the limit of rows. Narrow the range, widen the"
     " step, set a `limit` and follow the pages, or use an export.",
@@ -45,7 +47,7 @@ KINDS: Final = {
     "too-many-keys": "The client exceeds its number of idempotency keys. The command is refused,"
     " because a repeated request could be carried out twice.",
     "online": "The node is online, so that it cannot be forgotten: it would come back at once.",
-    "edited-meanwhile": "The node was edited since the client read it. Read it again.",
+    "edited-meanwhile": "Somebody else edited it since the client read it. Read it again.",
     "too-many-nodes": "The filter selects more nodes than one request may change.",
     "registry-full": "The registry has no room for one more node that people edited.",
     "registry-unavailable": "The registry cannot be written now. Nothing was changed.",

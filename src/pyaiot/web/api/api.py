@@ -34,6 +34,7 @@ from pyaiot.web.api.registry import RegistryApi
 from pyaiot.web.api.responses import Handler
 from pyaiot.web.api.streams import CaughtUp, Streams
 from pyaiot.web.api.things import ThingsApi
+from pyaiot.web.api.views import ViewsApi
 from pyaiot.web.problems import ProblemError
 from pyaiot.web.readiness import Check
 
@@ -71,6 +72,7 @@ class Api:
         recorded = HistoryApi(broker, queries, unix_time)
         alarms = AlertsApi(broker, alerts)
         topics = MappingsApi(mappings)
+        views = ViewsApi(broker, registry.views)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,
             "gateways": nodes.gateways,
@@ -109,6 +111,9 @@ class Api:
             "try_mapping": topics.try_mapping,
             "put_mapping": topics.put_mapping,
             "remove_mapping": topics.remove_mapping,
+            "views": views.views,
+            "put_view": views.put,
+            "remove_view": views.remove,
             "devices": credentials.devices,
             "add_device": credentials.add_device,
             "remove_device": credentials.remove_device,

@@ -11,7 +11,7 @@ import msgspec
 from pyaiot import __version__
 from pyaiot.web.api import history_schemas
 from pyaiot.web.api.operation import Operation, ResponseSpec
-from pyaiot.web.api.operations import JSON, OPERATIONS, PATH_PARAMETERS
+from pyaiot.web.api.operations import JSON, OPERATIONS, PATH_PARAMETERS, PATH_PATTERNS
 from pyaiot.web.problems import KINDS, PROBLEM_TYPE, TYPE_PREFIX, ProblemDetails
 
 REF: Final = "#/components/schemas/{name}"
@@ -88,7 +88,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"\{(\w+)\}", operation.path):
-        schema = {"type": "string", "minLength": 1}
+        schema: dict[str, Any] = {"type": "string", "minLength": 1}
+        if name in PATH_PATTERNS:
+            schema["pattern"] = PATH_PATTERNS[name]
         yield {
             "name": name,
             "in": "path",

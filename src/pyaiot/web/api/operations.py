@@ -12,6 +12,7 @@ from pyaiot.web.api.audit_query import AuditQuery
 from pyaiot.web.api.history_operations import HISTORY_OPERATIONS
 from pyaiot.web.api.mapping_operations import MAPPING_OPERATIONS
 from pyaiot.web.api.operation import Operation, RequestHeader, ResponseSpec
+from pyaiot.web.api.view_operations import VIEW_OPERATIONS
 
 JSON: Final = "application/json"
 NODES: Final = "/api/nodes"
@@ -31,9 +32,12 @@ PATH_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
         "channel": "The name of the channel.",
         "window": "The id of the maintenance.",
         "mapping": "The id of the mapping.",
+        "view": "The id of the view.",
     }
 )
 
+PATH_PATTERNS: Final = {"view": r"^[a-z0-9][a-z0-9-]{0,63}$"}
+"""Of parameters that are refused otherwise."""
 _EDIT_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = {
     409: ("registry-full",),
     415: ("unsupported-type",),
@@ -311,6 +315,7 @@ OPERATIONS: Final = (
     ),
     *ALERT_OPERATIONS,
     *MAPPING_OPERATIONS,
+    *VIEW_OPERATIONS,
     Operation(
         "devices",
         "GET",
