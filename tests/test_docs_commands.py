@@ -533,6 +533,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot mapping add sensors 'sensors/{node}/{resource}' --unit temperature=°C": Finish(
         prints("^sensors ")
     ),
+    "aiot device add kitchen-plug --protocol tasmota": Finish(
+        prints(r"Topic: kitchen-plug\..* User: tasmota-kitchen-plug\. Client id: kitchen-plug\.")
+    ),
     "aiot mapping list": Finish(prints("^sensors ")),
     "aiot mapping remove sensors": Finish(prints("")),
     "aiot device list": Finish(prints(r"(?m)^lamp  mqtt  since ")),

@@ -319,6 +319,8 @@ PLACES = re.compile(
     r"|config/python_file\.py"  # settings that the older system had, whatever we support
     # Foreign devices and Home Assistant speak MQTT, and nothing else.
     r"|devices/foreign/|homeassistant/|(app|doctor)/home_assistant\.py"
+    # Mappings of topics are those of MQTT.
+    r"|app/topic_mappings\.py|cli/mappings\.py|web/api/mapping_operations\.py"
     # Texts about the section `homeassistant`, and about the clients that the MQTT broker refused.
     r"|config/sections\.py|cli/flags\.py|web/api/schemas\.py"
 )

@@ -119,13 +119,21 @@ def test_each_snippet_has_address_name_and_secret(tmp_path: Path, protocol: str)
         assert it.board in BOARDS
 
 
+NAMES = {
+    "shelly-rpc": "shellyplusplugs-a8032ab12345",
+    "zigbee2mqtt": "zigbee2mqtt",
+    "sparkplug": "desk.lamp",
+}
+"""Names in protocols where they have a form of their own."""
+
+
 @pytest.mark.parametrize("protocol", accesses())
 def test_the_details_are_the_same_in_three_languages(tmp_path: Path, protocol: str) -> None:
     texts = []
     for language in get_args(Language):
         store = DeviceStore(tmp_path / f"{language}.db")
         added = add_device(
-            *(store, Config(), "desk-lamp", protocol),
+            *(store, Config(), NAMES.get(protocol, "desk-lamp"), protocol),
             host="192.0.2.7",
             now=1.0,
             language=language,

@@ -64,7 +64,7 @@ COMMANDS = (
 )
 STATES = (
     *("tele/plug/STATE", "stat/plug/RESULT", "zigbee2mqtt/lamp", "shellies/x/relay/0"),
-    *("shellyplus1-1/events/rpc", "pyaiot/shelly/rpc", "homie/5/k/n/p", "spBv1.0/g/NBIRTH/e"),
+    *("shellyplus1-1/events/rpc", "pyaiot/shelly/x/rpc", "homie/5/k/n/p", "spBv1.0/g/NBIRTH/e"),
     *("homeassistant/sensor/x/config", "any/thing/else", "node/n/led"),
 )
 

@@ -73,10 +73,16 @@ def add_device(
             f"With {protocol}, the name of a device has no {' '.join(forbidden)}: choose another"
             " name."
         )
+    problem = access.problem(uid)
+    if problem:
+        raise OperatorError(f"{problem[:1].upper()}{problem[1:]}.")
+    uid = f"{access.uid_prefix}{uid}"
+    check_device_uid(uid)
     try:
         check_uid(uid)
     except ProtocolError as error:
         raise OperatorError(f"{str(error).capitalize()}: choose another name.") from error
+    _check_names(store, access, uid)
     secret = ""
     if access.kind:
         secret = _new_secret()
@@ -91,6 +97,19 @@ def add_device(
         tuple(access.snippets(device)),
         access.is_local_only(config),
     )
+
+
+def _check_names(store: DeviceStore, access: DeviceAccess, uid: str) -> None:
+    """Raises `OperatorError` if another device of the protocol connects with the same name."""
+    plugin = next(it for it in plugins() if access in it.access)
+    by_kind = {it.kind: it for it in plugin.access if it.kind}
+    names = {uid, access.other_name(uid)} - {""}
+    for other in store.credentials():
+        its = by_kind.get(other.kind)
+        if its is not None and other.uid != uid and names & {other.uid, its.other_name(other.uid)}:
+            raise OperatorError(
+                f"The device {other.uid} connects with this name already: choose another name."
+            )
 
 
 def _new_secret() -> str:
@@ -142,7 +161,7 @@ class LocalDevices:
                 language=language,
             )
         return NewDeviceCredential(
-            uid=uid,
+            uid=added.uid,
             protocol=protocol,
             summary=added.summary,
             secret=added.secret,

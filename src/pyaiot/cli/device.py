@@ -76,7 +76,7 @@ def add(
         )
     finally:
         store.close()
-    record_change("device-add", protocol, uids=(name,), config=config)
+    record_change("device-add", protocol, uids=(added.uid,), config=config)
     print_line(added.summary)
     for snippet in added.snippets:
         if board in (None, snippet.board):

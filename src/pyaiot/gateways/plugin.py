@@ -195,6 +195,13 @@ class DeviceAccess:
     """Whether its listener accepts only devices on this machine."""
     forbidden: str = ""
     """Characters that the names of its devices may not have, of those that others may."""
+    problem: Callable[[str], str] = lambda _name: ""
+    """Why a device cannot have this name; empty if it can."""
+    uid_prefix: str = ""
+    """The uid of a device is this and its name."""
+    other_name: Callable[[str], str] = lambda _uid: ""
+    """A further name by which a device with this uid connects; empty: none. Another device cannot
+    have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -267,11 +267,11 @@ SHELLY_RPC: Final = recorded(
         },
     ),
     (
-        "pyaiot/shelly/rpc",
+        "pyaiot/shelly/shellyplusplugs-a8032abe54dc/rpc",
         {
             "id": 1,
             "src": "shellyplusplugs-a8032abe54dc",
-            "dst": "pyaiot/shelly",
+            "dst": "pyaiot/shelly/shellyplusplugs-a8032abe54dc",
             "result": {
                 "name": "Coffee machine",
                 "id": "shellyplusplugs-a8032abe54dc",

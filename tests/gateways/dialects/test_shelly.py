@@ -119,7 +119,7 @@ def test_switch_light_and_cover_are_called() -> None:
         topic, payload = plug.command(PLUS, resource, text)
         assert topic == "shellyplusplugs-a8032abe54dc/rpc"
         request = json.loads(payload)
-        assert request["src"] == "pyaiot/shelly"
+        assert request["src"] == "pyaiot/shelly/shellyplusplugs-a8032abe54dc"
         return request["method"], request["params"]
 
     assert called("switch_0", "off") == ("Switch.Set", {"id": 0, "on": False})
@@ -167,4 +167,13 @@ def test_what_is_no_message_of_a_shelly_is_refused(name: str, topic: str, payloa
 
 def test_answer_in_the_name_of_an_unknown_device_is_ignored() -> None:
     answer = {"src": "shellyplus1-000000", "result": {"switch:0": {"output": True}}}
-    assert Reader("shelly-rpc").read(recorded(("pyaiot/shelly/rpc", answer))).events == []
+    topic = "pyaiot/shelly/shellyplus1-000000/rpc"
+    assert Reader("shelly-rpc").read(recorded((topic, answer))).events == []
+
+
+def test_answer_on_the_topic_of_another_device_is_refused() -> None:
+    plug = Reader("shelly-rpc").read(SHELLY_RPC)
+    answer = {"src": "shellyplusplugs-a8032abe54dc", "result": {"switch:0": {"output": True}}}
+    (message,) = recorded(("pyaiot/shelly/shellyplus1-000000/rpc", answer))
+    with pytest.raises(ProtocolError, match="another device"):
+        plug.dialect.receive(message[0], message[1], retained=False, now=0.0)

@@ -119,3 +119,63 @@ def test_values_of_the_wrong_type_are_left_out() -> None:
     state = {"POWER": 1, "POWER2": ["ON"], "Dimmer": "x", "CT": True, "Color": "zz", "Wifi": []}
     device = Reader("tasmota").read(recorded(("tele/x/STATE", state)))
     assert device.values("tasmota-x") == {}
+
+
+def test_phases_and_shutters_of_a_device_with_two_relays_are_resources() -> None:
+    energy = {"TotalStartTime": "2023-07-09T22:43:02", "Total": 0.852, "Power": [12, 0]}
+    energy |= {"Factor": [0.9, 0.0], "Voltage": 231, "Current": [0.055, 0.0]}
+    sensors = {"Time": "2024-05-20T19:34:53", "ENERGY": energy}
+    shutter = {"Position": 100, "Direction": 0, "Target": 100, "Tilt": 0}
+    moving = {"Shutter1": {"Position": 35, "Direction": 1, "Target": 76}}
+    device = Reader("tasmota").read(
+        recorded(
+            ("tele/blind/SENSOR", {**sensors, "Shutter1": shutter}),
+            ("stat/blind/RESULT", moving),
+            ("stat/blind/RESULT", {"ShutterPosition1": 76}),
+        )
+    )
+    uid = "tasmota-blind"
+    assert device.values(uid) == {
+        "energy_total": (0.852, "kWh"),
+        "energy_power_1": (12, "W"),
+        "energy_power_2": (0, "W"),
+        "energy_factor_1": 0.9,
+        "energy_factor_2": 0.0,
+        "energy_voltage": (231, "V"),
+        "energy_current_1": (0.055, "A"),
+        "energy_current_2": (0.0, "A"),
+        "shutter1_position": 35,
+        "shutter1_direction": 1,
+    }
+    assert device.command(uid, "shutter1_position", "70") == ("cmnd/blind/ShutterPosition1", "70")
+
+
+def test_words_of_a_changed_state_text_are_the_same_states() -> None:
+    device = Reader("tasmota").read(
+        recorded(("stat/Shutter_06/RESULT", {"POWER1": "off"}), ("stat/Shutter_06/POWER2", "on"))
+    )
+    assert device.values("tasmota-Shutter_06") == {"power1": "OFF", "power2": "ON"}
+
+
+def test_fans_channels_and_white_are_written() -> None:
+    state = {"FanSpeed": 2, "Dimmer1": 30, "White": 10, "Color": "FF800010A0"}
+    device = Reader("tasmota").read(recorded(("tele/fan/STATE", state)))
+    assert device.values("tasmota-fan") == {
+        "fanspeed": 2,
+        "dimmer1": 30,
+        "white": 10,
+        "color": "#ff8000",
+    }
+    assert device.command("tasmota-fan", "fanspeed", "3") == ("cmnd/fan/FanSpeed", "3")
+    assert device.command("tasmota-fan", "dimmer1", "5") == ("cmnd/fan/Dimmer1", "5")
+
+
+def test_several_thermometers_on_one_wire_have_units() -> None:
+    sensors = {
+        "DS18B20-1": {"Id": "01131B123456", "Temperature": 20.1},
+        "DS18B20-2": {"Id": "01131B654321", "Temperature": 68.5},
+        "TempUnit": "C",
+    }
+    device = Reader("tasmota").read(recorded(("tele/cellar/SENSOR", sensors)))
+    assert device.value("tasmota-cellar", "ds18b20-1_temperature") == (20.1, "Cel")
+    assert device.value("tasmota-cellar", "ds18b20-2_id") == "01131B654321"

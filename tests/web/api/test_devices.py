@@ -63,7 +63,7 @@ async def test_a_device_is_added_listed_and_removed(tmp_path: Path) -> None:
         store.refresh()
         assert not store.is_secured("lamp")
         entries = (await served.json("/api/audit"))["entries"]
-        assert {it["action"] for it in entries} == {"add-device", "remove-device"}
+        assert {it["action"] for it in entries} == {"device-add", "device-remove"}
         assert all(it["uids"] == ["lamp"] for it in entries)
         assert added["secret"] not in str(entries)
 

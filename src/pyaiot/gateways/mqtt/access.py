@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from pyaiot.config import Config
+from pyaiot.gateways.mqtt.dialect_access import ACCESSES, DialectAccess
 from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.gateways.plugin import Language, NewDevice, Snippet
 from pyaiot.transport.addresses import is_loopback
@@ -112,6 +113,62 @@ XDG_CONFIG_HOME=~/.config/pyaiot-{uid} mosquitto_pub -t node/{uid}/temperature -
 
 def _has_tls(config: Config) -> bool:
     return config.tls.covers("mqtt")
+
+
+_FOREIGN: Final[Mapping[Language, str]] = {
+    "en": "In the settings of the device: {settings}. MQTT server: {host}. Port: {port}. User:"
+    " {uid}. Client id: {client_id}. Password, shown only now: {secret}",
+    "fr": "Dans les réglages de l’appareil : {settings}. Serveur MQTT : {host}. Port : {port}."
+    " Utilisateur : {uid}. Identifiant de client : {client_id}. Mot de passe, affiché seulement"
+    " maintenant : {secret}",
+    "de": "In den Einstellungen des Geräts: {settings}. MQTT-Server: {host}. Port: {port}."
+    " Benutzer: {uid}. Client-ID: {client_id}. Passwort, nur jetzt angezeigt: {secret}",
+}
+
+
+def _access_of(uid: str) -> DialectAccess:
+    return next(it for it in ACCESSES.values() if uid.startswith(it.uid_prefix))
+
+
+def foreign_summary(device: NewDevice) -> str:
+    """What to enter in the settings of a foreign device."""
+    access, section = _access_of(device.uid), device.config.of(MqttSection)
+    sentences = [
+        _FOREIGN[device.language].format(
+            settings=access.settings.format(**access.parts(device.uid)),
+            host=device.host,
+            port=section.port,
+            uid=device.uid,
+            client_id=access.client_id(device.uid),
+            secret=device.secret,
+        )
+    ]
+    if _has_tls(device.config):
+        sentences.append(_WITH_TLS[device.language])
+    if section.host:
+        sentences.append(_OTHER_BROKER[device.language].format(broker=section.host))
+    return "\n".join(sentences)
+
+
+def foreign_snippets(device: NewDevice) -> Iterator[Snippet]:
+    """How to try the credential with a client of mosquitto."""
+    access, uid = _access_of(device.uid), device.uid
+    command = access.example.format(**access.parts(uid))
+    program = command.partition(" ")[0]
+    yield Snippet(
+        "shell",
+        f"""\
+mkdir -p ~/.config/pyaiot-{uid} && chmod 700 ~/.config/pyaiot-{uid}
+cat > ~/.config/pyaiot-{uid}/{program} <<'END'
+-h {device.host}
+-p {device.config.of(MqttSection).port}
+-i {access.client_id(uid)}
+-u {uid}
+-P {device.secret}
+{"--cafile pyaiot.crt" + chr(10) if _has_tls(device.config) else ""}END
+XDG_CONFIG_HOME=~/.config/pyaiot-{uid} {command}
+""",
+    )
 
 
 def is_local_only(config: Config) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
 from pyaiot.gateways.flushing import wait_until_flushed
 from pyaiot.gateways.gateway import Gateway, Outcome
+from pyaiot.gateways.mqtt.dialect_access import TopicOwners
 from pyaiot.gateways.mqtt.dialect_nodes import DialectNodes
 from pyaiot.gateways.mqtt.dialects import new_dialects
 from pyaiot.gateways.mqtt.dialects.dialect import DeviceMessage
@@ -42,8 +43,9 @@ class DialectClient:
         *,
         name: str,
         check_claim: Callable[[str], None],
+        owners: TopicOwners | None = None,
     ) -> None:
-        """`names`: the dialects in use. `check_claim`: see `DialectNodes`.
+        """`names`: the dialects in use. `check_claim`, `owners`: see `DialectNodes`.
 
         Raises `OperatorError` for a mapping that is not valid.
         """
@@ -59,6 +61,7 @@ class DialectClient:
             publish=self._request,
             subscribe=self._subscribe,
             unsubscribe=self._unsubscribe,
+            owners=owners,
         )
         self._has_topics = asyncio.Event()
         """Set when there are topics to subscribe to, and never cleared."""

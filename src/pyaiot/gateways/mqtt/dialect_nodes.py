@@ -14,6 +14,7 @@ import msgspec
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways.gateway import Gateway
+from pyaiot.gateways.mqtt.dialect_access import TopicOwners
 from pyaiot.gateways.mqtt.dialects.dialect import (
     DeviceChanged,
     DeviceMessage,
@@ -62,9 +63,11 @@ class DialectNodes:
         publish: Callable[[DeviceMessage], None],
         subscribe: Callable[[Sequence[str]], None],
         unsubscribe: Callable[[Sequence[str]], None],
+        owners: TopicOwners | None = None,
     ) -> None:
         """`check_claim` raises `Refused` for a uid that a foreign device may not have. The
-        others send to the MQTT broker, without a guarantee."""
+        others send to the MQTT broker, without a guarantee. `owners`: devices have credentials,
+        and this tells whose nodes a topic may be about; None: they have none."""
         self._gateway = gateway
         self._dialects = dialects
         self._name = name
@@ -73,6 +76,7 @@ class DialectNodes:
         self._publish = publish
         self._subscribe = subscribe
         self._unsubscribe = unsubscribe
+        self._owners = owners
         self.not_understood = 0
         """Messages and parts of descriptions that were not understood, since the start."""
         self._dialect_of: dict[str, Dialect] = {}
@@ -162,6 +166,8 @@ class DialectNodes:
                     if events is None:
                         continue
                     understood = True
+                    if self._owners is not None:
+                        events = self._owned(self._owners, dialect, topic, events)
                     if not retained and self._is_plain(dialect, events):
                         found += self._readings(events, confirming, now=now, ts=ts)
                     elif events:
@@ -180,6 +186,32 @@ class DialectNodes:
         self._gateway.report_readings(found, confirming)
         if self._changed:
             self._report_descriptions()
+
+    def _owned(
+        self, owners: TopicOwners, dialect: Dialect, topic: str, events: Sequence[DialectEvent]
+    ) -> list[DialectEvent]:
+        """The events about nodes that the device which published on this topic may have."""
+        kept: list[DialectEvent] = []
+        for event in events:
+            uid = getattr(event, "uid", None)
+            try:
+                if uid is not None:
+                    owners.check(dialect.name, topic, uid)
+            except Refused as error:
+                self._refuse(topic, str(error))
+            else:
+                kept.append(event)
+        return kept
+
+    def release(self, uid: str) -> None:
+        """The node is no longer one of this side."""
+        self._remove(uid)
+        if self._owners is not None:
+            self._owners.forget(uid)
+
+    def nodes_of(self, owner: str) -> list[str]:
+        """The nodes of a credential."""
+        return [] if self._owners is None else self._owners.of(owner)
 
     def _is_plain(self, dialect: Dialect, events: Sequence[DialectEvent]) -> bool:
         """Whether these are values of one online node, which most messages are."""
@@ -221,7 +253,15 @@ class DialectNodes:
 
     def command(self, uid: str, resource: str, text: str) -> DeviceMessage:
         """The message of a command. Raises `ProtocolError`."""
-        return self._dialect_of[uid].command(uid, resource, text)
+        dialect = self._dialect_of[uid]
+        message = dialect.command(uid, resource, text)
+        if (
+            self._owners is not None
+            and dialect.name == HomeAssistantDialect.name
+            and not self._owners.may_use(uid, message.topic)
+        ):
+            raise ProtocolError("its topic of commands is not one of the device")
+        return message
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -318,7 +358,11 @@ class DialectNodes:
 
     def _appear(self, uid: str) -> None:
         """Report a node as online, with what was held for it. Raises as `Gateway.node_seen`."""
-        self._gateway.node_seen(uid, {"protocol": self._gateway.protocol, "id": uid})
+        self._gateway.node_seen(
+            uid,
+            {"protocol": self._gateway.protocol, "id": uid},
+            secured=self._owners is not None,
+        )
         self._described.pop(uid, None)
         self._report_description(uid)
         for resource, payload in self._retained.take(uid).items():

@@ -15,7 +15,7 @@ from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.gateway import ConnectToBroker, Gateway, Outcome
 from pyaiot.gateways.mqtt import metrics
-from pyaiot.gateways.mqtt.dialect_client import DialectClient
+from pyaiot.gateways.mqtt.foreign_devices import ForeignDevices
 from pyaiot.gateways.mqtt.observer import TopicObserver
 from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
 from pyaiot.gateways.mqtt.shared_broker import SecuredDevices
@@ -107,13 +107,14 @@ class MqttGateway:
         self._commands = TopicCommands(
             self._sides.client_of, CommandDeadlines() if deadlines is None else deadlines
         )
-        self.foreign = DialectClient(
-            *(gateway, server, dialects, mappings), name=name, check_claim=self._check_foreign_claim
+        self.foreign = ForeignDevices(
+            *(gateway, server, secured, dialects, mappings),
+            name=name,
+            check_claim=self._check_foreign_claim,
         )
-        gateway.on_mappings = lambda it: self.foreign.nodes.map_topics(it.mappings)
         self._observes = observes
         self._observer = TopicObserver(
-            *(server, name, gateway.rejections.ignore, self.foreign.nodes.covers)
+            *(server, name, gateway.rejections.ignore, self.foreign.open.nodes.covers)
         )
 
     def _new_client(self, server: MqttServer, side: Side) -> MqttClient:
@@ -391,7 +392,7 @@ class MqttGateway:
 
     def _mark_online(self, uid: str) -> bool:
         """The node is online. Returns whether it was not before. Raises as `Gateway.node_seen`."""
-        if self.foreign.nodes.owns(uid):
+        if self.foreign.owns(uid):
             raise Refused(f"the node {uid} is a foreign device")
         self._report_seen(uid)
         if uid in self._unconfirmed:
@@ -442,6 +443,6 @@ class MqttGateway:
         deadline: float,
     ) -> Outcome:
         """See `DeviceSide.write`."""
-        if self.foreign.nodes.owns(uid):
+        if self.foreign.owns(uid):
             return await self.foreign.write(uid, resource, payload)
         return await self._commands.write(uid, resource, payload, deadline)

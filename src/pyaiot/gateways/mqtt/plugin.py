@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pyaiot.config import Config, SettingFlag
+from pyaiot.gateways.mqtt.dialect_access import ACCESSES
 from pyaiot.gateways.mqtt.settings import PASSWORD_KIND, MqttSection
 from pyaiot.gateways.plugin import (
     DemoNode,
@@ -83,6 +84,20 @@ PLUGIN: Final = Plugin(
             is_local_only=function_at("pyaiot.gateways.mqtt.access:is_local_only"),
             # nats-server refuses client ids with it.
             forbidden=".",
+        ),
+        *(
+            DeviceAccess(
+                name=it.word,
+                kind=it.kind,
+                summary=function_at("pyaiot.gateways.mqtt.access:foreign_summary"),
+                snippets=function_at("pyaiot.gateways.mqtt.access:foreign_snippets"),
+                is_local_only=function_at("pyaiot.gateways.mqtt.access:is_local_only"),
+                forbidden=it.forbidden,
+                problem=it.problem,
+                uid_prefix=it.uid_prefix,
+                other_name=it.client_id,
+            )
+            for it in ACCESSES.values()
         ),
     ),
     demo=(

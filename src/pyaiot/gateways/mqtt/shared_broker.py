@@ -17,10 +17,12 @@ from pyaiot.config import Config, data_folder
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.base import device_store, warn_if_open
 from pyaiot.gateways.command_deadlines import CommandDeadlines
+from pyaiot.gateways.mqtt.dialect_access import FOREIGN_KINDS
 from pyaiot.gateways.mqtt.settings import PASSWORD_KIND, MqttSection
 from pyaiot.mqtt.client import MqttServer
 from pyaiot.mqtt.credentials import read_password, tls_context
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
+from pyaiot.mqtt.embedded.foreign_topics import DeviceRights
 from pyaiot.transport.tls import ServerTls
 
 log = logging.getLogger(__name__)
@@ -148,14 +150,17 @@ def accepts_anonymous(config: Config) -> bool:
     return of_protocol.get("mqtt", config.registry.admission) == "open"
 
 
-def _is_password(store: DeviceStore, uid: str, password: str) -> bool:
+def _is_password(store: DeviceStore, uid: str, password: str) -> bool | DeviceRights:
     try:
         store.refresh()
     except OperatorError as error:
         log.debug("the credentials of devices are unchanged: %s", error)  # as the gateway says
-    credential = store.credential(uid, PASSWORD_KIND)
     digest = sha256(password.encode(errors="replace")).digest()
-    return credential is not None and compare_digest(credential.secret, digest)
+    for kind in (PASSWORD_KIND, *FOREIGN_KINDS):
+        credential = store.credential(uid, kind)
+        if credential is not None and compare_digest(credential.secret, digest):
+            return kind == PASSWORD_KIND or FOREIGN_KINDS[kind].rights(uid)
+    return False
 
 
 def _folder(section: MqttSection) -> Path:

@@ -12,6 +12,7 @@ from typing import Final
 from pyaiot.accounts.devices import CredentialChanges
 from pyaiot.errors import Refused
 from pyaiot.gateways.gateway import Gateway
+from pyaiot.gateways.mqtt.dialect_access import FOREIGN_KINDS
 from pyaiot.gateways.mqtt.settings import PASSWORD_KIND
 from pyaiot.gateways.mqtt.shared_broker import SecuredDevices
 from pyaiot.mqtt.client import MqttClient
@@ -56,6 +57,8 @@ class Sides:
         """Only devices with a password, so that it is bounded."""
         self._has_passwords = asyncio.Event()
         """Set when a device has a password, and never cleared."""
+        self.has_foreign = asyncio.Event()
+        """Set when a foreign device has one, and never cleared."""
         if secured is not None:
             self._secured = Side(partial(connect, secured.server), secured=True)
             self.all.append(self._secured)
@@ -103,12 +106,16 @@ class Sides:
             self._secured.client.publish(discover_topic(uid), DISCOVER_RESOURCES)
 
     def _look_for_passwords(self) -> None:
-        if any(it.kind == PASSWORD_KIND for it in self._gateway.devices.credentials()):
-            self._has_passwords.set()
+        for it in self._gateway.devices.credentials():
+            if it.kind == PASSWORD_KIND or it.kind in FOREIGN_KINDS:
+                self._has_passwords.set()
+            if it.kind in FOREIGN_KINDS:
+                self.has_foreign.set()
 
     def _changed(self, changes: CredentialChanges) -> None:
         self._look_for_passwords()
-        removed = [it.uid for it in changes.removed if it.kind == PASSWORD_KIND]
+        kinds = {PASSWORD_KIND, *FOREIGN_KINDS}
+        removed = [it.uid for it in changes.removed if it.kind in kinds]
         for uid in removed:
             self._last_request_at.pop(uid, None)
         if removed and self._devices is not None:

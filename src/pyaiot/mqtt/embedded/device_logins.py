@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from pyaiot.errors import LinkLost, ProtocolError, Refused
+from pyaiot.mqtt.embedded.foreign_topics import DeviceRights, subjects_of
 from pyaiot.mqtt.embedded.login_tokens import LoginRequest, TokenIssuer, read_request
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
 from pyaiot.mqtt.embedded.nats_settings import (
@@ -39,8 +40,9 @@ _GENERATED: Final = re.compile(r"[0-9A-Za-z]{22}")
 
 log = logging.getLogger(__name__)
 
-IsPassword: TypeAlias = Callable[[str, str], bool]
-"""Whether a device with this uid has this password."""
+IsPassword: TypeAlias = Callable[[str, str], bool | DeviceRights]
+"""Whether a device with this user name has this password: True for a node, its rights for a foreign
+device."""
 
 
 class DeviceLogins:
@@ -83,7 +85,9 @@ class DeviceLogins:
         except ProtocolError as error:
             self._refused("a device", "", str(error))
             return None
-        problem = self._problem(request)
+        user = request.login.user
+        rights = bool(user) and self._is_password(user, request.login.password)
+        problem = self._problem(request, rights)
         if problem:
             client = request.client
             self._refused(f"device {_shown(client.mqtt_id)}", client.host, problem)
@@ -97,6 +101,15 @@ class DeviceLogins:
                 subscriptions_max=HOME_ASSISTANT_SUBSCRIPTIONS_MAX,
                 now=now,
             )
+        if isinstance(rights, DeviceRights):
+            return self.issuer.accept(
+                request,
+                account=SECURED,
+                publish=subjects_of(rights.publish),
+                subscribe=subjects_of(rights.subscribe),
+                subscriptions_max=SUBSCRIPTIONS_MAX,
+                now=now,
+            )
         name = subject_of(request.login.user)
         return self.issuer.accept(
             request,
@@ -108,22 +121,24 @@ class DeviceLogins:
             now=now,
         )
 
-    def _problem(self, request: LoginRequest) -> str:
+    def _problem(self, request: LoginRequest, rights: bool | DeviceRights) -> str:
         login, client_id = request.login, request.client.mqtt_id
         if not login.user:
             return "it sends no user name; aiot device add gives it one and a password"
         if not client_id:
             return "only MQTT is served here"
-        if not self._is_password(login.user, login.password):
+        if rights is False:
             return f"the user name {_shown(login.user)} or its password is wrong"
         # A client that connects with the id of another one replaces it (MQTT 3.1.1 section
         # 3.1.4-2), so each device has ids of its own.
-        if client_id.partition("/")[0] != login.user and not _GENERATED.fullmatch(client_id):
-            return (
-                f"the client id of the device {login.user} must be {login.user}, or begin with"
-                f" {login.user}/"
-            )
-        return ""
+        ids = rights.client_ids if isinstance(rights, DeviceRights) else (login.user,)
+        if _GENERATED.fullmatch(client_id) or any(
+            f"{client_id}/".startswith(f"{it}/") for it in ids
+        ):
+            return ""
+        return (
+            f"the client id of the device {login.user} must be {ids[-1]}, or begin with {ids[-1]}/"
+        )
 
     def _refused(self, device: str, host: str, problem: str) -> None:
         self.refused += 1

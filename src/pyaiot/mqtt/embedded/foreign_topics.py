@@ -7,7 +7,7 @@ subscribe to those of commands: it sends no commands to others, and reads no sta
 """
 
 import json
-from typing import Final
+from typing import Final, NamedTuple
 
 LEVELS_MAX: Final = 7
 """Levels of the topics of commands of foreign devices, at most. With more, a device cannot
@@ -31,6 +31,29 @@ _OWN: Final = (
     *("_GR_", "_INBOX", "_R_"),
 )
 """The first levels of the subjects that nats-server uses itself."""
+
+
+class DeviceRights(NamedTuple):
+    """What one foreign device with a user name and password may do."""
+
+    client_ids: tuple[str, ...]
+    """Its client ids. Others begin with one of them and a slash."""
+    publish: tuple[str, ...]
+    """Topic filters."""
+    subscribe: tuple[str, ...]
+
+
+def subjects_of(filters: tuple[str, ...]) -> list[str]:
+    """Topic filters as subjects of nats-server."""
+    found = []
+    for it in filters:
+        subject = ".".join(level.replace(".", "//") for level in it.split("/"))
+        if it.endswith("/#"):
+            # It also matches the level before (MQTT 3.1.1 section 4.7.1.2).
+            found += [subject[:-2], f"{subject[:-1]}>"]
+        else:
+            found.append(subject)
+    return [".".join("*" if level == "+" else level for level in it.split(".")) for it in found]
 
 
 def command_filters() -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.dialect_access import SHELLY_SOURCE
 from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
 from pyaiot.gateways.mqtt.dialects.dialect import (
     DeviceChanged,
@@ -30,8 +31,6 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
 from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
 from pyaiot.model import ResourceType, encode
 
-SOURCE: Final = "pyaiot/shelly"
-"""Answers of devices arrive on `pyaiot/shelly/rpc`."""
 COMPONENTS_MAX: Final = 64
 """Components in one message. Further ones are left out."""
 
@@ -86,7 +85,7 @@ class ShellyRpcDialect:
 
     @property
     def filters(self) -> Sequence[str]:
-        return ("+/online", "+/events/rpc", "+/status/#", f"{SOURCE}/rpc")
+        return ("+/online", "+/events/rpc", "+/status/#", f"{SHELLY_SOURCE}/+/rpc")
 
     def receive(
         self,
@@ -97,8 +96,8 @@ class ShellyRpcDialect:
         now: float,
     ) -> Sequence[DialectEvent] | None:
         prefix, _, rest = topic.partition("/")
-        if topic == f"{SOURCE}/rpc":
-            return self._receive_answer(payload, now)
+        if topic.startswith(f"{SHELLY_SOURCE}/"):
+            return self._receive_answer(topic, payload, now)
         if rest == "events/rpc":
             message = read_object(payload)
             source = message.get("src")
@@ -163,13 +162,15 @@ class ShellyRpcDialect:
             events.insert(0, DeviceChanged(device.uid))
         return events
 
-    def _receive_answer(self, payload: bytes, now: float) -> Sequence[DialectEvent]:
+    def _receive_answer(self, topic: str, payload: bytes, now: float) -> Sequence[DialectEvent]:
         """The answer to a call of this dialect. Only known devices are called."""
         answer = read_object(payload)
         source, result = answer.get("src"), answer.get("result")
         device = self._devices.get(uid_of("shelly2", source)) if isinstance(source, str) else None
         if device is None or not isinstance(result, dict):
             return []
+        if topic != f"{SHELLY_SOURCE}/{source}/rpc":
+            raise ProtocolError("an answer of another device than its topic states")
         self._devices.seen(device, now)
         events: list[DialectEvent] = []
         if isinstance(result.get("model"), str):
@@ -235,7 +236,7 @@ def _call(
     device: _Device, method: str, parameters: Mapping[str, Any] | None = None
 ) -> DeviceMessage:
     """A request of the RPC protocol. Its id is not needed: answers name their device."""
-    request: dict[str, Any] = {"id": 1, "src": SOURCE, "method": method}
+    request: dict[str, Any] = {"id": 1, "src": f"{SHELLY_SOURCE}/{device.name}", "method": method}
     if parameters is not None:
         request["params"] = parameters
     return DeviceMessage(f"{device.prefix}/rpc", json.dumps(request).encode())

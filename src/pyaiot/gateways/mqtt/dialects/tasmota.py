@@ -37,7 +37,18 @@ MAC_LENGTH_MAX: Final = 12
 FULL_TOPIC: Final = "%prefix%/%topic%/"
 
 _POWER: Final = re.compile(r"POWER([1-9]|[12][0-9]|3[0-2])?")
-_HEX_COLOUR: Final = re.compile(r"[0-9A-Fa-f]{6}")
+_HEX_COLOUR: Final = re.compile(r"[0-9A-Fa-f]{6}([0-9A-Fa-f]{2}){0,2}")
+"""Red, green, blue, and the channels of white, which `White` and `CT` set."""
+_SHUTTER: Final = re.compile(r"Shutter([1-9]|1[0-6])")
+_NUMBERS: Final = {
+    **dict.fromkeys(("Dimmer", "Dimmer1", "Dimmer2", "Dimmer3", "White"), (0, 100)),
+    "CT": (153, 500),
+    "FanSpeed": (0, 3),
+}
+"""Numbers that can be written, and their limits."""
+PHASES_MAX: Final = 16
+"""Numbers of a list, such as the power of each phase, that become resources. A longer list is one
+value."""
 _UNITS: Final = {
     "humidity": "%RH",
     "pressure": "hPa",
@@ -183,7 +194,8 @@ class TasmotaDialect:
         for key, value in state.items():
             if _POWER.fullmatch(key):
                 word = value.get("POWER") if isinstance(value, dict) else value
-                if not isinstance(word, str) or word not in {"ON", "OFF"}:
+                word = word.upper() if isinstance(word, str) else ""  # `StateText` may change it
+                if word not in {"ON", "OFF"}:
                     continue
                 resource = key.lower()
                 if repeated and device.power.get(resource) == word:
@@ -191,8 +203,8 @@ class TasmotaDialect:
                 device.power[resource] = word
                 self._add_relay(device, key)
                 yield device.value(resource, word)
-            elif key in {"Dimmer", "CT"} and is_number(value):
-                low, high = (0, 100) if key == "Dimmer" else (153, 500)
+            elif key in _NUMBERS and is_number(value):
+                low, high = _NUMBERS[key]
                 it = type_of("number", minimum=low, maximum=high, step=1, writable=True)
                 if device.set_type(key.lower(), it):
                     device.commands[key.lower()] = key
@@ -200,11 +212,25 @@ class TasmotaDialect:
             elif key == "Color" and isinstance(value, str) and _HEX_COLOUR.fullmatch(value):
                 if device.set_type("color", type_of("colour", form="hex", writable=True)):
                     device.commands["color"] = "Color"
-                    yield device.value("color", f"#{value.lower()}")
+                    yield device.value("color", f"#{value[:6].lower()}")
+            elif isinstance(value, dict) and (shutter := _SHUTTER.fullmatch(key)):
+                yield from self._shutter(device, shutter[1], value)
             elif key == "UptimeSec" and is_number(value):
                 yield from self._measured(device, "uptime", "uptimesec", value, {})
             elif key == "Wifi" and isinstance(value, dict) and is_number(value.get("Signal")):
                 yield from self._measured(device, "wifi_signal", "signal", value["Signal"], {})
+
+    def _shutter(
+        self, device: _Device, number: str, shutter: dict[str, Any]
+    ) -> Iterator[DialectEvent]:
+        position, direction = shutter.get("Position"), shutter.get("Direction")
+        resource = f"shutter{number}_position"
+        it = type_of("number", minimum=0, maximum=100, step=1, writable=True)
+        if is_number(position) and device.set_type(resource, it):
+            device.commands[resource] = f"ShutterPosition{number}"
+            yield device.value(resource, position)
+        if is_number(direction):
+            yield from self._measured(device, f"shutter{number}_direction", "", direction, {})
 
     def _add_relay(self, device: _Device, key: str, label: object = "") -> None:
         resource = key.lower()
@@ -221,7 +247,16 @@ class TasmotaDialect:
             if _POWER.fullmatch(names[0]) and len(names) == 1:
                 yield from self._state(device, {names[0]: value})
                 continue
+            if _SHUTTER.fullmatch(names[0]) and len(names) == 2:
+                if last == "Position":
+                    yield from self._state(device, {names[0]: sensors[names[0]]})
+                continue
             resource = resource_of(*names)
+            if isinstance(value, list) and len(value) <= PHASES_MAX and all(map(is_number, value)):
+                for number, each in enumerate(value, 1):
+                    name = resource_of(*names, str(number))
+                    yield from self._measured(device, name, last.lower(), each, sensors)
+                continue
             yield from self._measured(device, resource, last.lower(), value, sensors)
 
     def _measured(
