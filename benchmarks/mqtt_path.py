@@ -134,7 +134,7 @@ def measure_discovery(results: Results, home: Home, size: Size) -> None:  # noqa
         (f"homeassistant/sensor/d{number // 50}/e{number}/config", configuration(number))
         for number in range(ENTITIES)
     ]
-    (dialect,) = new_dialects(["homeassistant"], time.time)
+    *_, dialect = new_dialects(["homeassistant"], time.time)
     began = time.process_time()
     for topic, payload in messages:
         dialect.receive(topic, payload, retained=True, now=0.0)

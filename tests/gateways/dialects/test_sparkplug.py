@@ -119,3 +119,15 @@ def test_metrics_with_one_name_are_one() -> None:
     plant = Reader("sparkplug").read([("spBv1.0/g/NBIRTH/e", birth, False)])
     assert list(plant.dialect.describe("spb-g.e").types) == ["a_b", "c"]
     assert list(plant.problems()) == ["spb-g.e a_b"]
+
+
+def test_last_will_of_an_earlier_connection_is_no_death() -> None:
+    plant = Reader("sparkplug").read(
+        [
+            ("spBv1.0/g/NBIRTH/e", payload(0, metric("bdSeq", 8, 4), metric("x", 3, 1)), False),
+            ("spBv1.0/g/NDEATH/e", payload(None, metric("bdSeq", 8, 3)), False),
+        ]
+    )
+    assert plant.online("spb-g.e") is True
+    plant.read([("spBv1.0/g/NDEATH/e", payload(None, metric("bdSeq", 8, 4)), False)])
+    assert plant.online("spb-g.e") is False

@@ -6,7 +6,7 @@ application: it publishes no STATE.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
@@ -43,7 +43,8 @@ REBIRTH_METRIC: Final = "Node Control/Rebirth"
 SEQUENCE_NUMBERS: Final = 256
 """The sequence number after 255 is 0 (section 6.4.27)."""
 
-_CONTROL: Final = ("Node Control/", "Device Control/", "bdSeq", "Properties/")
+_BD_SEQ: Final = "bdSeq"
+_CONTROL: Final = ("Node Control/", "Device Control/", _BD_SEQ, "Properties/")
 _EDGE: Final = frozenset({"NBIRTH", "NDATA", "NDEATH"})
 _DEVICE: Final = frozenset({"DBIRTH", "DDATA", "DDEATH"})
 
@@ -74,12 +75,14 @@ class _Device(LearnedDevice):
 
 
 class _Edge(_Device):
-    __slots__ = ("devices", "rebirth_at", "sequence")
+    __slots__ = ("bd_seq", "devices", "rebirth_at", "sequence")
 
     def __init__(self, budget: ResourceBudget, group: str, edge: str) -> None:
         super().__init__(budget, group, edge)
         self.sequence: int | None = None
         """The sequence number of its latest message; None: no birth so far."""
+        self.bd_seq: Any = None
+        """Which of its connections the latest birth was of; None: it does not state it."""
         self.rebirth_at = float("-inf")
         self.devices: dict[str, _Device] = {}
 
@@ -164,6 +167,9 @@ class SparkplugDialect:
         self, edge: _Edge, kind: str, name: str, payload: SparkplugPayload, now: float
     ) -> Iterator[DialectEvent]:
         if kind == "NDEATH":
+            died = _bd_seq(payload)
+            if died is not None and edge.bd_seq is not None and died != edge.bd_seq:
+                return  # the last will of an earlier connection (section 6.4.21)
             edge.sequence = None
             for device in (edge, *edge.devices.values()):
                 yield DevicePresence(device.uid, online=False)
@@ -174,6 +180,8 @@ class SparkplugDialect:
                 yield DevicePresence(edge.devices[name].uid, online=False)
         elif kind in {"NBIRTH", "DBIRTH"}:
             device = self._device(edge, name, now)
+            if kind == "NBIRTH":
+                edge.bd_seq = _bd_seq(payload)
             yield from self._birth(device, payload)
         else:
             known = edge if not name else edge.devices.get(name)
@@ -275,3 +283,8 @@ class SparkplugDialect:
                 value = value_of(known.datatype, metric.raw)
             if value is not None:
                 yield device.value(known.resource, value)
+
+
+def _bd_seq(payload: SparkplugPayload) -> Any:
+    """The number of a connection in its birth and its death; None: there is none."""
+    return next((it.value for it in payload.metrics if it.name == _BD_SEQ), None)
