@@ -383,7 +383,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     **dict.fromkeys(
         (
             "sudo aiot service install",
-            'sudo aiot service install --host :: --insecure --coap-host :: --title "My lab"',
+            'sudo aiot service install --lan --title "My lab"',
             "sudo aiot service exec invite --role admin",
             "aiot service status",
             "aiot service logs -n 20",

@@ -40,6 +40,18 @@ def test_flags_of_run_become_settings(programs: Programs) -> None:
     }
 
 
+def test_lan_becomes_the_settings_that_open_every_listener(programs: Programs) -> None:
+    (unit,) = units(programs, "--lan", "--coap-host", "192.0.2.7").values()
+    assert environment_of(unit) == {
+        "AIOT_BROKER_HOST": "::",
+        "AIOT_BROKER_INSECURE": "true",
+        "AIOT_COAP_HOST": "192.0.2.7",
+        "AIOT_MQTT_LISTEN": "::",
+        "AIOT_MQTTSN_HOST": "::",
+        "AIOT_WEBSOCKET_HOST": "::",
+    }
+
+
 def test_port_below_1024_brings_the_right_to_open_it(programs: Programs) -> None:
     (unit,) = units(programs, "--web-port", "443").values()
     assert "AmbientCapabilities=CAP_NET_BIND_SERVICE\n" in unit

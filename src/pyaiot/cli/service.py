@@ -62,7 +62,7 @@ def install(
 ) -> None:
     """Install a service that starts at boot, and start it.
 
-    Every flag of aiot run may be added, such as --coap-host :: or --title "My lab". Other settings
+    Every flag of aiot run may be added, such as --lan or --title "My lab". Other settings
     come from /etc/pyaiot/config.toml (with --user, from ~/.config/pyaiot/config.toml). A second
     install replaces the first. It needs root, but for --user.
     """
@@ -162,7 +162,13 @@ def _settings_of(arguments: list[str]) -> tuple[dict[str, str], Config]:
     given = command.make_context("aiot service install", list(arguments)).params
     file = given.pop("config_file", None)
     path = Path(file) if file else None
-    settings, _ = load(path, given)
+    is_lan = given.pop("lan", False)
+    settings, origins = load(path, given)
+    if is_lan:
+        from pyaiot.app.network import lan_settings  # noqa: PLC0415 - only needed here
+
+        given = {**lan_settings(settings, origins), **given}
+        settings, _ = load(path, given)
     known = {setting.key: setting for setting in config.settings()}
     environment = {"AIOT_CONFIG": str(path.absolute())} if path else {}
     for name, value in given.items():

@@ -19,6 +19,8 @@ from pyaiot.transport.addresses import authority
 
 SYSTEM_FILE: Final = Path("/etc/pyaiot/config.toml")
 """The settings file of the service of a machine."""
+SYSTEMD_RUNS: Final = Path("/run/systemd/system")
+"""Exists while systemd runs (sd_booted(3))."""
 TRIES: Final = 5
 """Wrong answers to one question. Then the command ends."""
 
@@ -130,11 +132,16 @@ def _start(reach: Reach, path: Path, *, boot: bool) -> None:
     if _aiot("service", "install", *scope, *map(str, flags)) != 0:
         print_error("the service was not installed. The settings file is written: aiot run")
         raise typer.Exit(EXIT_NO)
-    if reach != "machine":
-        print_line("Open this link once, on your computer or phone, to sign in as administrator:")
-        as_service = ("service", "exec") if is_root else ()
-        if _aiot(*as_service, "invite", "--role", "admin") != 0:
-            raise typer.Exit(EXIT_NO)
+    if reach == "machine":
+        return
+    as_service = ("service", "exec") if is_root else ()
+    words = (*as_service, "invite", "--role", "admin")
+    if not SYSTEMD_RUNS.exists():
+        print_line(f"When it runs, this prints a link that signs you in:\n  aiot {' '.join(words)}")
+        return
+    print_line("Open this link once, on your computer or phone, to sign in as administrator:")
+    if _aiot(*words) != 0:
+        raise typer.Exit(EXIT_NO)
 
 
 def _aiot(*words: str) -> int:
