@@ -59,12 +59,3 @@ export const readChannels = async (): Promise<Channel[]> => ((await request("GET
 export const testChannel = async (name: string): Promise<void> => {
   await request("POST", `${apiUrl()}alert-channels/${encodeURIComponent(name)}/test`);
 };
-
-/** The id of a new rule: from its title, unlike those that exist. */
-export function newRuleId(title: string, taken: readonly string[]): string {
-  const plain = title.normalize("NFKD").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 56) || "rule";
-  for (let number = 1; ; number += 1) {
-    const id = number === 1 ? plain : `${plain}-${number}`;
-    if (!taken.includes(id)) return id;
-  }
-}

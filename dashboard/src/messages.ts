@@ -126,6 +126,11 @@ export interface AlertsChanged {
   type: "alerts";
   version: number;
 }
+/** Saved views changed. */
+export interface ViewsChanged {
+  type: "views";
+  version: number;
+}
 export interface Joined {
   type: "joined";
   nodes?: number;
@@ -157,6 +162,7 @@ export type ToClient =
   | NodeDescribed
   | NodeForgotten
   | AlertsChanged
+  | ViewsChanged
   | Joined
   | Receipt
   | Problem;
@@ -217,6 +223,7 @@ export function isMessage(value: unknown): value is ToClient {
     case "error":
       return typeof it.detail === "string";
     case "alerts":
+    case "views":
       return typeof it.version === "number";
     case "joined":
       return true;

@@ -1,27 +1,37 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The current view, as in the URL: `#/table?q=temp>25`, `#/node/4A3A70052154CC1`. */
+/**
+ * What the page shows, as in the URL: `#/table?q=temp>25`, `#/node/4A3A70052154CC1`,
+ * `#/fleet?view=greenhouse`.
+ */
 import { computed, signal } from "@preact/signals";
 
-export type Screen = "nodes" | "table" | "map" | "updates" | "settings" | "audit";
-const SCREENS: readonly Screen[] = ["nodes", "table", "map", "updates", "settings", "audit"];
+export type Screen = "nodes" | "fleet" | "table" | "map" | "updates" | "settings" | "audit";
+const SCREENS: readonly Screen[] = ["nodes", "fleet", "table", "map", "updates", "settings", "audit"];
 
 export interface Route {
   screen: Screen;
   /** The node whose details are open, over the screen. */
   node: string;
   query: string;
+  /** The id of the saved view that is open. */
+  view: string;
+  /** The URL does not name a filter: that of the view applies when the view is read. */
+  isWhole?: boolean;
 }
 
 export function parseRoute(hash: string, before: Screen = "nodes"): Route {
   const [path, search = ""] = hash.replace(/^#\/?/, "").split("?", 2);
-  const query = new URLSearchParams(search).get("q") ?? "";
+  const values = new URLSearchParams(search);
+  const found = { query: values.get("q") ?? "", view: values.get("view") ?? "", isWhole: !values.has("q") };
   const [first, ...rest] = path.split("/");
-  if (first === "node" && rest.length) return { screen: before, node: decode(rest.join("/")), query };
-  return { screen: SCREENS.find((screen) => screen === first) ?? "nodes", node: "", query };
+  if (first === "node" && rest.length) return { screen: before, node: decode(rest.join("/")), ...found };
+  return { screen: SCREENS.find((screen) => screen === first) ?? "nodes", node: "", ...found };
 }
 
-export function formatRoute({ screen, node, query }: Route): string {
-  const search = query ? `?q=${encodeURIComponent(query)}` : "";
+export function formatRoute({ screen, node, query, view, isWhole }: Route): string {
+  const parts = view ? [`view=${encodeURIComponent(view)}`] : [];
+  if (view ? !isWhole : query) parts.push(`q=${encodeURIComponent(query)}`);
+  const search = parts.length ? `?${parts.join("&")}` : "";
   return node ? `#/node/${encodeURIComponent(node)}${search}` : `#/${screen}${search}`;
 }
 
@@ -33,24 +43,25 @@ function decode(text: string): string {
   }
 }
 
+/** The page was opened without saying what to show: the start view may apply. */
+export const isBare = !location.hash.replace(/^#\/?/, "");
+
 export const route = signal<Route>(parseRoute(location.hash));
 export const screen = computed(() => route.value.screen);
 export const openNode = computed(() => route.value.node);
 export const query = computed(() => route.value.query);
+export const view = computed(() => route.value.view);
 
-addEventListener("hashchange", () => {
-  route.value = parseRoute(location.hash, route.value.screen);
-});
+const read = () => (route.value = parseRoute(location.hash, route.value.screen));
+addEventListener("hashchange", read);
+addEventListener("popstate", read);
 
-/** Change the view; with `replace`, without a new history entry. */
+/** Change what is shown; with `replace`, without a new history entry. */
 export function navigate(change: Partial<Route>, replace = false): void {
-  route.value = { ...route.value, ...change };
+  const isWhole = change.isWhole ?? (change.query === undefined && route.peek().isWhole);
+  route.value = { ...route.peek(), ...change, isWhole };
   const hash = formatRoute(route.value);
   if (hash === location.hash) return;
   if (replace) history.replaceState(history.state, "", hash);
   else history.pushState(history.state, "", hash);
 }
-
-addEventListener("popstate", () => {
-  route.value = parseRoute(location.hash, route.value.screen);
-});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Preferences of the user, stored in the browser. */
 import { effect, signal, type Signal } from "@preact/signals";
+import { GROUPS, type Group, type Layout } from "./model/layout";
 
 const PREFIX = "pyaiot.";
 
@@ -40,6 +41,10 @@ const oneOf =
     values.includes(value);
 const isText = (value: unknown) => typeof value === "string";
 const isTexts = (value: unknown) => Array.isArray(value) && value.every(isText);
+const isLayout = (value: unknown) => {
+  const { group, pins, order, value: shown, range } = (value ?? {}) as Record<string, unknown>;
+  return GROUPS.includes(group as Group) && isTexts(pins) && isTexts(order) && isText(shown) && isText(range);
+};
 const isFlag = (value: unknown) => typeof value === "boolean";
 
 export const settings = {
@@ -51,8 +56,10 @@ export const settings = {
   cameraUrl: kept("cameraUrl", "", isText),
   /** The list of offline nodes is open. */
   offlineOpen: kept("offlineOpen", true, isFlag),
-  /** Cards are grouped by room. */
-  byRoom: kept("byRoom", false, isFlag),
+  /** Of the page while no saved view is open. */
+  layout: kept<Layout>("layout", { group: "", pins: [], order: [], value: "", range: "" }, isLayout),
+  /** Groups that are closed: kind and name. */
+  closedGroups: kept<string[]>("closedGroups", [], isTexts),
   /** Notifications of the browser about alerts. */
   notify: kept("notify", false, isFlag),
   hiddenNodes: kept<string[]>("hiddenNodes", [], isTexts),

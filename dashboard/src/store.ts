@@ -7,8 +7,10 @@ import { computed, signal, type Signal } from "@preact/signals";
 import { Connection, type Phase, type Reason } from "./connection";
 import type { ToClient } from "./messages";
 import { matches, parseQuery } from "./model/query";
+import { arrange } from "./model/layout";
 import { byLastSeen, byName } from "./model/order";
 import { findNode, isFiled, newState, reduce, tick, type Node, type LocalEvent, type Registered, type Resource, type State } from "./model/state";
+import { layout } from "./layout";
 import { query } from "./route";
 import { nodeTitle, quote } from "./model/text";
 import { settings } from "./settings";
@@ -44,7 +46,9 @@ export const activityCount = signal(0);
 export const joined = signal(false);
 /** Changes when alerts have to be read again. */
 export const alertsVersion = signal(0);
-/** Nodes to show, in natural order. */
+/** Changes when saved views have to be read again. */
+export const viewsVersion = signal(0);
+/** Nodes to show, in the order of the layout. */
 export const shown = signal<Node[]>([]);
 /** Offline and banned nodes of the registry to list, the last one to leave first. */
 export const offline = signal<Registered[]>([]);
@@ -150,6 +154,7 @@ function publish(time: number): void {
     if (state.joined) choose(); // before that, nothing is shown
   }
   alertsVersion.value = state.alertsVersion;
+  viewsVersion.value = state.viewsVersion;
   if (state.activityCount !== activityCount.value) activityCount.value = state.activityCount;
   if (due.size && time - drawnAt >= SPARK_MS) {
     drawnAt = time;
@@ -200,7 +205,7 @@ export function choose(): void {
     if (!parsed.terms.length || matches(parsed, node, state, now)) list.push(node);
   }
   present.value = there;
-  assign(shown, list);
+  assign(shown, arrange(list, layout.peek()));
   const rows: Registered[] = [];
   const waits: Registered[] = [];
   let away = 0;
@@ -231,6 +236,7 @@ export function allNodes(): Node[] {
 
 parsedQuery.subscribe(() => choose());
 settings.hiddenNodes.subscribe(() => choose());
+layout.subscribe(() => choose());
 
 export function pause(on: boolean): void {
   paused.value = on;

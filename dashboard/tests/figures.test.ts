@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 import { describe, expect, it } from "vitest";
-import { axisRange, axisTicks, DIGITS_MAX, share, shortDigits, shortNumber } from "../src/model/figures";
+import { axisRange, axisTicks, DIGITS_MAX, share, roundDigits, shortDigits, shortNumber } from "../src/model/figures";
 
 const EXTREMES = [0, -0, 1, 21.5, 1e20, -1e20, 1e-300, 5e-324, 1e308, -1e308, Number.MAX_VALUE, -Number.MAX_VALUE, 2 ** 53, 2 ** 53 + 2, 1e15 + 0.25, 1e-310];
 
@@ -41,22 +41,27 @@ describe("axes", () => {
 describe("long digits", () => {
   it.each([
     ["23.50", "23.50"],
+    ["1013.2534", "1013.25"],
     ["1e+20", "1e+20"],
     ["1764457780", "1764457780"],
     ["123456789012345678", "≈ 1.23457×10¹⁷"],
     ["1234567890123456789012", "≈ 1.23457×10²¹"],
     ["-123456789012345678.25", "≈ -1.23457×10¹⁷"],
     ["100000000000000000000", "1×10²⁰"],
-    ["23.4999999999999993", "≈ 23.5"],
-    ["21.50000000000000", "21.5"],
+    ["23.4999999999999993", "23.50"],
+    ["21.50000000000000", "21.50"],
     ["1764457780.123456", "≈ 1764457780"],
-    ["0.1234567890123456789012", "≈ 0.12345679"],
-    ["0.00001234567890123456", "≈ 1.23457×10⁻⁵"],
-    ["-0.000000000000000000", "0"],
+    ["0.1234567890123456789012", "0.123"],
+    ["0.00001234567890123456", "0.0000123"],
+    ["-0.000000000000000000", "0.00"],
     ["1.797693134862315708e+308", "≈ 1.79769×10³⁰⁸"],
   ])("%s is %s", (digits, short) => {
     expect(shortDigits(digits)).toBe(short);
     expect(short.replace("≈ ", "").length).toBeLessThanOrEqual(DIGITS_MAX + 3);
+  });
+
+  it("a stated precision replaces the two decimals, and adds none", () => {
+    expect([roundDigits("21.98765", 1), roundDigits("21.98768", 4), roundDigits("21.5", 3), roundDigits("21.5", 0)]).toEqual(["22.0", "21.9877", "21.5", "22"]);
   });
 
   it.each([

@@ -8,10 +8,13 @@ import { matches, parseQuery, termOf, withTerm } from "../src/model/query";
 import { readPosition, readQuantity, readVectors } from "../src/model/readings";
 import { Ring } from "../src/model/ring";
 import { newState, reduce, type State } from "../src/model/state";
-import { en } from "../src/i18n/en";
+import { en as first } from "../src/i18n/en";
+import { more } from "../src/i18n/more";
 import { de } from "../src/i18n/de";
 import { fr } from "../src/i18n/fr";
 import { formatAge, formatDuration } from "../src/i18n/ages";
+
+const en = { ...first, ...more };
 
 describe("frames", () => {
   it("an array and a single message are both read", () => {

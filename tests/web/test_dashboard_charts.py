@@ -163,6 +163,6 @@ async def test_node_of_many_numbers_lets_people_choose_its_charts(browser: Brows
             assert await charts.count() == 6
             await dialog.get_by_role("checkbox", name="sensor12").check()
             await see(charts.nth(6), "sensor12")
-            await dialog.get_by_role("checkbox", name="sensor1", exact=True).uncheck()
+            await dialog.get_by_role("checkbox", name="Sensor1", exact=True).uncheck()
             await see(charts.first, "sensor2")
             assert await charts.count() == 6

@@ -94,7 +94,7 @@ async def test_every_finite_number_draws(browser: Browser, uid: str) -> None:
                 assert await painted(page, ".chart canvas") > 200
                 assert await line_pixels(page, ".chart canvas") > 5
             await page.goto(f"{broker.url}#/nodes")
-            await see(card(page, uid), "temperature")
+            await see(card(page, uid), "Temperature")
             await until(page, "document.querySelector('.spark').width > 0")
             assert await painted(page, ".spark") > 3
             text = await page.locator("body").inner_text()
@@ -309,7 +309,7 @@ async def test_long_name_ends_in_an_ellipsis_beside_its_badge(
                 *[{"type": "out", "uid": uid, "reason": "gateway lost"} for uid in broker.nodes]
             )
             for uid in ("long", "wide", "short"):
-                await see(card(page, uid).locator(".chip"), "unknown: gateway lost")
+                await see(card(page, uid).locator(".chip"), "Unknown: gateway lost")
                 found = await card(page, uid).evaluate(
                     """(card) => {
                         const name = card.querySelector("h3"), chip = card.querySelector(".chip");
@@ -317,7 +317,7 @@ async def test_long_name_ends_in_an_ellipsis_beside_its_badge(
                         const style = getComputedStyle(name);
                         return {
                             apart: a.right <= b.left + 0.5 || a.bottom <= b.top + 0.5,
-                            ellipsis: style.webkitLineClamp === "2",
+                            ellipsis: style.textOverflow === "ellipsis",
                             width: a.width,
                             chip: chip.scrollWidth - chip.clientWidth,
                         };
@@ -333,4 +333,4 @@ async def test_long_name_ends_in_an_ellipsis_beside_its_badge(
             await card(page, "wide").locator("h3 a").focus()
             await see(page.locator("#tip"), "W" * 90)
             await card(page, "short").locator("h3 a").focus()
-            await page.locator("#tip").wait_for(state="hidden")  # nothing of it is cut
+            await see(page.locator("#tip"), "short")  # nothing of it is cut: the uid is new

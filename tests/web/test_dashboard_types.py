@@ -68,7 +68,7 @@ async def reached(broker: Served, payload: str) -> None:
 
 async def test_each_kind_has_its_control_and_the_device_gets_its_own_word(browser: Browser) -> None:
     async with house(browser) as (broker, page):
-        await see(row(page, "n", "relay"), "off")
+        await see(row(page, "n", "relay"), "Off")
         await row(page, "n", "relay").get_by_role("switch").click()
         await reached(broker, "ON")
         slider = row(page, "n", "speed").get_by_role("slider")

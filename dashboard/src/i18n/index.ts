@@ -4,8 +4,9 @@ import { computed, effect, signal } from "@preact/signals";
 import { settings } from "../settings";
 import { formatAge, formatDuration, type Code } from "./ages";
 import { en } from "./en";
+import type { more } from "./more";
 
-export type Key = keyof typeof en;
+export type Key = keyof typeof en | keyof typeof more;
 export type Words = Record<Key, string>;
 
 const loaders: Record<Exclude<Code, "en">, () => Promise<Words>> = {
@@ -13,7 +14,15 @@ const loaders: Record<Exclude<Code, "en">, () => Promise<Words>> = {
   de: async () => (await import("./de")).de,
 };
 
-const words = signal<Words>(en);
+/** English: at first only what is drawn first. */
+let english = en as Words;
+const words = signal<Words>(english);
+/** The texts of all parts are there. `lazy` waits for it. */
+export const allTexts: Promise<void> = import("./more").then(({ more }) => {
+  const isShown = words.peek() === english;
+  english = { ...en, ...more };
+  if (isShown) words.value = english;
+});
 export const language = signal<Code>("en");
 
 const wanted = computed<Code>(() => {
@@ -24,7 +33,7 @@ const wanted = computed<Code>(() => {
 
 effect(() => {
   const code = wanted.value;
-  void (code === "en" ? Promise.resolve(en) : loaders[code]()).then((found) => {
+  void (code === "en" ? allTexts.then(() => english) : loaders[code]()).then((found) => {
     if (wanted.peek() !== code) return;
     words.value = found;
     language.value = code;
@@ -41,7 +50,7 @@ export function t(key: Key, values: Record<string, string | number> = {}): strin
 
 /** As `t`, for keys built at run time. An unknown key is returned unchanged. */
 export function translate(key: string, values?: Record<string, string | number>): string {
-  return Object.hasOwn(en, key) ? t(key as Key, values) : key;
+  return Object.hasOwn(english, key) ? t(key as Key, values) : key;
 }
 
 /** Why a node left: in words, or as its gateway wrote it. */

@@ -22,8 +22,23 @@ const withoutZeros = (digits: string): string => digits.replace(/(\.\d*?)0+(?=e|
 const significand = (digits: string): string =>
   digits.replace(/^[+-]/, "").replace(/e.*$/i, "").replace(".", "").replace(/^0+|0+$/g, "");
 
-/** At most about `DIGITS_MAX` characters for the digits of a finite number; `≈` if some are left out. */
-export function shortDigits(digits: string): string {
+/** Decimals of numbers from 1 on; smaller ones have this many digits that count, and one more. */
+const DECIMALS = 2;
+
+/**
+ * The one rounding of the page: on cards, in lists, in tables, over charts. `precision`: decimals that
+ * people or the device stated. Other digits than plain decimals are unchanged.
+ */
+export function roundDigits(digits: string, precision?: number): string {
+  const decimals = /^[+-]?\d+\.(\d+)$/.exec(digits)?.[1].length ?? 0;
+  const size = Math.abs(Number(digits));
+  const places = precision ?? (size >= 1 || size === 0 ? DECIMALS : DECIMALS - Math.floor(Math.log10(size)));
+  return decimals > places && places <= 20 ? Number(digits).toFixed(Math.max(0, places)) : digits;
+}
+
+/** At most about `DIGITS_MAX` characters for the digits of a finite number; `≈` if more than decimals is left out. */
+export function shortDigits(all: string, precision?: number): string {
+  const digits = roundDigits(all, precision);
   if (digits.length <= DIGITS_MAX) return digits;
   const value = Number(digits);
   if (!Number.isFinite(value)) return digits;

@@ -6,6 +6,7 @@
  * in one fact, or in `state`, `gateway`, `protocol`, `has`, `tag`, `room`, `label`; `resource>number` compares, where a prefix of the name of the
  * resource is enough; `-` before a term negates it; quotes keep spaces.
  */
+import { firmware } from "./firmware";
 import { FACTS } from "./readings";
 import { nodeState, type Node, type State } from "./state";
 
@@ -77,8 +78,12 @@ function byKey(query: Query, key: string, operator: string, argument: string): T
   switch (name) {
     case "state":
       query.moving = true;
+      if (argument === "online") return (node) => !node.left && node.registered?.state !== "waiting";
       if (argument === "left" || argument === "lost" || argument === "offline") query.includesOffline = true;
       return (node, state, now) => nodeState(state, node, now) === argument || (argument === "offline" && node.left !== null);
+    case "update":
+      query.moving = true;
+      return (node) => argument === "failed" && !!firmware(node)?.failed;
     case "gateway":
       return (node) => node.gateway.toLowerCase() === argument;
     case "has":

@@ -69,6 +69,9 @@ export function reduce(state: State, message: ToClient | LocalEvent, now: number
     case "alerts":
       state.alertsVersion += 1;
       break;
+    case "views":
+      state.viewsVersion += 1;
+      break;
     case "forgotten":
       forget(state, message.uid);
       break;
@@ -95,6 +98,7 @@ export function reduce(state: State, message: ToClient | LocalEvent, now: number
       break;
     case "opened":
       state.alertsVersion += 1; // it may have changed meanwhile
+      state.viewsVersion += 1;
       state.legacy = message.legacy;
       state.era += 1;
       state.types.clear(); // the broker sends them again

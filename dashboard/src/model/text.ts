@@ -23,6 +23,13 @@ export function quote(text: string): string {
 /** The same JSON, with these characters as escapes. */
 export const visibleJson = (json: string): string => json.replace(HIDDEN, (hidden) => `\\u${code(hidden)}`);
 
+/** `Soil moisture` for `soil_moisture` and `soilMoisture`. What is no plain name stays as it is. */
+export function sentence(name: string): string {
+  if (!/^[a-z][a-z0-9]*([_-]?[A-Za-z0-9]+)*$/.test(name)) return name;
+  const words = name.replace(/([a-z0-9])([A-Z])(?=[a-z])/g, (_, end: string, start: string) => `${end} ${start.toLowerCase()}`).replace(/[_-]+/g, " ");
+  return words[0].toUpperCase() + words.slice(1);
+}
+
 export interface Named {
   uid: string;
   /** The name that the device gave itself. */

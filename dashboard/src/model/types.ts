@@ -194,6 +194,8 @@ export interface State {
   activityCount: number;
   /** Counts announcements of changed alerts. */
   alertsVersion: number;
+  /** Counts announcements of changed views. */
+  viewsVersion: number;
 }
 
 export const newState = (offset: number): State => ({
@@ -215,6 +217,7 @@ export const newState = (offset: number): State => ({
   membership: 0,
   activityCount: 0,
   alertsVersion: 0,
+  viewsVersion: 0,
 });
 
 export const newNode = (uid: string, gateway: string, firstSeen: number, { era }: { era: number }): Node => ({

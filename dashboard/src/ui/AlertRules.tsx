@@ -2,8 +2,9 @@
 /** The rules of alerts, and the channels of notifications, for administrators. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { CONDITIONS, newRuleId, putRule, readChannels, readRules, removeRule, SEVERITIES, testChannel, type Channel, type Condition, type Rule, type StoredRule } from "../alertsApi";
+import { CONDITIONS, putRule, readChannels, readRules, removeRule, SEVERITIES, testChannel, type Channel, type Condition, type Rule, type StoredRule } from "../alertsApi";
 import type { Severity } from "../alerts";
+import { newId } from "../model/ids";
 import { quote, visible } from "../model/text";
 import { reasonOf } from "./Alerts";
 import { a } from "../i18n/alerts";
@@ -36,7 +37,7 @@ export function AlertRules() {
   const list = rules.value ?? [];
   const save = (id: string, rule: Rule) =>
     attempt(async () => {
-      await putRule(id || newRuleId(rule.title, list.map((it) => it.id)), rule);
+      await putRule(id || newId(rule.title, list.map((it) => it.id), "rule"), rule);
       edited.value = null;
       await load();
     });

@@ -10,6 +10,8 @@ import { quote, visible } from "../model/text";
 import { openNode, screen } from "../route";
 import { link, membership, missed, present, question, second, state, toast } from "../store";
 import { Banner } from "./Banner";
+import { menu } from "./Card";
+import { setting } from "./rows";
 import { Header, Tabs } from "./Header";
 import { lazy } from "./lazy";
 import { Nodes } from "./Nodes";
@@ -30,10 +32,13 @@ const QuestionDialog = lazy(() => import("./Question").then((it) => it.QuestionD
 const AddDevice = lazy(() => import("./AddDevice").then((it) => it.AddDevice));
 const Topics = lazy(() => import("./Topics").then((it) => it.Topics));
 const Account = lazy(() => import("./Account").then((it) => it.Account));
+const SetValue = lazy(() => import("./SetValue").then((it) => it.SetValue));
+const NodeMenu = lazy(() => import("./NodeMenu").then((it) => it.NodeMenu));
 const Help = lazy(() => import("./Help").then((it) => it.Help));
 
 const SCREENS: Record<string, ComponentType> = {
   nodes: Nodes,
+  fleet: Nodes,
   table: Table,
   map: MapScreen,
   updates: Updates,
@@ -79,6 +84,8 @@ export function App() {
       {overlay.value === "device" && <AddDevice />}
       {overlay.value === "account" && <Account />}
       {overlay.value === "topics" && <Topics />}
+      {setting.value && <SetValue />}
+      {menu.value && <NodeMenu />}
       {question.value && <QuestionDialog />}
       {toast.value && <Toast />}
       <Announcer />

@@ -6,19 +6,20 @@ import { useRef } from "preact/hooks";
 import { natural } from "../model/order";
 import { FACTS } from "../model/readings";
 import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
-import { nodeTitle, plainTitle, quote, visible } from "../model/text";
+import { nodeTitle, quote, visible } from "../model/text";
 import { navigate } from "../route";
 import { settings } from "../settings";
 import { triggerOf, clock, clockOf, hideNode, hovered, link, state } from "../store";
 import { mayEdit } from "../info";
-import { Icon } from "./icons";
+import { layout, togglePin } from "../layout";
+import { Icon, type IconName } from "./icons";
 import { lazy } from "./lazy";
 import { rendererOf } from "./registry";
 import { useMasonry } from "./masonry";
 import { useVisibility } from "./visibility";
 import { isOld } from "./notes";
 import { NumberRow, TextRow } from "./rows";
-import { ago, reasonText, t, timeOf } from "../i18n";
+import { duration, reasonText, t, timeOf } from "../i18n";
 
 /** The state of the node, as a signal. */
 export function useNodeState(node: Node) {
@@ -27,6 +28,18 @@ export function useNodeState(node: Node) {
     void triggerOf(node).value;
     void link.value;
     return nodeState(state, node, clock());
+  });
+}
+
+/** The node whose menu is open. */
+export const menu = signal<Node | null>(null);
+
+/** Why and when a node left, for the tip of its chip. */
+function useReason(node: Node) {
+  return useComputed(() => {
+    void triggerOf(node).value;
+    if (!node.left) return "";
+    return [quote(reasonText(node.left.reason || "silent")), node.left.ts && timeOf(node.left.ts)].filter(Boolean).join(" · ");
   });
 }
 
@@ -46,15 +59,15 @@ export function useStateText(node: Node) {
         return t(`state.${how.value}`);
       case "left":
         if (node.left?.filed && node.registered && !node.lastSeen) return t("offline.never");
-        return t("state.left", { reason: quote(reasonText(node.left?.reason || "silent")), age: ago(now - (node.left?.at ?? now)) });
+        return t("state.left", { age: duration(Math.max(0, now - (node.left?.at ?? now))) });
       case "lost":
         return t("state.lost");
       case "frozen":
         return t("state.frozen");
       case "stale":
-        return t("state.stale", { age: ago(now + state.offset - node.lastSeen) });
+        return t("state.stale", { age: duration(Math.max(0, now + state.offset - node.lastSeen)) });
       case "quiet":
-        return t("state.quiet", { age: ago(now + state.offset - node.lastSeen) });
+        return t("state.quiet", { age: duration(Math.max(0, now + state.offset - node.lastSeen)) });
     }
   });
 }
@@ -134,46 +147,78 @@ export function startRenaming(event: Event, node: Node, place: Place): void {
 function Head({ node }: { node: Node }) {
   void triggerOf(node).value; // signals skip a component whose properties are the same
   const chip = useStateText(node);
+  const more = useReason(node);
   const title = nodeTitle(node);
   const about = [fact(node, "os"), fact(node, "board"), fact(node, "dialect"), fact(node, "protocol")].filter(Boolean).map(quote).join(" · ");
   const open = (event: Event) => {
     event.preventDefault();
     navigate({ node: node.uid });
   };
+  const isPinned = layout.value.pins.includes(node.uid);
+  const name = quote(title);
   return (
     <div class="head">
       {isRenamed(node, "card") ? (
         <Rename node={node} place="card" />
       ) : (
-        <h3 data-tip="">
+        <h3 data-tip={`${title}\n${visible(node.uid)}`}>
           <a href={`#/node/${encodeURIComponent(node.uid)}`} onClick={open} onKeyDown={(event) => event.key === "F2" && startRenaming(event, node, "card")}>
             {title}
           </a>
         </h3>
       )}
-      <span class="chip">{chip}</span>
       <span class="about">
-        {plainTitle(node) !== node.uid && (
-          <span class="uid" data-tip="">
-            {visible(node.uid)}
-          </span>
-        )}
+        <span class="chip" data-tip={more}>
+          {chip}
+        </span>
         {about && (
           <span class="line" data-tip="">
             {about}
           </span>
         )}
       </span>
-      {mayEdit.value && (
-        <button type="button" class="quiet-button rename-button" title={`${t("rename")} (F2)`} aria-label={t("rename.of", { name: quote(title) })} onClick={(event) => startRenaming(event, node, "card")}>
-          <Icon name="rename" />
-        </button>
-      )}
-      <button type="button" class="quiet-button" title={t("node.hide")} aria-label={t("node.hide_of", { name: quote(title) })} onClick={() => hideNode(node)}>
-        <Icon name="hide" />
-      </button>
+      <span class="quick">
+        <Quick icon="grip" label={t("node.move_of", { name })} press={() => undefined} onPointerDown={(event) => grip(event, node)} onKeyDown={(event) => gripKey(event, node)} />
+        {mayEdit.value && <Quick icon="rename" label={t("rename.of", { name })} tip={`${t("rename")} (F2)`} press={(event) => startRenaming(event, node, "card")} />}
+        <Quick icon="hide" label={t("node.hide_of", { name })} tip={t("node.hide")} press={() => hideNode(node)} />
+        <Quick icon="pin" label={t(isPinned ? "node.unpin_of" : "node.pin_of", { name })} on={isPinned} press={() => togglePin(node.uid)} />
+        <Quick icon="more" label={t("node.menu_of", { name })} press={() => (menu.value = node)} />
+      </span>
     </div>
   );
+}
+
+interface QuickProperties {
+  icon: IconName;
+  label: string;
+  tip?: string;
+  on?: boolean;
+  press: (event: Event) => void;
+  onPointerDown?: (event: PointerEvent) => void;
+  onKeyDown?: (event: KeyboardEvent) => void;
+}
+
+/** A small button in the head of a card. On a touch screen, a menu has what they do. */
+function Quick({ icon, label, tip = label, on = false, press, ...listeners }: QuickProperties) {
+  return (
+    <button type="button" class={`quiet-button quick-${icon}`} title={tip} aria-label={label} data-on={on} onClick={press} {...listeners}>
+      <Icon name={icon} />
+    </button>
+  );
+}
+
+const arrange = () => import("./arrange");
+
+function grip(event: PointerEvent, node: Node): void {
+  const handle = event.currentTarget as HTMLElement;
+  void arrange().then((it) => it.arrangeByPointer(event, node.uid, handle));
+}
+
+function gripKey(event: KeyboardEvent, node: Node): void {
+  if (!/^(Arrow(Left|Right|Up|Down)|Home|End)$/.test(event.key)) return;
+  event.preventDefault();
+  const handle = event.currentTarget as HTMLElement;
+  void arrange().then((it) => it.arrangeByKey(event.key, node.uid, handle));
 }
 
 /** Shown while a node has no resources yet. */

@@ -36,3 +36,9 @@ export function Drawer({ title, kind, close, children, head }: { title: string; 
     </dialog>
   );
 }
+
+/** A `ref` of what has the focus when it appears. */
+export const focusOn = (element: HTMLElement | null): void => {
+  // After the dialog has opened, which takes the focus.
+  if (element) setTimeout(() => element.focus());
+};

@@ -16,7 +16,7 @@ import { count, formatNumber, t } from "../i18n";
 export const filtersOpen = signal(false);
 const Filters = lazy(() => import("./Filters").then((it) => it.Filters));
 
-const TABS: readonly Exclude<Screen, "settings" | "audit">[] = ["nodes", "table", "map", "updates"];
+const TABS: readonly Exclude<Screen, "settings" | "fleet" | "audit">[] = ["nodes", "table", "map", "updates"];
 
 export function Header() {
   return (
@@ -29,6 +29,7 @@ export function Header() {
       <Search />
       <Pill />
       <div class="tools">
+        {isLive.value && <Tool name={paused.value ? "play" : "pause"} label={t(paused.value ? "pill.resume" : "pill.pause")} on={paused.value} press={() => pause(!paused.peek())} />}
         {alerts.value && <Bell />}
         <Tool name="activity" label={t("tab.activity")} on={overlay.value === "activity"} press={() => (overlay.value = overlay.peek() === "activity" ? "" : "activity")} />
         <Tool name="theme" label={t("theme.next", { theme: t(`settings.theme.${settings.theme.value}`) })} on={false} press={nextTheme} />
@@ -59,9 +60,9 @@ function nextTheme(): void {
   theme.value = THEMES[(THEMES.indexOf(theme.peek()) + 1) % THEMES.length];
 }
 
-function Tool({ name, label, on, press }: { name: "activity" | "theme" | "settings" | "help" | "account"; label: string; on: boolean; press: () => void }) {
+function Tool({ name, label, on, press }: { name: "activity" | "theme" | "settings" | "help" | "account" | "pause" | "play"; label: string; on: boolean; press: () => void }) {
   return (
-    <button type="button" class={`tool tool-${name}`} aria-label={label} title={label} aria-pressed={name === "theme" ? undefined : on} onClick={press}>
+    <button type="button" class={`tool tool-${name}`} aria-label={label} title={label} aria-pressed={name === "theme" || name === "play" || name === "pause" ? undefined : on} onClick={press}>
       <Icon name={name} />
     </button>
   );
@@ -74,7 +75,7 @@ export function Tabs({ place }: { place: "top" | "bottom" }) {
         <a
           key={name}
           href={`#/${name}`}
-          aria-current={screen.value === name ? "page" : undefined}
+          aria-current={screen.value === name || (name === "nodes" && screen.value === "fleet") ? "page" : undefined}
           onClick={(event) => (event.preventDefault(), navigate({ screen: name, node: "" }))}
         >
           <Icon name={name} />
@@ -114,7 +115,7 @@ function Search() {
   );
 }
 
-/** `Live · 24 nodes · 480 msg/s`, or the problem. A press pauses. */
+/** `Live · 24 nodes · 480 msg/s`, or the problem; then a press tries again. */
 function Pill() {
   const text = useComputed(() => {
     const { phase, retryAt } = link.value;
@@ -132,17 +133,23 @@ function Pill() {
   });
   const speed = useComputed(() => (isLive.value && !paused.value ? `· ${t("pill.rate", { n: formatNumber(rate.value) })}` : ""));
   const how = useComputed(() => (paused.value && isLive.value ? "paused" : link.value.phase));
-  const press = () => (link.peek().phase === "waiting" ? retry() : pause(!paused.peek()));
-  const title = useComputed(() => (link.value.phase === "waiting" ? t("banner.try") : t(paused.value ? "pill.resume" : "pill.pause")));
-  return (
-    <button type="button" id="pill" data-how={how} title={title} onClick={press}>
+  const content = (
+    <>
       <i aria-hidden="true" />
       <span>
         {text}
         <span class="speed">{speed}</span>
       </span>
-      {isLive.value && <Icon name={paused.value ? "play" : "pause"} />}
-      <span class="visually-hidden">{title}</span>
+    </>
+  );
+  return link.value.phase === "waiting" ? (
+    <button type="button" id="pill" data-how={how} title={t("banner.try")} onClick={retry}>
+      {content}
+      <span class="visually-hidden">{t("banner.try")}</span>
     </button>
+  ) : (
+    <span id="pill" data-how={how}>
+      {content}
+    </span>
   );
 }

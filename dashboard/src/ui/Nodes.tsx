@@ -3,9 +3,9 @@
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
 import { brokerUrl } from "../config";
-import { natural } from "../model/order";
 import type { Node } from "../model/state";
-import { navigate, query } from "../route";
+import { layout } from "../layout";
+import { navigate, query, screen } from "../route";
 import { settings } from "../settings";
 import { joined, link, membership, newcomers, offline, offlineCount, parsedQuery, present, shown, state } from "../store";
 import { Countdown, StartCommand, useReason } from "./Banner";
@@ -17,13 +17,18 @@ import { mayAddDevices } from "../info";
 import { overlay } from "./keys";
 import { IgnoredTopics } from "./IgnoredTopics";
 import { lazy } from "./lazy";
+import { GroupHead, isClosed, sections, sectionTitle } from "./groups";
 import { useFirstFit, useMasonry } from "./masonry";
-import { hasRooms, TagBar } from "./TagBar";
-import { count, formatNumber, t } from "../i18n";
+import { count, t } from "../i18n";
 
 const MapCard = lazy(() => import("./MapScreen").then((it) => it.MapCard));
 
 const Offline = lazy(() => import("./Offline").then((it) => it.Offline));
+const loadBar = () => import("./HomeBar").then((it) => it.HomeBar);
+const HomeBar = lazy(loadBar, 44);
+const Fleet = lazy<{ nodes: Node[] }>(() => import("./Fleet").then((it) => it.Fleet));
+// It is needed as soon as there are nodes.
+void loadBar().catch(() => undefined);
 const Newcomers = lazy(() => import("./Newcomers").then((it) => it.Newcomers));
 
 /** What the registry adds below the cards or the table. */
@@ -32,27 +37,28 @@ export const OfflineNodes = () => (offlineCount.value ? <Offline /> : null);
 export const Above = () => (
   <>
     {newcomers.value.length > 0 && <Newcomers />}
-    <TagBar />
+    <HomeBar />
   </>
 );
 
 export function Nodes() {
   if (!joined.value) return link.value.phase === "waiting" || link.value.reason ? <Unreached /> : <Skeletons />;
   const list = shown.value;
-  const extra = settings.camera.value || settings.map.value;
+  const isFleet = screen.value === "fleet";
+  const extra = !isFleet && (settings.camera.value || settings.map.value);
   return (
     <>
       <h2 class="visually-hidden">{t("tab.nodes")}</h2>
       <Above />
-      {settings.byRoom.value && hasRooms() ? (
+      {isFleet ? (
+        list.length > 0 && <Fleet nodes={list} />
+      ) : layout.value.group ? (
         <div id="nodes">
           {extra && <Grid nodes={[]} />}
-          {groups(list).map(([room, nodes]) => (
-            <section key={room} aria-label={room ? quote(room) : t("rooms.none")}>
-              <h2 class="room">
-                {room ? quote(room) : t("rooms.none")} <span class="count">{formatNumber(nodes.length)}</span>
-              </h2>
-              <Grid nodes={nodes} plain />
+          {sections(list, layout.value).map((section) => (
+            <section key={section.key} aria-label={sectionTitle(section)}>
+              <GroupHead section={section} />
+              {!isClosed(section.key) && <Grid nodes={section.nodes} plain />}
             </section>
           ))}
         </div>
@@ -63,16 +69,6 @@ export function Nodes() {
       <OfflineNodes />
     </>
   );
-}
-
-/** Nodes by room, in natural order; those without a room come last. */
-function groups(nodes: Node[]): [room: string, nodes: Node[]][] {
-  const rooms = new Map<string, Node[]>();
-  for (const node of nodes) {
-    const room = node.registered?.room ?? "";
-    rooms.set(room, [...(rooms.get(room) ?? []), node]);
-  }
-  return [...rooms].sort(([a], [b]) => Number(!a) - Number(!b) || natural(a, b));
 }
 
 /** `plain`: without the cards of map and camera. */

@@ -4,6 +4,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import { memo } from "preact/compat";
 import { useEffect, useRef } from "preact/hooks";
 import { mayEdit } from "../info";
+import { shortDigits } from "../model/figures";
 import { findNode, newNode, type Registered, type Resource } from "../model/state";
 import { nodeTitle, quote, visible } from "../model/text";
 import { navigate } from "../route";
@@ -121,7 +122,7 @@ export const sinceText = ({ lastSeen }: Registered): string =>
   lastSeen ? t("offline.for", { age: duration(Math.max(0, clock() + state.offset - lastSeen)) }) : t("offline.never");
 
 const valueText = (resource: Resource): string =>
-  resource.kind === "number" ? `${localDigits(resource.digits)}${resource.unit && ` ${visible(resource.unit)}`}` : textValue(resource);
+  resource.kind === "number" ? `${localDigits(shortDigits(resource.digits, resource.type.precision))}${resource.unit && ` ${visible(resource.unit)}`}` : textValue(resource);
 
 /** A text says little without the name of its resource. */
 function shortValue(resource: Resource): string {

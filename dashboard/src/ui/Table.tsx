@@ -4,20 +4,18 @@ import { useComputed, useSignal } from "@preact/signals";
 import { memo } from "preact/compat";
 import { useRef } from "preact/hooks";
 import { natural } from "../model/order";
-import { FACTS } from "../model/readings";
 import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
 import { nodeTitle, plainTitle, visible } from "../model/text";
 import { navigate } from "../route";
-import { settings } from "../settings";
 import { triggerOf, clock, clockOf, joined, membership, second, shown, state } from "../store";
 import { useNodeState, useStateText } from "./Card";
+import { columnsOf } from "./columns";
 import { Above, Empty, OfflineNodes } from "./Nodes";
 import { Digits, isStale, textValue, titleOf } from "./rows";
 import { useVisibility } from "./visibility";
 import { ago, translate, t } from "../i18n";
 import "../more.css";
 
-const COLUMNS_MAX = 12;
 const SORT_AGAIN_S = 3;
 
 type Column = string; // `node`, `board`, `state`, `last_seen`, or a resource's name behind a dot
@@ -77,16 +75,6 @@ export function Table() {
     <OfflineNodes />
     </>
   );
-}
-
-/** The numbers and switches that most nodes have, most common first. */
-function columnsOf(nodes: Node[]): string[] {
-  const counts = new Map<string, number>();
-  const hidden = settings.hiddenResources.value;
-  for (const { resources } of nodes)
-    for (const { name, kind, type } of resources.values())
-      if ((kind === "number" || type.kind === "boolean") && !FACTS.has(name) && !hidden.includes(name)) counts.set(name, (counts.get(name) ?? 0) + 1);
-  return [...counts].sort((a, b) => b[1] - a[1] || natural(a[0], b[0])).slice(0, COLUMNS_MAX).map(([name]) => name);
 }
 
 /** From good to bad. */

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Tags as filters, and the choice to group by room. */
+/** Tags as filters. */
 import { useSignal } from "@preact/signals";
 import { natural } from "../model/order";
 import { hasTerm, toggleTerm } from "../model/query";
 import { quote } from "../model/text";
 import { navigate, query } from "../route";
-import { settings } from "../settings";
 import { membership, state } from "../store";
 import { formatNumber, t } from "../i18n";
 
@@ -19,17 +18,12 @@ function countTags(): [tag: string, nodes: number][] {
   return [...counts];
 }
 
-export const hasRooms = (): boolean => {
-  for (const { room } of state.registry.values()) if (room) return true;
-  return false;
-};
 
 export function TagBar() {
   void membership.value;
   const all = useSignal(false);
   const tags = countTags();
-  const rooms = hasRooms();
-  if (!tags.length && !rooms) return null;
+  if (!tags.length) return null;
   const common = [...tags].sort((a, b) => b[1] - a[1] || natural(a[0], b[0]));
   const isOn = (tag: string) => hasTerm(query.value, "tag", tag);
   const shown = tags.filter((it) => all.value || common.indexOf(it) < SHOWN || isOn(it[0])).sort((a, b) => natural(a[0], b[0]));
@@ -48,11 +42,6 @@ export function TagBar() {
             </button>
           )}
         </div>
-      )}
-      {rooms && (
-        <button type="button" class="tag rooms" aria-pressed={settings.byRoom.value} onClick={() => (settings.byRoom.value = !settings.byRoom.peek())}>
-          {t("rooms.group")}
-        </button>
       )}
     </div>
   );

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { useEffect } from "preact/hooks";
-import { t } from "../i18n";
+import { allTexts, t } from "../i18n";
 
 /** `height`: the room to reserve until then, in pixels. */
 export function lazy<P extends object = object>(load: () => Promise<ComponentType<P>>, height = 0): ComponentType<P> {
@@ -14,8 +14,8 @@ export function lazy<P extends object = object>(load: () => Promise<ComponentTyp
     useEffect(() => {
       if (found) return;
       let unmounted = false;
-      load().then(
-        (component) => {
+      Promise.all([load(), allTexts]).then(
+        ([component]) => {
           found = component;
           if (!unmounted) ready.value = true;
         },

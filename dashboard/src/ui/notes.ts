@@ -49,6 +49,6 @@ export const isOld = ({ node }: Resource): boolean => node.left?.filed ?? false;
 
 export function payloadText(resource: Resource, payload: string): string {
   const truth = resource.type.kind === "boolean" && isUsual(payload) ? truthOf(payload, resource.type) : null;
-  if (truth !== null) return t(truth ? "led.on" : "led.off");
+  if (truth !== null) return t(truth ? "led.on" : "led.off").toLocaleLowerCase(); // within a sentence
   return quote(payload.trim().slice(0, 24));
 }

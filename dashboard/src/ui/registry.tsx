@@ -52,7 +52,7 @@ export function rendererOf(resource: Resource): Renderer | undefined {
   const named = NAMED.get(resource.name);
   if (named?.fits(resource)) return named;
   const { kind, writable } = resource.type;
-  if (kind === "position") return resource.node.position ? POSITION : undefined;
+  if (kind === "position") return resource.node.position || writable ? POSITION : undefined;
   if (kind === "boolean") return writable === false ? undefined : SWITCH;
   return writable && kind && kind !== "vector" && mayCommand.value ? TYPED : undefined;
 }

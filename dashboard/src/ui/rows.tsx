@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Rows for resources without a renderer of their own: a number or a text. */
-import { useComputed, type ReadonlySignal } from "@preact/signals";
+import { signal, useComputed } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { shortDigits } from "../model/figures";
 import type { Resource } from "../model/state";
-import { visible } from "../model/text";
+import { sentence, visible } from "../model/text";
 import { staleAfter } from "../model/state";
 import { isUsual, truthOf } from "../model/resourceTypes";
 import { triggerOf, clock, clockOf, isLive, onSample, state } from "../store";
 import { mayHaveApi } from "../config";
+import { mayCommand } from "../info";
+import { openNode } from "../route";
 import { drawLines } from "./canvas";
 import { isOld, noteOf } from "./notes";
 import { localDigits, t, translate, timeOf } from "../i18n";
@@ -18,7 +20,7 @@ import { localDigits, t, translate, timeOf } from "../i18n";
 export const titleOf = (name: string): string => {
   const key = `resource.${name}`;
   const text = translate(key);
-  return text === key ? visible(name) : text;
+  return text === key ? sentence(visible(name)) : text;
 };
 
 /** The display name of a resource of a node: people and devices may have given it a label. */
@@ -45,6 +47,27 @@ export function NoteLine({ resource }: { resource: Resource }) {
   );
 }
 
+const icons = signal<((resource: Resource) => string) | null>(null);
+void import("./resourceIcons").then(
+  (it) => (icons.value = it.iconOf),
+  () => undefined,
+);
+
+function KindIcon({ resource }: { resource: Resource }) {
+  return (
+    <svg class="icon kind" viewBox="0 0 20 20" aria-hidden="true">
+      <path d={icons.value?.(resource)} />
+    </svg>
+  );
+}
+
+/** The resource that is being set in a dialog. */
+export const setting = signal<Resource | null>(null);
+
+/** In the details, what may accept a value, and positions. */
+const mayBeSet = ({ type: { writable, kind }, node }: Resource): boolean =>
+  openNode.value === node.uid && mayCommand.value && !node.left && kind !== "command" && (writable === undefined || (writable && kind === "position"));
+
 export function RowFrame({
   resource,
   kind,
@@ -56,11 +79,17 @@ export function RowFrame({
 }) {
   return (
     <div class={`row ${kind}`} data-resource={resource.name}>
+      <KindIcon resource={resource} />
       <span class="label">
-        <span class="name" data-tip="">
+        <span class="name" data-tip={nameOf(resource) === resource.name ? "" : `${nameOf(resource)}\n${visible(resource.name)}`}>
           {nameOf(resource)}
         </span>
         <NoteLine resource={resource} />
+        {mayBeSet(resource) && (
+          <button type="button" class="link set" aria-label={t("control.of", { what: t("control.set_any"), name: nameOf(resource) })} onClick={() => (setting.value = resource)}>
+            {t("control.set_any")}
+          </button>
+        )}
       </span>
       {children}
     </div>
@@ -96,33 +125,36 @@ export function NumberRow({ resource }: { resource: Resource }) {
 /** Longer digits have a smaller font. */
 const SMALL = 8;
 
-/** The digits of a number, in short form if they are long; then all of them on hover and on focus. */
+/** The digits of a number, rounded, in short form if they are long; then all of them on hover. */
 export function Digits({ resource }: { resource: Resource }) {
-  const short = useComputed(() => (void triggerOf(resource).value, localDigits(shortDigits(resource.digits))));
-  const form = useComputed(() => (void triggerOf(resource).value, short.value !== localDigits(resource.digits) ? "cut" : short.value.length > SMALL ? "small" : undefined));
-  if (form.value === "cut") return <LongDigits resource={resource} short={short} />;
-  return (
-    <span class="digits" data-size={form.value}>
-      {short}
-    </span>
-  );
-}
-
-function LongDigits({ resource, short }: { resource: Resource; short: ReadonlySignal<string> }) {
+  const short = useComputed(() => (void triggerOf(resource).value, localDigits(shortDigits(resource.digits, resource.type.precision))));
   const all = useComputed(() => (void triggerOf(resource).value, localDigits(resource.digits)));
+  const isCut = useComputed(() => /[≈×]/.test(short.value));
+  const size = useComputed(() => (short.value.length > SMALL ? "small" : undefined));
+  const tip = useComputed(() => (short.value === all.value ? undefined : all.value));
+  // The short form of a long number says little: the keyboard reaches all of it.
+  if (isCut.value)
+    return (
+      <span class="digits" data-size="small" data-tip={all} aria-label={all} role="img" tabIndex={0}>
+        {short}
+      </span>
+    );
   return (
-    <span class="digits" data-size="small" data-tip={all} aria-label={all} role="img" tabIndex={0}>
+    <span class="digits" data-size={size} data-tip={tip}>
       {short}
     </span>
   );
 }
 
-function Spark({ resource }: { resource: Resource }) {
+/** How long a sparkline waits in a list that is scrolled, before it asks for its history. */
+const REST_MS = 700;
+
+export function Spark({ resource, waits = false }: { resource: Resource; waits?: boolean }) {
   const ref = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
     const canvas = ref.current;
     if (!canvas) return;
-    let recalled = !mayHaveApi();
+    let recalled = !mayHaveApi() || waits;
     const draw = () => {
       if (!resource.ring) return;
       drawLines(canvas, [resource.ring], resource.unit, !state.live || !!resource.node.left);
@@ -131,7 +163,16 @@ function Spark({ resource }: { resource: Resource }) {
       // After a lost connection, the sparkline starts again.
       import("../sparklineHistory").then(({ prependHistory }) => prependHistory(resource, draw)).catch(() => undefined);
     };
-    return onSample(resource, draw);
+    const stop = onSample(resource, draw);
+    const timer = setTimeout(() => {
+      if (!waits) return;
+      recalled = !mayHaveApi();
+      draw();
+    }, REST_MS);
+    return () => {
+      clearTimeout(timer);
+      stop();
+    };
   }, [resource]);
   return <canvas ref={ref} class="spark" data-width="64" data-height="34" aria-hidden="true" />;
 }
