@@ -22,6 +22,8 @@ export interface Rule {
   rooms?: string[];
   uids?: string[];
   gateways?: string[];
+  /** The id of a saved view. */
+  view?: string;
   channels?: string[];
   enabled?: boolean;
 }
@@ -58,4 +60,33 @@ export const readChannels = async (): Promise<Channel[]> => ((await request("GET
 
 export const testChannel = async (name: string): Promise<void> => {
   await request("POST", `${apiUrl()}alert-channels/${encodeURIComponent(name)}/test`);
+};
+
+export const REPEATS = ["once", "daily", "weekly"] as const;
+
+/** Times are Unix times in seconds. */
+export interface Maintenance {
+  title: string;
+  start: number;
+  end: number;
+  repeat?: (typeof REPEATS)[number];
+  uids?: string[];
+  tags?: string[];
+  rooms?: string[];
+  gateways?: string[];
+}
+
+export interface MaintenanceWindow {
+  id: string;
+  maintenance: Maintenance;
+}
+
+export const readMaintenance = async (): Promise<MaintenanceWindow[]> => ((await request("GET", `${apiUrl()}maintenance`)) as { windows: MaintenanceWindow[] }).windows;
+
+export const addMaintenance = async (it: Maintenance): Promise<void> => {
+  await request("POST", `${apiUrl()}maintenance`, it);
+};
+
+export const removeMaintenance = async (id: string): Promise<void> => {
+  await request("DELETE", `${apiUrl()}maintenance/${encodeURIComponent(id)}`);
 };

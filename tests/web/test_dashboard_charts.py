@@ -159,10 +159,10 @@ async def test_node_of_many_numbers_lets_people_choose_its_charts(browser: Brows
             await page.goto(f"{broker.url}#/node/{UID}")
             dialog = page.get_by_role("dialog")
             charts = dialog.locator(".chart figcaption > span:first-child")
-            await see(charts.nth(5), "sensor6")
+            await see(charts.nth(5), "Sensor6")
             assert await charts.count() == 6
-            await dialog.get_by_role("checkbox", name="sensor12").check()
-            await see(charts.nth(6), "sensor12")
+            await dialog.get_by_role("checkbox", name="Sensor12").check()
+            await see(charts.nth(6), "Sensor12")
             await dialog.get_by_role("checkbox", name="Sensor1", exact=True).uncheck()
-            await see(charts.first, "sensor2")
+            await see(charts.first, "Sensor2")
             assert await charts.count() == 6

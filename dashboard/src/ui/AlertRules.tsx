@@ -5,6 +5,7 @@ import { useEffect } from "preact/hooks";
 import { CONDITIONS, putRule, readChannels, readRules, removeRule, SEVERITIES, testChannel, type Channel, type Condition, type Rule, type StoredRule } from "../alertsApi";
 import type { Severity } from "../alerts";
 import { newId } from "../model/ids";
+import { views } from "../views";
 import { quote, visible } from "../model/text";
 import { reasonOf } from "./Alerts";
 import { a } from "../i18n/alerts";
@@ -93,11 +94,13 @@ export function AlertRules() {
 }
 
 /** "a value is above a limit · temperature > 30". */
-function summary({ when, resource, limit, tags = [], rooms = [] }: Rule): string {
+function summary({ when, resource, limit, tags = [], rooms = [], view }: Rule): string {
   const sign = { above: " > ", below: " < ", change: " ± " }[when as "above" | "below" | "change"] ?? "";
   const what = resource ? `${visible(resource)}${sign}${sign ? (limit ?? "") : ""}` : "";
-  return [a(`when.${when}`), what, [...tags, ...rooms].map(visible).join(", ")].filter(Boolean).join(" · ");
+  return [a(`when.${when}`), what, [...tags, ...rooms].map(visible).join(", "), view && viewTitle(view)].filter(Boolean).join(" · ");
 }
+
+const viewTitle = (id: string): string => quote(views.value?.find((it) => it.id === id)?.view.title ?? id);
 
 function RuleForm({ rule, save, cancel }: { rule: Rule; save: (rule: Rule) => Promise<void>; cancel: () => void }) {
   const draft = useSignal<Rule>(rule);
@@ -155,6 +158,19 @@ function RuleForm({ rule, save, cancel }: { rule: Rule; save: (rule: Rule) => Pr
       </label>
       {when !== "gateway lost" && <List label={a("rule.tags")} value={draft.value.tags} set={(tags) => set({ tags })} />}
       {when !== "gateway lost" && <List label={a("rule.rooms")} value={draft.value.rooms} set={(rooms) => set({ rooms })} />}
+      {when !== "gateway lost" && (views.value?.length ?? 0) > 0 && (
+        <label>
+          {a("rule.view")}
+          <select value={draft.value.view ?? ""} onChange={(event) => set({ view: event.currentTarget.value })}>
+            <option value="">{a("maintenance.all")}</option>
+            {views.value?.map(({ id, view }) => (
+              <option key={id} value={id} selected={id === draft.value.view}>
+                {quote(view.title)}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
       <label class="check">
         <input type="checkbox" checked={draft.value.enabled !== false} onChange={(event) => set({ enabled: event.currentTarget.checked })} /> {a("rule.enabled")}
       </label>
@@ -183,6 +199,7 @@ function fitting(rule: Rule): Rule {
     delete kept.tags;
     delete kept.rooms;
     delete kept.uids;
+    delete kept.view;
   }
   return kept;
 }

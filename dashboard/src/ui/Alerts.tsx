@@ -10,6 +10,7 @@ import { navigate } from "../route";
 import { settings } from "../settings";
 import { titleByUid } from "../store";
 import { AlertRules } from "./AlertRules";
+import { MaintenanceWindows } from "./Maintenance";
 import { Drawer } from "./Drawer";
 import { overlay } from "./keys";
 import { momentOf, timeOf } from "../i18n";
@@ -64,6 +65,7 @@ export function Alerts() {
       </ul>
       <BrowserNotices />
       {info.value?.role === "admin" && <AlertRules />}
+      {info.value?.role === "admin" && <MaintenanceWindows />}
       {cleared.length > 0 && (
         <section>
           <h3>{a("earlier")}</h3>
