@@ -375,11 +375,40 @@ BOARD = Elsewhere("it needs a board; tests/examples runs what is copied onto it"
 PROGRAM = Elsewhere("tests/examples/test_python_clients.py does")
 INSTALL = Elsewhere("tests/test_package.py installs the wheel into a fresh environment")
 BOOTED = Elsewhere("tests/machines does, on a machine with systemd")
+RELEASE = Elsewhere("tests/test_release.py and tests/machines do")
+CONTAINER = Elsewhere("it needs Docker; the page says what was tried")
 BROKER_ELSEWHERE = Elsewhere("it needs a broker with a name or on another machine")
 
 STEPS: dict[str, Serve | Finish | Elsewhere] = {
     # What scripts/demo does before it becomes `aiot demo` is for tests/test_scripts.py.
     "scripts/demo": Serve(DEMO, simulated_nodes_are_there, instead="aiot demo"),
+    **dict.fromkeys(
+        (
+            "scripts/release --deb 12 --architecture amd64",
+            "sudo apt install ./dist/pyaiot_0.1.0-1~deb12_amd64.deb",
+            "scripts/release",
+            "pipx install dist/pyaiot-0.1.0-py3-none-any.whl",
+            "uv tool install dist/pyaiot-0.1.0-py3-none-any.whl",
+            "sudo python3 -m venv /opt/pyaiot",
+            "sudo /opt/pyaiot/bin/pip install dist/pyaiot-0.1.0-py3-none-any.whl",
+            "sudo /opt/pyaiot/bin/aiot service install",
+            "scripts/release --wheelhouse x86_64",
+            "uv tool install --offline --no-index --find-links dist/wheelhouse-x86_64 pyaiot",
+            'pipx install --pip-args "--no-index --find-links dist/wheelhouse-x86_64" pyaiot',
+            "scripts/release --wheelhouse x86_64 --python 3.13",
+        ),
+        RELEASE,
+    ),
+    **dict.fromkeys(
+        (
+            "docker build -t pyaiot .",
+            "docker compose -f deploy/compose/everything.yaml up --detach",
+            "docker compose -f deploy/compose/everything.yaml logs",
+            "docker compose -f deploy/compose/everything.yaml exec pyaiot aiot invite",
+            "docker compose -f deploy/compose/apart.yaml up --detach",
+        ),
+        CONTAINER,
+    ),
     **dict.fromkeys(
         (
             "sudo aiot service install",

@@ -16,6 +16,10 @@ class OperatorError(PyaiotError):
     """
 
 
+class NotInstalled(OperatorError):
+    """A program or package that a part needs is not there. The other parts work without it."""
+
+
 def reason_of(error: Exception) -> str:
     """The reason of an error, without the `errno` and without the path."""
     return getattr(error, "strerror", None) or str(error)

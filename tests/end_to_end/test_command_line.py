@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The output of the command line: help for each flag, settings with their origin, errors."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,6 +164,28 @@ def test_historic_commands_have_their_historic_flags(
     result = aiot("--help", program=program)
     assert result.code == 0
     assert flags <= set(result.out.replace(",", " ").split())
+
+
+def test_commands_are_in_sections_by_what_a_person_wants(aiot: Aiot) -> None:
+    shown = aiot("--help").out
+    sections = dict(re.findall(r"(?ms)^(\w+(?: at)? it):\n(.*?)(?=^\w|\Z)", shown))
+    assert list(sections) == ["Run it", "Look at it", "Manage it"]
+    listed = {title: set(re.findall(r"(?m)^  (\S+)", text)) for title, text in sections.items()}
+    assert {name for names in listed.values() for name in names} == {
+        words for words in COMMANDS if words and " " not in words
+    }
+    assert {"run", "demo", "service"} <= listed["Run it"]
+    assert {"nodes", "get", "history", "doctor"} <= listed["Look at it"]
+    assert {"user", "token", "backup"} <= listed["Manage it"]
+
+
+def test_flags_of_run_are_in_sections_by_listener(aiot: Aiot) -> None:
+    shown = aiot("run", "--help").out
+    titles = re.findall(r"(?m)^(\S.*):$", shown)
+    assert {"CoAP", "MQTT", "MQTT-SN", "WebSocket", "TLS", "Data"} <= set(titles)
+    assert titles[0] == "Web listener and dashboard"
+    assert titles[-1] == "Options"
+    assert len(titles) == len(set(titles))
 
 
 HANDS_ON = {"service exec", "service logs"}

@@ -186,24 +186,62 @@ def test_warning_names_the_devices_that_reach_an_open_port(programs: Programs) -
     assert f"TCP port {port} is open to the network: every device on it" in opened.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "demo"])
-def test_without_nats_server_the_error_names_the_flag_for_a_broker(
-    programs: Programs, command: str
-) -> None:
-    # The same packages, by a Python beside which there is none.
+@pytest.fixture
+def without_wheels(programs: Programs) -> dict[str, str]:
+    """The environment of a machine for which nats-server, uvloop and asyncpg have no wheels."""
+    hidden = programs.home / "hidden"
+    hidden.mkdir()
+    for name in ("uvloop", "asyncpg"):
+        (hidden / f"{name}.py").write_text(
+            f"raise ModuleNotFoundError('No module named {name}', name='{name}')\n"
+        )
     elsewhere = programs.home / "bin"
     elsewhere.mkdir()
-    program = programs.start(
-        *(os.path.realpath(sys.executable), "-m", "pyaiot", command, *ANY_PORTS),
-        PYTHONPATH=os.pathsep.join([*site.getsitepackages(), *_sources()]),
-        PATH=str(elsewhere),
-    )
+    paths = [str(hidden), *site.getsitepackages(), *_sources()]
+    return {"PYTHONPATH": os.pathsep.join(paths), "PATH": str(elsewhere)}
+
+
+PLAIN_PYTHON = os.path.realpath(sys.executable)
+"""A Python beside which there is no nats-server."""
+
+
+def test_without_nats_server_the_demo_names_the_flag_for_a_broker(
+    programs: Programs, without_wheels: dict[str, str]
+) -> None:
+    program = programs.start(PLAIN_PYTHON, "-m", "pyaiot", "demo", *ANY_PORTS, **without_wheels)
     assert program.exit_code(10) == 2
     assert program.rest() == ""
     assert program.stderr.splitlines()[-1] == (
         "aiot: nats-server is not installed: install nats-server 2.12 or newer, or name another"
         " MQTT broker with --mqtt-host."
     )
+    assert "Traceback" not in program.stderr
+
+
+def test_without_nats_server_and_uvloop_everything_else_runs(
+    programs: Programs, without_wheels: dict[str, str]
+) -> None:
+    program = programs.start(PLAIN_PYTHON, "-m", "pyaiot", "run", *ANY_PORTS, **without_wheels)
+    started = program.startup_text()
+    assert "CoAP: UDP port" in started
+    assert "WebSocket: TCP port" in started
+    assert "MQTT" not in started
+    (warning,) = [line for line in program.stderr.splitlines() if "WARNING" in line]
+    assert "no gateway for MQTT and MQTT-SN: nats-server is not installed: " in warning
+    program.send(signal.SIGTERM)
+    assert program.exit_code(5) == 0
+
+
+@pytest.mark.parametrize("flag", ["--history", "--registry"])
+def test_without_asyncpg_postgresql_is_refused_in_one_sentence(
+    programs: Programs, without_wheels: dict[str, str], flag: str
+) -> None:
+    database = [flag, "postgresql://localhost/x"]
+    program = programs.start(
+        *(PLAIN_PYTHON, "-m", "pyaiot", "run", *ANY_PORTS, *database), **without_wheels
+    )
+    assert program.exit_code(10) == 2
+    assert program.stderr.splitlines()[-1].startswith("aiot: PostgreSQL needs the package asyncpg")
     assert "Traceback" not in program.stderr
 
 

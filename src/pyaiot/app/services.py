@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
-    AsyncExitStack,
     asynccontextmanager,
     nullcontext,
 )
@@ -49,6 +48,7 @@ from pyaiot.app.optional_parts import (
 from pyaiot.app.protocols import fleet_protocols, plugins
 from pyaiot.app.reload import ReadSettings
 from pyaiot.app.service_reload import check_protocols, reload_of_broker, reload_of_gateways
+from pyaiot.app.shared_services import shared_services
 from pyaiot.app.tls import ProcessTls
 from pyaiot.app.topic_mappings import open_mappings
 from pyaiot.audit.log import AuditLog
@@ -165,7 +165,7 @@ async def run_all(
         registry.running(),
         alerts.running(),
         mappings.running(),
-        _shared_services(config) as shared,
+        shared_services(config) as shared,
         asyncio.TaskGroup() as tasks,
     ):
         connect = connect_in_memory(broker, tasks)
@@ -249,7 +249,7 @@ async def _run_demo(
             mappings=mappings,
         ) as url,
         _running(history),
-        _shared_services(config, folder) as shared,
+        shared_services(config, folder) as shared,
         open_http_session() as session,
         asyncio.TaskGroup() as tasks,
     ):
@@ -292,20 +292,6 @@ async def run_fleet(config: FleetConfig, print_line: PrintLine, progress: PrintL
 # -- gateways -----------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def _shared_services(
-    config: Config, folder: Path | None = None
-) -> AsyncIterator[Mapping[SharedService, Any]]:
-    """The services that several protocols share in this process, open while the block runs."""
-    async with AsyncExitStack() as stack:
-        shared: dict[SharedService, Any] = {}
-        for plugin in plugins():
-            if plugin.shared is not None and plugin.shared not in shared:
-                opened = plugin.shared.open(config, folder)
-                shared[plugin.shared] = await stack.enter_async_context(opened)
-        yield shared
-
-
 async def _start_gateways(
     config: Config,
     shared: Mapping[SharedService, Any],
@@ -315,6 +301,8 @@ async def _start_gateways(
     """Open all gateways and run each as a task. Raises `OperatorError`."""
     gateways = []
     for plugin in plugins():
+        if plugin.shared is not None and shared[plugin.shared] is None:
+            continue  # reported by `shared_services`
         gateway = await plugin.open(config, plugin.shared and shared[plugin.shared])
         tasks.create_task(gateway.run(connect), name=gateway.command)
         gateways.append(gateway)

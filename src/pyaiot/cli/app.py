@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Annotated, Final
 
 import typer
+from typer.core import TyperGroup
 
 from pyaiot import __version__
 from pyaiot.cli.historic import modernize
@@ -47,10 +48,13 @@ MODULES: Final = (
 
 def build(words: Sequence[str] = ()) -> typer.Typer:
     """The program with the module of the command that begins with these words, or with all."""
+    # Help and completion ask for all of it, without words.
+    is_whole = not words or words[0].startswith("-")
     app = typer.Typer(
         name="aiot",
+        cls=_sectioned_group() if is_whole else None,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=is_whole,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # Rich breaks long flags in its boxes of 80 columns
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -59,8 +63,27 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_version)
     for name in _modules_of(words):
+        known = len(app.registered_commands), len(app.registered_groups)
         import_module(f"pyaiot.cli.{name}").add_to(app)
+        section = section_of(name) if is_whole else None
+        for command in app.registered_commands[known[0] :]:
+            command.rich_help_panel = section
+        for group in app.registered_groups[known[1] :]:
+            group.rich_help_panel = section
     return app
+
+
+def _sectioned_group() -> type[TyperGroup]:
+    from pyaiot.cli.help_sections import SectionedGroup  # noqa: PLC0415 - commands do not need it
+
+    return SectionedGroup
+
+
+def section_of(module: str) -> str:
+    """The section of help in which the commands of a module are."""
+    from pyaiot.cli.help_sections import LOOK, LOOKING, MANAGE, RUN, RUNNING  # noqa: PLC0415
+
+    return RUN if module in RUNNING else LOOK if module in LOOKING else MANAGE
 
 
 _MODULES_OF: Final[dict[str, tuple[str, ...]]] = {

@@ -26,9 +26,17 @@ def keys_of(parameter: str) -> list[str]:
 
 
 def option(
-    setting: Setting, names: Iterable[str], *, also: Iterable[str] = (), help_: str = ""
+    setting: Setting,
+    names: Iterable[str],
+    *,
+    also: Iterable[str] = (),
+    help_: str = "",
+    section: str | None = None,
 ) -> inspect.Parameter:
-    """A keyword parameter that Typer turns into a flag. Its value is None if the flag is absent."""
+    """A keyword parameter that Typer turns into a flag. Its value is None if the flag is absent.
+
+    `section`: of the help text.
+    """
     bare = setting.type
     while get_origin(bare) is Annotated:
         bare = get_args(bare)[0]
@@ -37,7 +45,9 @@ def option(
     default = ", ".join(setting.default) if is_list else setting.default
     shown = "" if default in ("", False, None) else f" (default: {default})"
     description = help_ or setting.description
-    option = typer.Option(*names, help=description + shown, show_default=False)
+    option = typer.Option(
+        *names, help=description + shown, show_default=False, rich_help_panel=section
+    )
     return inspect.Parameter(
         parameter_name((setting.key, *also)),
         inspect.Parameter.KEYWORD_ONLY,
@@ -46,10 +56,22 @@ def option(
     )
 
 
-def options_of(flags: Iterable[SettingFlag]) -> list[inspect.Parameter]:
-    """The parameters of the flags of a command."""
+def options_of(
+    flags: Iterable[SettingFlag], titles: Mapping[str, str] | None = None
+) -> list[inspect.Parameter]:
+    """The parameters of the flags of a command. `titles`: sections of help, by table."""
     known = {setting.key: setting for setting in config.settings()}
-    return [option(known[flag.key], flag.names, also=flag.also, help_=flag.help) for flag in flags]
+    titles = titles or {}
+    return [
+        option(
+            known[flag.key],
+            flag.names,
+            also=flag.also,
+            help_=flag.help,
+            section=titles.get(known[flag.key].section),
+        )
+        for flag in flags
+    ]
 
 
 def with_options(

@@ -11,6 +11,7 @@ import typer
 from pyaiot.app.protocols import plugins
 from pyaiot.cli.entry import is_historic
 from pyaiot.cli.flags import BROKER, DASHBOARD, gateway_flags, run_flags
+from pyaiot.cli.help_sections import TITLES, SectionedCommand
 from pyaiot.cli.options import CONFIG_OPTION, load, options_of, summary, with_options
 from pyaiot.cli.terminal import print_error, print_line
 from pyaiot.config import Config, SettingFlag
@@ -165,5 +166,7 @@ def _add(
 
         run(read(), read, **arguments)
 
-    options = [*extra, *options_of(flags), CONFIG_OPTION]
-    app.command(name, short_help=summary(run.__doc__))(with_options(command, options, run.__doc__))
+    titles = {plugin.section.table: plugin.protocol for plugin in plugins()} | TITLES
+    options = [*extra, *options_of(flags, titles), CONFIG_OPTION]
+    register = app.command(name, cls=SectionedCommand, short_help=summary(run.__doc__))
+    register(with_options(command, options, run.__doc__))

@@ -4,7 +4,7 @@
 import re
 from pathlib import Path
 
-from pyaiot.errors import OperatorError
+from pyaiot.errors import NotInstalled, OperatorError
 from pyaiot.redaction import redact
 from pyaiot.registry.store import RegistryStore
 
@@ -16,7 +16,15 @@ def store_at(location: str) -> RegistryStore:
     """
     # Imported where it is used: the other store would cost memory.
     if re.match(r"postgres(ql)?://", location):
-        from pyaiot.registry.postgres import PostgresStore  # noqa: PLC0415
+        try:
+            from pyaiot.registry.postgres import PostgresStore  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            if error.name != "asyncpg":
+                raise
+            raise NotInstalled(
+                "PostgreSQL needs the package asyncpg, which has no wheels for 32-bit ARM: pip"
+                " install asyncpg compiles it."
+            ) from error
 
         return PostgresStore(location)
     if re.match(r"[a-z][a-z0-9+.-]*://", location, re.IGNORECASE):

@@ -157,10 +157,11 @@ class Manager:
             raise OperatorError("No service is installed: `aiot service install` installs it.")
         self._remove_units(names)
         self._do("daemon-reload", needs_systemd=True)
+        if not self.user:
+            self._users_file().unlink(missing_ok=True)
         if purge and not self.user:
             for folder in (self.state_folder, self.settings_folder):
                 shutil.rmtree(folder, ignore_errors=True)
-            self._users_file().unlink(missing_ok=True)
             self.run(["userdel", units.NAME])
         return names
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from pyaiot.errors import OperatorError
+from pyaiot.errors import NotInstalled, OperatorError
 
 VERSION_MIN: Final = (2, 12)
 
@@ -17,7 +17,7 @@ VERSION_MIN: Final = (2, 12)
 async def find_program() -> Path:
     """The path of nats-server: the one installed beside Python, else the one on PATH.
 
-    Raises `OperatorError` if there is none, or if it is too old.
+    Raises `NotInstalled` if there is none, and `OperatorError` if it is too old.
     """
     beside = Path(sys.executable).with_name("nats-server")
     if os.access(beside, os.X_OK):
@@ -28,7 +28,7 @@ async def find_program() -> Path:
         f"install nats-server {least} or newer, or name another MQTT broker with --mqtt-host"
     )
     if found is None:
-        raise OperatorError(f"nats-server is not installed: {otherwise}.")
+        raise NotInstalled(f"nats-server is not installed: {otherwise}.")
     version = await _version(found)
     if version < VERSION_MIN:
         raise OperatorError(f"{found} is too old: {otherwise}.")

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Wheelhouses: folders with every wheel that an installation without network needs.
+
+Versions and hashes are those of requirements/run.txt.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from packaging.requirements import Requirement
+from scripts.packaging.common import ROOT, CannotRelease, report, run
+from scripts.packaging.targets import PLATFORMS, Platform
+
+LOCK: Final = ROOT / "requirements" / "run.txt"
+BUILD_ONLY: Final = "hatchling"
+"""In the lock, for the checkout; it and what only it needs are left out."""
+NOTE: Final = "MISSING.txt"
+"""In a wheelhouse: the packages without wheels for the platform."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """One package of the lock file."""
+
+    requirement: Requirement
+    hashes: tuple[str, ...]
+    via: frozenset[str]
+    """The packages that need it."""
+
+    def line(self) -> str:
+        """The line of a requirements file, without the marker."""
+        return " ".join(
+            [f"{self.requirement.name}{self.requirement.specifier}"]
+            + [f"--hash={it}" for it in self.hashes]
+        )
+
+
+def read_lock(text: str) -> list[Locked]:
+    """The packages of a lock file, but for those that only build."""
+    entries = []
+    for block in re.split(r"(?m)^(?=[A-Za-z0-9])", re.sub(r"(?m)^# .*\n", "", text)):
+        if not block.strip():
+            continue
+        head = block.partition("\\")[0]
+        via = frozenset(re.findall(r"(?m)^    #(?: via|  ) +([\w.-]+)", block))
+        hashes = tuple(re.findall(r"--hash=(sha256:\w+)", block))
+        entries.append(Locked(Requirement(head.strip()), hashes, via))
+    left_out = {BUILD_ONLY}
+    while (
+        more := {it.requirement.name for it in entries if it.via and it.via <= left_out} - left_out
+    ):
+        left_out |= more
+    return [it for it in entries if it.requirement.name not in left_out]
+
+
+def wanted(platform: Platform, python: str) -> Iterator[Locked]:
+    """The packages that an installation has there."""
+    markers = dict(platform.markers(python))
+    for locked in read_lock(LOCK.read_text("utf-8")):
+        marker = locked.requirement.marker
+        if marker is None or marker.evaluate(markers):
+            yield locked
+
+
+def cache(platform: str) -> Path:
+    """A folder of wheels that is kept, so that a second build downloads nothing."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "pyaiot" / "wheels" / platform
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def make(folder: Path, platform: str, pythons: Iterable[str], wheel: Path) -> None:
+    """Fill a folder for a platform. What is there already and is right is kept.
+
+    Packages without wheels are named in `MISSING.txt`, and their sources are there. Raises
+    `CannotRelease`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing: dict[str, str] = {}
+    for python in pythons:
+        report(f"Wheels for {platform}, Python {python} ...")
+        locked = list(wanted(PLATFORMS[platform], python))
+        try:
+            download(folder, PLATFORMS[platform], python, locked)
+        except CannotRelease:
+            for one in locked:
+                try:
+                    download(folder, PLATFORMS[platform], python, [one], quiet=True)
+                except CannotRelease:
+                    missing[one.requirement.name] = one.line()
+    for old in folder.glob("pyaiot-*.whl"):
+        old.unlink()
+    shutil.copy2(wheel, folder)
+    (folder / NOTE).unlink(missing_ok=True)
+    if missing:
+        (folder / NOTE).write_text(
+            f"There are no wheels for {platform} of: {', '.join(sorted(missing))}.\n"
+            "pip compiles their sources, which are here. That needs gcc, python3-dev, libffi-dev"
+            " and setuptools.\n"
+        )
+        report(f"{platform}: no wheels of {', '.join(sorted(missing))}; their sources are there.")
+        for line in missing.values():
+            _sources(folder, line)
+
+
+def download(
+    folder: Path,
+    platform: Platform,
+    python: str,
+    packages: Sequence[Locked],
+    *,
+    quiet: bool = False,
+) -> None:
+    """Download the wheels of packages, checked against the hashes. Raises `CannotRelease`.
+
+    Those that are in the folder already are not asked for.
+    """
+    packages = [it for it in packages if find(folder, it, python) is None]
+    if not packages:
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("\n".join(it.line() for it in packages))
+        file.flush()
+        tags = [word for tag in platform.tags for word in ("--platform", tag)]
+        command = [
+            *(sys.executable, "-I", "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"),
+            *("--disable-pip-version-check", "--only-binary=:all:", "--require-hashes"),
+            *("--python-version", python, "--implementation", "cp"),
+            *(*tags, "--dest", str(folder), "--requirement", file.name),
+        ]
+        if quiet:
+            command += ["--retries", "1"]
+        run(command)
+
+
+def find(folder: Path, package: Locked, python: str) -> Path | None:
+    """The wheel of a package in a folder that has those of several Pythons; None: it is missing."""
+    tag = f"cp{python.replace('.', '')}"
+    version = str(package.requirement.specifier).removeprefix("==")
+    name = re.sub(r"[-_.]+", "_", package.requirement.name)
+    fitting = [
+        path
+        for path in folder.glob(f"{name}-{version}-*.whl")
+        if _fits(path.name.split("-")[-3:-1], tag)
+        and f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" in package.hashes
+    ]
+    # One that is made for this Python, before one for any.
+    return max(fitting, key=lambda path: tag in path.name, default=None)
+
+
+def _fits(tags: Sequence[str], tag: str) -> bool:
+    pythons, abi = tags[0].split("."), tags[1]
+    if "abi3" in abi:
+        return any(it.startswith("cp3") and int(it[3:]) <= int(tag[3:]) for it in pythons)
+    return tag in pythons or "py3" in pythons
+
+
+def _sources(folder: Path, line: str) -> None:
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(line)
+        file.flush()
+        run(
+            [
+                *(sys.executable, "-I", "-m", "pip", "download", "--quiet", "--no-input"),
+                *("--disable-pip-version-check", "--no-deps", "--no-binary=:all:"),
+                *("--no-build-isolation", "--require-hashes"),
+                *("--dest", str(folder), "--requirement", file.name),
+            ]
+        )

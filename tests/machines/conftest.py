@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The machines: Debian 12, and others where `python scripts/machines.py` has made them."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from scripts import machines
+from tests.machines.machine import Machine
+
+RELEASES = os.environ.get("PYAIOT_TEST_DEBIANS", "12").split()
+"""The releases of Debian that are tested; each takes half a minute."""
+
+
+@pytest.fixture(scope="package", params=RELEASES)
+def release(request: pytest.FixtureRequest) -> str:
+    """The release of Debian, if it can be started here."""
+    name: str = request.param
+    if reason := machines.why_not():
+        pytest.skip(f"no machine can be started: {reason}")
+    if not machines.folder_of(name).is_dir():
+        pytest.skip(f"there is no Debian {name}: python scripts/machines.py {name} makes it")
+    return name
+
+
+@pytest.fixture(scope="package")
+def machine(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine that has just been installed."""
+    folder = tmp_path_factory.mktemp("machine")
+    with Machine(machines.folder_of(release), folder / "m") as running:
+        yield running

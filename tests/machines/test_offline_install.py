@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Installation from a wheelhouse, without network: on a machine by pip, and here by uv."""
+
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import page
+from scripts.packaging import distributions, wheelhouse
+from scripts.packaging.targets import DEBIANS, PLATFORMS
+from tests.machines.machine import Machine
+
+pytestmark = [
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the wheels are for x86-64"),
+    pytest.mark.skipif(not page.is_built(), reason="the dashboard is not built"),
+]
+
+
+def made_wheelhouse(folder: Path, python: str) -> Path:
+    """The wheels for x86-64 and one Python; those that are known are not downloaded."""
+    target = PLATFORMS["x86_64"]
+    packages = list(wheelhouse.wanted(target, python))
+    cache = wheelhouse.cache("x86_64")
+    wheelhouse.download(cache, target, python, packages)
+    for package in packages:
+        found = wheelhouse.find(cache, package, python)
+        assert found is not None
+        shutil.copy2(found, folder)
+    wheel = distributions.build(folder / "built")[-1]
+    shutil.move(wheel, folder)
+    shutil.rmtree(folder / "built")
+    return folder
+
+
+def test_service_of_a_wheel_is_installed_by_two_commands(
+    machine: Machine, release: str, tmp_path: Path
+) -> None:
+    wheels = made_wheelhouse(tmp_path, DEBIANS[release])
+    machine.run("mkdir -p /srv/wheelhouse")
+    for wheel in wheels.iterdir():
+        machine.put(wheel, f"/srv/wheelhouse/{wheel.name}")
+    machine.run("python3 -m venv /opt/pyaiot")
+    pip = "/opt/pyaiot/bin/pip install --quiet --no-index --find-links /srv/wheelhouse"
+    machine.run(f"{pip} pyaiot")
+    machine.run("/opt/pyaiot/bin/aiot service install")
+    machine.run("/opt/pyaiot/bin/aiot health")
+    machine.run("/opt/pyaiot/bin/aiot service uninstall --purge")
+    assert machine.ask("ls /etc/systemd/system | grep -c aiot") == "0"
+
+
+def test_uv_installs_the_tool_without_network(tmp_path: Path) -> None:
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv is not installed")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    (tmp_path / "wheelhouse").mkdir()
+    wheels = made_wheelhouse(tmp_path / "wheelhouse", python)
+    command = [
+        uv,
+        "tool",
+        "install",
+        "--quiet",
+        "--offline",
+        "--no-index",
+        "--python",
+        sys.executable,
+    ]
+    environment = {
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin:/bin",
+        "UV_TOOL_DIR": str(tmp_path / "tools"),
+        "UV_TOOL_BIN_DIR": str(tmp_path / "bin"),
+    }
+    subprocess.run(
+        [*command, "--find-links", str(wheels), "pyaiot"], env=environment, check=True, timeout=120
+    )
+    shown = subprocess.run(
+        [tmp_path / "bin" / "aiot", "--version"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.startswith("pyaiot ")
