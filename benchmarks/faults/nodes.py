@@ -117,6 +117,9 @@ class MqttNode:
         self._ledger = ledger
         self._changed = threading.Condition()
         self._numbers: dict[int, int] = {}
+        """Numbers that were published, by message id."""
+        self._early: set[int] = set()
+        """Message ids of acknowledgements that came before `_numbers` has them."""
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, UID, clean_session=False, protocol=paho.MQTTv311
         )
@@ -136,8 +139,14 @@ class MqttNode:
         if number % CHECK_EVERY == 1:
             self._announce()
         with self._changed:
-            sent = self._publish("n", number)
-            self._numbers[sent.mid] = number
+            self._early.clear()
+        # Not within `_changed`: paho has a lock of its own, here and when it calls `_on_publish`.
+        message_id = self._publish("n", number).mid
+        with self._changed:
+            if message_id in self._early:
+                self._ledger.acknowledged.add(number)
+                return
+            self._numbers[message_id] = number
             self._changed.wait_for(lambda: number in self._ledger.acknowledged, MQTT_WAIT_S)
 
     def _announce(self) -> None:
@@ -153,9 +162,11 @@ class MqttNode:
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, *_: Any) -> None:
         with self._changed:
             number = self._numbers.pop(mid, None)
-            if number is not None:
-                self._ledger.acknowledged.add(number)
-                self._changed.notify_all()
+            if number is None:
+                self._early.add(mid)
+                return
+            self._ledger.acknowledged.add(number)
+            self._changed.notify_all()
 
     def _on_message(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         if message.topic.endswith("/led/set"):
