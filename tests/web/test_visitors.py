@@ -36,6 +36,13 @@ def test_requests_of_one_address_are_limited_and_others_are_served() -> None:
     assert allowed == VISITOR_REQUESTS_PER_S
 
 
+def test_class_of_thirty_behind_one_address_opens_the_dashboard_at_once() -> None:
+    visitors = Visitors(Clock())
+    # A dashboard and its parts, and a picture or two.
+    assert all(visitors.may_request("192.0.2.1") for _ in range(30 * 40))
+    assert all(visitors.may_connect("192.0.2.1") for _ in range(30))
+
+
 @pytest.mark.parametrize(
     ("first", "second", "is_same"),
     [

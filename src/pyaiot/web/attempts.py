@@ -76,7 +76,7 @@ class Attempts:
 
     def take_link(self, address: str) -> bool:
         """Count a link that is not valid. False: it is one too many."""
-        failures = self._of(("link", principal_of(address)))
+        failures = self._of(("link", _network(address)))
         has_room = failures.has_room(ATTEMPTS_PER_MINUTE, self._clock())
         failures.add(int(has_room))
         return has_room
@@ -85,7 +85,7 @@ class Attempts:
         """The user signed in with the password: the attempt that was taken does not count."""
         for key, _ in self._limits(address, name):
             self._of(key).add(-1)
-        known = (principal_of(address), name)
+        known = (_network(address), name)
         if known not in self._known:
             if len(self._known) >= ATTEMPTS_REMEMBERED_MAX:
                 (network, _), _ = self._known.popitem(last=False)
@@ -99,7 +99,7 @@ class Attempts:
 
     def _limits(self, address: str, name: str) -> list[tuple[_Key, int]]:
         """What an attempt counts for, and how many of each may fail in a minute."""
-        network = principal_of(address)
+        network = _network(address)
         name = name[:64]  # a longer one belongs to no user
         own: _Key = ("name", network, name) if (network, name) in self._known else ("name", name)
         users = min(self._users_of[network], USERS_OF_ADDRESS_MAX)
@@ -116,3 +116,8 @@ class Attempts:
             failures = self._failures[key] = _Failures(self._clock())
         self._failures.move_to_end(key)
         return failures
+
+
+def _network(address: str) -> str:
+    """An address, or a network of IPv6."""
+    return principal_of(address) or address
