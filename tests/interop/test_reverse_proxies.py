@@ -36,6 +36,8 @@ class Proxied:
     ca: Path
     broker_url: str
     key_file: Path
+    access_log: Path
+    """Of nginx. Caddy writes none."""
 
     @asynccontextmanager
     async def session(self, address: str = "127.0.0.1") -> AsyncIterator[aiohttp.ClientSession]:
@@ -81,7 +83,7 @@ def nginx(folder: Path, port: int, broker: int, certificate: Path, key: Path) ->
     )
     (folder / "nginx.conf").write_text(
         f"daemon off; worker_processes 1; pid {folder}/pid; error_log stderr;"
-        f" events {{}} http {{ access_log off; {paths} {server} }}"
+        f" events {{}} http {{ access_log {folder}/access.log; {paths} {server} }}"
     )
     program = located("nginx", "nginx", "nginx", "/usr/sbin/nginx")
     return [program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
@@ -122,7 +124,9 @@ def proxied(
         programs.start(*command, XDG_DATA_HOME=str(folder), XDG_CONFIG_HOME=str(folder))
         (path,) = re.findall(rf"https://{NAME}(/login\?token=\S+)", text)
         url = f"https://{NAME}:{port}"
-        yield Proxied(url, url + path, made.ca, broker_url, programs.key_file())
+        yield Proxied(
+            url, url + path, made.ca, broker_url, programs.key_file(), folder / "access.log"
+        )
     finally:
         programs.close()
 
@@ -180,6 +184,23 @@ async def test_sign_in_websocket_events_and_export_work_through_the_proxy(
             assert answer.status in {200, 401}
         async with browser.get(proxied.url + "/api/nodes") as answer:
             assert answer.status == 401
+
+
+async def test_no_log_of_a_proxy_has_the_secret_of_a_link(proxied: Proxied) -> None:
+    secret = "s" * 43
+    async with proxied.session("127.0.0.7") as browser:
+        await until_it_answers(browser, proxied.url)
+        for path in (f"/login?token={secret}", f"/login?x=1&token={secret}"):
+            async with browser.get(proxied.url + path) as answer:
+                assert answer.headers["Referrer-Policy"] == "origin"
+            async with browser.post(proxied.url + path) as answer:
+                assert answer.status == 403
+        async with browser.get(proxied.url + "/api/info") as answer:
+            assert answer.status == 401
+    if proxied.access_log.exists():
+        text = proxied.access_log.read_text()
+        assert "/api/info" in text
+        assert secret not in text
 
 
 async def audited_addresses(browser: aiohttp.ClientSession, proxied: Proxied) -> set[str]:

@@ -89,8 +89,9 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri"
     " 'none'; form-action 'self'; frame-ancestors 'none'",
-    # Without a referrer, a browser would post the form with `Origin: null`.
-    "Referrer-Policy": "same-origin",
+    # Without a referrer, a browser would post the form with `Origin: null`. The whole URL, which
+    # may have the secret of an invitation, would be in logs of proxies.
+    "Referrer-Policy": "origin",
     "X-Content-Type-Options": "nosniff",
 }
 
