@@ -724,6 +724,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot alerts --snooze all --for 3600": Finish(prints(r"Desk is warm")),
     "aiot alerts --all --json": Finish(prints(r'"title":"Desk is warm"')),
     "aiot audit": Finish(prints(r"(?m)  command  my-board/led  confirmed ")),
+    "aiot audit --result confirmed": Finish(prints(r"  command  my-board/led  confirmed ")),
     "aiot audit --uid my-board --from -7d": Finish(prints(r"  command  my-board/led  confirmed ")),
     "aiot audit --who local --action command --json": Finish(
         prints(r'"action":"command","who":"local"')

@@ -182,7 +182,7 @@ function Line({ entry }: { entry: AuditEntry }) {
   const source = from === "command line" ? au("command_line") : quote(from);
   return (
     <li data-outcome={outcomeOf(result)}>
-      <time dateTime={new Date(ts * 1000).toISOString()}>{timeOf(ts)}</time>
+      <time>{timeOf(ts)}</time>
       <span class="by">
         <button type="button" class="link" title={au("only")} aria-label={`${name ? quote(name) : kindText(kind)}: ${au("only")}`} onClick={() => change({ who })}>
           {name ? quote(name) : kindText(kind)}
