@@ -112,7 +112,7 @@ function PasteIt({ added }: { added: AddedDevice }) {
           <Copy text={added.secret} />
         </>
       )}
-      <details open={!added.secret}>
+      <details open={!added.secret || added.snippets.length < 2}>
         <summary>{d("how")}</summary>
         <p class="summary">{added.summary}</p>
       </details>

@@ -130,7 +130,9 @@ class LocalDevices:
     def protocols(self) -> list[DeviceProtocol]:
         return [
             DeviceProtocol(
-                name=access.name, title=plugin.protocol, has_credentials=bool(access.kind)
+                name=access.name,
+                title=access.title or plugin.protocol,
+                has_credentials=bool(access.kind),
             )
             for plugin in plugins()
             for access in plugin.access

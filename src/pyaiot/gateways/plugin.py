@@ -195,6 +195,8 @@ class DeviceAccess:
     """Whether its listener accepts only devices on this machine."""
     forbidden: str = ""
     """Characters that the names of its devices may not have, of those that others may."""
+    title: str = ""
+    """For people; empty: the name of the protocol."""
     problem: Callable[[str], str] = lambda _name: ""
     """Why a device cannot have this name; empty if it can."""
     uid_prefix: str = ""

@@ -93,6 +93,7 @@ PLUGIN: Final = Plugin(
                 snippets=function_at("pyaiot.gateways.mqtt.access:foreign_snippets"),
                 is_local_only=function_at("pyaiot.gateways.mqtt.access:is_local_only"),
                 forbidden=it.forbidden,
+                title=it.title,
                 problem=it.problem,
                 uid_prefix=it.uid_prefix,
                 other_name=it.client_id,
