@@ -472,6 +472,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot run --history postgresql://pyaiot@db.example.org/pyaiot": Elsewhere(
         "tests/history/test_postgres.py starts a server"
     ),
+    "aiot coap-gateway --broker-host 10.0.0.1,10.0.0.2,10.0.0.3": Elsewhere(
+        "tests/end_to_end/test_cluster.py does, on one machine"
+    ),
     "sqlite3 ~/.local/share/pyaiot/history.db \"VACUUM INTO 'copy.db'\"": Elsewhere(
         "tests/history/test_sqlite.py does, without the program sqlite3"
     ),

@@ -18,6 +18,7 @@ SEED = 7252
 
 # Modules outside protocols/ that read outside bytes.
 PARSERS_ELSEWHERE = {
+    "cluster_packets",
     "homeassistant",
     "api_queries",
     "backup_manifest",

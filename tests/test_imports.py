@@ -67,6 +67,11 @@ MAY_IMPORT = {
         *("accounts", "audit", "backlog", "errors", "legacy", "links", "messages", "metrics"),
         *("model", "registry", "transport"),
     },
+    # A broker that is one of several; only `app` makes one.
+    "cluster": {
+        *("accounts", "audit", "broker", "errors", "messages", "metrics", "protocols", "registry"),
+        "transport",
+    },
     # An ordinary consumer of the broker's messages: it is given to the broker, and knows none.
     "history": {"backlog", "errors", "messages", "metrics", "redaction"},
     # The web side of the broker: HTTP and WebSockets in front of it.
@@ -96,6 +101,7 @@ MAY_IMPORT = {
             "audit",
             "backup",
             "broker",
+            "cluster",
             "config",
             "devices",
             "errors",
@@ -175,6 +181,9 @@ PURE = {
         "alerts/notices",
         "alerts/rule",
         "alerts/watches",
+        *("cluster/claims", "cluster/incoming", "cluster/local_side", "cluster/member"),
+        *("cluster/outgoing", "cluster/owned_nodes", "cluster/packets", "cluster/peer"),
+        *("cluster/remote_nodes", "cluster/streams"),
         "registry/documents",
         "registry/forgettable",
         "registry/last_values",

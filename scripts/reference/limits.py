@@ -26,11 +26,15 @@ NOT_LIMITS: Final = {
     "gateways.coap.aiocoap_adapter.ANSWER_MESSAGE_IDS": "a share of the message IDs",
     "history.postgres.schema.WEEK": "a unit",
     "history.postgres.schema.WRITER_LOCK": "a name, as a number",
+    "cluster.packets.LEVEL": "a version",
+    "history.postgres.schema.WORKER_LOCK": "a name, as a number",
+    "history.postgres.schema.SCHEMA_LOCK": "a name, as a number",
     "history.rows.CLOCK_SET_S": "the year 2020",
     "history.rows.MICROSECONDS": "a unit",
     "history.sqlite.schema.APPLICATION_ID": "a name, as a number",
     "history.series_index.MINUTE": "a unit",
     "registry.postgres.WRITER_LOCK": "a name, as a number",
+    "registry.postgres.SCHEMA_LOCK": "a name, as a number",
     "registry.sqlite.APPLICATION_ID": "a name, as a number",
 }
 """Public numbers that are no limits."""

@@ -480,3 +480,54 @@ async def test_aiot_run_records_into_a_database(url: str, tmp_path: Path) -> Non
     await history.close()
     assert {kinds[0], kinds[-1]} <= {"started", "stopped", "gateway connected"}
     assert kinds.count("started") == kinds.count("stopped") == 1
+
+
+def shared_writer(url: str) -> PostgresWriter:
+    return PostgresWriter(url, "postgresql://test", FOR_EVER, run="test", is_shared=True)
+
+
+def test_brokers_of_a_cluster_write_the_same_database_and_one_downsamples(url: str) -> None:
+    first, second = shared_writer(url), shared_writer(url)
+    for writer, value in ((first, "1"), (second, "2")):
+        at = HOUR + float(value)
+        reading = Reading.received("A", "t", value, at)
+        for _ in range(2):  # the second broker also gets what was sent again
+            writer.write(batch_of([reading], now=HOUR), HOUR)
+    first.write(batch_of([Reading.received("A", "t", "2", HOUR + 2.0)], now=HOUR), HOUR)
+    assert first.run_retention(HOUR + 200)
+    assert not second.run_retention(HOUR + 200)
+    # A late reading at the other broker marks the minute again.
+    late = Reading.received("A", "t", "9", HOUR + 3.0)
+    second.write(batch_of([late], now=HOUR + 200), HOUR + 200)
+    while first.run_retention(HOUR + 200):
+        pass
+
+    async def count(history: PostgresReader) -> Any:
+        return await history.readings("A", "t", start=HOUR, end=HOUR + 60, limit=100)
+
+    rows = query_store(url, count)
+    assert [row.number for row in rows.rows] == [1.0, 2.0, 9.0]
+    db_minutes = run(minutes_of(url))
+    assert db_minutes == [(3, 9.0)]
+    first.close()
+    while not second.run_retention(HOUR + 300) and not second._is_worker:
+        time.sleep(0.01)
+    second.close()
+
+
+async def minutes_of(url: str) -> list[tuple[int, float]]:
+    db = await asyncpg.connect(url)
+    rows = await db.fetch("SELECT count, high FROM pyaiot.minute")
+    await db.close()
+    return [(count, high) for count, high in rows]
+
+
+def test_a_broker_alone_and_a_cluster_refuse_each_other_the_database(url: str) -> None:
+    alone = open_writer(url)
+    with pytest.raises(StoreError, match="not of a cluster"):
+        shared_writer(url)
+    alone.close()
+    shared = shared_writer(url)
+    with pytest.raises(StoreError, match="another Pyaiot"):
+        open_writer(url)
+    shared.close()

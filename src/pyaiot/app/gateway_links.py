@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -22,7 +23,7 @@ from pyaiot.broker.used_tokens import UsedTokensFile
 from pyaiot.config import KEY_FILE, BrokerSection, GatewaySection, data_folder
 from pyaiot.errors import LinkLost, OperatorError, reason_of
 from pyaiot.gateways.gateway import ConnectToBroker, GatewayLink
-from pyaiot.links import MemoryLink
+from pyaiot.links import HEARTBEAT_S, MemoryLink
 from pyaiot.links.connecting import connect_gateway, connect_gateway_with_token
 from pyaiot.transport.addresses import authority
 from pyaiot.transport.resolver import reason_of_tls_failure
@@ -31,6 +32,13 @@ TOKEN_VARIABLE: Final = "AIOT_GATEWAY_TOKEN"  # noqa: S105 - a name
 """The environment variable with the token of a gateway."""
 KEY_FILE_OFF: Final = "off"
 """In place of the path of the key file: gateways with it are refused."""
+BROKERS_MAX: Final = 16
+"""Brokers to which a gateway may connect, one at a time. More are refused."""
+FAILOVER_HEARTBEAT_S: Final = 2.0
+"""Interval of pings to one of several brokers. One that is not answered within half of it loses the
+link, and the next broker is tried."""
+FAILOVER_CONNECT_LIMIT_S: Final = 2.0
+"""How long one of several brokers may take to accept a link. Then the next one is tried."""
 _SIZE_MAX: Final = 1024
 
 log = logging.getLogger(__name__)
@@ -147,11 +155,13 @@ class Credential:
 def connect_by_websocket(
     session: aiohttp.ClientSession, section: GatewaySection, credential: Credential
 ) -> ConnectToBroker:
-    """Links of a gateway in a process of its own."""
-    scheme = "wss" if section.broker_ssl else "ws"
-    url = f"{scheme}://{authority(section.broker_host, section.broker_port)}/gw"
+    """Links of a gateway in a process of its own. Raises `OperatorError` for an invalid address.
 
-    async def connect() -> GatewayLink:
+    With several brokers, each attempt begins with the one after the last that was linked."""
+    scheme = "wss" if section.broker_ssl else "ws"
+    urls = [f"{scheme}://{authority(host, port)}/gw" for host, port in brokers_of(section)]
+
+    async def connect_to(url: str, heartbeat_s: float) -> GatewayLink:
         try:
             secret = credential.token() if credential.token else ""
             key_token = mint_token(credential.keys()) if credential.keys else ""
@@ -159,15 +169,59 @@ def connect_by_websocket(
             raise LinkLost(str(error)) from error
         try:
             if secret:
-                return await connect_gateway_with_token(session, url, secret)
-            return await connect_gateway(session, url, key_token)
+                return await connect_gateway_with_token(
+                    session, url, secret, heartbeat_s=heartbeat_s
+                )
+            return await connect_gateway(session, url, key_token, heartbeat_s=heartbeat_s)
         except LinkLost as error:
             reason = reason_of_tls_failure(error.__cause__)
             if reason:
                 raise LinkLost(reason) from error
             raise
 
+    async def connect() -> GatewayLink:
+        if len(urls) == 1:
+            return await connect_to(urls[0], HEARTBEAT_S)
+        problems = []
+        for _ in range(len(urls)):
+            url = urls.pop(0)
+            urls.append(url)
+            try:
+                async with asyncio.timeout(FAILOVER_CONNECT_LIMIT_S):
+                    return await connect_to(url, FAILOVER_HEARTBEAT_S)
+            except TimeoutError:
+                problems.append(f"{url}: no answer")
+            except LinkLost as error:
+                problems.append(f"{url}: {error}")
+        raise LinkLost("; ".join(problems))
+
     return connect
+
+
+def brokers_of(section: GatewaySection) -> list[tuple[str, int]]:
+    """The brokers of `HOST[:PORT][,HOST[:PORT]…]`. Raises `OperatorError`."""
+    if "," not in section.broker_host:
+        return [(section.broker_host, section.broker_port)]
+    found = []
+    for part in section.broker_host.split(","):
+        text = part.strip()
+        try:
+            # An IPv6 address alone has colons, too.
+            parts = urlsplit(
+                f"//{f'[{text}]' if text.count(':') > 1 and '[' not in text else text}"
+            )
+            host, port = parts.hostname, parts.port or section.broker_port
+        except ValueError:
+            host, port = None, 0
+        if not host or parts.path or parts.username:
+            raise OperatorError(
+                f"{text[:64]!r} is not the address of a broker: --broker-host takes HOST, or"
+                " HOST[:PORT] of several brokers, separated by commas."
+            )
+        found.append((host, port))
+    if len(found) > BROKERS_MAX:
+        raise OperatorError(f"A gateway connects to at most {BROKERS_MAX} brokers.")
+    return found
 
 
 def read_token(path: Path) -> str:

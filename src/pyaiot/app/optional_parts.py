@@ -3,15 +3,18 @@
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any
 
 from pyaiot.broker.broker import Broker
 from pyaiot.config import Config
+from pyaiot.errors import OperatorError
 from pyaiot.metrics import Collector
 from pyaiot.registry.service import RegistryService
 
 
-def check_home_assistant(config: Config, *, embeds_broker: bool) -> None:
-    """Raise `OperatorError` if the settings have a Home Assistant that cannot be served.
+def check_optional_parts(config: Config, *, embeds_broker: bool) -> None:
+    """Raise `OperatorError` if the settings have a Home Assistant that cannot be served, or a
+    cluster of which this broker cannot be one.
 
     `embeds_broker`: whether this process starts an MQTT broker if none is named.
     """
@@ -19,34 +22,55 @@ def check_home_assistant(config: Config, *, embeds_broker: bool) -> None:
         from pyaiot.app.home_assistant import check  # noqa: PLC0415 - imported where it is used
 
         check(config, embeds_broker=embeds_broker)
+    if config.cluster.is_on:
+        from pyaiot.app import cluster  # noqa: PLC0415 - as above
+
+        cluster.check(config)
 
 
-def check_home_assistant_of_demo(config: Config) -> None:
+def check_parts_of_demo(config: Config) -> None:
     """The same for the demo, in which no device has a credential."""
-    check_home_assistant(config, embeds_broker=True)
+    if config.cluster.is_on:
+        raise OperatorError("The demo is alone: to be one of a cluster, use aiot run.")
+    check_optional_parts(config, embeds_broker=True)
     if config.homeassistant.url:
         from pyaiot.app.home_assistant import check_demo  # noqa: PLC0415 - as above
 
         check_demo(config)
 
 
-def start_home_assistant(
+def start_optional_parts(
     config: Config,
     broker: Broker,
     shared: Iterable[object],
     registry: RegistryService,
     tasks: asyncio.TaskGroup,
 ) -> list[Collector]:
-    """Show the nodes in Home Assistant, if the settings have one. Returns its metrics.
+    """Show the nodes in Home Assistant, and connect to the other brokers of a cluster, if the
+    settings have one. Returns their metrics.
 
     `shared`: the services of the protocols in this process. Raises `OperatorError`.
     """
+    collectors: list[Collector] = []
+    if config.cluster.is_on:
+        from pyaiot.app import cluster  # noqa: PLC0415 - see above
+
+        cluster.start(config, broker, tasks)
     if not config.homeassistant.url:
-        return []
+        return collectors
     from pyaiot.app.home_assistant import home_assistant  # noqa: PLC0415 - see above
 
     service = home_assistant(
         config, broker, shared, is_registry_loaded=lambda: not registry.problem
     )
     tasks.create_task(service.run(), name="Home Assistant")
-    return [service.collect]
+    return [*collectors, service.collect]
+
+
+def make_broker(config: Config, **arguments: Any) -> Broker:
+    """A broker alone, or one of a cluster. `arguments`: see `Broker`."""
+    if not config.cluster.is_on:
+        return Broker(**arguments)
+    from pyaiot.app import cluster  # noqa: PLC0415 - see above
+
+    return cluster.make_broker(config, **arguments)

@@ -41,9 +41,10 @@ from pyaiot.app.gateway_links import (
     key_file_identity,
 )
 from pyaiot.app.optional_parts import (
-    check_home_assistant,
-    check_home_assistant_of_demo,
-    start_home_assistant,
+    check_optional_parts,
+    check_parts_of_demo,
+    make_broker,
+    start_optional_parts,
 )
 from pyaiot.app.protocols import fleet_protocols, plugins
 from pyaiot.app.reload import ReadSettings
@@ -60,7 +61,6 @@ from pyaiot.config import (
     Config,
     DevicesSection,
     GatewaySection,
-    HistorySection,
     TlsSection,
     data_folder,
 )
@@ -89,10 +89,10 @@ async def run_broker(
 ) -> None:
     """`aiot broker`: the broker alone. Gateways connect over WebSocket."""
     check_web(config)
-    check_home_assistant(config, embeds_broker=False)
+    check_optional_parts(config, embeds_broker=False)
     tls = ProcessTls(config.tls)
     access = _gateway_access(config, key_file_check(config.broker, needs_file=True))
-    history = _history(config.history, data_folder(os.environ))
+    history = _history(config, data_folder(os.environ))
     audit = open_audit_log(config.audit, data_folder(os.environ))
     broker, registry = _broker(config, history, data_folder(os.environ), audit)
     alerts = open_alerts(config.alerts, broker, registry)
@@ -109,7 +109,7 @@ async def run_broker(
             tls=tls,
             keys=_key_store(config.broker),
             audit=audit,
-            collectors=start_home_assistant(config, broker, (), registry, tasks),
+            collectors=start_optional_parts(config, broker, (), registry, tasks),
             alerts=alerts,
             mappings=mappings,
         ) as url,
@@ -152,10 +152,10 @@ async def run_all(
 ) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory."""
     check_web(config)
-    check_home_assistant(config, embeds_broker=True)
+    check_optional_parts(config, embeds_broker=True)
     tls = ProcessTls(config.tls)
     access = _gateway_access(config, key_file_check(config.broker, needs_file=False))
-    history = _history(config.history, data_folder(os.environ))
+    history = _history(config, data_folder(os.environ))
     audit = open_audit_log(config.audit, data_folder(os.environ))
     broker, registry = _broker(config, history, data_folder(os.environ), audit)
     alerts = open_alerts(config.alerts, broker, registry)
@@ -180,7 +180,7 @@ async def run_all(
                 alerts=alerts,
                 mappings=mappings,
                 devices=LocalDevices(config),
-                collectors=start_home_assistant(config, broker, shared.values(), registry, tasks),
+                collectors=start_optional_parts(config, broker, shared.values(), registry, tasks),
             ) as url,
             _running(history),
         ):
@@ -208,7 +208,7 @@ async def run_demo(
             "The demo listens on this machine only: to serve other machines, use aiot run and"
             " aiot node."
         )
-    check_home_assistant_of_demo(config)
+    check_parts_of_demo(config)
     async with _temporary_folder() as folder:
         await _run_demo(config, node_count, folder, print_line, opened)
 
@@ -220,7 +220,7 @@ async def _run_demo(
     if config.tls.cert_file:
         log.warning("the demo does not use TLS: only this machine can connect to it")
     config = msgspec.structs.replace(_without_state_files(config), tls=TlsSection())
-    history = _history(config.history, folder)
+    history = _history(config, folder)
     audit = open_audit_log(config.audit, folder)
     broker, registry = _broker(config, history, folder, audit)
     alerts = open_alerts(config.alerts, broker, registry)
@@ -254,7 +254,7 @@ async def _run_demo(
         asyncio.TaskGroup() as tasks,
     ):
         opened(url)
-        collectors += start_home_assistant(config, broker, shared.values(), registry, tasks)
+        collectors += start_optional_parts(config, broker, shared.values(), registry, tasks)
         host, port = _host_and_port(url)
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = connect_by_websocket(session, section, Credential.of_keys(keys))
@@ -352,7 +352,8 @@ def _broker(
     location = section.store or str(folder / "registry.db")
     if not section.store and re.match(r"postgres(ql)?://", config.history.store):
         location = config.history.store
-    broker = Broker(
+    broker = make_broker(
+        config,
         flush_interval_s=config.broker.flush_interval_ms / 1000,
         registry=registry,
         timer=asyncio.get_running_loop(),
@@ -362,7 +363,7 @@ def _broker(
         observer=history.recorder if history else None,
         audit=audit,
     )
-    store = None if location == "off" else store_at(location)
+    store = None if location == "off" else store_at(location, is_shared=config.cluster.is_on)
     return broker, RegistryService(registry, broker, store, unix_time=time.time)
 
 
@@ -373,11 +374,12 @@ def _key_store(section: BrokerSection) -> Path | None:
     return data_folder(os.environ) / f"idempotency-keys-{section.port}"
 
 
-def _history(section: HistorySection, folder: Path) -> "HistoryService | None":
+def _history(config: Config, folder: Path) -> "HistoryService | None":
     """The history service; None if history is off. Its file is in `folder` unless set.
 
     Raises `OperatorError`.
     """
+    section = config.history
     if section.store == "off":
         return None
     # Imported only where history is recorded.
@@ -394,7 +396,7 @@ def _history(section: HistorySection, folder: Path) -> "HistoryService | None":
     if section.free_mb and "://" not in location:
         path = Path(location).expanduser().parent
         disk = DiskSpace(lambda: shutil.disk_usage(path).free, pause_below_mb=section.free_mb)
-    return HistoryService(store_at(location, keep), disk)
+    return HistoryService(store_at(location, keep, is_shared=config.cluster.is_on), disk)
 
 
 def _running(history: "HistoryService | None") -> AbstractAsyncContextManager[None]:

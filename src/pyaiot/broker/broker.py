@@ -4,7 +4,7 @@
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from pyaiot import __version__
@@ -24,6 +24,7 @@ from pyaiot.broker.fanout import Fanout, Scheduler
 from pyaiot.broker.identity import LOCAL, GatewayIdentity
 from pyaiot.broker.observers import BrokerObserver, Observers
 from pyaiot.broker.router import Router
+from pyaiot.broker.state import NodeTable
 from pyaiot.broker.subscriber import Sink, Subscriber
 from pyaiot.errors import LinkLost
 from pyaiot.links import Link
@@ -72,15 +73,17 @@ class Broker:
         observer: BrokerObserver | None = None,
         registry: Registry | None = None,
         audit: AuditSink | None = None,
+        nodes: NodeTable | None = None,
     ) -> None:
         """`clock` measures durations; by default it is the clock of `timer`.
 
         `observer` receives all messages and commands, for example to record them.
-        `registry` None: an empty one that admits every node. `audit` records each command.
+        `registry` None: an empty one that admits every node. `audit` records each command. `nodes`
+        None: an empty table.
         """
         self.run = secrets.token_hex(4)
         """Identifies this run of the broker."""
-        self.router = Router(registry)
+        self.router = Router(registry, nodes)
         self.fanout = Fanout(
             run=self.run, flush_interval_s=flush_interval_s, timer=timer, unix_time=unix_time
         )
@@ -102,6 +105,11 @@ class Broker:
         self._expiry_scheduled = False
         self._refusals = RateLimitedLog(log)
         self._states = RateLimitedLog(log)
+
+    @property
+    def values_known(self) -> Callable[[], Awaitable[None]] | None:
+        """What a request that reads values awaits first; None: all of them are always here."""
+        return None
 
     def publish_to_registry_clients(self, message: ToClient) -> None:
         """Send a message to all clients that joined with `registry`."""
@@ -154,7 +162,7 @@ class Broker:
         finally:
             del self._links[gateway]
             self._checkpoints.pop(gateway, None)
-            self._deliver(router.gateway_lost(gateway, now=self._clock(), ts=self._unix_time()))
+            self._gateway_lost(gateway)
 
     def end_gateway(self, link: Link[FromGateway, ToGateway]) -> None:
         """Serve a gateway no longer: nothing that it sends from now on counts.
@@ -163,9 +171,14 @@ class Broker:
         """
         for gateway, open_link in self._links.items():
             if open_link is link:
-                self._deliver(
-                    self.router.gateway_lost(gateway, now=self._clock(), ts=self._unix_time())
-                )
+                self._lose_gateway(gateway)
+
+    def _gateway_lost(self, gateway: int) -> None:
+        """The link of a gateway has ended."""
+        self._lose_gateway(gateway)
+
+    def _lose_gateway(self, gateway: int) -> None:
+        self._deliver(self.router.gateway_lost(gateway, now=self._clock(), ts=self._unix_time()))
 
     def _confirm_later(self, gateway: int, checkpoint: Checkpoint) -> None:
         """Schedule one confirmation per gateway: a later checkpoint covers those before it."""
@@ -383,12 +396,15 @@ class Broker:
                             message.detail,
                             now=self._timer.time(),
                         )
-                    if gateway in self._links:
-                        self._links[gateway].send(message)
+                    self._send_to_gateway(gateway, message)
                     self._schedule_expiry()
                 case CloseGateway(gateway=gateway, reason=reason):
                     if gateway in self._links:
                         self._links[gateway].close(reason)
+
+    def _send_to_gateway(self, gateway: int, message: ToGateway) -> None:
+        if gateway in self._links:
+            self._links[gateway].send(message)
 
     def _send_to_one(self, client: str, message: ToClient) -> None:
         if isinstance(message, Receipt) and message.state == "confirmed":

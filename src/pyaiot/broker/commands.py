@@ -62,14 +62,16 @@ class CommandTable:
         acknowledged: bool,
         now: float,
         not_after: float | None = None,
+        is_broker: bool = False,
     ) -> Command:
         """The command to send to the gateway, with a new id. Raises `Refused` at a limit.
 
-        `not_after`: its deadline on the clock of the gateway.
+        `not_after`: its deadline on the clock of the gateway. `is_broker`: the client is another
+        broker, which limits its own clients.
         """
         if len(self._in_flight) >= IN_FLIGHT_MAX:
             raise Refused(f"{IN_FLIGHT_MAX} commands are already in flight")
-        if self._of_client[client] >= IN_FLIGHT_PER_CLIENT_MAX:
+        if self._of_client[client] >= IN_FLIGHT_PER_CLIENT_MAX and not is_broker:
             raise Refused(f"{IN_FLIGHT_PER_CLIENT_MAX} of your commands are already in flight")
         self._of_client[client] += 1
         self._count += 1
@@ -105,6 +107,11 @@ class CommandTable:
             return None
         self._pop(receipt.id)
         return _receipt(flight, receipt.state, receipt.detail, now)
+
+    def gateway_of(self, command_id: str) -> int | None:
+        """The gateway to which a command was sent; None if it has ended."""
+        flight = self._in_flight.get(command_id)
+        return None if flight is None else flight.gateway
 
     @property
     def awaits_readings(self) -> bool:

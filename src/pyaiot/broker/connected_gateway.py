@@ -81,6 +81,10 @@ class ConnectedGateway:
     ignored: Ignored | None = None
     """Its latest report of messages that no node sent."""
     clock: GatewayClock = field(default_factory=GatewayClock)
+    is_remote: bool = False
+    """It is linked to another broker of the cluster."""
+    is_away: bool = False
+    """Its link is lost, and it has some seconds to connect again, here or to another broker."""
     _protocol: str = ""
     """Protocol of its nodes, if it sends no `hello`."""
 
@@ -105,8 +109,18 @@ class ConnectedGateway:
         )
 
     def is_same_as(self, other: "ConnectedGateway") -> bool:
-        """Both authenticated with tokens of the same gateway."""
-        return self.identity.has_token and self.identity == other.identity
+        """Both authenticated with tokens of the same gateway; or the other one is an earlier link
+        of the same process, remote or away."""
+        if self.identity != other.identity:
+            return False
+        if self.identity.has_token:
+            return True
+        if not (other.is_remote or other.is_away) or self.hello is None or other.hello is None:
+            return False
+        if self.hello.instance and self.hello.instance == other.hello.instance:
+            return True
+        # It was started again.
+        return other.is_away and self.hello.name == other.hello.name
 
     def receive_hello(self, hello: Hello, names: GatewayNames, now: float) -> None:
         """It says who it is. Its name may be another: see `GatewayNames.named`."""
@@ -115,7 +129,12 @@ class ConnectedGateway:
         self.clock.stamp(hello.clock, now)
 
     def is_earlier_link_of(self, newer: "ConnectedGateway", hello: Hello) -> bool:
-        """The process that sends this `hello` over a newer link had this one before."""
+        """The process that sends this `hello` over a newer link had this one before.
+
+        Not of one that is away or remote: its nodes move one by one, and the rest goes offline
+        later."""
+        if self.is_away or self.is_remote:
+            return False
         instance = self.hello.instance if self.hello else ""
         return bool(instance) and instance == hello.instance and self.identity == newer.identity
 
@@ -168,12 +187,14 @@ class ConnectedGateways(dict[int, ConnectedGateway]):
         return self[gateway].name if gateway in self else ""
 
     def protocols(self, nodes_of: Callable[[int], int]) -> dict[str, tuple[int, int]]:
-        """Number of connected gateways and of their nodes, by protocol.
+        """Number of gateways that are linked to this broker and of their nodes, by protocol.
 
         `nodes_of`: the nodes of a gateway.
         """
         found: dict[str, tuple[int, int]] = {}
         for number, gateway in self.items():
+            if gateway.is_remote:
+                continue
             gateways, nodes = found.get(gateway.protocol, (0, 0))
             found[gateway.protocol] = gateways + 1, nodes + nodes_of(number)
         return found

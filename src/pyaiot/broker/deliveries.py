@@ -8,14 +8,17 @@ from typing import TypeAlias
 import msgspec
 
 from pyaiot.broker.commands import ReceiptFor
+from pyaiot.broker.connected_gateway import ConnectedGateway
 from pyaiot.messages import (
     Command,
     NodeForgotten,
+    NodeRules,
     Receipt,
     ReceiptState,
     ToClient,
     ToGateway,
 )
+from pyaiot.registry.record import NodeRecord
 
 
 # Not a dataclass: one is made for each reading, which took a fifth of the time of its way.
@@ -73,3 +76,17 @@ def receipts_of(receipts: Sequence[ReceiptFor]) -> Sequence[Delivery]:
 def forgotten(uid: str) -> ToAll:
     """A node was removed from the registry."""
     return ToAll(NodeForgotten(uid=uid), is_registry=True)
+
+
+def rules_for(
+    receiver: ConnectedGateway | None, gateway: int, record: NodeRecord
+) -> Sequence[Delivery]:
+    """What people decided about a node, for a gateway that understands it."""
+    if receiver is None or receiver.hello is None or not receiver.hello.accepts_rules:
+        return ()
+    rules = NodeRules(
+        uid=record.uid,
+        offline_after_s=record.annotations.offline_after_s,
+        banned=record.admission == "banned",
+    )
+    return (ToOneGateway(rules, gateway),)

@@ -21,6 +21,7 @@ from pyaiot.broker.deliveries import (
     answer,
     forgotten,
     receipts_of,
+    rules_for,
 )
 from pyaiot.broker.identity import LOCAL, GatewayIdentity, GatewayNames
 from pyaiot.broker.registry_view import RegistryView
@@ -37,7 +38,6 @@ from pyaiot.messages import (
     NodeDescribed,
     NodeLeft,
     NodeReset,
-    NodeRules,
     NodesSeen,
     Problem,
     Reading,
@@ -53,17 +53,16 @@ from pyaiot.registry.registry import Registry
 class Router:
     """Nodes, gateways and commands in flight. Messages go in, deliveries come out."""
 
-    def __init__(self, registry: Registry | None = None) -> None:
-        """`registry` None: an empty one that admits every node."""
+    def __init__(self, registry: Registry | None = None, nodes: NodeTable | None = None) -> None:
+        """`registry` None: an empty one that admits every node. `nodes` None: an empty table."""
         self.registry = Registry() if registry is None else registry
-        self.nodes = NodeTable()
+        self.nodes = NodeTable() if nodes is None else nodes
         self.commands = CommandTable()
         self.refused = 0
         """Messages of gateways and commands of clients that were refused since the start."""
         self.names = GatewayNames()
         self.gateways = ConnectedGateways()
         self.view = RegistryView(self.registry, self.nodes)
-        """Its records for clients."""
         self._rates = ClientRates()
         self._secured = SecuredUids()
 
@@ -86,7 +85,7 @@ class Router:
         self._secured.lost(gateway)
         deliveries: list[Delivery] = list(receipts_of(self.commands.gateway_lost(gateway, now)))
         for uid in self.nodes.uids_of(gateway):
-            deliveries += self._remove(uid, NodeLeft(uid=uid, ts=ts, reason="gateway lost"), ts)
+            deliveries += self.remove(uid, NodeLeft(uid=uid, ts=ts, reason="gateway lost"), ts)
         deliveries.append(ToAll(lost.state(ts, connected=False)))
         return deliveries
 
@@ -163,11 +162,9 @@ class Router:
         node = self.nodes.get(reading.uid)
         self.gateways[gateway].reports(reading)
         if node is not None and (node.gateway == gateway or self._owns(gateway, node)):
-            is_new = self.nodes.keep(node, reading)
-            described = resource_types.changes(node, (reading.resource,)) if is_new else ()
-            if node.is_waiting:
+            described, delivery = self.keep(node, reading)
+            if delivery is None:
                 return ()
-            delivery = ToAll(node.readings[reading.resource], node.sequence)
             receipts = self.commands.reading(reading, gateway, now)
             if receipts or described:
                 return [*described, delivery, *receipts_of(receipts)]
@@ -181,6 +178,15 @@ class Router:
             *self._reading(gateway, reading, now, ts),
         ]
 
+    def keep(self, node: KnownNode, reading: Reading) -> tuple[Sequence[ToAll], ToAll | None]:
+        """Store a reading. Returns what changed about its resource, and the reading for clients,
+        if they get it. Raises `Refused` at the limit of resources."""
+        is_new = self.nodes.keep(node, reading)
+        described = resource_types.changes(node, (reading.resource,)) if is_new else ()
+        if node.is_waiting:
+            return (), None
+        return described, ToAll(node.readings[reading.resource], node.sequence)
+
     def _appeared(self, gateway: int, message: NodeAppeared, ts: float) -> Sequence[Delivery]:
         node = self.nodes.get(message.uid)
         if node is not None:
@@ -193,7 +199,7 @@ class Router:
             # The node of the other gateway has not proved its uid, and this one has.
             left = NodeLeft(uid=message.uid, ts=ts, reason="left")
             return [
-                *self._remove(message.uid, left, ts),
+                *self.remove(message.uid, left, ts),
                 *self._appeared(gateway, message, ts),
             ]
         sender = self.gateways[gateway]
@@ -207,7 +213,7 @@ class Router:
         self.nodes.check_room(gateway)
         record = self.registry.appear(message.uid, name, sender.protocol, ts, secured=secured)
         node = self.nodes.add(gateway, record, ts=message.ts or ts)
-        deliveries: list[Delivery] = [self._registered(record)]
+        deliveries: list[Delivery] = [self.registered(record)]
         deliveries += resource_types.changes(node, resource_types.stated_resources(record))
         if record.annotations.offline_after_s:
             deliveries += self._rules(gateway, record)
@@ -223,7 +229,7 @@ class Router:
         self.registry.reboot(node.record, ts)
         if node.is_waiting:
             return ()
-        return (ToAll(message, node.sequence), self._registered(node.record))
+        return (ToAll(message, node.sequence), self.registered(node.record))
 
     def _left(self, gateway: int, message: NodeLeft, ts: float) -> Sequence[Delivery]:
         if message.unsecured:
@@ -235,7 +241,7 @@ class Router:
         node = self._owned(gateway, message.uid)
         if node is None:
             return ()
-        return self._remove(message.uid, message, ts)
+        return self.remove(message.uid, message, ts)
 
     def _described(self, gateway: int, message: NodeDescribed) -> Sequence[Delivery]:
         node = self._owned(gateway, message.uid)
@@ -258,7 +264,7 @@ class Router:
         for uid in message.uids:
             node = self.nodes.get(uid)
             if node is not None and node.gateway != gateway and not node.record.secured:
-                deliveries += self._remove(uid, NodeLeft(uid=uid, ts=ts, reason="left"), ts)
+                deliveries += self.remove(uid, NodeLeft(uid=uid, ts=ts, reason="left"), ts)
         return deliveries
 
     def _hello(self, gateway: int, hello: Hello, now: float, ts: float) -> Sequence[Delivery]:
@@ -308,7 +314,8 @@ class Router:
         owner = self.gateways[node.gateway].name
         return ForeignNode(node.uid, owner)
 
-    def _remove(self, uid: str, message: NodeLeft, ts: float) -> Sequence[Delivery]:
+    def remove(self, uid: str, message: NodeLeft, ts: float) -> Sequence[Delivery]:
+        """A node is offline."""
         node = self.nodes.get(uid)
         if node is None:
             return ()
@@ -316,27 +323,18 @@ class Router:
         self.registry.leave(node.record, message.reason, tuple(node.readings.values()), ts)
         if node.is_waiting:
             is_kept = self.registry.get(uid) is not None
-            return (self._registered(node.record) if is_kept else forgotten(uid),)
-        registered = self._registered(node.record)
-        return (ToAll(message, node.sequence), registered, *self._evicted())
+            return (self.registered(node.record) if is_kept else forgotten(uid),)
+        registered = self.registered(node.record)
+        return (ToAll(message, node.sequence), registered, *self.evicted())
 
     def _rules(self, gateway: int, record: NodeRecord) -> Sequence[Delivery]:
-        """What people decided about a node, for a gateway that understands it."""
-        receiver = self.gateways.get(gateway)
-        if receiver is None or receiver.hello is None or not receiver.hello.accepts_rules:
-            return ()
-        rules = NodeRules(
-            uid=record.uid,
-            offline_after_s=record.annotations.offline_after_s,
-            banned=record.admission == "banned",
-        )
-        return (ToOneGateway(rules, gateway),)
+        return rules_for(self.gateways.get(gateway), gateway, record)
 
-    def _registered(self, record: NodeRecord) -> ToAll:
+    def registered(self, record: NodeRecord) -> ToAll:
+        """A record of the registry, for clients."""
         return ToAll(self.view.message(record), is_registry=True)
 
-    def _evicted(self) -> Sequence[Delivery]:
-        """Nodes that the registry forgot to make room."""
+    def evicted(self) -> Sequence[Delivery]:
         return [forgotten(uid) for uid in self.registry.take_evicted()]
 
     # -- people ---------------------------------------------------------------------------------
@@ -371,7 +369,7 @@ class Router:
         """Who is admitted may have changed: of a node that is connected, it counts at once."""
         node = self.nodes.get(record.uid)
         if node is None:
-            return (self._registered(record),)
+            return (self.registered(record),)
         deliveries = list(self._rules(node.gateway, record))
         if record.admission == "banned":
             self.nodes.remove(record.uid)
@@ -381,14 +379,14 @@ class Router:
         elif node.is_waiting and record.admission == "accepted":
             self.nodes.accept(node)
             # Before its `new`, as at each node that appears.
-            deliveries.append(self._registered(record))
+            deliveries.append(self.registered(record))
             described = resource_types.everything_of(node)
             if described is not None:
                 deliveries.append(ToAll(described, node.sequence, is_registry=True))
             deliveries.append(ToAll(node.appeared, node.sequence))
             deliveries += [ToAll(it, node.sequence) for it in node.readings.values()]
             return deliveries
-        return [*deliveries, self._registered(record)]
+        return [*deliveries, self.registered(record)]
 
     def forget(self, uid: str, now: float) -> Sequence[Delivery]:
         """Forget an offline node, or remove a newcomer that waits. See `Registry.forget`."""
@@ -400,13 +398,17 @@ class Router:
     def restore(self, record: NodeRecord, ts: float) -> Sequence[Delivery]:
         """Bring a forgotten node back. See `Registry.forgotten`."""
         restored = self.registry.restore(record)
-        return [*self._admit_again(restored, ts), *self._evicted()]
+        return [*self._admit_again(restored, ts), *self.evicted()]
 
     # -- clients ----------------------------------------------------------------------------
 
-    def from_client(self, client: str, command: Command, *, now: float) -> Sequence[Delivery]:
-        """Route a command: to the gateway of its node, or answered at once."""
-        if not self._rates.take(client, now):
+    def from_client(
+        self, client: str, command: Command, *, now: float, is_broker: bool = False
+    ) -> Sequence[Delivery]:
+        """Route a command: to the gateway of its node, or answered at once.
+
+        `is_broker`: the client is another broker, for one of its clients."""
+        if not is_broker and not self._rates.take(client, now):
             self.refused += 1
             return answer(client, command, "forbidden", f"over {COMMANDS_PER_S:.0f} commands/s")
         node = self.nodes.get(command.uid)
@@ -418,6 +420,8 @@ class Router:
             self.refused += 1
             return answer(client, command, "forbidden", "the node waits for approval")
         gateway = self.gateways[node.gateway]
+        if gateway.is_away or (is_broker and gateway.is_remote):
+            return answer(client, command, "unreachable", "the gateway is lost")
         try:
             payload = resource_types.payload_of_command(node, command.resource, command.payload)
             sent = self.commands.start(
@@ -427,6 +431,7 @@ class Router:
                 acknowledged=gateway.acknowledges,
                 now=now,
                 not_after=gateway.clock.time_at(now + command.timeout_s),
+                is_broker=is_broker,
             )
         except ProtocolError as error:
             return answer(client, command, "refused", str(error))

@@ -180,6 +180,11 @@ class Subscriber:
         # The same for a node that does not exist: whether it does is hidden, too.
         return "" if self.sees(command.uid) else "the node is not in the scope of this client"
 
+    @property
+    def uids(self) -> frozenset[str] | None:
+        """The nodes whose messages it gets; None: all."""
+        return self._uids
+
     def subscribe(self, request: Subscription) -> None:
         """Filter what follows. Replaces the filter before."""
         self._uids = None if request.uids is None else frozenset(request.uids)

@@ -59,12 +59,25 @@ HOMEASSISTANT: Final = (
     ),
     SettingFlag(("--homeassistant-tag",), "homeassistant.tags"),
 )
+CLUSTER: Final = (
+    SettingFlag(
+        ("--cluster",),
+        "cluster.servers",
+        help="Serve the nodes together with other brokers, over these nats-servers:"
+        " nats://HOST[:PORT][,HOST…].",
+    ),
+    SettingFlag(("--cluster-name",), "cluster.name"),
+    SettingFlag(("--cluster-broker",), "cluster.broker"),
+    SettingFlag(("--cluster-credentials",), "cluster.credentials_file"),
+    SettingFlag(("--cluster-ca",), "cluster.ca_file"),
+)
 BROKER: Final = (
     SettingFlag(("--host",), "broker.host"),
     SettingFlag(("--web-port", "--broker-port", "--port"), "broker.port"),
     *WEB,
     *HOMEASSISTANT,
     *MDNS,
+    *CLUSTER,
     *TLS,
     *METRICS,
     *LOG,
@@ -106,6 +119,7 @@ def run_flags() -> tuple[SettingFlag, ...]:
         *WEB,
         *HOMEASSISTANT,
         *MDNS,
+        *CLUSTER,
         *TLS,
         *METRICS,
         *LOG,

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from pyaiot.config.python_file import is_python_file
-from pyaiot.config.section import ProtocolSection, Section
+from pyaiot.config.section import ClusterSection, ProtocolSection, Section
 from pyaiot.config.sections import (
     KEY_FILE,
     AlertsSection,
@@ -44,6 +44,7 @@ __all__ = [
     "AuditSection",
     "BrokerSection",
     "ClientSection",
+    "ClusterSection",
     "Config",
     "DevicesSection",
     "GatewaySection",
@@ -91,6 +92,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     dashboard: DashboardSection = DashboardSection()
     homeassistant: HomeassistantSection = HomeassistantSection()
     mdns: MdnsSection = MdnsSection()
+    cluster: ClusterSection = ClusterSection()
     tls: TlsSection = TlsSection()
     metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()

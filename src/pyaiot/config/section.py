@@ -70,3 +70,49 @@ class ProtocolSection(Section, frozen=True, kw_only=True):
 
     table: ClassVar[str]
     """Name of the TOML table and prefix of the environment variables."""
+
+
+class ClusterSection(Section, frozen=True, kw_only=True):
+    """Several brokers that serve the same nodes, over NATS."""
+
+    servers: Annotated[
+        str,
+        Meta(
+            description="The nats-servers of the cluster:"
+            " `nats://[USER:PASSWORD@]HOST[:PORT][,HOST…]`, or `tls://…`. The broker connects to"
+            " one of them, and to the next one if that is lost. Empty: this broker is alone."
+        ),
+    ] = ""
+    name: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Za-z0-9-]{1,32}$",
+            description="Name of the cluster: letters, digits and `-`. Clusters that share"
+            " nats-servers need different names.",
+        ),
+    ] = "main"
+    broker: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description="Name of this broker in the cluster, for people; each has another. Empty:"
+            " the name of its host, with its port.",
+        ),
+    ] = ""
+    credentials_file: Annotated[
+        str,
+        Meta(
+            description="File with the nkey seed of this broker at the nats-servers, or with a JWT"
+            " and a seed (`.creds`). It is read at each connection attempt, and must be readable"
+            " only by its owner."
+        ),
+    ] = ""
+    ca_file: Annotated[
+        str,
+        Meta(description="CA certificates of the nats-servers (PEM); empty: those of the system."),
+    ] = ""
+
+    @property
+    def is_on(self) -> bool:
+        """The broker is one of a cluster."""
+        return bool(self.servers)

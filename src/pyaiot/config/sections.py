@@ -256,7 +256,13 @@ class DashboardSection(Section, frozen=True, kw_only=True):
 class GatewaySection(Section, frozen=True, kw_only=True):
     """The connection of a gateway in a process of its own to the broker."""
 
-    broker_host: Annotated[str, Meta(description="Host of the broker.")] = "localhost"
+    broker_host: Annotated[
+        str,
+        Meta(
+            description="Host of the broker; or the brokers of a cluster, `HOST[:PORT]` separated"
+            " by commas: the gateway connects to the next one if the link is lost."
+        ),
+    ] = "localhost"
     broker_port: Annotated[Port, Meta(description="TCP port of the broker.")] = 8000
     broker_ssl: Annotated[
         bool, Meta(description="Use TLS for the connection to the broker (wss://).")

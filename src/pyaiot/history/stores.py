@@ -9,8 +9,10 @@ from pyaiot.history.store import RetentionPolicy, Store
 from pyaiot.redaction import redact
 
 
-def store_at(location: str, keep: RetentionPolicy) -> Store:
+def store_at(location: str, keep: RetentionPolicy, *, is_shared: bool = False) -> Store:
     """The store at a path or a URL `postgresql://…`. Nothing is opened yet.
+
+    `is_shared`: other brokers of a cluster write the same database.
 
     Raises `OperatorError` for another URL.
     """
@@ -26,7 +28,7 @@ def store_at(location: str, keep: RetentionPolicy) -> Store:
                 " install asyncpg compiles it."
             ) from error
 
-        return PostgresServer(location, keep)
+        return PostgresServer(location, keep, is_shared=is_shared)
     if re.match(r"[a-z][a-z0-9+.-]*://", location, re.IGNORECASE):
         raise OperatorError(
             f"The history cannot be stored in {redact(location)}: --history takes the path of a"

@@ -22,15 +22,16 @@ from pyaiot.messages import SUBPROTOCOL, FromGateway, ToGateway
 
 
 async def connect_gateway_with_token(
-    session: aiohttp.ClientSession, url: str, secret: str
+    session: aiohttp.ClientSession, url: str, secret: str, *, heartbeat_s: float = HEARTBEAT_S
 ) -> WebSocketLink[ToGateway, FromGateway]:
     """A link to the broker at `url`, with the gateway's own token (RFC 6750 section 2.1).
 
-    It is sent in no other form, and to no legacy broker. Raises `LinkLost`: wait and try again.
+    It is sent in no other form, and to no legacy broker. `heartbeat_s`: interval of pings. Raises
+    `LinkLost`: wait and try again.
     """
     headers = {"Authorization": f"Bearer {secret}"}
     try:
-        socket = await _open_socket(session, url, (SUBPROTOCOL,), headers)
+        socket = await _open_socket(session, url, (SUBPROTOCOL,), headers, heartbeat_s=heartbeat_s)
     except aiohttp.WSServerHandshakeError as error:
         if error.status == HTTPStatus.UNAUTHORIZED:
             raise LinkLost(
@@ -48,6 +49,8 @@ async def _open_socket(
     url: str,
     protocols: tuple[str, ...],
     headers: Mapping[str, str] | None = None,
+    *,
+    heartbeat_s: float,
 ) -> aiohttp.ClientWebSocketResponse:
     """Raises `LinkLost` if there is no answer, and `WSServerHandshakeError` for a refusal."""
     try:
@@ -55,7 +58,7 @@ async def _open_socket(
             url,
             protocols=protocols,
             headers=headers,
-            heartbeat=HEARTBEAT_S,
+            heartbeat=heartbeat_s,
             max_msg_size=GATEWAY_FRAME_SIZE_MAX,
             timeout=aiohttp.ClientWSTimeout(ws_close=LINK_CLOSE_LIMIT_S),
         )
@@ -66,19 +69,20 @@ async def _open_socket(
 
 
 async def connect_gateway(
-    session: aiohttp.ClientSession, url: str, token: str
+    session: aiohttp.ClientSession, url: str, token: str, *, heartbeat_s: float = HEARTBEAT_S
 ) -> WebSocketLink[ToGateway, FromGateway]:
     """A gateway's link to the broker at `url` (`ws://host:port/gw`).
 
     If the broker does not know the first form of the handshake, the older forms follow: the token
-    in a handshake of two words, then the token as the first frame. Raises `LinkLost`: wait, mint
+    in a handshake of two words, then the token as the first frame. `heartbeat_s`: interval of
+    pings. Raises `LinkLost`: wait, mint
     another token and try again.
     """
     offers: list[tuple[str, ...]] = [(SUBPROTOCOL, "token", token), ("token", token), ()]
     while offers:
         offer = offers.pop(0)
         try:
-            socket = await _open_socket(session, url, offer)
+            socket = await _open_socket(session, url, offer, heartbeat_s=heartbeat_s)
         except aiohttp.WSServerHandshakeError as error:
             if offer and _is_from_legacy_broker(error):
                 continue

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The part of the NATS client protocol that requests to nats-server need. Pure.
+"""The part of the NATS client protocol that Pyaiot needs. Pure.
 
 Lines end with CR LF; MSG and HMSG contain the length of the payload that follows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -19,9 +19,13 @@ PAYLOAD_SIZE_MAX: Final = 64 * 1024 * 1024
 _END: Final = b"\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class NatsInfo:
-    """INFO: the first line of the server."""
+class NatsInfo(msgspec.Struct, frozen=True):
+    """INFO: the first line of the server, and later ones when the cluster changes."""
+
+    nonce: str = ""
+    """To be signed by a user with a key."""
+    tls_required: bool = False
+    max_payload: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,9 @@ class NatsError:
 NatsEvent: TypeAlias = NatsInfo | NatsMessage | NatsPing | NatsPong | NatsError
 
 
+_decode_info: Final = msgspec.json.Decoder(NatsInfo).decode
+
+
 class NatsReader:
     """Parses the bytes from the server into events."""
 
@@ -86,7 +93,7 @@ class NatsReader:
                     return None
                 event, size = message
             case b"INFO":
-                event = NatsInfo()
+                event = _info(rest)
             case b"PING":
                 event = NatsPing()
             case b"PONG":
@@ -125,6 +132,13 @@ def _message(
     return NatsMessage(subject, payload, status, reply), size + len(_END)
 
 
+def _info(text: bytes) -> NatsInfo:
+    try:
+        return _decode_info(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"an invalid INFO: {error}") from error
+
+
 def _number(text: bytes) -> int:
     if not text.isdigit() or len(text) > 10:
         raise ProtocolError(f"not a length: {text[:32]!r}")
@@ -139,7 +153,12 @@ def _status(header: bytes) -> int:
 
 def connect(user: str, password: str) -> bytes:
     """CONNECT and PING. A server that accepts the user answers PONG."""
-    options: dict[str, object] = {"user": user, "pass": password, "lang": "python", "version": "1"}
+    return connect_with({"user": user, "pass": password})
+
+
+def connect_with(credentials: Mapping[str, object]) -> bytes:
+    """CONNECT with fields that authenticate, and PING."""
+    options: dict[str, object] = {**credentials, "lang": "python", "version": "1"}
     options |= {"protocol": 1, "verbose": False, "headers": True, "no_responders": True}
     return b"CONNECT " + msgspec.json.encode(options) + b"\r\nPING\r\n"
 
@@ -155,4 +174,5 @@ def publish(subject: str, reply: str, payload: bytes) -> bytes:
     return f"PUB {to} {len(payload)}\r\n".encode() + payload + _END
 
 
+PING: Final = b"PING\r\n"
 PONG: Final = b"PONG\r\n"

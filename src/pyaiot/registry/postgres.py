@@ -34,7 +34,9 @@ _LOCK_PAUSE_S: Final = 0.05
 ROWS_AT_ONCE: Final = 2000
 """Nodes that are read from the server at once."""
 WRITER_LOCK: Final = 0x41694E52
-"""The advisory lock that the only writer holds."""
+"""The advisory lock that the only writer holds, and that the brokers of a cluster share."""
+SCHEMA_LOCK: Final = 0x41694E53
+"""The advisory lock of the broker that migrates the schema."""
 
 _FIRST: Final = (
     # The same columns as in a file, with the same meaning (`registry/sqlite.py`).
@@ -82,15 +84,19 @@ T = TypeVar("T")
 
 
 class PostgresStore:
-    """A `RegistryStore` in a schema of a database. The server refuses a second writer.
+    """A `RegistryStore` in a schema of a database. The server refuses a second writer, unless all
+    of them are brokers of a cluster.
 
     It has its own event loop, which runs only during a call.
     """
 
-    def __init__(self, url: str) -> None:
-        """Raises `OperatorError` for a URL that is not valid."""
+    def __init__(self, url: str, *, is_shared: bool = False) -> None:
+        """`is_shared`: other brokers write the same database.
+
+        Raises `OperatorError` for a URL that is not valid."""
         self.name = _without_password(url)
         self._url = url
+        self._is_shared = is_shared
         self._loop: asyncio.AbstractEventLoop | None = None
         self._db: Any = None
         self._written = WrittenNodes()
@@ -155,8 +161,10 @@ class PostgresStore:
 
     async def _open(self) -> list[NodeRecord]:
         db = await self._connect()
-        await _take_lock(db)
+        await _take_lock(db, is_shared=self._is_shared)
+        await db.execute("SELECT pg_advisory_lock($1)", SCHEMA_LOCK)
         await _migrate(db)
+        await db.execute("SELECT pg_advisory_unlock($1)", SCHEMA_LOCK)
         # Whatever the default of the server is.
         await db.execute("SET synchronous_commit = on")
         async with db.transaction():
@@ -243,13 +251,16 @@ async def _records(db: Any) -> list[NodeRecord]:
     return loading.records
 
 
-async def _take_lock(db: Any) -> None:
-    """Become the only writer. Raises `RegistryStoreError` if there is one."""
+async def _take_lock(db: Any, *, is_shared: bool) -> None:
+    """Become the only writer, or one of those of a cluster. Raises `RegistryStoreError`."""
+    lock = "pg_try_advisory_lock_shared" if is_shared else "pg_try_advisory_lock"
     tries = round(LOCK_LIMIT_S / _LOCK_PAUSE_S)
     for _ in range(tries):
-        if await db.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
+        if await db.fetchval(f"SELECT {lock}($1)", WRITER_LOCK):
             return
         await asyncio.sleep(_LOCK_PAUSE_S)
+    if is_shared:
+        raise RegistryStoreError("a Pyaiot that is not of a cluster writes this database")
     raise RegistryStoreError("another Pyaiot writes this database")
 
 

@@ -9,8 +9,10 @@ from pyaiot.redaction import redact
 from pyaiot.registry.store import RegistryStore
 
 
-def store_at(location: str) -> RegistryStore:
+def store_at(location: str, *, is_shared: bool = False) -> RegistryStore:
     """The store at a path or a URL `postgresql://…`. Nothing is opened yet.
+
+    `is_shared`: other brokers of a cluster write the same database.
 
     Raises `OperatorError` for another URL.
     """
@@ -26,7 +28,7 @@ def store_at(location: str) -> RegistryStore:
                 " install asyncpg compiles it."
             ) from error
 
-        return PostgresStore(location)
+        return PostgresStore(location, is_shared=is_shared)
     if re.match(r"[a-z][a-z0-9+.-]*://", location, re.IGNORECASE):
         raise OperatorError(
             f"The registry cannot be stored in {redact(location)}: --registry takes the path of a"

@@ -38,6 +38,7 @@ from pyaiot.web.metrics_endpoint import PATH as METRICS_PATH
 from pyaiot.web.metrics_endpoint import Metrics
 from pyaiot.web.problems import problem_documents
 from pyaiot.web.readiness import Check, Readiness
+from pyaiot.web.remote_values import await_values
 from pyaiot.web.sign_in import SignIn
 from pyaiot.web.websockets import Sockets
 
@@ -136,6 +137,8 @@ class WebApp:
         ]
         if sign_in is not None:
             middlewares.append(sign_in.middleware())
+        if broker.values_known is not None:
+            middlewares.append(await_values(broker.values_known))
         self.app = web.Application(middlewares=middlewares)
         self.app.on_response_prepare.append(add_cors_headers)
         self.app.on_response_prepare.append(add_hsts_header)

@@ -12,7 +12,11 @@ from pyaiot.history.store import StoreError
 WEEK: Final = 7 * 86_400 * 1_000_000
 """The range of a partition, in microseconds."""
 WRITER_LOCK: Final = 0x41696F54
-"""The advisory lock that the only writer holds."""
+"""The advisory lock that the only writer holds, and that the brokers of a cluster share."""
+WORKER_LOCK: Final = 0x41696F57
+"""The advisory lock of the broker of a cluster that downsamples and deletes."""
+SCHEMA_LOCK: Final = 0x41696F53
+"""The advisory lock of the writer that changes tables, so that two writers do not do it at once."""
 
 _AGGREGATE: Final = """
     CREATE TABLE {name} (

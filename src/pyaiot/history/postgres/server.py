@@ -11,12 +11,15 @@ from pyaiot.history.store import RetentionPolicy
 
 
 class PostgresServer:
-    """A `Store` in the schema `pyaiot` of a database. The server refuses a second writer."""
+    """A `Store` in the schema `pyaiot` of a database. The server refuses a second writer, unless
+    all of them are brokers of a cluster."""
 
-    def __init__(self, url: str, keep: RetentionPolicy) -> None:
+    def __init__(self, url: str, keep: RetentionPolicy, *, is_shared: bool = False) -> None:
+        """`is_shared`: other brokers write the same database."""
         self.name = without_password(url)
         self._url = url
         self._keep = keep
+        self._is_shared = is_shared
         self._run = secrets.token_hex(8)
 
     def claim(self) -> None:
@@ -26,7 +29,9 @@ class PostgresServer:
 
     def open_writer(self) -> PostgresWriter:
         """Raises `StoreError`."""
-        return PostgresWriter(self._url, self.name, self._keep, run=self._run)
+        return PostgresWriter(
+            self._url, self.name, self._keep, run=self._run, is_shared=self._is_shared
+        )
 
     def history(self) -> PostgresReader:
         return PostgresReader(self._url, self.name)

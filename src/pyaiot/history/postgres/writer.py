@@ -9,7 +9,8 @@ import asyncpg
 
 from pyaiot.history.clock import ClockState
 from pyaiot.history.postgres.retention import PostgresRetention, partition, partitions
-from pyaiot.history.postgres.schema import WEEK, WRITER_LOCK, migrate
+from pyaiot.history.postgres.schema import SCHEMA_LOCK, WEEK, WORKER_LOCK, WRITER_LOCK, migrate
+from pyaiot.history.retention import GRACE_S
 from pyaiot.history.rows import MICROSECONDS, NewReading, Value, WriteBatch
 from pyaiot.history.series_index import SeriesIndex, candidate_times
 from pyaiot.history.store import RetentionPolicy, RowsRefused, StoreError, StoreReplaced
@@ -21,6 +22,15 @@ STATEMENT_LIMIT_S: Final = 30.0
 LOCK_LIMIT_S: Final = 1.0
 """How long a previous writer may take to end: the server learns of it a moment later."""
 _LOCK_PAUSE_S: Final = 0.05
+_MINUTE: Final = 60 * MICROSECONDS
+_MARK: Final = (
+    "INSERT INTO stale SELECT 60, * FROM unnest($1::integer[], $2::bigint[]) ON CONFLICT DO NOTHING"
+)
+_MARK_SHARED: Final = (
+    "INSERT INTO stale SELECT 60, * FROM unnest($1::integer[], $2::bigint[])"
+    " ON CONFLICT (step, series, at) DO UPDATE SET at = excluded.at"
+)
+"""It locks a mark that is there, so that the broker which takes it waits for these readings."""
 
 T = TypeVar("T")
 
@@ -31,11 +41,22 @@ class PostgresWriter:
     It has its own event loop, which runs only during a call.
     """
 
-    def __init__(self, url: str, name: str, keep: RetentionPolicy, *, run: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        keep: RetentionPolicy,
+        *,
+        run: str,
+        is_shared: bool = False,
+    ) -> None:
         """Connect, and create or migrate the tables. Raises `StoreError`.
 
         `name` is the URL without its password; `run` identifies the commands of this process.
+        `is_shared`: other brokers of a cluster write the same rows. One of them downsamples.
         """
+        self._is_shared = is_shared
+        self._is_worker = not is_shared
         self._name = name
         self._run_id = run
         self._keep = keep
@@ -62,6 +83,13 @@ class PostgresWriter:
 
     def run_retention(self, now: float, *, retention_now: float | None = None) -> bool:
         """Do one short step. Raises `StoreError`."""
+        if not self._is_worker:
+            self._is_worker = self._call(
+                self._db.fetchval("SELECT pg_try_advisory_lock($1)", WORKER_LOCK)
+            )
+            if not self._is_worker:
+                self._index.forget_idle(now)
+                return False
         step = self._call(
             self._retention.step(now, now if retention_now is None else retention_now)
         )
@@ -94,6 +122,8 @@ class PostgresWriter:
 
     def save_clock(self, state: ClockState) -> None:
         """Raises `StoreError`."""
+        if not self._is_worker:
+            return
         self._call(
             self._db.execute(
                 "INSERT INTO clock VALUES (1, $1, $2, $3) ON CONFLICT (id) DO UPDATE SET"
@@ -127,8 +157,10 @@ class PostgresWriter:
     async def _open(self, url: str) -> Any:
         db = await connect(url)
         try:
-            await _take_lock(db)
+            await _take_lock(db, is_shared=self._is_shared)
+            await db.execute("SELECT pg_advisory_lock($1)", SCHEMA_LOCK)
             await migrate(db)
+            await db.execute("SELECT pg_advisory_unlock($1)", SCHEMA_LOCK)
             # Whatever the default of the server is.
             await db.execute("SET synchronous_commit = on")
             await db.execute(
@@ -206,10 +238,11 @@ class PostgresWriter:
             await self._write_late(series, at, value, unit)
         if rows:
             self._last_written = (*self._index.last_key, rows[-3])
+        if self._is_shared:
+            marks = _shared_marks(rows, late, marks, now)
         if marks:
             await self._db.execute(
-                "INSERT INTO stale SELECT 60, * FROM unnest($1::integer[], $2::bigint[])"
-                " ON CONFLICT DO NOTHING",
+                _MARK_SHARED if self._is_shared else _MARK,
                 *zip(*marks, strict=True),
             )
 
@@ -233,6 +266,8 @@ class PostgresWriter:
 
     async def _make_partitions(self, weeks: set[int]) -> None:
         for week in weeks - self._weeks:
+            if self._is_shared:
+                await self._db.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
             await self._db.execute(
                 f"CREATE TABLE IF NOT EXISTS {partition(week)} PARTITION OF reading"
                 f" FOR VALUES FROM ({week * WEEK}) TO ({(week + 1) * WEEK})"
@@ -294,13 +329,39 @@ def describe(name: str, error: Exception) -> str:
     return f"{name}: {text}"
 
 
-async def _take_lock(db: Any) -> None:
-    """Become the only writer. Raises `StoreError` if there is one."""
+async def _take_lock(db: Any, *, is_shared: bool) -> None:
+    """Become the only writer, or one of those of a cluster. Raises `StoreError`."""
+    lock = "pg_try_advisory_lock_shared" if is_shared else "pg_try_advisory_lock"
     for _ in range(round(LOCK_LIMIT_S / _LOCK_PAUSE_S)):
-        if await db.fetchval("SELECT pg_try_advisory_lock($1)", WRITER_LOCK):
+        if await db.fetchval(f"SELECT {lock}($1)", WRITER_LOCK):
             return
         await asyncio.sleep(_LOCK_PAUSE_S)
+    if is_shared:
+        raise StoreError("a Pyaiot that is not of a cluster is writing this database")
     raise StoreError("another Pyaiot is writing this database")
+
+
+def _shared_marks(
+    rows: list[Any], late: list[Any], marks: list[tuple[int, int]], now: float
+) -> list[tuple[int, int]]:
+    """Marks, in an order that all writers have.
+
+    The minute of a late reading may have been downsampled by another broker since this one marked
+    it: it is marked again.
+    """
+    old = (now - GRACE_S) * MICROSECONDS
+    found = set(marks)
+    found |= {
+        (series, int(at) // _MINUTE)
+        for series, at, value in zip(rows[::4], rows[1::4], rows[2::4], strict=True)
+        if at < old and isinstance(value, int | float)
+    }
+    found |= {
+        (series, at // _MINUTE)
+        for series, at, value, _ in late
+        if at < old and isinstance(value, int | float)
+    }
+    return sorted(found)
 
 
 def _columns(value: int | Value) -> tuple[float | None, str | None, str | None]:

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Builds the cluster side of a broker from the settings. Imported only where there is a cluster."""
+
+import asyncio
+import logging
+import re
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+from pyaiot.broker.broker import Broker
+from pyaiot.cluster.broker import ClusteredBroker
+from pyaiot.cluster.credentials import KeyCredentials, parse_servers, read_credentials
+from pyaiot.cluster.nats_link import NatsLink
+from pyaiot.config import ClusterSection, Config
+from pyaiot.errors import OperatorError, reason_of
+
+log = logging.getLogger(__name__)
+
+
+def check(config: Config) -> None:
+    """Raise `OperatorError` for settings with which a broker cannot be one of a cluster."""
+    section = config.cluster
+    parse_servers(section.servers)
+    if section.credentials_file:
+        read_credentials(_path(section.credentials_file))
+    _tls(section)
+    for store, flag, what in (
+        (config.history.store, "--history", "history"),
+        (config.registry.store or config.history.store, "--registry", "registry"),
+    ):
+        if store != "off" and not re.match(r"postgres(ql)?://", store):
+            raise OperatorError(
+                f"The brokers of a cluster cannot share a {what} in a file: set {flag} to a"
+                " database, postgresql://USER@HOST/DATABASE, or to off."
+            )
+
+
+def make_broker(config: Config, **of_broker: Any) -> ClusteredBroker:
+    section = config.cluster
+    name = section.broker or f"{socket.gethostname()}:{config.broker.port}"
+    return ClusteredBroker(name=name[:64], **of_broker)
+
+
+def start(config: Config, broker: Broker, tasks: asyncio.TaskGroup) -> None:
+    """Connect to the other brokers, as tasks."""
+    if not isinstance(broker, ClusteredBroker):
+        return
+    section = config.cluster
+    link = NatsLink(
+        parse_servers(section.servers),
+        f"pyaiot.{section.name}",
+        broker.member.run,
+        broker.receive_packet,
+        key=_key(section) if section.credentials_file else None,
+        tls=_tls(section),
+    )
+    broker.send_packet = link.send
+    tasks.create_task(link.run(), name="connection to the nats-servers")
+    tasks.create_task(_run(broker, link), name="cluster")
+
+
+async def _run(broker: ClusteredBroker, link: NatsLink) -> None:
+    try:
+        await broker.run_member()
+    finally:
+        await link.flushed()
+
+
+def _key(section: ClusterSection) -> Any:
+    path = _path(section.credentials_file)
+
+    def read() -> KeyCredentials:
+        return read_credentials(path)
+
+    return read
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _tls(section: ClusterSection) -> ssl.SSLContext | None:
+    if not section.ca_file:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(_path(section.ca_file)))
+    except (OSError, ssl.SSLError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
+        raise OperatorError(
+            f"The CA certificates {section.ca_file} of the cluster cannot be read: {reason}."
+        ) from error

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A broker that is one of a cluster: its member, on its event loop."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from pyaiot import __version__
+from pyaiot.accounts.scopes import EVERYTHING, Scope
+from pyaiot.audit.entry import THIS_PROCESS, Principal
+from pyaiot.broker.broker import Broker
+from pyaiot.broker.deliveries import Delivery, ToAll
+from pyaiot.broker.encoders import ARRAYS, Encoder
+from pyaiot.broker.subscriber import Sink, Subscriber
+from pyaiot.cluster.member import GRACE_S, ClusterMember, is_broker
+from pyaiot.cluster.owned_nodes import OwnedNodes
+from pyaiot.cluster.remote_nodes import gateway_away
+from pyaiot.messages import (
+    Checkpoint,
+    Command,
+    FromClient,
+    Reading,
+    ReadingsDropped,
+    Receipt,
+    Subscription,
+    ToClient,
+    ToGateway,
+)
+from pyaiot.registry.record import NodeRecord
+
+FLUSH_INTERVAL_S: Final = 0.02
+"""Between two frames to the same broker."""
+INTEREST_S: Final = 60.0
+"""How long all values are kept after a request that read them."""
+VALUES_LIMIT_S: Final = 1.0
+"""How long such a request waits for them. Then it is answered with what is here."""
+
+SendPacket = Callable[[str, bytes], None]
+
+
+class ClusteredBroker(Broker):
+    """Carries out what the router and the member decide."""
+
+    def __init__(self, *, name: str, **of_broker: Any) -> None:
+        """`name` of this broker, for people. `of_broker`: see `Broker`."""
+        nodes = OwnedNodes()
+        super().__init__(nodes=nodes, **of_broker)
+        self._loop = asyncio.get_running_loop()
+        self.member = ClusterMember(
+            secrets.token_hex(8), name, self.router, nodes, self._clock(), self._wake
+        )
+        self.member.version = __version__
+        self.send_packet: SendPacket = lambda _run, _packet: None
+        """Sends a packet to the broker with this run, or to all."""
+        self._is_woken = False
+        self._flushed_at = 0.0
+        self._interest_due = False
+        self._values_changed = asyncio.Event()
+        self._all_values_until = 0.0
+        self.observers.add(self)
+        self.observers.set_readings(self, wanted=True)
+        self.observers.of_registry.append(self.member.local.published)
+
+    async def run_member(self) -> None:
+        """Run until cancelled. Then the other brokers learn that this one leaves."""
+        try:
+            while True:
+                self.member.clients = len(self.fanout.clients)
+                self.deliver_remote(self.member.handle_timer(self._clock(), self._unix_time()))
+                self._flush()
+                await asyncio.sleep(max(0.0, self.member.get_timer() - self._clock()))
+        finally:
+            self.member.leave(self._clock())
+            self._flush()
+
+    def receive_packet(self, packet: bytes) -> None:
+        """A packet from another broker."""
+        self.deliver_remote(self.member.receive_packet(packet, self._clock(), self._unix_time()))
+        self._values_changed.set()
+        if self.member.has_packets:
+            self._wake()
+
+    def deliver_remote(self, deliveries: Sequence[Delivery]) -> None:
+        """Messages about nodes of other brokers go to clients; those brokers record them."""
+        readings: list[ToAll] = []
+        others: list[Delivery] = []
+        for delivery in deliveries:
+            if type(delivery) is ToAll:
+                if type(delivery.message) is Reading:
+                    readings.append(delivery)
+                    continue
+                if readings:
+                    self.fanout.publish_readings(readings)
+                    readings = []
+                self.fanout.publish(delivery)
+            else:
+                others.append(delivery)
+        if readings:
+            self.fanout.publish_readings(readings)
+        if others:
+            self._deliver(others)
+
+    # -- packets --------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if not self._is_woken:
+            self._is_woken = True
+            early_s = self._flushed_at + FLUSH_INTERVAL_S - self._loop.time()
+            self._loop.call_later(max(0.0, early_s), self._flush)
+
+    def _flush(self) -> None:
+        self._is_woken = False
+        self._flushed_at = self._loop.time()
+        for run, packet in self.member.packets_to_send():
+            self.send_packet(run, packet)
+        if self.member.has_jobs:
+            # Others get a turn between two parts of a snapshot.
+            self._is_woken = True
+            self._loop.call_later(0.0, self._flush)
+
+    # -- observers.BrokerObserver ---------------------------------------------------------------
+
+    def message_published(self, message: ToClient) -> None:
+        self.member.local.published(message)
+
+    def command_sent(self, command: Command, ts: float, who: str) -> None:
+        """The broker of its client records it."""
+
+    def command_ended(self, command: Command, receipt: Receipt, ts: float, who: str) -> None:
+        """As above."""
+
+    def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
+        """It is recorded by this broker alone."""
+
+    # -- what a broker alone does otherwise -------------------------------------------------------
+
+    def _gateway_lost(self, gateway: int) -> None:
+        """It has some time to connect again, here or to another broker."""
+        away = gateway_away(self.router, gateway, self._clock())
+        if gateway not in self.router.gateways:
+            return
+        self._deliver(away)
+        self.member.local.gateways_changed()
+        self._loop.call_later(GRACE_S, self._lose_gateway, gateway)
+
+    def _lose_gateway(self, gateway: int) -> None:
+        super()._lose_gateway(gateway)
+        self.member.local.gateways_changed()
+
+    def _confirm_later(self, gateway: int, checkpoint: Checkpoint) -> None:
+        self._deliver(self.member.local.announced(gateway, self._unix_time()))
+        super()._confirm_later(gateway, checkpoint)
+
+    def _send_to_gateway(self, gateway: int, message: ToGateway) -> None:
+        if gateway >= 0:
+            super()._send_to_gateway(gateway, message)
+        elif isinstance(message, Command):
+            now, ts = self._clock(), self._unix_time()
+            self._deliver(self.member.command(gateway, message, now, ts))
+
+    def _send_to_one(self, client: str, message: ToClient) -> None:
+        if not is_broker(client):
+            super()._send_to_one(client, message)
+        elif isinstance(message, Receipt):
+            self.member.command_ended(client, message, self._clock())
+
+    def _report_command(self, message: ToGateway) -> None:
+        if not (isinstance(message, Command) and is_broker(message.client)):
+            super()._report_command(message)
+
+    def _report_receipt(self, command: Command | None, message: ToClient) -> None:
+        if command is None or not is_broker(command.client):
+            super()._report_receipt(command, message)
+
+    def people_edited(self, changed: NodeRecord) -> NodeRecord:
+        record = super().people_edited(changed)
+        self.member.local.edited(record)
+        return record
+
+    def people_forgot(self, uid: str, now: float) -> None:
+        super().people_forgot(uid, now)
+        self.member.local.forgotten(uid)
+
+    def people_restored(self, record: NodeRecord) -> NodeRecord:
+        restored = super().people_restored(record)
+        self.member.local.edited(restored)
+        return restored
+
+    def take_touched_uids(self) -> list[str]:
+        nodes = self.router.nodes.take_touched()
+        return [node.uid for node in nodes if node.gateway >= 0 and not node.is_waiting]
+
+    # -- of which nodes the clients need values ---------------------------------------------------
+
+    def client_connected(
+        self,
+        sink: Sink,
+        encoder: Encoder = ARRAYS,
+        *,
+        may_command: bool = True,
+        principal: Principal = THIS_PROCESS,
+        scope: Scope = EVERYTHING,
+        client_id: str = "",
+    ) -> Subscriber:
+        client = super().client_connected(
+            sink,
+            encoder,
+            may_command=may_command,
+            principal=principal,
+            scope=scope,
+            client_id=client_id,
+        )
+        self._interest_changed()
+        return client
+
+    def reader_connected(
+        self, sink: Sink, encoder: Encoder, request: Subscription, scope: Scope = EVERYTHING
+    ) -> Subscriber:
+        reader = super().reader_connected(sink, encoder, request, scope)
+        self._interest_changed()
+        return reader
+
+    def from_client(self, client: Subscriber, message: FromClient) -> None:
+        super().from_client(client, message)
+        if isinstance(message, Subscription):
+            self._interest_changed()
+
+    def client_left(self, client: Subscriber) -> None:
+        super().client_left(client)
+        self._interest_changed()
+
+    def _interest_changed(self) -> None:
+        """Compute it in the next turn: a client that connects subscribes a moment later."""
+        if not self._interest_due:
+            self._interest_due = True
+            self._loop.call_later(0.0, self._set_interest)
+
+    def _set_interest(self) -> int:
+        self._interest_due = False
+        wanted: set[str] | None = set()
+        if self._loop.time() < self._all_values_until:
+            wanted = None
+        for client in self.fanout.clients.values():
+            if wanted is None:
+                break
+            wanted = None if client.uids is None else wanted | client.uids
+        return self.member.local.set_interest(wanted)
+
+    @property
+    def values_known(self) -> Callable[[], Awaitable[None]]:
+        return self._await_values
+
+    async def _await_values(self) -> None:
+        """Wait until the values of all nodes are here, for a request that reads them.
+
+        Returns after `VALUES_LIMIT_S` at the latest."""
+        now = self._loop.time()
+        if now >= self._all_values_until:
+            self._loop.call_later(INTEREST_S, self._check_interest)
+        self._all_values_until = now + INTEREST_S
+        number = self._set_interest()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(VALUES_LIMIT_S):
+                while not self.member.has_values(number):
+                    self._values_changed.clear()
+                    await self._values_changed.wait()
+
+    def _check_interest(self) -> None:
+        left_s = self._all_values_until - self._loop.time()
+        if left_s > 0:
+            self._loop.call_later(left_s, self._check_interest)
+        else:
+            self._interest_changed()

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""From the items of another broker to the router of this one. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from pyaiot.broker.deliveries import Delivery, ToOneClient
+from pyaiot.broker.router import Router
+from pyaiot.cluster.claims import ClaimTable
+from pyaiot.cluster.packets import (
+    ClusterItem,
+    CurrentValues,
+    Edited,
+    Forgotten,
+    GatewayGone,
+    GatewayItem,
+    Interest,
+    NodeClaim,
+    Order,
+    Release,
+    SnapshotEnd,
+    ValuesSent,
+)
+from pyaiot.cluster.peer import OtherBroker
+from pyaiot.cluster.remote_nodes import RemoteNodes
+from pyaiot.messages import (
+    Command,
+    LeftReason,
+    NodeDescribed,
+    NodeReset,
+    Reading,
+    Receipt,
+)
+
+
+class Values(Protocol):
+    """Sends values to other brokers."""
+
+    def interested(self, peer: OtherBroker, interest: Interest) -> None: ...
+
+
+class Incoming:
+    """Applies the items of other brokers."""
+
+    def __init__(
+        self,
+        run: str,
+        router: Router,
+        directory: ClaimTable,
+        remote: RemoteNodes,
+        peers: Mapping[str, OtherBroker],
+        values: Values,
+    ) -> None:
+        """`peers`: by their run, as they are at each time."""
+        self._run = run
+        self._router = router
+        self._directory = directory
+        self._remote = remote
+        self._peers = peers
+        self._values = values
+
+    def begin(self, peer: OtherBroker) -> None:
+        """A snapshot begins: what it does not name does not exist any more."""
+        peer.unseen = set(self._directory.of(peer.run))
+        peer.unseen_gateways = set(peer.gateways)
+
+    def receive(
+        self, peer: OtherBroker, items: Sequence[ClusterItem], now: float, ts: float
+    ) -> list[Delivery]:
+        """The items of a frame."""
+        deliveries: list[Delivery] = []
+        readings: list[Reading] = []
+        for item in items:
+            if type(item) is Reading:
+                readings.append(item)
+                continue
+            if readings:
+                deliveries += self._readings(peer, readings)
+                readings = []
+            deliveries += self._receive_one(peer, item, now, ts)
+        if readings:
+            deliveries += self._readings(peer, readings)
+        return deliveries
+
+    def _receive_one(
+        self, peer: OtherBroker, item: ClusterItem, now: float, ts: float
+    ) -> Sequence[Delivery]:
+        match item:
+            case NodeClaim():
+                return self._claim(peer, item, ts)
+            case Release(uid=uid, reason=reason):
+                if self._directory.remove(peer.run, uid) is None:
+                    return ()
+                return self.settle(uid, reason, ts)
+            case CurrentValues(uid=uid, readings=values, is_part=is_part):
+                number = self._number_of(peer, uid)
+                if number is None:
+                    return ()
+                return self._remote.values(number, uid, values, ts, is_part=is_part)
+            case NodeReset(uid=uid):
+                number = self._number_of(peer, uid)
+                return () if number is None else self._remote.reset(number, item)
+            case NodeDescribed(uid=uid):
+                number = self._number_of(peer, uid)
+                return () if number is None else self._remote.described(number, item)
+            case Receipt():
+                return self._remote.receipt(tuple(peer.gateways.values()), item, now)
+            case Order():
+                return self._order(peer, item, now)
+            case _:
+                return self._receive_state(peer, item, now, ts)
+
+    def _receive_state(
+        self, peer: OtherBroker, item: ClusterItem, now: float, ts: float
+    ) -> Sequence[Delivery]:
+        match item:
+            case GatewayItem(number=number):
+                known = peer.gateways.get(number)
+                peer.gateways[number], deliveries = self._remote.gateway(known, item, ts)
+                self._remote.stamp(peer.gateways[number], peer.beacon.clock, now)
+                peer.unseen_gateways.discard(number)
+                return deliveries
+            case GatewayGone(number=number):
+                ours = peer.gateways.pop(number, None)
+                return () if ours is None else self._remote.gateway_lost(ours, now, ts)
+            case Interest():
+                self._values.interested(peer, item)
+                return ()
+            case ValuesSent(number=number):
+                peer.values_number = number
+                return ()
+            case Edited():
+                return self._remote.edited(item, ts, is_greater=peer.run > self._run)
+            case Forgotten(uid=uid):
+                return self._remote.forgotten(uid, now)
+            case SnapshotEnd():
+                return self._end(peer, now, ts)
+            case _:
+                return ()  # a reading: those are gathered
+
+    def _claim(self, peer: OtherBroker, claim: NodeClaim, ts: float) -> Sequence[Delivery]:
+        is_new = claim.is_new
+        if is_new:
+            claim = msgspec.structs.replace(claim, is_new=False)
+        if claim.gateway not in peer.gateways or not self._directory.set(peer.run, claim):
+            peer.refused += 1
+            return ()
+        if peer.unseen is not None:
+            peer.unseen.discard(claim.uid)
+        deliveries = self.settle(claim.uid, "left", ts, peer)
+        if not is_new:
+            return deliveries
+        number = peer.gateways[claim.gateway]
+        return [*deliveries, *self._remote.values(number, claim.uid, (), ts, is_part=False)]
+
+    def _order(self, peer: OtherBroker, order: Order, now: float) -> Sequence[Delivery]:
+        """A client of the other broker sent a command to a node of this one."""
+        timeout_s = order.timeout_s
+        if order.not_after is not None:
+            timeout_s = min(timeout_s, order.not_after - now)
+        client = f"@{peer.run}"
+        if timeout_s <= 0:
+            late = Receipt(id=order.id, state="timeout", detail="it arrived after its deadline")
+            return (ToOneClient(late, client),)
+        command = Command(
+            id=order.id,
+            uid=order.uid,
+            resource=order.resource,
+            payload=order.payload,
+            timeout_s=timeout_s,
+        )
+        return self._router.from_client(client, command, now=now, is_broker=True)
+
+    def _readings(self, peer: OtherBroker, readings: Sequence[Reading]) -> Sequence[Delivery]:
+        numbers = peer.gateways.values()
+        if len(numbers) == 1:
+            return self._remote.readings(next(iter(numbers)), readings)
+        deliveries: list[Delivery] = []
+        of_gateway: dict[int, list[Reading]] = {}
+        claims = self._directory.of(peer.run)
+        for reading in readings:
+            claim = claims.get(reading.uid)
+            if claim is not None:
+                of_gateway.setdefault(claim.gateway, []).append(reading)
+        for gateway, found in of_gateway.items():
+            if gateway in peer.gateways:
+                deliveries += self._remote.readings(peer.gateways[gateway], found)
+        return deliveries
+
+    def _number_of(self, peer: OtherBroker, uid: str) -> int | None:
+        """Our number of the gateway with which the other broker claims a node."""
+        claim = self._directory.of(peer.run).get(uid)
+        return None if claim is None else peer.gateways.get(claim.gateway)
+
+    def settle(
+        self, uid: str, reason: LeftReason, ts: float, claimed_by: OtherBroker | None = None
+    ) -> Sequence[Delivery]:
+        """The claims of a node changed: let the router have it where the greatest claim says."""
+        owner = self._directory.owner(uid)
+        if owner is None:
+            return self._remote.left(uid, reason, ts)
+        peer = self._peers.get(owner.run)
+        if peer is None:
+            return ()  # of this broker
+        number = peer.gateways.get(owner.claim.gateway)
+        if number is None:
+            return ()
+        if peer is not claimed_by and not self._remote.has(number, uid):
+            # What it sent of the node while another one owned it was left out.
+            peer.incoming.is_broken = True
+        return self._remote.place(number, owner.claim, ts)
+
+    def _end(self, peer: OtherBroker, now: float, ts: float) -> Sequence[Delivery]:
+        """The snapshot is complete."""
+        deliveries: list[Delivery] = []
+        for uid in peer.unseen or ():
+            self._directory.remove(peer.run, uid)
+            deliveries += self.settle(uid, "left", ts)
+        peer.unseen = None
+        for number in peer.unseen_gateways:
+            deliveries += self._remote.gateway_lost(peer.gateways.pop(number), now, ts)
+        peer.unseen_gateways = set()
+        return deliveries
+
+    def forget(self, peer: OtherBroker, now: float, ts: float) -> Sequence[Delivery]:
+        """The broker is lost for good: nodes that no other one has claimed are offline."""
+        deliveries: list[Delivery] = []
+        uids = list(self._directory.of(peer.run))
+        self._directory.forget(peer.run)
+        for uid in uids:
+            deliveries += self.settle(uid, "gateway lost", ts)
+        for number in peer.gateways.values():
+            deliveries += self._remote.gateway_lost(number, now, ts)
+        peer.gateways.clear()
+        return deliveries

@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A broker of a cluster: packets and local messages in, packets and deliveries out. Pure.
+
+The member keeps the router of this broker in step with what the other brokers own, and tells them
+what this one owns. It takes no decision together with others: see `claims`.
+
+`now` is the loop's time in seconds, `ts` Unix time in seconds.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from pyaiot.broker.deliveries import Delivery
+from pyaiot.broker.router import Router
+from pyaiot.cluster.claims import ClaimTable
+from pyaiot.cluster.incoming import Incoming
+from pyaiot.cluster.local_side import LocalSide
+from pyaiot.cluster.outgoing import Outgoing, Packet
+from pyaiot.cluster.owned_nodes import OwnedNodes
+from pyaiot.cluster.packets import (
+    LEVEL,
+    Beacon,
+    ClusterItem,
+    FrameHeader,
+    Interest,
+    Order,
+    StreamRequest,
+    decode_items,
+    decode_packet,
+    encode_header,
+)
+from pyaiot.cluster.peer import OtherBroker
+from pyaiot.cluster.remote_nodes import RemoteNodes
+from pyaiot.cluster.streams import IncomingStream
+from pyaiot.errors import ProtocolError
+from pyaiot.messages import (
+    Command,
+    Receipt,
+)
+
+BEACON_INTERVAL_S: Final = 1.0
+"""How often a broker tells the others that it is there, and how far its streams are."""
+PEER_TIMEOUT_S: Final = 3.0
+"""A broker whose stream was not complete for this long is lost: commands for its nodes end."""
+GRACE_S: Final = 5.0
+"""How long the nodes of a lost broker, and of a lost gateway, stay online: their gateway has this
+time to connect again."""
+PEERS_MAX: Final = 64
+"""Brokers of a cluster. Further ones are ignored."""
+_TICK_S: Final = 0.25
+
+
+class ClusterMember:
+    """One broker of a cluster."""
+
+    def __init__(
+        self,
+        run: str,
+        name: str,
+        router: Router,
+        nodes: OwnedNodes,
+        now: float,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`run` identifies this process, `name` this broker for people. `nodes`: the router's.
+
+        `wake` is called when there is something to send: call `packets_to_send` then."""
+        self.run = run
+        self.name = name
+        self.version = ""
+        self.url = ""
+        self.clients = 0
+        """For others to show."""
+        self.peers: dict[str, OtherBroker] = {}
+        self.directory = ClaimTable()
+        self.invalid = 0
+        """Packets that were not valid, since the start."""
+        self.resyncs = 0
+        """Streams that began again because a frame was missing, since the start."""
+        self.out = Outgoing(run, nodes, lambda: self.directory.of(run), wake)
+        self.local = LocalSide(run, router, nodes, self.directory, self.out)
+        self.remote = RemoteNodes(router, self.local.node_owned)
+        self._in = Incoming(run, router, self.directory, self.remote, self.peers, self)
+        self._router = router
+        self._wake = wake
+        self._generation = 0
+        self._beacon_at = now
+        self._tick_at = now
+        self._controls: list[Packet] = []
+        """Packets outside of streams, to be sent."""
+
+    # -- what happens at this broker --------------------------------------------------------------
+
+    def has_values(self, number: int) -> bool:
+        """Whether all brokers that can be reached have sent what `set_interest` asked for."""
+        return all(
+            peer.is_complete and peer.values_number >= number
+            for peer in self.peers.values()
+            if peer.lost_at is None
+        )
+
+    def command(self, gateway: int, command: Command, now: float, ts: float) -> Sequence[Delivery]:
+        """The router sends this command to a remote gateway."""
+        for peer in self.peers.values():
+            if gateway in peer.gateways.values():
+                if peer.outgoing.is_active and peer.lost_at is None:
+                    peer.items.append(
+                        Order(
+                            id=command.id,
+                            uid=command.uid,
+                            resource=command.resource,
+                            payload=command.payload,
+                            timeout_s=command.timeout_s,
+                            not_after=command.not_after,
+                        )
+                    )
+                    self._wake()
+                    return ()
+                break
+        receipt = Receipt(id=command.id, state="unreachable", detail="the broker is lost")
+        return self._router.from_gateway(gateway, receipt, now=now, ts=ts)
+
+    def command_ended(self, client: str, receipt: Receipt, now: float) -> None:
+        """A command of another broker has ended. `client`: its `client_of`."""
+        peer = self.peers.get(client.removeprefix("@"))
+        if peer is not None:
+            peer.items.append(receipt)
+            peer.keep_receipt(receipt, now)
+            self._wake()
+
+    # -- the network ------------------------------------------------------------------------------
+
+    def receive_packet(self, data: bytes, now: float, ts: float) -> Sequence[Delivery]:
+        """A packet from another broker. Deliveries about nodes are for clients only: the broker
+        that has a node records what it reports."""
+        try:
+            header, body = decode_packet(data)
+            if header.sender == self.run:
+                return ()
+            match header:
+                case Beacon():
+                    return self._beacon(header, now)
+                case StreamRequest():
+                    self._requested(header)
+                    return ()
+                case FrameHeader():
+                    return self._frame(header, body, now, ts)
+        except ProtocolError:
+            self.invalid += 1
+        return ()
+
+    def _beacon(self, beacon: Beacon, now: float) -> Sequence[Delivery]:
+        deliveries: list[Delivery] = []
+        peer = self.peers.get(beacon.sender)
+        if peer is None:
+            if beacon.leaves or len(self.peers) >= PEERS_MAX or abs(beacon.level - LEVEL) > 1:
+                return ()
+            for other in self.peers.values():
+                quiet_s = now - other.incoming.confirmed_at
+                if other.beacon.name == beacon.name and quiet_s > BEACON_INTERVAL_S:
+                    deliveries += self._lost(other, now)  # it was started again
+            peer = self.peers[beacon.sender] = OtherBroker(beacon, IncomingStream(now))
+        peer.beacon = beacon
+        if beacon.leaves:
+            return [*deliveries, *self._lost(peer, now)]
+        for number in peer.gateways.values():
+            self.remote.stamp(number, beacon.clock, now)
+        if peer.lost_at is not None:
+            peer.incoming.sender_returned()
+        peer.incoming.receive_position(beacon.streams.get(self.run), now)
+        self._request(peer, now)
+        return deliveries
+
+    def _request(self, peer: OtherBroker, now: float) -> None:
+        """Ask for a stream if there is none, or if a frame of it is missing."""
+        if not peer.incoming.request_due(now):
+            return
+        self.resyncs += peer.incoming.is_broken
+        self._generation += 1
+        peer.incoming.requested(self._generation, now)
+        request = StreamRequest(sender=self.run, generation=self._generation)
+        self._controls.append((peer.run, encode_header(request)))
+
+    def _requested(self, request: StreamRequest) -> None:
+        peer = self.peers.get(request.sender)
+        if peer is None:
+            return  # its beacon was lost; it asks again
+        # What was gathered is older than the snapshot.
+        self._controls += self.out.flush(tuple(self.peers.values()))
+        if not peer.outgoing.receive_request(request.generation):
+            return
+        peer.jobs.clear()
+        self.local.gateways_changed()
+        peer.items = [
+            *self.local.gateways.values(),
+            self.local.interest,
+            *(receipt for _at, receipt in peer.receipts),
+        ]
+        # Before anything else: claims name their gateways.
+        self._controls += self.out.items_for(peer)
+        peer.jobs.append(self.out.snapshot(peer))
+        peer.jobs.append(self.local.edits())
+
+    def _frame(self, header: FrameHeader, body: bytes, now: float, ts: float) -> Sequence[Delivery]:
+        peer = self.peers.get(header.sender)
+        if peer is None:
+            return ()
+        frames = peer.incoming.receive(header.generation, header.number, body, now)
+        deliveries: list[Delivery] = []
+        for number, encoded in frames:
+            try:
+                items = decode_items(encoded)
+            except ProtocolError:
+                self.invalid += 1
+                peer.incoming.is_broken = True
+                break
+            if number == 0:
+                self._in.begin(peer)
+            if peer.lost_at is not None:
+                peer.lost_at = None
+                for gateway in peer.gateways.values():
+                    self.remote.gateway_is_back(gateway)
+            deliveries += self._in.receive(peer, items, now, ts)
+        self._request(peer, now)
+        return deliveries
+
+    def interested(self, peer: OtherBroker, interest: Interest) -> None:
+        """Another broker needs values of these nodes from now on."""
+        before, peer.interest = peer.interest, interest
+        watched, peer.watched = peer.watched, frozenset(interest.uids)
+        added: Iterable[str] = ()
+        if interest.everything and not before.everything:
+            added = list(self.directory.of(self.run))
+        elif not interest.everything:
+            added = interest.uids if before.everything else peer.watched - watched
+        # What was gathered before goes by the interest of before, or again with the values.
+        self._controls += self.out.flush(tuple(self.peers.values()))
+        peer.jobs.append(self.out.values(added, interest))
+
+    # -- time -------------------------------------------------------------------------------------
+
+    def get_timer(self) -> float:
+        """When `handle_timer` must be called at the latest."""
+        return min(self._beacon_at, self._tick_at)
+
+    @property
+    def has_packets(self) -> bool:
+        """`packets_to_send` returns some."""
+        return (
+            bool(self._controls)
+            or self.out.has_items
+            or any(peer.items or peer.jobs for peer in self.peers.values())
+        )
+
+    @property
+    def has_jobs(self) -> bool:
+        """A snapshot is being sent: call `packets_to_send` again soon."""
+        return any(peer.jobs for peer in self.peers.values())
+
+    def handle_timer(self, now: float, ts: float) -> Sequence[Delivery]:
+        deliveries: list[Delivery] = []
+        if now >= self._beacon_at:
+            self._beacon_at = now + BEACON_INTERVAL_S
+            self._send_beacon(now)
+        if now >= self._tick_at:
+            self._tick_at = now + _TICK_S
+            unsettled, self.local.unsettled = self.local.unsettled, set()
+            for uid in unsettled:
+                deliveries += self._in.settle(uid, "left", ts)
+            for peer in list(self.peers.values()):
+                deliveries += self._check(peer, now, ts)
+        return deliveries
+
+    def leave(self, now: float) -> None:
+        """This broker stops."""
+        self._send_beacon(now, leaves=True)
+
+    def _send_beacon(self, now: float, *, leaves: bool = False) -> None:
+        # Its positions are those after everything that was gathered.
+        self._controls += self._all_frames()
+        beacon = Beacon(
+            sender=self.run,
+            name=self.name,
+            version=self.version,
+            clock=now,
+            streams={
+                peer.run: (peer.outgoing.generation, peer.outgoing.next_number)
+                for peer in self.peers.values()
+                if peer.outgoing.is_active
+            },
+            leaves=leaves,
+            nodes=len(self.directory.of(self.run)),
+            gateways=len(self.local.gateways),
+            clients=self.clients,
+            url=self.url,
+        )
+        self._controls.append(("", encode_header(beacon)))
+
+    def _check(self, peer: OtherBroker, now: float, ts: float) -> Sequence[Delivery]:
+        if peer.lost_at is None:
+            if now - peer.incoming.confirmed_at > PEER_TIMEOUT_S:
+                return self._lost(peer, now)
+            self._request_again(peer, now)
+            return ()
+        if now - peer.lost_at <= GRACE_S:
+            self._request_again(peer, now)
+            return ()
+        del self.peers[peer.run]
+        return self._in.forget(peer, now, ts)
+
+    def _request_again(self, peer: OtherBroker, now: float) -> None:
+        if not peer.beacon.leaves:
+            self._request(peer, now)
+
+    def _lost(self, peer: OtherBroker, now: float) -> Sequence[Delivery]:
+        """Nothing arrives from a broker: its nodes stay for a while, and cannot be commanded."""
+        if peer.lost_at is not None:
+            return ()
+        peer.lost_at = now
+        peer.end_outgoing()
+        peer.incoming.is_broken = True
+        deliveries: list[Delivery] = []
+        for number in peer.gateways.values():
+            deliveries += self.remote.gateway_away(number, now)
+        return deliveries
+
+    def packets_to_send(self) -> list[Packet]:
+        """The packets of now. With `has_jobs`, more follow."""
+        packets, self._controls = self._controls, []
+        return [*packets, *self._all_frames()]
+
+    def _all_frames(self) -> Iterator[Packet]:
+        peers = tuple(self.peers.values())
+        yield from self.out.flush(peers)
+        for peer in peers:
+            yield from self.out.for_one(peer)
+
+
+def client_of(run: str) -> str:
+    """The name under which the router knows commands of another broker. Clients have others."""
+    return f"@{run}"
+
+
+def is_broker(client: str) -> bool:
+    return client.startswith("@")
+
+
+__all__ = ["ClusterItem", "ClusterMember", "client_of", "is_broker"]

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What brokers of a cluster send each other. Pure.
+
+A packet is one line of JSON, the header, and for a frame a second line: a JSON array of items. The
+second line is encoded once for all brokers that get the same items.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from pyaiot.errors import ProtocolError
+from pyaiot.messages import (
+    NAME_LENGTH_MAX,
+    LeftReason,
+    Name,
+    NodeDescribed,
+    NodeReset,
+    Reading,
+    Receipt,
+    ResourceName,
+    Uid,
+    UnixTime,
+)
+
+PACKET_SIZE_MAX: Final = 1024 * 1024
+"""Bytes of a packet, the default limit of nats-server. A larger one is not decoded."""
+LEVEL: Final = 1
+"""Of the packets that this version sends. A broker understands its own level and the one before."""
+ITEMS_PER_FRAME_MAX: Final = 1000
+"""Items of one frame between brokers. More are split."""
+UIDS_OF_INTEREST_MAX: Final = 10_000
+"""Nodes that a broker watches one by one. With more, it asks for the values of all."""
+
+Run = Annotated[str, Meta(pattern="^[0-9a-f]{8,32}$")]
+Number = Annotated[int, Meta(ge=0, le=2**53)]
+_Text = Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
+
+
+class _Header(msgspec.Struct, frozen=True, gc=False, tag_field="type", omit_defaults=True):
+    """The first line of a packet."""
+
+
+class Beacon(_Header, frozen=True, gc=False, tag="beacon", omit_defaults=True, kw_only=True):
+    """To all brokers, every second: this one is there, and how far its streams are."""
+
+    sender: Run
+    name: Name
+    level: Annotated[int, Meta(ge=1, le=1000)] = LEVEL
+    version: _Text = ""
+    clock: float = 0.0
+    """Its monotonic clock in seconds."""
+    streams: Annotated[dict[Run, tuple[Number, Number]], Meta(max_length=1000)] = {}
+    """Of each broker that asked for a stream: its generation, and the number of its next frame."""
+    leaves: bool = False
+    """It stops: its gateways connect to other brokers."""
+    nodes: Number = 0
+    gateways: Number = 0
+    clients: Number = 0
+    url: Annotated[str, Meta(max_length=256)] = ""
+
+
+class StreamRequest(_Header, frozen=True, gc=False, tag="stream", kw_only=True):
+    """To one broker: begin a new generation of its stream with a snapshot of its state."""
+
+    sender: Run
+    generation: Number
+
+
+class FrameHeader(_Header, frozen=True, gc=False, tag="frame", kw_only=True):
+    """Items of a stream follow."""
+
+    sender: Run
+    generation: Number
+    number: Number
+    """0 for the first frame of a generation, then one more for each."""
+
+
+Header: TypeAlias = Beacon | StreamRequest | FrameHeader
+
+
+class _Item(msgspec.Struct, frozen=True, gc=False, tag_field="type", omit_defaults=True):
+    """A part of a frame."""
+
+
+class GatewayItem(_Item, frozen=True, gc=False, tag="gateway", omit_defaults=True, kw_only=True):
+    """A gateway is linked to the sender, or something about it changed."""
+
+    number: Number
+    name: _Text
+    protocol: _Text = ""
+    version: _Text = ""
+    instance: _Text = ""
+    identity: _Text = ""
+    has_token: bool = False
+    linked_at: float | None = None
+    """When it opened this link, on its own clock."""
+    is_away: bool = False
+    """Its link is lost, and it has some seconds to connect again, here or elsewhere."""
+
+
+class GatewayGone(_Item, frozen=True, gc=False, tag="gateway-lost", kw_only=True):
+    """The gateway is lost. Its nodes were released before."""
+
+    number: Number
+
+
+class NodeClaim(_Item, frozen=True, gc=False, tag="claim", omit_defaults=True, kw_only=True):
+    """The sender owns a node. See `claims`."""
+
+    uid: Uid
+    gateway: Number
+    term: Number
+    ts: UnixTime = 0.0
+    """When the node appeared."""
+    secured: bool = False
+    is_waiting: bool = False
+    is_new: bool = False
+    """It has no values yet, whatever another broker has of it."""
+
+
+class Release(_Item, frozen=True, gc=False, tag="release", omit_defaults=True, kw_only=True):
+    """The sender no longer owns a node."""
+
+    uid: Uid
+    ts: UnixTime = 0.0
+    reason: LeftReason = "left"
+
+
+class CurrentValues(_Item, frozen=True, gc=False, tag="values", omit_defaults=True, kw_only=True):
+    """All current values of a node: it has no others."""
+
+    uid: Uid
+    readings: Annotated[tuple[Reading, ...], Meta(max_length=512)]
+    is_part: bool = False
+    """It has others, which follow: all of them are too large for a frame."""
+
+
+class Interest(_Item, frozen=True, gc=False, tag="interest", omit_defaults=True, kw_only=True):
+    """Of which nodes the sender needs values, from now on. Answered by `ValuesSent`."""
+
+    number: Number
+    """Grows with each."""
+    everything: bool = False
+    uids: Annotated[tuple[Name, ...], Meta(max_length=UIDS_OF_INTEREST_MAX)] = ()
+
+
+class Order(_Item, frozen=True, gc=False, tag="order", omit_defaults=True, kw_only=True):
+    """A command for a node of the receiver. It is answered by a receipt with the same id."""
+
+    id: _Text
+    uid: Uid
+    resource: ResourceName
+    payload: str
+    timeout_s: Annotated[float, Meta(gt=0, le=86_400)]
+    not_after: float | None = None
+    """Deadline on the clock of the receiver; None: not known yet."""
+
+
+class Edited(_Item, frozen=True, gc=False, tag="edited", kw_only=True):
+    """People edited a node in the registry of the sender."""
+
+    uid: Uid
+    row: Annotated[list[Any], Meta(max_length=32)]
+    """What people added: values of `record.EDITED_COLUMNS`."""
+
+
+class Forgotten(_Item, frozen=True, gc=False, tag="forgotten", kw_only=True):
+    """People removed a node from the registry."""
+
+    uid: Uid
+
+
+class ValuesSent(_Item, frozen=True, gc=False, tag="values-sent", kw_only=True):
+    """The values of the `Interest` with this number were sent."""
+
+    number: Number
+
+
+class SnapshotEnd(_Item, frozen=True, gc=False, tag="end"):
+    """The snapshot is complete: the sender has no other gateways and nodes than those."""
+
+
+ClusterItem: TypeAlias = (
+    GatewayItem
+    | GatewayGone
+    | NodeClaim
+    | Release
+    | CurrentValues
+    | Interest
+    | Order
+    | Edited
+    | Forgotten
+    | ValuesSent
+    | SnapshotEnd
+    | Reading
+    | NodeReset
+    | NodeDescribed
+    | Receipt
+)
+
+_decode_header = msgspec.json.Decoder(Header).decode
+_decode_items = msgspec.json.Decoder(list[ClusterItem]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_header(header: Header) -> bytes:
+    return _encode(header)
+
+
+def encode_items(items: Sequence[ClusterItem]) -> bytes:
+    return _encode(items)
+
+
+def frame(header: FrameHeader, items: bytes) -> bytes:
+    """A packet of the header and of encoded items."""
+    return _encode(header) + b"\n" + items
+
+
+def decode_packet(data: bytes) -> tuple[Header, bytes]:
+    """The header, and the items of a frame as they were encoded. Raises `ProtocolError`."""
+    if len(data) > PACKET_SIZE_MAX:
+        raise ProtocolError(f"a packet of more than {PACKET_SIZE_MAX} bytes")
+    line, _, rest = data.partition(b"\n")
+    try:
+        return _decode_header(line), rest
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"not a packet: {error}") from error
+
+
+def decode_items(data: bytes) -> list[ClusterItem]:
+    """Raises `ProtocolError`."""
+    try:
+        return _decode_items(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"not items: {error}") from error

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Rules of claims, streams and interest, one by one. The simulation has them all at once."""
+
+from pyaiot.cluster.claims import ClaimTable
+from pyaiot.cluster.outgoing import FRAME_SIZE_MAX, pack
+from pyaiot.cluster.packets import ITEMS_PER_FRAME_MAX, NodeClaim, Release, decode_items
+from pyaiot.cluster.streams import REORDER_S, IncomingStream, OutgoingStream
+from pyaiot.messages import Reading
+from tests.cluster.simulation import World
+
+
+def claim(term: int, *, secured: bool = False) -> NodeClaim:
+    return NodeClaim(uid="A", gateway=1, term=term, secured=secured)
+
+
+def test_the_later_term_wins_and_a_credential_wins_over_it() -> None:
+    table = ClaimTable()
+    table.set("aa", claim(1))
+    table.set("bb", claim(1))
+    owner = table.owner("A")
+    assert owner is not None
+    assert owner.run == "bb"
+    table.set("aa", claim(table.next_term("A", besides="aa")))
+    assert table.owner("A") == ("aa", claim(2))
+    table.set("bb", claim(1, secured=True))
+    assert table.owner("A") == ("bb", claim(1, secured=True))
+    table.remove("bb", "A")
+    table.forget("aa")
+    assert table.owner("A") is None
+
+
+def test_frames_are_applied_once_and_in_order() -> None:
+    stream = IncomingStream(0.0)
+    stream.requested(5, 0.0)
+    assert stream.receive(4, 0, b"old", 0.1) == []
+    assert stream.receive(5, 1, b"b", 0.1) == []
+    assert stream.receive(5, 0, b"a", 0.2) == [(0, b"a"), (1, b"b")]
+    assert stream.receive(5, 1, b"b", 0.3) == []
+    assert not stream.request_due(10.0)
+
+
+def test_a_frame_that_stays_missing_ends_the_generation() -> None:
+    stream = IncomingStream(0.0)
+    stream.requested(1, 0.0)
+    stream.receive(1, 0, b"a", 0.0)
+    stream.receive_position((1, 2), 5.0)
+    assert not stream.request_due(5.0)
+    assert stream.request_due(5.1 + REORDER_S)
+    stream.requested(2, 6.0)
+    assert stream.receive(1, 1, b"late", 6.0) == []
+
+
+def test_a_request_that_arrives_twice_begins_one_generation() -> None:
+    stream = OutgoingStream()
+    assert stream.receive_request(3)
+    assert (stream.take_number(), stream.take_number()) == (0, 1)
+    assert not stream.receive_request(3)
+    assert not stream.receive_request(2)
+    stream.end()
+    assert stream.receive_request(4)
+    assert stream.take_number() == 0
+
+
+def test_frames_have_a_limit_of_items_and_of_bytes() -> None:
+    items = [Release(uid=f"n{number}") for number in range(2 * ITEMS_PER_FRAME_MAX + 1)]
+    bodies = pack(items)
+    assert [it for body in bodies for it in decode_items(body)] == items
+    assert max(len(decode_items(body)) for body in bodies) <= ITEMS_PER_FRAME_MAX
+    large = [Reading(uid="A", resource=f"r{n}", data="x" * 60_000) for n in range(30)]
+    assert max(map(len, pack(large))) <= FRAME_SIZE_MAX
+    assert pack([]) == []
+
+
+def test_values_go_only_where_they_are_watched() -> None:
+    world = World(1, brokers=2, gateways=1)
+    owner, other = world.brokers["broker 0"], world.brokers["broker 1"]
+    other.member.local.set_interest(["A"])
+    world.run(3.0)
+    for uid in ("A", "B"):
+        world.gateways[0].appear(uid)
+        world.gateways[0].read(uid, "t", 1)
+    world.run(1.0)
+    assert other.view == {"A": {"t": 1}, "B": {}}
+    number = other.member.local.set_interest(None)
+    assert not other.member.has_values(number)
+    world.run(1.0)
+    assert other.member.has_values(number)
+    assert other.view == {"A": {"t": 1}, "B": {"t": 1}} == owner.view
+
+
+def test_a_gateway_that_changes_its_broker_takes_its_nodes_along_silently() -> None:
+    world = World(1, brokers=3, gateways=1)
+    world.run(3.0)
+    world.gateways[0].appear("A")
+    world.gateways[0].read("A", "t", 1)
+    world.run(1.0)
+    world.kill("broker 0")
+    world.run(15.0)
+    for name in ("broker 1", "broker 2"):
+        broker = world.brokers[name]
+        assert broker.view == {"A": {"t": 1}}
+        assert broker.published == {"new A": 1}
+
+
+def test_a_command_for_a_node_of_a_lost_broker_is_unreachable() -> None:
+    world = World(1, brokers=2, gateways=1)
+    world.run(3.0)
+    world.gateways[0].appear("A")
+    world.run(1.0)
+    world.gateways[0].brokers = ["broker 0"]
+    world.kill("broker 0")
+    world.issue("broker 1", "A")
+    world.run(4.0)
+    ((_, receipt),) = world.brokers["broker 1"].receipts
+    assert receipt.state == "unreachable"
+    world.issue("broker 1", "A")
+    assert world.brokers["broker 1"].receipts[-1][1].state == "unreachable"
+    world.run(6.0)
+    assert world.brokers["broker 1"].view == {}
