@@ -10,6 +10,7 @@ from typing import Final
 
 from benchmarks import (
     api,
+    cluster,
     coap_gateway,
     coap_path,
     dtls_gateway,
@@ -59,6 +60,7 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "registry-kills": registry_kills.measure,
     "fan-out": fan_out.measure,
     "scopes": scopes.measure,
+    "cluster": cluster.measure,
     "history": history.measure,
 }
 PEERS: Final = "peers"

@@ -18,6 +18,7 @@ MODULES: Final = {
     "pyaiot.alerts.metrics": "Alerts",
     "pyaiot.audit.metrics": "The audit log",
     "pyaiot.homeassistant.metrics": "Home Assistant",
+    "pyaiot.cluster.metrics": "A broker of a cluster",
     "pyaiot.gateways.metrics": "Gateways",
     **{plugin.metrics: f"The {plugin.protocol} gateway" for plugin in plugins() if plugin.metrics},
 }

@@ -6,15 +6,18 @@ import logging
 import re
 import socket
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 
 from pyaiot.broker.broker import Broker
 from pyaiot.cluster.broker import ClusteredBroker
 from pyaiot.cluster.credentials import KeyCredentials, parse_servers, read_credentials
+from pyaiot.cluster.metrics import collect
 from pyaiot.cluster.nats_link import NatsLink
 from pyaiot.config import ClusterSection, Config
 from pyaiot.errors import OperatorError, reason_of
+from pyaiot.metrics import Collector
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +46,10 @@ def make_broker(config: Config, **of_broker: Any) -> ClusteredBroker:
     return ClusteredBroker(name=name[:64], **of_broker)
 
 
-def start(config: Config, broker: Broker, tasks: asyncio.TaskGroup) -> None:
-    """Connect to the other brokers, as tasks."""
+def start(config: Config, broker: Broker, tasks: asyncio.TaskGroup) -> list[Collector]:
+    """Connect to the other brokers, as tasks. Returns the metrics."""
     if not isinstance(broker, ClusteredBroker):
-        return
+        return []
     section = config.cluster
     link = NatsLink(
         parse_servers(section.servers),
@@ -59,6 +62,7 @@ def start(config: Config, broker: Broker, tasks: asyncio.TaskGroup) -> None:
     broker.send_packet = link.send
     tasks.create_task(link.run(), name="connection to the nats-servers")
     tasks.create_task(_run(broker, link), name="cluster")
+    return [lambda: collect(broker.member, link, time.monotonic())]
 
 
 async def _run(broker: ClusteredBroker, link: NatsLink) -> None:

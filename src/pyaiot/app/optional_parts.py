@@ -55,7 +55,7 @@ def start_optional_parts(
     if config.cluster.is_on:
         from pyaiot.app import cluster  # noqa: PLC0415 - see above
 
-        cluster.start(config, broker, tasks)
+        collectors += cluster.start(config, broker, tasks)
     if not config.homeassistant.url:
         return collectors
     from pyaiot.app.home_assistant import home_assistant  # noqa: PLC0415 - see above

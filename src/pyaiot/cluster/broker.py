@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -37,6 +38,8 @@ INTEREST_S: Final = 60.0
 VALUES_LIMIT_S: Final = 1.0
 """How long such a request waits for them. Then it is answered with what is here."""
 
+log = logging.getLogger(__name__)
+
 SendPacket = Callable[[str, bytes], None]
 
 
@@ -58,6 +61,8 @@ class ClusteredBroker(Broker):
         self._flushed_at = 0.0
         self._interest_due = False
         self._values_changed = asyncio.Event()
+        self._complete: set[str] = set()
+        """Names of brokers whose whole state is known."""
         self._all_values_until = 0.0
         self.observers.add(self)
         self.observers.set_readings(self, wanted=True)
@@ -69,15 +74,27 @@ class ClusteredBroker(Broker):
             while True:
                 self.member.clients = len(self.fanout.clients)
                 self.deliver_remote(self.member.handle_timer(self._clock(), self._unix_time()))
+                self._log_brokers()
                 self._flush()
                 await asyncio.sleep(max(0.0, self.member.get_timer() - self._clock()))
         finally:
             self.member.leave(self._clock())
             self._flush()
 
+    def _log_brokers(self) -> None:
+        """Log the brokers that joined and those that are lost."""
+        complete = {peer.beacon.name for peer in self.member.peers.values() if peer.is_complete}
+        if complete != self._complete:
+            for name in sorted(complete - self._complete):
+                log.info("cluster: all nodes of %s are known", name)
+            for name in sorted(self._complete - complete):
+                log.warning("cluster: %s is lost, or its state is not complete", name)
+            self._complete = complete
+
     def receive_packet(self, packet: bytes) -> None:
         """A packet from another broker."""
         self.deliver_remote(self.member.receive_packet(packet, self._clock(), self._unix_time()))
+        self._log_brokers()
         self._values_changed.set()
         if self.member.has_packets:
             self._wake()
