@@ -44,6 +44,7 @@ NEEDS: Final[Mapping[tuple[str, str], Need]] = {
     ("GET", "/api"): "viewer",
     ("GET", "/api/"): "viewer",
     ("GET", "/api/docs.css"): "viewer",
+    ("GET", "/api/docs.js"): "viewer",
     ("GET", "/"): "viewer",
     ("GET", "/dashboard.json"): "viewer",
     ("GET", "/api/access"): "admin",

@@ -14,7 +14,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from pyaiot.web.api.documents import CONTENT_SECURITY_POLICY
+from pyaiot.web.api.documents import CONTENT_SECURITY_POLICY, FILES
 from pyaiot.web.api.openapi import document
 from pyaiot.web.api.operations import OPERATIONS
 from pyaiot.web.problems import KINDS
@@ -104,20 +104,20 @@ async def _some_history(served: Served) -> None:
 
 
 @pytest.mark.sockets
-async def test_page_is_complete_and_loads_nothing_else() -> None:
+async def test_page_is_complete_and_loads_nothing_from_elsewhere() -> None:
     async with serving() as served:
         async with served.web.get("/api/docs") as answer:
             assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
             page = await answer.text()
-        async with served.web.get("/api/docs.css") as style:
-            assert (style.status, style.content_type) == (200, "text/css")
+        for name, kind in FILES.items():
+            async with served.web.get(f"/api/{name}") as file:
+                assert (file.status, file.content_type) == (200, kind)
         etag = {"If-None-Match": answer.headers["ETag"]}
         async with served.web.get("/api/docs", headers=etag) as again:
             assert again.status == 304
     collected = Collected()
     collected.feed(page)
-    assert collected.sources == {"docs.css", "openapi.json"}
-    assert "script" not in collected.tags
+    assert collected.sources == {"docs.css", "docs.js", "/", "openapi.json"}
     assert "style" not in collected.tags
     assert collected.anchors <= collected.ids
     for operation in OPERATIONS:

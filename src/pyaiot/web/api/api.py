@@ -4,7 +4,6 @@
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
@@ -19,7 +18,7 @@ from pyaiot.web.api.alerts import AlertsApi
 from pyaiot.web.api.audit import AuditApi
 from pyaiot.web.api.commands import CommandsApi
 from pyaiot.web.api.devices import DeviceAdministration, DevicesApi
-from pyaiot.web.api.documents import DocumentsApi
+from pyaiot.web.api.documents import FILES, DocumentsApi
 from pyaiot.web.api.history import HistoryApi
 from pyaiot.web.api.history_queries import HistoryQueries
 from pyaiot.web.api.idempotency import HttpCommandTable
@@ -37,8 +36,6 @@ from pyaiot.web.api.things import ThingsApi
 from pyaiot.web.api.views import ViewsApi
 from pyaiot.web.problems import ProblemError
 from pyaiot.web.readiness import Check
-
-STYLE_PATH: Final = "/api/docs.css"
 
 
 class Api:
@@ -129,7 +126,8 @@ class Api:
                 router.add_get(operation.path, handler)
             else:
                 router.add_route(operation.method, operation.path, handler)
-        router.add_get(STYLE_PATH, self._documents.style)
+        for name in FILES:
+            router.add_get(f"/api/{name}", self._documents.file)
         for path in ("/api", "/api/"):
             router.add_get(path, self._documents.root)
 

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`/api/docs` in a real browser: what a reader tries is sent to this broker."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import Browser
+from tests.web.serving import serving
+from tests.web.test_dashboard_for_everybody import violations
+from tests.web.test_dashboard_page import PHONE, see
+
+pytestmark = pytest.mark.sockets
+
+
+async def opened(page: Any, url: str, operation: str) -> Any:
+    """The section of an operation with its form open."""
+    await page.goto(f"{url}api/docs")
+    section = page.locator(f"#{operation}")
+    await section.locator("summary").click()
+    return section
+
+
+async def test_an_answer_is_shown(browser: Browser) -> None:
+    async with serving() as served, browser.page() as page:
+        served.gateway.send("é/x", "temperature", "21.5°C")
+        await served.known("é/x")
+        section = await opened(page, served.url, "node")
+        await section.get_by_label("uid").fill("é/x")
+        await page.keyboard.press("Enter")
+        await see(section.locator("output"), "GET /api/nodes/%C3%A9%2Fx: 200 OK")
+        await see(section.locator("pre"), '"uid": "é/x"')
+
+
+async def test_a_refusal_is_shown_with_its_reason(browser: Browser) -> None:
+    async with serving() as served, browser.page() as page:
+        section = await opened(page, served.url, "nodes")
+        await section.get_by_label("limit").fill("-1")
+        await section.get_by_role("button").click()
+        await see(section.locator("output .failed"), "400 Bad Request")
+        await see(section.locator("pre"), "bad-request")
+
+
+async def test_a_stream_is_cut_off(browser: Browser) -> None:
+    async with serving() as served, browser.page() as page:
+        await page.clock.install()
+        section = await opened(page, served.url, "stream")
+        await section.get_by_role("button").click()
+        async with asyncio.timeout(20.0):
+            # The beginning has arrived once the time is over and something is shown.
+            while "event: joined" not in await section.locator("output").inner_text():
+                await page.clock.fast_forward(11_000)
+                await section.get_by_role("button").click()
+        await see(section.locator("pre"), "the rest is not shown")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_page_is_accessible_and_fits_a_phone(browser: Browser, scheme: str) -> None:
+    context = {**PHONE, "color_scheme": scheme}
+    async with serving() as served, browser.page(**context) as page:
+        section = await opened(page, served.url, "nodes")
+        await section.get_by_role("button").click()
+        await section.locator("pre").wait_for()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert await violations(page) == []
