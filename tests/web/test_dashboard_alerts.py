@@ -97,6 +97,26 @@ async def test_a_channel_is_tested(browser: Browser) -> None:
         await see(page.get_by_role("dialog").get_by_role("status"), "sent")
 
 
+async def test_maintenance_is_planned_and_ended(browser: Browser) -> None:
+    async with with_alerts() as broker, showing(browser, broker) as page:
+        await page.locator(".bell").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Add a time").click()
+        await dialog.get_by_label("Name", exact=True).fill("New roof")
+        await dialog.get_by_label("Repeat").select_option("weekly")
+        await dialog.get_by_role("button", name="Save").click()
+        await eventually(lambda: broker.alerts.book.maintenance)
+        (window,) = broker.alerts.book.maintenance.values()
+        assert (window.title, window.repeat, window.end - window.start) == (
+            *("New roof", "weekly"),
+            3600,
+        )
+        await see(dialog.locator("[data-window]"), "now")
+
+        await dialog.get_by_role("button", name="End or remove New roof").click()
+        await eventually(lambda: not broker.alerts.book.maintenance)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 async def test_it_is_accessible_and_fits(browser: Browser, theme: Any, size: str) -> None:
