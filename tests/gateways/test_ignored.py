@@ -6,9 +6,15 @@ from typing import Any
 
 from pyaiot.gateways.gateway import Gateway, GatewayLink, Outcome
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.gateways.rejections import IGNORED_INTERVAL_S, Rejections
+from pyaiot.gateways.rejections import DESCRIBED_INTERVAL_S, IGNORED_INTERVAL_S, Rejections
 from pyaiot.links import MemoryLink
-from pyaiot.messages import IGNORED_TOPICS_MAX, REFUSAL_LENGTH_MAX, TOPIC_LENGTH_MAX, Ignored
+from pyaiot.messages import (
+    IGNORED_TOPICS_MAX,
+    REFUSAL_LENGTH_MAX,
+    REFUSALS_MAX,
+    TOPIC_LENGTH_MAX,
+    Ignored,
+)
 
 
 class Nobody:
@@ -71,6 +77,25 @@ async def test_refused_clients_are_reported_beside_ignored_messages() -> None:
     rejections.refuse("device c")
     rejections.close()
     assert reports[-1].refused == 1002
+
+
+async def test_refused_messages_are_counted_and_the_last_different_ones_are_described() -> None:
+    reports: list[Ignored] = []
+    rejections = Rejections(asyncio.get_running_loop(), lambda: 1.8e9, reports.append)
+    for number in range(30):
+        rejections.refuse_message("post from %s refused: %s", f"10.0.0.{number % 15}", "\nbad")
+        await asyncio.sleep(DESCRIBED_INTERVAL_S)
+    for _ in range(1000):  # a flood in one moment
+        rejections.refuse_message("post from %s refused: %s", "flood", "bad")
+    await asyncio.sleep(IGNORED_INTERVAL_S * 2)
+    assert reports[-1].messages_refused == 1030
+    assert len(reports[-1].refusals) == REFUSALS_MAX
+    assert reports[-1].refusals[-2:] == (
+        "post from 10.0.0.14 refused: \N{REPLACEMENT CHARACTER}bad",
+        "post from flood refused: bad",
+    )
+    assert (reports[-1].count, reports[-1].refused) == (0, 0)
+    rejections.close()
 
 
 async def test_last_different_topics_are_reported() -> None:

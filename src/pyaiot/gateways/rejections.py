@@ -8,9 +8,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from pyaiot.messages import (
     IGNORED_TOPICS_MAX,
     REFUSAL_LENGTH_MAX,
+    REFUSALS_MAX,
     TOPIC_LENGTH_MAX,
     Ignored,
 )
@@ -18,10 +21,12 @@ from pyaiot.messages import (
 IGNORED_INTERVAL_S: Final = 5.0
 """The shortest interval between two reports of ignored messages and refused clients to the
 broker."""
+DESCRIBED_INTERVAL_S: Final = 0.1
+"""The shortest interval between two texts of refused messages."""
 
 
 class Rejections:
-    """Counts ignored messages and refused clients, and sends reports of them."""
+    """Counts ignored messages, refused messages and refused clients, and sends reports of them."""
 
     def __init__(
         self,
@@ -35,70 +40,88 @@ class Rejections:
         self._send = send
         self._timer: asyncio.TimerHandle | None = None
         self._is_reported = True
+        self._report = Ignored(count=0, topic="")
+        """The current report but for the lists."""
         self._topics: dict[str, None] = {}
         """The latest topics that were ignored, the latest last."""
-        self.report: Ignored | None = None
+        self._refusals: dict[str, None] = {}
+        """The latest texts of refusals, the latest last."""
+        self._messages_refused = 0
+        self._described_at = float("-inf")
+
+    @property
+    def report(self) -> Ignored | None:
         """The current report; None: nothing was ignored or refused."""
+        if not (self._topics or self._report.refused or self._messages_refused):
+            return None
+        return msgspec.structs.replace(
+            self._report,
+            topics=tuple(self._topics),
+            messages_refused=self._messages_refused,
+            refusals=tuple(self._refusals),
+        )
 
     @property
     def ignored(self) -> int:
         """Messages that devices published under topics of no node, since the start."""
-        return 0 if self.report is None else self.report.count
+        return self._report.count
 
     def ignore(self, topic: str) -> None:
         """A device published a message under a topic of no node."""
-        before = self._before()
         shown = printable(topic)[:TOPIC_LENGTH_MAX]
-        self._topics.pop(shown, None)
-        self._topics[shown] = None
-        if len(self._topics) > IGNORED_TOPICS_MAX:
-            del self._topics[next(iter(self._topics))]
-        self._change(
-            Ignored(
-                count=before.count + 1,
-                topic=shown,
-                topics=tuple(self._topics),
-                ts=self._unix_time(),
-                refused=before.refused,
-                refusal=before.refusal,
-            )
-        )
+        _add(self._topics, shown, IGNORED_TOPICS_MAX)
+        self._change(count=self._report.count + 1, topic=shown)
 
     def refuse(self, refusal: str) -> None:
         """A client was refused. `refusal`: which one, and why."""
-        before = self._before()
-        self._change(
-            Ignored(
-                count=before.count,
-                topic=before.topic,
-                topics=before.topics,
-                ts=self._unix_time(),
-                refused=before.refused + 1,
-                refusal=printable(refusal)[:REFUSAL_LENGTH_MAX],
-            )
-        )
+        shown = printable(refusal)[:REFUSAL_LENGTH_MAX]
+        _add(self._refusals, shown, REFUSALS_MAX)
+        self._change(refused=self._report.refused + 1, refusal=shown)
+
+    def refuse_message(self, text: str, *details: object) -> None:
+        """A message of a device was refused: a text as in the log, with the address and the reason.
+
+        In a flood, texts are made once in `DESCRIBED_INTERVAL_S`; the others are counted.
+        """
+        self._messages_refused += 1
+        now = self._loop.time()
+        if now - self._described_at >= DESCRIBED_INTERVAL_S:
+            self._described_at = now
+            _add(self._refusals, printable(text % details)[:REFUSAL_LENGTH_MAX], REFUSALS_MAX)
+        self._schedule()
 
     def close(self) -> None:
         """Send no further reports."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _before(self) -> Ignored:
-        return self.report or Ignored(count=0, topic="")
+    def _change(self, **changes: object) -> None:
+        self._report = msgspec.structs.replace(self._report, **changes)
+        self._schedule()
 
-    def _change(self, report: Ignored) -> None:
-        self.report = report
-        self._is_reported = False
+    def _schedule(self) -> None:
+        if self._is_reported:
+            self._is_reported = False
+            self._report = msgspec.structs.replace(self._report, ts=self._unix_time())
         if self._timer is None:
             self._send_report()
 
     def _send_report(self) -> None:
         self._timer = None
-        if self._is_reported or self.report is None:
+        report = self.report
+        if self._is_reported or report is None:
             return
         self._is_reported = True
-        self._send(self.report)
+        self._send(report)
         self._timer = self._loop.call_later(IGNORED_INTERVAL_S, self._send_report)
+
+
+def _add(latest: dict[str, None], text: str, most: int) -> None:
+    """Add a text as the latest, and drop the first one beyond `most`."""
+    latest.pop(text, None)
+    latest[text] = None
+    if len(latest) > most:
+        del latest[next(iter(latest))]
 
 
 def printable(text: str) -> str:

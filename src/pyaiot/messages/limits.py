@@ -17,6 +17,8 @@ REFUSAL_LENGTH_MAX: Final = 300
 IGNORED_TOPICS_MAX: Final = 12
 """Different topics of no node that are shown. One more replaces the one that was used least
 recently."""
+REFUSALS_MAX: Final = 12
+"""Different texts of refusals that are shown. One more replaces the least recent one."""
 PROBLEM_LENGTH_MAX: Final = 200
 """Characters of the text about invalid bytes. A longer text is truncated."""
 FRAME_SIZE_MAX: Final = 256 * 1024

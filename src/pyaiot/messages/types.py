@@ -15,6 +15,7 @@ from pyaiot.messages.limits import (
     IGNORED_TOPICS_MAX,
     NAME_LENGTH_MAX,
     REFUSAL_LENGTH_MAX,
+    REFUSALS_MAX,
     TOPIC_LENGTH_MAX,
     TYPES_MAX,
     UNIX_TIME_MAX,
@@ -38,6 +39,9 @@ ReceiptState = Literal[
     "confirmed", "refused", "timeout", "unreachable", "unknown", "forbidden", "sent"
 ]
 LeftReason = Literal["silent", "left", "gateway lost"]
+
+_Topic = Annotated[str, Meta(max_length=TOPIC_LENGTH_MAX)]
+_Refusal = Annotated[str, Meta(max_length=REFUSAL_LENGTH_MAX)]
 
 
 class _Message(
@@ -138,26 +142,26 @@ class GatewayState(_Message, frozen=True, kw_only=True, tag="gateway"):
 
 
 class Ignored(_Message, frozen=True, kw_only=True, tag="ignored"):
-    """What a gateway did not take: messages on topics of no node, and clients that were refused."""
+    """What a gateway did not take: messages on topics of no node, refused clients and messages."""
 
     gateway: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Name of the gateway. Set by the broker."""
     count: Annotated[int, Meta(ge=0, le=2**53)]
     """Number of ignored messages since the gateway started."""
-    topic: Annotated[str, Meta(max_length=TOPIC_LENGTH_MAX)]
+    topic: _Topic
     """Topic of the latest one, truncated."""
-    topics: Annotated[
-        tuple[Annotated[str, Meta(max_length=TOPIC_LENGTH_MAX)], ...],
-        Meta(max_length=IGNORED_TOPICS_MAX),
-    ] = ()
+    topics: Annotated[tuple[_Topic, ...], Meta(max_length=IGNORED_TOPICS_MAX)] = ()
     """The latest different topics, truncated, the latest last."""
     ts: UnixTime = 0.0
     """Unix time in seconds of the latest one."""
     refused: Annotated[int, Meta(ge=0, le=2**53)] = 0
-    """Number of clients that the embedded MQTT broker refused since the gateway started. A client
-    that tries again is counted again."""
-    refusal: Annotated[str, Meta(max_length=REFUSAL_LENGTH_MAX)] = ""
+    """Number of times that the embedded MQTT broker refused a client since the gateway started."""
+    refusal: _Refusal = ""
     """Which client was refused last, and why, truncated; empty if none was."""
+    messages_refused: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """Number of messages of devices that the gateway refused since it started."""
+    refusals: Annotated[tuple[_Refusal, ...], Meta(max_length=REFUSALS_MAX)] = ()
+    """What was refused, from where and why: the latest different texts, the latest last."""
 
 
 class NodeAppeared(_Message, frozen=True, kw_only=True, tag="new"):
@@ -316,8 +320,7 @@ class NodeForgotten(_Message, frozen=True, kw_only=True, tag="forgotten"):
 
 class AlertsChanged(_Message, frozen=True, kw_only=True, tag="alerts"):
     """Alerts or their rules changed: query them again. Sent to clients that joined with `registry`,
-    at most once a second.
-    """
+    at most once a second."""
 
     version: Annotated[int, Meta(ge=0, le=2**53)]
     """Grows with each change, until the broker restarts."""

@@ -42,6 +42,7 @@ async def test_info_lists_the_features() -> None:
             "registered": 0,
             "waiting": 0,
             "gateways": 1,
+            "clients": 0,
         }
 
 
@@ -58,6 +59,8 @@ async def test_gateway_is_listed_while_it_is_connected() -> None:
                     "ignored_topics": [],
                     "refused": 0,
                     "refusal": "",
+                    "messages_refused": 0,
+                    "refusals": [],
                 }
             ]
         }
@@ -73,6 +76,8 @@ async def test_gateways_have_counts_of_ignored_messages() -> None:
                 ts=1_800_000_000.0,
                 refused=2,
                 refusal="device a b was refused",
+                messages_refused=7,
+                refusals=("post from ::1 refused: bad name",),
             )
         )
         await served.until(2)
@@ -80,6 +85,8 @@ async def test_gateways_have_counts_of_ignored_messages() -> None:
         assert (gateway["ignored"], gateway["ignored_topic"]) == (12, "home/x")
         assert gateway["ignored_topics"] == ["home/a", "home/x"]
         assert (gateway["refused"], gateway["refusal"]) == (2, "device a b was refused")
+        assert gateway["messages_refused"] == 7
+        assert gateway["refusals"] == ["post from ::1 refused: bad name"]
         ignored = served.broker.router.gateways.ignored()
         assert [(it.gateway, it.count) for it in ignored] == [("test", 12)]
 

@@ -297,6 +297,7 @@ class CoapGateway:
                 self._start(self._claims.check(uid, claimant), f"claim of {uid}")
             case Refusal(text, details):
                 self._refusals.warning(text, *details, now=self._loop.time())
+                self.gateway.rejections.refuse_message(text, *details)
 
     def _on_reading(self, uid: str) -> None:
         """A reading arrived from this node."""

@@ -176,6 +176,7 @@ class NodeConnections:
         self.refused += 1
         now = self._loop.time()
         self._refusals.warning("refused WebSocket node %s: %s", sender, problem, now=now)
+        self.gateway.rejections.refuse_message("WebSocket node %s refused: %s", sender, problem)
 
     # -- uids --------------------------------------------------------------------------------------
 

@@ -83,6 +83,7 @@ class NodesApi:
                 registered=registered,
                 waiting=waiting,
                 gateways=len(self._gateways(access.scope)),
+                clients=len(self._broker.fanout.clients),
             )
         )
 
@@ -125,6 +126,8 @@ class NodesApi:
                         ignored_topics=list(ignored_by.get(state.name, nothing).topics),
                         refused=ignored_by.get(state.name, nothing).refused,
                         refusal=ignored_by.get(state.name, nothing).refusal,
+                        messages_refused=ignored_by.get(state.name, nothing).messages_refused,
+                        refusals=list(ignored_by.get(state.name, nothing).refusals),
                     )
                     for state in self._gateways(scope)
                 ]

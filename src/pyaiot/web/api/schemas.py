@@ -90,6 +90,7 @@ class BrokerInfo(_Response, frozen=True, kw_only=True):
     registered: Annotated[int, Meta(description="Number of nodes in the registry.")]
     waiting: Annotated[int, Meta(description="Number of new nodes that wait for approval.")]
     gateways: Annotated[int, Meta(description="Number of connected gateways.")]
+    clients: Annotated[int, Meta(description="Number of connected clients: dashboards, programs.")]
 
 
 @schema_name("Gateway")
@@ -115,6 +116,14 @@ class GatewayInfo(_Response, frozen=True, kw_only=True):
     ]
     refusal: Annotated[
         str, Meta(description="Which of them was the last, and why; empty if there is none.")
+    ]
+    messages_refused: Annotated[int, Meta(description="Messages of devices that it refused.")]
+    refusals: Annotated[
+        list[str],
+        Meta(
+            description="What was refused, from where and why: the last different ones, the last"
+            " one at the end."
+        ),
     ]
 
 
