@@ -5,8 +5,8 @@
  */
 import { computed, signal } from "@preact/signals";
 
-export type Screen = "nodes" | "fleet" | "table" | "map" | "updates" | "settings" | "audit";
-const SCREENS: readonly Screen[] = ["nodes", "fleet", "table", "map", "updates", "settings", "audit"];
+export type Screen = "nodes" | "fleet" | "table" | "map" | "updates" | "path" | "settings" | "audit";
+const SCREENS: readonly Screen[] = ["nodes", "fleet", "table", "map", "updates", "path", "settings", "audit"];
 
 export interface Route {
   screen: Screen;

@@ -32,7 +32,12 @@ export interface Link {
 }
 
 export const link = signal<Link>({ phase: "connecting", reason: null, retryAt: 0, legacy: false });
-export const isLive = computed(() => link.value.phase === "live");
+/** The time that the page shows, in Unix seconds; 0: now. */
+export const past = signal(0);
+/** Whether the timeline is shown. */
+export const timelineOpen = signal(false);
+/** Connected, and showing what is now: controls and edits have an effect. */
+export const isLive = computed(() => link.value.phase === "live" && !past.value);
 /** Seconds that were missed; 0 when the message has been shown long enough. */
 export const missed = signal(0);
 /** Counts seconds, for ages. */
@@ -107,11 +112,18 @@ function linkChanged(): void {
   schedule();
 }
 
+/** What is now, while the page shows the past. */
+let now_: State | null = null;
+
+/** Called with the messages of the broker and of this page as they arrive. */
+export const taps = new Set<(list: (ToClient | LocalEvent)[]) => void>();
+
 export function receive(list: (ToClient | LocalEvent)[]): void {
   const now = clock();
+  for (const tap of taps) tap(list);
   for (const message of list) {
     try {
-      reduce(state, message, now);
+      reduce(now_ ?? state, message, now);
     } catch (error) {
       console.warn("An invalid message:", message, error);
     }
@@ -123,6 +135,35 @@ function schedule(): void {
   frame ||= requestAnimationFrame(publish);
 }
 
+/** What has changed is not drawn. */
+function settle(hidden: State): void {
+  for (const resource of hidden.changed) resource.noted = false;
+  hidden.changed = [];
+  hidden.reshaped.clear();
+}
+
+/** Show another state: one of the past at the time `at`; null: what is now. */
+export function showState(shown: State | null, at = 0): void {
+  const version = state.membership + 1;
+  if (shown) {
+    if (!now_) {
+      settle(state);
+      now_ = { ...state };
+    }
+    Object.assign(state, shown);
+  } else if (now_) {
+    Object.assign(state, now_);
+    now_ = null;
+  }
+  membership.value = state.membership = version;
+  choose(); // at once: what is drawn next is made of the new nodes only
+  past.value = at;
+  schedule();
+}
+
+/** What is now, also while the page shows the past. */
+export const presentState = (): State => now_ ?? state;
+
 const ring = (trigger: { value: number } | null): void => {
   if (trigger) trigger.value += 1;
 };
@@ -130,6 +171,7 @@ const ring = (trigger: { value: number } | null): void => {
 /** Update the signals of what changed since the last frame. */
 function publish(time: number): void {
   frame = 0;
+  if (now_) settle(now_);
   const { changed } = state;
   state.changed = [];
   for (const resource of changed) {
@@ -153,8 +195,8 @@ function publish(time: number): void {
     membership.value = state.membership;
     if (state.joined) choose(); // before that, nothing is shown
   }
-  alertsVersion.value = state.alertsVersion;
-  viewsVersion.value = state.viewsVersion;
+  alertsVersion.value = (now_ ?? state).alertsVersion;
+  viewsVersion.value = (now_ ?? state).viewsVersion;
   if (state.activityCount !== activityCount.value) activityCount.value = state.activityCount;
   if (due.size && time - drawnAt >= SPARK_MS) {
     drawnAt = time;
@@ -166,7 +208,7 @@ function publish(time: number): void {
 
 function everySecond(): void {
   const now = clock();
-  tick(state, now);
+  tick(now_ ?? state, now);
   rate.value = Math.round(counts.reduce((sum, count) => sum + count) / RATE_OVER_S);
   counts.pop();
   counts.unshift(0);
@@ -337,7 +379,7 @@ export const clockOf = (node: Node): Signal<number> => (node.clock ??= signal(0)
 let commandCount = 0;
 /** Write to a resource; its receipt or its timeout will be shown. Returns whether it was sent. */
 export function sendCommand(resource: Resource, payload: string, timeout = 5): boolean {
-  if (!connection || link.peek().phase !== "live" || resource.node.left) return false;
+  if (!connection || !isLive.peek() || resource.node.left) return false;
   const id = `page-${(commandCount += 1)}`;
   const { endpoint, node } = resource;
   const sent = connection.send(

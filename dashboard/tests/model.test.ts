@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 import { describe, expect, it } from "vitest";
-import { inSteps, niceStep, joinSeries, toCsv, windowOf, withGaps } from "../src/series";
+import { withGaps } from "../src/series";
 import { decode } from "../src/messages";
 import { firmware } from "../src/model/firmware";
 import { Orientation } from "../src/model/orientation";
@@ -224,50 +224,6 @@ describe("orientation", () => {
     for (const time of [0, 1]) it.update([1.7e308, 1.7e308, 1.7e308], [0, 0, 1e308], time);
     expect([it.roll, it.pitch, it.yaw].every(Number.isFinite)).toBe(true);
     expect(it.yaw).toBe(0);
-  });
-});
-
-describe("history", () => {
-  const live = (...samples: [number, number | null][]) => ({ times: samples.map(([time]) => time), values: samples.map(([, value]) => value) });
-
-  it("live readings go on in the steps of the stored ones", () => {
-    const stored = { step: 60, until: 130, times: [0, 60, 120], values: [1, 2, 3], counts: [6, 6, 1] };
-    const series = joinSeries(stored, live([100, 9], [125, 9], [131, 5], [140, 7], [185, 4], [190, 6]));
-    // Of the step that begins at 120, one reading is stored (3), and two came later (5 and 7).
-    expect(series).toEqual({ times: [0, 60, 120, 180], values: [1, 2, 5, 5] });
-    expect(joinSeries(stored, live()).times).toEqual([0, 60, 120]);
-  });
-
-  it("without a history, or without readings in it, the live readings are shown as they are", () => {
-    const readings = live([1, 1], [1.5, 2], [2, null]);
-    expect(joinSeries(undefined, readings)).toEqual(readings);
-    expect(joinSeries({ step: 60, until: 30, times: [], values: [], counts: [] }, readings)).toEqual(readings);
-  });
-
-  it("a gap between live readings is a gap between steps", () => {
-    expect(inSteps(live([0, 1], [50, 3], [70, null], [400, 5]), 60)).toEqual({ times: [0, 60, 360], values: [2, null, 5] });
-  });
-
-  it("the mean of huge readings is a number", () => {
-    expect(inSteps(live([0, 1.5e308], [1, 1.5e308], [2, 1.5e308]), 60).values[0]).toBeCloseTo(1.5e308, -300);
-    expect(inSteps(live([0, 1.5e308], [1, -1.5e308]), 60).values).toEqual([0]);
-  });
-
-  it("a step is a round time, and a chart has at most a thousand", () => {
-    expect([600, 3600, 86_400, 604_800, 31_536_000].map(niceStep)).toEqual([1, 5, 120, 900, 43_200]);
-    expect(niceStep(1e12) * 1000).toBeGreaterThanOrEqual(1e12);
-  });
-
-  it("a range ends now and begins its whole length before", () => {
-    expect(windowOf({ from: NaN, to: null, seconds: 86_400 }, 100_000)).toEqual([13_600, 100_000]);
-    expect(windowOf({ from: 50, to: 90, seconds: 0 }, 100_000)).toEqual([50, 90]);
-    expect(windowOf({ from: 50, to: null, seconds: 0 }, 100)).toEqual([50, 100]);
-    expect(windowOf({ from: 90, to: 50, seconds: 0 }, 100)).toEqual([90, 91]);
-  });
-
-  it("CSV is quoted, and no name becomes a formula", () => {
-    const csv = toCsv('=A"1', [{ name: "t,1", unit: "°C", series: { times: [0, 1], values: [1.5, null] } }]);
-    expect(csv).toBe('time,uid,resource,value,unit\r\n1970-01-01T00:00:00.000Z,"\'=A""1","t,1",1.5,°C\r\n');
   });
 });
 

@@ -43,7 +43,7 @@ async def with_history(
         start, end = float(query["from"]), float(query["to"])
         first = int(max(start, end - since_s)) // every * every
         readings = [
-            {"ts": ts, "value": 10.0, "mean": 10.0, "count": 3}
+            {"ts": ts, "value": 10.0, "mean": 10.0, "min": 9.0, "max": 11.5, "count": 3}
             for ts in range(first, int(end), every)
         ]
         await route.fulfill(json={"readings": readings})
@@ -115,7 +115,7 @@ async def test_line_has_one_resolution_also_where_live_readings_go_on(browser: B
         broker.add_node(UID, temperature="10.0°C", age_s=1000)
         async with with_history(browser, broker, since_s=80_000) as page:
             await page.get_by_role("button", name="24 h", exact=True).click()
-            await see(page.get_by_role("dialog"), "Each point is the mean of 2 min.")
+            await see(page.get_by_role("dialog"), "Line: mean of 2 min.")
             for number in range(40):
                 await broker.change(UID, "temperature", f"{20 + number % 2}.0°C")
             await see(page.get_by_role("dialog").locator(".digits"), "21.0")

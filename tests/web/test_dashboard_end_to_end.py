@@ -123,6 +123,7 @@ async def test_charts_show_the_stored_history(browser: Browser, system: System) 
         await page.goto(f"{system.url}#/node/{UID}")
         dialog = page.get_by_role("dialog")
         await see(dialog, "From the stored history.")
+        await dialog.get_by_text("Developer").click()
         await see(dialog, f"curl -X PUT -d 1 '{system.url}api/nodes/{UID}/resources/led'")
 
 
@@ -159,4 +160,5 @@ async def test_aiot_dashboard_connects_to_the_broker(browser: Browser, system: S
         await page.goto(f"{url}#/node/{UID}")
         dialog = page.get_by_role("dialog")
         await see(dialog, "From the stored history.")
+        await dialog.get_by_text("Developer").click()
         await see(dialog, f"curl -X PUT -d 1 '{system.url}api/nodes/{UID}/resources/led'")

@@ -264,7 +264,7 @@ async def test_control_characters_of_direction_are_shown_and_not_obeyed(browser:
                 "(uid) => { location.hash = '#/node/' + encodeURIComponent(uid); }", uid
             )
             dialog = page.get_by_role("dialog")
-            await see(dialog, "Raw messages")
+            await see(dialog, "Developer")
             await dialog.locator(".cm-content").wait_for()
             await dialog.locator("summary").click()
             await see(dialog.locator("pre"), "\\u202e")

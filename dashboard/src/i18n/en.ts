@@ -8,6 +8,8 @@ export const en = {
   "tab.table": "Table",
   "tab.map": "Map",
   "tab.updates": "Updates",
+  "tab.path": "Path",
+  "tab.timeline": "Timeline (t)",
   "tab.activity": "Activity",
   "tab.alerts": "Alerts",
   "tab.settings": "Settings",
@@ -32,6 +34,7 @@ export const en = {
   "gateway.unknown": "unknown",
 
   "pill.live": "Live",
+  "pill.past": "Past",
   "pill.connecting": "Connecting",
   "pill.joining": "Loading nodes",
   "pill.waiting": "Reconnecting in {n} s",

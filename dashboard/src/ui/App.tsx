@@ -8,7 +8,7 @@ import { info } from "../info";
 import { natural } from "../model/order";
 import { quote, visible } from "../model/text";
 import { openNode, screen } from "../route";
-import { link, membership, missed, present, question, second, state, toast } from "../store";
+import { link, membership, missed, past, present, question, second, state, timelineOpen, toast } from "../store";
 import { Banner } from "./Banner";
 import { menu } from "./Card";
 import { setting } from "./rows";
@@ -34,6 +34,8 @@ const Topics = lazy(() => import("./Topics").then((it) => it.Topics));
 const Account = lazy(() => import("./Account").then((it) => it.Account));
 const SetValue = lazy(() => import("./SetValue").then((it) => it.SetValue));
 const NodeMenu = lazy(() => import("./NodeMenu").then((it) => it.NodeMenu));
+const Timeline = lazy(() => import("./Timeline").then((it) => it.Timeline));
+const PathScreen = lazy(() => import("./path/PathScreen").then((it) => it.PathScreen));
 const Help = lazy(() => import("./Help").then((it) => it.Help));
 
 const SCREENS: Record<string, ComponentType> = {
@@ -42,6 +44,7 @@ const SCREENS: Record<string, ComponentType> = {
   table: Table,
   map: MapScreen,
   updates: Updates,
+  path: PathScreen,
   settings: Settings,
   audit: Audit,
 };
@@ -60,6 +63,7 @@ export function App() {
         {t("skip")}
       </a>
       <Header />
+      {timelineOpen.value && <Timeline />}
       <main id="main" tabIndex={-1}>
         <Gateways />
         {info.value?.history_problem && (
@@ -67,7 +71,7 @@ export function App() {
             <strong>{t("history.unrecorded")}</strong> <bdi>{visible(info.value.history_problem)}</bdi>
           </p>
         )}
-        <Shown />
+        <Shown key={past.value > 0} />
       </main>
       <footer>
         <span>
@@ -77,7 +81,7 @@ export function App() {
       </footer>
       <Tabs place="bottom" />
       <Banner />
-      {openNode.value && <Details key={openNode.value} />}
+      {openNode.value && <Details key={`${openNode.value}${past.value > 0}`} />}
       {overlay.value === "activity" && <Activity />}
       {overlay.value === "alerts" && <Alerts />}
       {overlay.value === "help" && <Help />}

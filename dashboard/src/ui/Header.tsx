@@ -3,20 +3,20 @@
 import { signal, useComputed } from "@preact/signals";
 import { alerts, unread, worst } from "../alerts";
 import { config } from "../config";
-import { signsIn } from "../info";
+import { info, signsIn } from "../info";
 import { navigate, query, screen, type Screen } from "../route";
 import { settings } from "../settings";
-import { isLive, link, pause, paused, present, rate, retry, second, waiting } from "../store";
+import { isLive, link, past, pause, paused, present, rate, retry, second, timelineOpen, waiting } from "../store";
 import { lazy } from "./lazy";
 import { Icon } from "./icons";
-import { overlay } from "./keys";
+import { overlay, toggleTimeline } from "./keys";
 import { count, formatNumber, t } from "../i18n";
 
 /** Whether the filters are open. */
 export const filtersOpen = signal(false);
 const Filters = lazy(() => import("./Filters").then((it) => it.Filters));
 
-const TABS: readonly Exclude<Screen, "settings" | "fleet" | "audit">[] = ["nodes", "table", "map", "updates"];
+const TABS: readonly Exclude<Screen, "settings" | "fleet" | "audit">[] = ["nodes", "table", "map", "updates", "path"];
 
 export function Header() {
   return (
@@ -32,6 +32,7 @@ export function Header() {
         {isLive.value && <Tool name={paused.value ? "play" : "pause"} label={t(paused.value ? "pill.resume" : "pill.pause")} on={paused.value} press={() => pause(!paused.peek())} />}
         {alerts.value && <Bell />}
         <Tool name="activity" label={t("tab.activity")} on={overlay.value === "activity"} press={() => (overlay.value = overlay.peek() === "activity" ? "" : "activity")} />
+        {info.value?.history && <Tool name="timeline" label={t("tab.timeline")} on={timelineOpen.value} press={toggleTimeline} />}
         <Tool name="theme" label={t("theme.next", { theme: t(`settings.theme.${settings.theme.value}`) })} on={false} press={nextTheme} />
         <Tool name="settings" label={t("tab.settings")} on={screen.value === "settings"} press={() => navigate({ screen: "settings", node: "" })} />
         {signsIn.value && <Tool name="account" label={t("account.title")} on={overlay.value === "account"} press={() => (overlay.value = "account")} />}
@@ -60,7 +61,7 @@ function nextTheme(): void {
   theme.value = THEMES[(THEMES.indexOf(theme.peek()) + 1) % THEMES.length];
 }
 
-function Tool({ name, label, on, press }: { name: "activity" | "theme" | "settings" | "help" | "account" | "pause" | "play"; label: string; on: boolean; press: () => void }) {
+function Tool({ name, label, on, press }: { name: "activity" | "timeline" | "theme" | "settings" | "help" | "account" | "pause" | "play"; label: string; on: boolean; press: () => void }) {
   return (
     <button type="button" class={`tool tool-${name}`} aria-label={label} title={label} aria-pressed={name === "theme" || name === "play" || name === "pause" ? undefined : on} onClick={press}>
       <Icon name={name} />
@@ -128,11 +129,11 @@ function Pill() {
       case "waiting":
         return t("pill.waiting", { n: Math.max(0, Math.ceil((retryAt - performance.now()) / 1000)) });
       case "live":
-        return paused.value ? t("pill.paused", { messages: count("messages", waiting.value) }) : `${t("pill.live")} · ${count("nodes", present.value)}`;
+        return past.value ? t("pill.past") : paused.value ? t("pill.paused", { messages: count("messages", waiting.value) }) : `${t("pill.live")} · ${count("nodes", present.value)}`;
     }
   });
   const speed = useComputed(() => (isLive.value && !paused.value ? `· ${t("pill.rate", { n: formatNumber(rate.value) })}` : ""));
-  const how = useComputed(() => (paused.value && isLive.value ? "paused" : link.value.phase));
+  const how = useComputed(() => (past.value || (paused.value && isLive.value) ? "paused" : link.value.phase));
   const content = (
     <>
       <i aria-hidden="true" />

@@ -2,26 +2,33 @@
 /** Keyboard shortcuts of the page. `?` shows them. */
 import { signal } from "@preact/signals";
 import { navigate, type Screen } from "../route";
-import { pause, paused } from "../store";
+import { past, pause, paused, timelineOpen } from "../store";
 import type { Key } from "../i18n";
 
 /** The open overlay, besides the details of a node. */
 export const overlay = signal<"" | "activity" | "alerts" | "help" | "device" | "account" | "topics">("");
 
-const SCREEN_KEYS: Record<string, Screen> = { "1": "nodes", "2": "table", "3": "map", "4": "updates", ",": "settings" };
+const SCREEN_KEYS: Record<string, Screen> = { "1": "nodes", "2": "table", "3": "map", "4": "updates", "5": "path", ",": "settings" };
 
 export const KEYS: readonly [keys: string, what: Key][] = [
   ["/", "keys.search"],
-  ["1 2 3 4", "keys.screens"],
+  ["1 2 3 4 5", "keys.screens"],
   [",", "keys.settings"],
   ["a", "keys.activity"],
   ["n", "keys.alerts"],
   ["p", "keys.pause"],
+  ["t", "keys.timeline"],
   ["?", "keys.help"],
   ["Esc", "keys.close"],
   ["← ↑ →  Space", "keys.drive"],
   ["Ctrl Enter", "keys.script"],
 ];
+
+/** Open the timeline; from the past, go back to what is now. */
+export function toggleTimeline(): void {
+  if (past.peek()) void import("../past").then((it) => it.leave());
+  else timelineOpen.value = !timelineOpen.peek();
+}
 
 export function listenToKeys(): () => void {
   const listen = (event: KeyboardEvent) => {
@@ -32,6 +39,7 @@ export function listenToKeys(): () => void {
     else if (key === "a") overlay.value = overlay.peek() === "activity" ? "" : "activity";
     else if (key === "n") overlay.value = overlay.peek() === "alerts" ? "" : "alerts";
     else if (key === "p") pause(!paused.peek());
+    else if (key === "t") toggleTimeline();
     else if (key === "Escape" && overlay.peek()) overlay.value = "";
     else if (key in SCREEN_KEYS && !document.querySelector("dialog[open]")) navigate({ screen: SCREEN_KEYS[key], node: "" });
     else return;

@@ -30,6 +30,7 @@ async def test_info_lists_the_features() -> None:
             "title": "Test",
             "version": __version__,
             "history": False,
+            "history_problem": "",
             "may_command": True,
             "may_add_devices": True,
             "access": "local",

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The texts of the timeline, which are loaded with it; the English ones define the keys. */
+import { language } from ".";
+import type { Code } from "./ages";
+
+const en = {
+  title: "Timeline",
+  past: "You see the past.",
+  off: "Controls and edits are off.",
+  now: "You see what is now. Move the slider to see the past.",
+  unrecorded: "Nothing was recorded at this time: the broker was stopped. This is the state before.",
+  live: "Back to live",
+  close: "Close the timeline",
+  play: "Play",
+  pause: "Pause",
+  speed: "Speed",
+  span: "Span of the slider",
+  moment: "Moment",
+  slider: "Moment that the page shows",
+  loading: "Loading …",
+  failed: "The history could not be loaded: {reason}.",
+  ago: "{age} before now",
+};
+
+export type TimelineKey = keyof typeof en;
+
+const fr: Record<TimelineKey, string> = {
+  title: "Chronologie",
+  past: "Vous voyez le passé.",
+  off: "Les commandes et les modifications sont désactivées.",
+  now: "Vous voyez le présent. Déplacez le curseur pour voir le passé.",
+  unrecorded: "Rien n’a été enregistré à ce moment : le broker était arrêté. Voici l’état d’avant.",
+  live: "Retour au direct",
+  close: "Fermer la chronologie",
+  play: "Lecture",
+  pause: "Pause",
+  speed: "Vitesse",
+  span: "Étendue du curseur",
+  moment: "Moment",
+  slider: "Moment affiché par la page",
+  loading: "Chargement …",
+  failed: "L’historique n’a pas pu être chargé : {reason}.",
+  ago: "{age} avant maintenant",
+};
+
+const de: Record<TimelineKey, string> = {
+  title: "Zeitleiste",
+  past: "Sie sehen die Vergangenheit.",
+  off: "Steuerung und Bearbeitung sind aus.",
+  now: "Sie sehen die Gegenwart. Der Regler zeigt die Vergangenheit.",
+  unrecorded: "Zu dieser Zeit wurde nichts aufgezeichnet: Der Broker war aus. Dies ist der Zustand davor.",
+  live: "Zurück zu live",
+  close: "Zeitleiste schließen",
+  play: "Abspielen",
+  pause: "Anhalten",
+  speed: "Geschwindigkeit",
+  span: "Spanne des Reglers",
+  moment: "Zeitpunkt",
+  slider: "Zeitpunkt, den die Seite zeigt",
+  loading: "Wird geladen …",
+  failed: "Die Historie konnte nicht geladen werden: {reason}.",
+  ago: "{age} vor jetzt",
+};
+
+const words: Record<Code, Record<TimelineKey, string>> = { en, fr, de };
+
+/** The text for `key`, with the values replaced. */
+export const tl = (key: TimelineKey, values: Record<string, string | number> = {}): string =>
+  words[language.value][key].replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? String(values[name]) : whole));

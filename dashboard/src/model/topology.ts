@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The path from devices to clients: gateways with their nodes, rates, and commands on the way. */
+import { byName } from "./order";
+import { nodeState, type Gateway, type Node, type NodeState, type State } from "./state";
+
+/** Nodes of one gateway that are drawn; of the others there is a number. */
+export const DEVICES_SHOWN = 8;
+const OVER_S = 3;
+
+/** Messages per second, of each node and in total. */
+export class Rates {
+  private readonly seconds: Map<string, number>[] = [new Map<string, number>()];
+
+  add(uid: string): void {
+    const [now] = this.seconds;
+    now.set(uid, (now.get(uid) ?? 0) + 1);
+  }
+
+  /** A second has passed. */
+  tick(): void {
+    this.seconds.unshift(new Map());
+    this.seconds.length = Math.min(this.seconds.length, OVER_S + 1);
+  }
+
+  /** Of the complete seconds. */
+  of(uid: string): number {
+    const complete = this.seconds.slice(1);
+    return complete.length ? complete.reduce((sum, counts) => sum + (counts.get(uid) ?? 0), 0) / complete.length : 0;
+  }
+}
+
+export type Health = "good" | "warn" | "bad" | "unknown";
+
+export interface Device {
+  node: Node;
+  how: NodeState;
+  rate: number;
+}
+
+export interface Branch {
+  name: string;
+  protocol: string;
+  health: Health;
+  /** What the gateway is; undefined: only its nodes name it. */
+  gateway: Gateway | undefined;
+  devices: Device[];
+  /** Online nodes that are not in `devices`. */
+  more: number;
+  online: number;
+  /** Nodes that need attention: stale, silent or lost. */
+  troubled: number;
+  rate: number;
+}
+
+const TROUBLED: ReadonlySet<NodeState> = new Set(["stale", "silent", "lost", "left"]);
+
+/** The gateways with their nodes, those with trouble first. */
+export function branchesOf(state: State, rates: Rates, now: number): Branch[] {
+  const byGateway = new Map<string, Device[]>([...state.gateways.keys()].map((name) => [name, []]));
+  for (const node of state.nodes.values()) {
+    if (node.left?.filed) continue;
+    const devices = byGateway.get(node.gateway) ?? [];
+    byGateway.set(node.gateway, devices);
+    devices.push({ node, how: nodeState(state, node, now), rate: rates.of(node.uid) });
+  }
+  return [...byGateway]
+    .map(([name, all]): Branch => {
+      const gateway = state.gateways.get(name);
+      const troubled = all.filter(({ how }) => TROUBLED.has(how)).length;
+      all.sort((a, b) => Number(TROUBLED.has(b.how)) - Number(TROUBLED.has(a.how)) || byName(a.node, b.node));
+      return {
+        name,
+        protocol: gateway?.protocol ?? "",
+        gateway,
+        health: gateway?.state === "lost" ? "bad" : !state.live ? "unknown" : troubled ? "warn" : "good",
+        devices: all.slice(0, DEVICES_SHOWN),
+        more: Math.max(0, all.length - DEVICES_SHOWN),
+        online: all.filter(({ node }) => !node.left).length,
+        troubled,
+        rate: all.reduce((sum, { rate }) => sum + rate, 0),
+      };
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** A command on the way, or back with its receipt. */
+export interface Journey {
+  id: string;
+  uid: string;
+  gateway: string;
+  name: string;
+  payload: string | null;
+  /** Unix time. */
+  ts: number;
+  who: string | null;
+  /** null: it has no receipt yet. */
+  outcome: string | null;
+  elapsed_ms: number | null;
+}
+
+export const JOURNEYS_MAX = 12;
+
+/** The list with a journey that is new or has changed, the newest first. */
+export function withJourney(list: readonly Journey[], journey: Journey): Journey[] {
+  const others = list.filter(({ id }) => id !== journey.id);
+  return [journey, ...others].sort((a, b) => b.ts - a.ts).slice(0, JOURNEYS_MAX);
+}
+
+/** Whether a stored command is one that this page sent: the broker and the page know it by other names. */
+export const isSame = (own: Journey, stored: { uid: string; resource: string; payload: string | null; ts: number }): boolean =>
+  own.uid === stored.uid && own.name === stored.resource && (stored.payload === null || own.payload === stored.payload) && Math.abs(own.ts - stored.ts) < 3;
+
+export interface GatewayReport {
+  name: string;
+  ignored: number;
+  ignored_topics: string[];
+  refused: number;
+  messages_refused: number;
+  refusals: string[];
+}
+
+export type Finding =
+  | { kind: "online" | "offline" | "waiting" | "banned" | "quiet"; node: Node }
+  | { kind: "refused"; gateway: string; text: string }
+  | { kind: "topic"; gateway: string; text: string };
+
+/** What is known about a board, by a part of its uid, name, address or topic. */
+export function findBoard(words: string, nodes: readonly { node: Node; how: NodeState; texts: readonly string[] }[], reports: readonly GatewayReport[]): Finding[] {
+  const wanted = words.trim().toLowerCase();
+  if (!wanted) return [];
+  const has = (text: string) => text.toLowerCase().includes(wanted);
+  const found: Finding[] = [];
+  for (const { node, how, texts } of nodes) {
+    if (!texts.some(has)) continue;
+    const kind = how === "waiting" || how === "banned" ? how : how === "left" || how === "lost" ? "offline" : how === "live" ? "online" : "quiet";
+    found.push({ kind, node });
+  }
+  for (const { name, refusals, ignored_topics } of reports) {
+    for (const text of [...refusals].reverse()) if (has(text)) found.push({ kind: "refused", gateway: name, text });
+    for (const text of [...ignored_topics].reverse()) if (has(text)) found.push({ kind: "topic", gateway: name, text });
+  }
+  return found.slice(0, 20);
+}

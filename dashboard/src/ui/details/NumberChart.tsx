@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** One number, one vector, or several numbers of one unit, over time. */
+import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { aligned, joined, liveCurve, summary, withGaps, type Curve, type Stored, type Summary } from "../../model/curves";
+import { axisRange, axisTicks, share, shortDigits, type Tick } from "../../model/figures";
+import type { Ring } from "../../model/ring";
+import { between, viewAt } from "../../model/timeView";
+import type { Resource } from "../../model/state";
+import { visible } from "../../model/text";
+import { language, localDigits, timeOf } from "../../i18n";
+import { d } from "../../i18n/details";
+import { colours } from "../canvas";
+import { brokerTime, listenToTouch, nearest, onKey, onWheel, type Shared } from "./context";
+import { paintChart } from "./paint";
+
+const HEIGHT = 168;
+/** With fewer visible samples, each is marked. */
+const POINTS_SHOWN = 40;
+const CHARACTER_PX = 6.5;
+const AXIS_PX = 56;
+
+/** One line of a chart. */
+export interface Line {
+  /** `x`, or the name of what is compared; empty if there is one line only. */
+  name: string;
+  resource: Resource;
+  ring: () => Ring | null;
+  stored: Stored | undefined;
+}
+
+interface Drawn {
+  curves: Curve[];
+  times: number[];
+  ticks: Tick[];
+}
+
+const spelledOut = (value: number): string => localDigits(shortDigits(String(Number(value.toPrecision(7)))));
+
+export function NumberChart({ id, title, unit, lines, shared }: { id: string; title: string; unit: string; lines: Line[]; shared: Shared }) {
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const drawn = useRef<Drawn>({ curves: [], times: [], ticks: [] });
+  const given = useRef(lines);
+  given.current = lines;
+  const summaries = useSignal<(Summary | null)[]>([]);
+  const isEmpty = useSignal(false);
+  const { view, cursor } = shared;
+  const names = lines.map(({ name }) => name);
+  const at = useComputed(() => {
+    if (cursor.value === null) return "";
+    void summaries.value; // after it was drawn
+    const { curves } = drawn.current;
+    const parts = curves.flatMap(({ times, values, lows, highs, counts }, which) => {
+      const index = nearest(times, cursor.value ?? 0);
+      const value = index < 0 ? null : values[index];
+      if (value === null) return [];
+      const band = counts[index] > 1 && lows[index] !== highs[index] ? ` (${spelledOut(lows[index] ?? value)} – ${spelledOut(highs[index] ?? value)})` : "";
+      return [`${names[which]} ${spelledOut(value)}${band}`.trim()];
+    });
+    return parts.length ? `${parts.join("  ")} ${visible(unit)} · ${timeOf(cursor.value)}` : timeOf(cursor.value);
+  });
+  const fill = () => {
+    const it = plot.current;
+    if (!it) return;
+    const { from, to } = viewAt(view.peek(), brokerTime());
+    const curves = given.current.map(({ ring, stored }) => withGaps(joined(stored, liveCurve(ring(), from, to))));
+    const [low, high] = rangeOf(curves, from, to, unit);
+    const { times, columns } = aligned(curves);
+    drawn.current = { curves, times, ticks: axisTicks(low, high) };
+    summaries.value = curves.map((curve) => summary(curve, from, to));
+    isEmpty.value = summaries.peek().every((its) => its === null);
+    const shares = columns.map((column) => column.map((value) => (typeof value === "number" ? share(value, low, high) : value)));
+    it.batch(() => {
+      it.setData([times, ...shares] as uPlot.AlignedData, false);
+      it.setScale("x", { min: from, max: to });
+      it.redraw(false, true); // the ticks are others, although the scale is the same
+    });
+    follow(it, cursor.peek());
+  };
+  useSignalEffect(() => {
+    const { line, soft, edge, axes } = colours.value;
+    const code = language.value;
+    if (!place.current) return;
+    plot.current?.destroy();
+    const strokes = names.length > 1 ? names.map((_, index) => axes[index % axes.length]) : [line];
+    plot.current = make(place.current, { strokes, soft, edge, code }, drawn, shared);
+    fill();
+  });
+  useEffect(() => {
+    const element = place.current;
+    if (!element) return;
+    const watch = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: HEIGHT }));
+    watch.observe(element);
+    const stop = listenToTouch(element, shared);
+    const wheel = (event: WheelEvent) => {
+      const over = plot.current?.over.getBoundingClientRect();
+      if (over) onWheel(shared, event, over);
+    };
+    const leave = () => (cursor.value = null);
+    element.addEventListener("wheel", wheel, { passive: false });
+    element.addEventListener("mouseleave", leave);
+    return () => {
+      element.removeEventListener("mouseleave", leave);
+      watch.disconnect();
+      stop();
+      element.removeEventListener("wheel", wheel);
+      plot.current?.destroy();
+      plot.current = null;
+      shared.drawings.delete(id);
+    };
+  }, []);
+  useEffect(fill, [lines.map(({ stored }) => stored)].flat());
+  useSignalEffect(() => {
+    void view.value;
+    void shared.pulse.value;
+    fill();
+  });
+  useSignalEffect(() => {
+    if (plot.current) follow(plot.current, cursor.value);
+  });
+  shared.drawings.set(id, {
+    title,
+    rows: () =>
+      given.current.map(({ resource }, index) => ({
+        uid: resource.node.uid,
+        name: names[index] && names[index].length === 1 ? `${id} ${names[index]}` : resource.name,
+        unit: resource.unit,
+        curve: drawn.current.curves[index],
+      })),
+    paint: (context, width, top) => paintChart(context, { width, top, title, unit, names, canvas: plot.current?.ctx.canvas ?? null, strokes: strokesOf(names) }),
+  });
+  const keyDown = (event: KeyboardEvent) => {
+    if (onKey(shared, event, drawn.current.times)) event.preventDefault();
+  };
+  return (
+    <figure class="chart" data-resource={lines[0].resource.name}>
+      <figcaption>
+        <span>
+          {title} <span class="unit">{visible(unit)}</span>
+          {names.length > 1 &&
+            names.map((name, index) => (
+              <span key={name} class="axis" style={{ color: `var(--axis-${"xyz"[index % 3]})` }}>
+                {visible(name)}
+              </span>
+            ))}
+        </span>
+        <span class="soft reading">{at}</span>
+      </figcaption>
+      <div class="chart-box">
+        <div
+          ref={place}
+          class="chart-place"
+          role="slider"
+          tabIndex={0}
+          aria-label={d("chart.of", { name: title })}
+          aria-valuenow={useComputed(() => Math.round(cursor.value ?? brokerTime()))}
+          aria-valuetext={useComputed(() => at.value || d("chart.of", { name: title }))}
+          onKeyDown={keyDown}
+          onBlur={() => (cursor.value = null)}
+        />
+        {isEmpty.value && <p class="chart-empty soft">{d("chart.empty")}</p>}
+      </div>
+      <Summaries lines={lines} summaries={summaries.value} unit={unit} moves={view.value.seconds > 0} />
+    </figure>
+  );
+}
+
+const strokesOf = (names: string[]): string[] => {
+  const { line, axes } = colours.peek();
+  return names.length > 1 ? names.map((_, index) => axes[index % axes.length]) : [line];
+};
+
+function Summaries({ lines, summaries, unit, moves }: { lines: Line[]; summaries: (Summary | null)[]; unit: string; moves: boolean }) {
+  return (
+    <>
+      {summaries.map(
+        (its, index) =>
+          its &&
+          lines[index] && (
+            <div key={index} class="summary">
+              {lines.length > 1 && <span class="summary-name">{visible(lines[index].name)}</span>}
+              <dl>
+              {([["latest", its.last], ["min", its.low], ["mean", its.mean], ["max", its.high]] as const).map(
+                ([key, value]) =>
+                  value !== null && (
+                    <div key={key}>
+                      <dt>{d(key === "latest" && !moves ? "last" : key)}</dt>
+                      <dd title={localDigits(String(value))}>
+                        {rounded(value, its)} <span class="unit">{visible(unit)}</span>
+                      </dd>
+                    </div>
+                  ),
+              )}
+              </dl>
+            </div>
+          ),
+      )}
+    </>
+  );
+}
+
+/** With the digits that its range makes worth reading. */
+function rounded(value: number, { low, high }: Summary): string {
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  const places = high > low ? Math.max(0, Math.min(6, 2 - Math.floor(Math.log10(high - low)))) : 6;
+  const text = size < 1e9 && size >= 1e-6 ? String(Number(value.toFixed(places))) : String(Number(value.toPrecision(5)));
+  return localDigits(shortDigits(text));
+}
+
+/** The axis of the values between two times, with the band; of 0 to 1 without any. */
+function rangeOf(curves: Curve[], from: number, to: number, unit: string): [number, number] {
+  let [low, high] = [Infinity, -Infinity];
+  for (const { times, lows, highs } of curves)
+    times.forEach((time, index) => {
+      const [least, most] = [lows[index], highs[index]];
+      if (least === null || most === null || time < from || time > to) return;
+      low = Math.min(low, least);
+      high = Math.max(high, most);
+    });
+  return low > high ? [0, 1] : axisRange(low, high, unit);
+}
+
+/** Show the crosshair at a time. */
+function follow(plot: uPlot, at: number | null): void {
+  if (plot.over.matches(":hover") && plot.cursor.event) return; // it has the pointer
+  const left = at === null ? -10 : plot.valToPos(at, "x");
+  plot.setCursor({ left, top: at === null ? -10 : plot.over.clientHeight / 2 }, false);
+}
+
+interface Look {
+  strokes: string[];
+  soft: string;
+  edge: string;
+  code: string;
+}
+
+function make(place: HTMLElement, look: Look, drawn: { current: Drawn }, shared: Shared): uPlot {
+  const axis = { stroke: look.soft, grid: { stroke: look.edge, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+  const format = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(look.code, options);
+  const clockTime = { hour: "2-digit", minute: "2-digit" } as const;
+  const time = format(clockTime);
+  const day = format({ day: "numeric", month: "short" });
+  const seconds = format({ ...clockTime, second: "2-digit" });
+  const points = { show: (_plot: uPlot, _series: number, first: number, last: number) => last - first < POINTS_SHOWN, size: 5 };
+  const bandLine = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: false };
+  return new uPlot(
+    {
+      width: place.clientWidth || 300,
+      height: HEIGHT,
+      legend: { show: false },
+      padding: [8, 14, 0, 0],
+      cursor: {
+        drag: { x: true, y: false, setScale: false, dist: 6 },
+        points: { size: 7 },
+        bind: {
+          dblclick: () => () => {
+            shared.reset();
+            return null;
+          },
+        },
+      },
+      scales: { y: { range: [0, 1] } },
+      axes: [
+        {
+          ...axis,
+          size: 26,
+          space: 84,
+          values: (_plot, splits, _index, _space, step) =>
+            splits.map((at) => {
+              const date = new Date(at * 1000);
+              const isMidnight = !date.getHours() && !date.getMinutes() && !date.getSeconds();
+              return (step >= 43_200 || isMidnight ? day : step < 60 ? seconds : time).format(date);
+            }),
+        },
+        {
+          ...axis,
+          size: (_plot, values) => Math.max(AXIS_PX, 14 + CHARACTER_PX * Math.max(0, ...(values ?? []).map(({ length }) => length))),
+          splits: () => drawn.current.ticks.map(({ at }) => at),
+          values: () => drawn.current.ticks.map(({ text }) => localDigits(text)),
+        },
+      ],
+      series: [{}, ...look.strokes.flatMap((stroke) => [{ stroke, width: 1.75, points, spanGaps: false }, bandLine, bandLine])],
+      bands: look.strokes.map((stroke, index) => ({ series: [3 * index + 3, 3 * index + 2], fill: `${stroke}33` })),
+      hooks: {
+        setCursor: [
+          (it) => {
+            if (!it.cursor.event || !it.over.matches(":hover")) return;
+            const { left = -1 } = it.cursor;
+            shared.cursor.value = left < 0 ? null : it.posToVal(left, "x");
+          },
+        ],
+        setSelect: [
+          (it) => {
+            const { left, width } = it.select;
+            if (width <= 0) return;
+            shared.view.value = between(it.posToVal(left, "x"), it.posToVal(left + width, "x"), brokerTime());
+            it.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          },
+        ],
+      },
+    },
+    [[], ...look.strokes.flatMap(() => [[], [], []])] as unknown as uPlot.AlignedData,
+    place,
+  );
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The path: devices, gateways, broker and clients, with rates, health, and commands on the way. */
+import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { apiUrl, mayHaveApi } from "../../config";
+import { info, mayCommand, type Info } from "../../info";
+import { payloadOf, truthOf } from "../../model/resourceTypes";
+import { branchesOf, type Branch, type Device, type GatewayReport, type Journey } from "../../model/topology";
+import { nodeTitle, quote, visible } from "../../model/text";
+import { navigate } from "../../route";
+import { clock, isLive, link, membership, past, rate, second, sendCommand, state, titleByUid } from "../../store";
+import { ago, formatNumber, t, translate } from "../../i18n";
+import { d } from "../../i18n/details";
+import { pt } from "../../i18n/path";
+import { whoText } from "../details/NodeActivity";
+import { overlay } from "../keys";
+import { nameOf, titleOf } from "../rows";
+import { follow, journeys, rates } from "./journeys";
+import { travel } from "./travel";
+import { Why } from "./Why";
+import "../../more.css";
+import "../../path.css";
+
+const READ_MS = 5000;
+
+/** Of now; the past has none. */
+const rateText = (value: number): string =>
+  past.value ? "" : pt("rate", { n: formatNumber(value >= 10 ? Math.round(value) : Math.round(value * 10) / 10) });
+
+export function PathScreen() {
+  void membership.value;
+  void second.value;
+  const root = useRef<HTMLDivElement>(null);
+  const reports = useSignal<GatewayReport[] | null>(null);
+  const about = useSignal<(Info & { clients?: number }) | null>(null);
+  useEffect(() => follow((journey) => travel(root.current, journey)), []);
+  useEffect(() => {
+    const read = async () => {
+      if (document.hidden || link.peek().legacy || !mayHaveApi()) return;
+      const [gateways, broker] = await Promise.all(["gateways", "info"].map(async (what) => (await fetch(apiUrl() + what)).json() as Promise<unknown>));
+      reports.value = (gateways as { gateways?: GatewayReport[] }).gateways ?? [];
+      about.value = broker as Info;
+    };
+    const again = () => void read().catch(() => undefined); // the next time
+    again();
+    const timer = setInterval(again, READ_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const branches = branchesOf(state, rates, clock());
+  const others = Math.max(0, (about.value?.clients ?? 1) - 1);
+  return (
+    <section class="path">
+      <h2>{pt("title")}</h2>
+      <p class="soft">{pt("about")}</p>
+      <div class="path-place" ref={root}>
+        <div class="path-columns" aria-hidden="true">
+          {(["devices", "gateways", "broker", "clients"] as const).map((name) => (
+            <span key={name}>{pt(name)}</span>
+          ))}
+        </div>
+        <div class="path-map">
+          <ul class="path-branches" aria-label={pt("gateways")}>
+            {branches.length === 0 && <li class="wait">{pt("gateway.none")}</li>}
+            {branches.map((branch) => (
+              <BranchRow key={branch.name} branch={branch} />
+            ))}
+          </ul>
+          <Box name="broker" title={pt("broker")} health={link.value.phase === "live" ? "good" : "bad"} open={() => (overlay.value = "activity")} label={`${pt("broker")}: ${t("tab.activity")}`}>
+            <span>Pyaiot {visible(state.brokerVersion)}</span>
+            <span>{rateText(rate.value)}</span>
+            {info.value && <span>{pt(info.value.history ? "history" : "no_history")}</span>}
+          </Box>
+          <div class="path-clients">
+            <Box name="page" title={pt("clients.page")} health={link.value.phase === "live" ? "good" : "bad"} open={() => navigate({ screen: "settings", node: "" })} label={`${pt("clients.page")}: ${t("tab.settings")}`}>
+              <span>{t(past.value ? "pill.past" : link.value.phase === "live" ? "pill.live" : "pill.connecting")}</span>
+            </Box>
+            {others > 0 && (
+              <div class="path-box" data-box="others" data-health="good">
+                <strong>{pt("clients.others", { n: formatNumber(others) })}</strong>
+                <span>{pt("clients.n", { n: formatNumber(others + 1) })}</span>
+              </div>
+            )}
+          </div>
+        </div>
+      </div>
+      <div class="path-below">
+        <section class="path-card" aria-labelledby="path-commands">
+          <h3 id="path-commands">{pt("commands")}</h3>
+          {journeys.value.length === 0 && <p class="soft">{pt("commands.none")}</p>}
+          <div role="log">
+            <ol class="log">
+              {journeys.value.map((journey) => (
+                <JourneyRow key={journey.id} journey={journey} />
+              ))}
+            </ol>
+          </div>
+        </section>
+        <Why branches={branches} reports={reports.value} />
+      </div>
+    </section>
+  );
+}
+
+function Box({ name, title, health, open, label, children }: { name: string; title: string; health: string; open: () => void; label: string; children: ComponentChildren }) {
+  return (
+    <button type="button" class="path-box" data-box={name} data-health={health} title={label} onClick={open}>
+      <strong>{title}</strong>
+      {children}
+    </button>
+  );
+}
+
+function BranchRow({ branch }: { branch: Branch }) {
+  const { name, protocol, health, devices, more, online, troubled } = branch;
+  const filter = () => navigate({ screen: "nodes", node: "", query: `gateway:${/\s/.test(name) ? `"${name}"` : name}` });
+  return (
+    <li class="path-branch" data-health={health}>
+      <ul class="path-devices" aria-label={`${pt("devices")}: ${quote(name)}`}>
+        {devices.length === 0 && <li class="soft none">{pt("devices.none")}</li>}
+        {devices.map((device) => (
+          <DeviceRow key={device.node.uid} device={device} />
+        ))}
+        {more > 0 && (
+          <li>
+            <button type="button" class="button small" onClick={filter}>
+              {pt("devices.more", { n: formatNumber(more) })}
+            </button>
+          </li>
+        )}
+      </ul>
+      <i class="path-line" aria-hidden="true" data-flows={branch.rate > 0} />
+      <button type="button" class="path-box" data-gateway={name} data-health={health} title={t("tab.nodes")} onClick={filter}>
+        <strong>{quote(name)}</strong>
+        {protocol && protocol.toLowerCase() !== name.toLowerCase() && <span>{quote(protocol)}</span>}
+        <span>{pt("gateway.nodes", { n: formatNumber(online) })}</span>
+        <span>{rateText(branch.rate)}</span>
+        <span class="path-health">{troubled ? pt("gateway.troubled", { n: formatNumber(troubled) }) : pt(`health.${health}`)}</span>
+      </button>
+      <i class="path-line" aria-hidden="true" data-flows={branch.rate > 0} />
+    </li>
+  );
+}
+
+function DeviceRow({ device: { node, how, rate: perSecond } }: { device: Device }) {
+  const title = nodeTitle(node);
+  const lamp = [...node.resources.values()].find(({ type, name }) => (type.kind === "boolean" && type.writable !== false) || (name === "led" && type.kind === undefined));
+  const on = lamp ? truthOf(lamp.text, lamp.type) === true : false;
+  const word = how === "live" ? "" : translate(`filter.state.${how}`);
+  return (
+    <li class="path-device" data-device={node.uid} data-state={how}>
+      <a
+        href={`#/node/${encodeURIComponent(node.uid)}`}
+        onClick={(event) => {
+          event.preventDefault();
+          navigate({ node: node.uid });
+        }}
+      >
+        <span class="path-name">{title}</span>
+        <span class="soft">{word.startsWith("filter.") || !word ? rateText(perSecond) : word}</span>
+      </a>
+      {lamp && mayCommand.value && isLive.value && !node.left && (
+        <button
+          type="button"
+          class="path-switch"
+          role="switch"
+          aria-checked={on}
+          aria-busy={lamp.command?.state === "pending"}
+          aria-label={pt("toggle", { resource: nameOf(lamp), name: quote(title) })}
+          onClick={() => lamp.command?.state !== "pending" && sendCommand(lamp, payloadOf(!on, lamp.type))}
+        >
+          <i />
+        </button>
+      )}
+    </li>
+  );
+}
+
+function JourneyRow({ journey: { uid, gateway, name, payload, ts, who, outcome, elapsed_ms } }: { journey: Journey }) {
+  const by = whoText(who);
+  return (
+    <li data-state={outcome ?? "pending"}>
+      <time>{ago(clock() + state.offset - ts)}</time>
+      <span>
+        {titleOf(name)} {payload === null ? "" : "= "}
+        {payload !== null && <code>{visible(payload.trim().slice(0, 40))}</code>} →{" "}
+        <a href={`#/node/${encodeURIComponent(uid)}`} onClick={(event) => (event.preventDefault(), navigate({ node: uid }))}>
+          {titleByUid(uid)}
+        </a>
+        <span class="soft">
+          {gateway && ` · ${quote(gateway)}`}
+          {by && ` · ${d("by", { who: by })}`}
+        </span>
+      </span>
+      <span class="outcome">
+        {outcome === null ? pt("waiting") : quote(translate(`outcome.${outcome}`))}
+        {outcome === "confirmed" && elapsed_ms !== null && ` · ${formatNumber(Math.max(1, Math.round(elapsed_ms)))} ms`}
+      </span>
+    </li>
+  );
+}

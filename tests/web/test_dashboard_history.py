@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The details of a node over a stored history, and the timeline, with a real broker."""
+
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pyaiot.messages import NodeAppeared, NodeLeft
+from pyaiot.web.dashboard import Dashboard, Look, load_built
+from tests.web.conftest import Browser
+from tests.web.serving import Served, serving
+from tests.web.test_dashboard_for_everybody import AXE, violations
+from tests.web.test_dashboard_page import PHONE, has, is_absent, no_page, see
+from tests.web.test_dashboard_registry import showing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from playwright.async_api import Page
+
+pytestmark = pytest.mark.sockets
+
+HOUR = 3600
+
+
+@asynccontextmanager
+async def recorded(folder: Path) -> "AsyncIterator[Served]":
+    """A broker with two nodes: what they sent in the last hours, and what they are now."""
+    built = load_built()
+    if not built:
+        no_page()
+    async with serving(folder, dashboard=Dashboard(Look(title="Lab"), built)) as served:
+        send, link, now = served.gateway.send, served.gateway.link.send, time.time()
+        for uid, base in (("lamp", 20), ("shelf", 10)):
+            link(NodeAppeared(uid=uid, ts=now - 5 * HOUR))
+            for minute in range(5 * 60, 0, -1):
+                value = base + (minute % 7) / 10
+                send(uid, "temperature", f"{value} °C", ts=now - minute * 60)
+            send(uid, "led", "1", ts=now - 4 * HOUR)
+            send(uid, "led", "0", ts=now - 2 * HOUR)
+            send(uid, "temperature", f"{base + 5} °C", ts=now - 5)
+        link(NodeLeft(uid="shelf", ts=now - 3 * HOUR, reason="silent"))
+        link(NodeAppeared(uid="shelf", ts=now - 2.5 * HOUR))
+        send("shelf", "temperature", "15 °C", ts=now - 4)
+        served.gateway.otherwise = "confirmed"
+        await served.known("lamp")
+        await served.known("shelf")
+        async with served.web.put("/api/nodes/lamp/resources/led", data="0") as answer:
+            assert answer.status == 200
+        await served.until(0)
+        yield served
+
+
+async def test_details_show_charts_then_controls_then_what_happened(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with (
+        recorded(tmp_path) as broker,
+        showing(browser, broker, viewport={"width": 1440, "height": 900}) as page,
+    ):
+        await page.goto(f"{broker.url}#/node/lamp")
+        dialog = page.get_by_role("dialog")
+        await see(dialog, "From the stored history.")
+        places = []
+        for name in ("Charts", "Values and controls", "About"):
+            box = await dialog.get_by_role("heading", name=name, exact=True).bounding_box()
+            assert box is not None
+            places.append(box["y"])
+        assert places == sorted(places)
+        await see(dialog.locator(".log"), "LED = 0 · by the machine of the broker")
+        await see(dialog.locator(".log"), "confirmed")
+        await see(dialog.locator(".log"), "online")
+        await is_absent(dialog.get_by_text("curl"))
+
+        await dialog.get_by_role("button", name="6 h", exact=True).click()
+        summary = dialog.locator('.chart[data-resource="temperature"] .summary')
+        await see(summary, "min20 °C")
+        await see(summary, "max25 °C")
+        strip = dialog.locator('.chart[data-resource="led"] .strip-bar')
+        await see(strip, "unknownOnOff")
+
+
+async def test_charts_are_zoomed_by_dragging_and_with_the_keyboard(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with recorded(tmp_path) as broker, showing(browser, broker) as page:
+        await page.goto(f"{broker.url}#/node/lamp")
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="6 h", exact=True).click()
+        chart = dialog.locator('.chart[data-resource="temperature"]')
+        await see(chart.locator(".summary"), "max25 °C")
+        box = await chart.locator(".u-over").bounding_box()
+        assert box is not None
+        await page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 50)
+        # The crosshair is on all charts.
+        await see(chart.locator(".reading"), "°C")
+        await see(dialog.locator('.chart[data-resource="led"] .reading'), "On ·")
+        await page.mouse.down()
+        await page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 50, steps=4)
+        await page.mouse.up()
+        await has(dialog.get_by_role("button", name="6 h", exact=True), "aria-pressed", "false")
+        await see(chart.locator(".summary"), "max20.6 °C")
+
+        slider = chart.get_by_role("slider")
+        await slider.focus()
+        await page.keyboard.press("0")
+        await has(dialog.get_by_role("button", name="6 h", exact=True), "aria-pressed", "true")
+        await page.keyboard.press("End")
+        await see(chart.locator(".reading"), "25 °C")
+        await page.keyboard.press("+")
+        await has(dialog.get_by_role("button", name="6 h", exact=True), "aria-pressed", "false")
+
+
+async def test_two_nodes_are_compared_in_one_chart_and_saved(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with recorded(tmp_path) as broker, showing(browser, broker) as page:
+        await page.goto(f"{broker.url}#/node/lamp")
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Compare").click()
+        await dialog.get_by_role("button", name="Add", exact=True).click()
+        chart = dialog.locator('.chart[data-resource="temperature"]')
+        await see(chart, "Temperature, shelf")
+        await see(chart.locator(".summary").nth(1), "min10")
+        async with page.expect_download() as download:
+            await dialog.get_by_role("button", name="CSV").click()
+        text = (await (await download.value).path()).read_text()
+        assert ",lamp,temperature,20" in text
+        assert ",shelf,temperature,10" in text
+        async with page.expect_download() as download:
+            await dialog.get_by_role("button", name="PNG").click()
+        picture = (await (await download.value).path()).read_bytes()
+        assert picture[:4] == b"\x89PNG"
+        assert len(picture) > 10_000
+        await dialog.get_by_role("button", name="Remove Temperature, shelf").click()
+        await is_absent(chart.get_by_text("Temperature, shelf"))
+
+
+async def seek(page: "Page", share: float) -> None:
+    """Move the slider to a share of its span."""
+    await page.get_by_role("slider", name="Moment that the page shows").fill(str(1000 * share))
+
+
+async def test_the_timeline_shows_the_past_without_controls_and_returns_by_a_key(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with recorded(tmp_path) as broker, showing(browser, broker) as page:
+        lamp = page.locator('.card[data-uid="lamp"]')
+        await see(lamp, "25")
+        commands = len(broker.gateway.commands)
+        await page.keyboard.press("t")
+        timeline = page.locator(".timeline")
+        await see(timeline, "You see what is now.")
+        await timeline.get_by_label("Span of the slider").select_option("6 h")
+        await seek(page, 0.55)  # 2.7 hours ago
+        await see(timeline, "You see the past. Controls and edits are off.")
+        await see(page.locator("#pill"), "Past")
+        await see(lamp, "20.")
+        switch = lamp.get_by_role("switch")
+        await has(switch, "aria-checked", "true")
+        await has(switch, "aria-disabled", "true")
+        await switch.click(force=True)
+        await see(page.locator("main"), "Offline")  # the shelf was
+
+        # A reading of now does not show in the past.
+        broker.gateway.send("lamp", "temperature", "31 °C")
+        await page.goto(f"{broker.url}#/node/lamp")
+        dialog = page.get_by_role("dialog")
+        await see(dialog.locator(".rows"), "20.")
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("t")
+        await see(lamp, "31")
+        await see(page.locator("#pill"), "Live")
+        await has(lamp.get_by_role("switch"), "aria-disabled", "false")
+        assert len(broker.gateway.commands) == commands
+
+
+async def test_the_past_is_played(browser: Browser, tmp_path: Path) -> None:
+    async with recorded(tmp_path) as broker, showing(browser, broker) as page:
+        lamp = page.locator('.card[data-uid="lamp"] [data-resource="temperature"] .digits')
+        await page.keyboard.press("t")
+        timeline = page.locator(".timeline")
+        await timeline.get_by_label("Span of the slider").select_option("6 h")
+        await seek(page, 0.7)
+        await see(timeline, "You see the past.")
+        await timeline.get_by_label("Speed").select_option("60 ×")
+        before = await lamp.text_content()
+        await timeline.get_by_role("button", name="Play").click()
+        while await lamp.text_content() == before:  # a minute each second
+            await page.wait_for_timeout(100)
+        await timeline.get_by_role("button", name="Pause").click()
+        await timeline.get_by_role("button", name="Back to live").click()
+        await see(timeline, "You see what is now.")
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"color_scheme": "dark", **PHONE},
+        {"color_scheme": "light", "forced_colors": "active", "reduced_motion": "reduce"},
+    ],
+    ids=["phone", "forced colours"],
+)
+async def test_details_and_timeline_have_no_accessibility_violations(
+    browser: Browser, tmp_path: Path, context: dict[str, Any]
+) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed (scripts/page.py --check)")
+    async with recorded(tmp_path) as broker, showing(browser, broker, **context) as page:
+        await page.keyboard.press("t")
+        await seek(page, 0.9)
+        await see(page.locator(".timeline"), "You see the past.")
+        assert await violations(page) == []
+        wide = "document.documentElement.scrollWidth - innerWidth"
+        assert await page.evaluate(wide) <= 0
+        await page.keyboard.press("t")
+        await page.goto(f"{broker.url}#/node/lamp")
+        dialog = page.get_by_role("dialog")
+        await see(dialog, "From the stored history.")
+        await dialog.get_by_role("button", name="Compare").click()
+        await dialog.get_by_role("button", name="Custom").click()
+        await dialog.get_by_text("Developer").click()
+        assert await violations(page) == []
+        assert await dialog.evaluate("it => it.scrollWidth - it.clientWidth") <= 0

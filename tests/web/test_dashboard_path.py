@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The path: devices, gateways, broker, clients, and why a board is not seen; with a real broker."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyaiot.messages import Ignored
+from pyaiot.web.dashboard import Dashboard, Look, load_built
+from tests.web.conftest import Browser
+from tests.web.serving import serving
+from tests.web.test_dashboard_for_everybody import AXE, violations
+from tests.web.test_dashboard_page import PHONE, has, no_page, see
+from tests.web.test_dashboard_registry import showing
+
+pytestmark = pytest.mark.sockets
+
+
+def broker_with_page(folder: Path) -> Any:
+    built = load_built()
+    if not built:
+        no_page()
+    return serving(folder, dashboard=Dashboard(Look(title="Lab"), built))
+
+
+async def test_a_command_travels_and_its_receipt_is_shown(browser: Browser, tmp_path: Path) -> None:
+    async with broker_with_page(tmp_path) as broker, showing(browser, broker, "path") as page:
+        broker.gateway.send("lamp", "led", "0")
+        broker.gateway.otherwise = "confirmed"
+        place = page.locator(".path")
+        await see(place.locator('[data-gateway="test"]'), "1 online")
+        await see(place.locator('[data-box="broker"]'), "keeps a history")
+        await place.get_by_role("switch", name="Switch LED of lamp").click()
+        await see(place.locator(".log"), "LED = 1 → lamp · test")
+        await see(place.locator(".log"), "confirmed")
+        # A command of somebody else, from the history.
+        async with broker.web.put("/api/nodes/lamp/resources/led", data="refused") as answer:
+            assert answer.status == 502
+        await see(place.locator(".log"), "LED = refused → lamp · test · by the machine")
+        assert await place.locator(".log li").count() == 2
+
+        await place.locator('[data-device="lamp"] a').click()
+        await see(page.get_by_role("dialog"), "Charts")
+        await page.keyboard.press("Escape")
+        await place.locator('[data-gateway="test"]').click()
+        await page.wait_for_function("location.hash === '#/nodes?q=gateway%3Atest'")
+
+
+async def test_why_a_board_is_not_seen_is_answered(browser: Browser, tmp_path: Path) -> None:
+    async with broker_with_page(tmp_path) as broker, showing(browser, broker, "path") as page:
+        broker.gateway.send("lamp", "led", "0")
+        place = page.locator(".path")
+        await see(place, "Nothing was refused, and nobody waits for approval.")
+        broker.gateway.link.send(
+            Ignored(
+                count=3,
+                topic="home/<b>x",
+                topics=("home/<b>x",),
+                messages_refused=2,
+                refusals=("post from fe80::7 refused: bad name",),
+            )
+        )
+        await see(place, "Gateway test refused 2 messages. The last ones:")
+        await see(place.locator(".why-lines").first, "post from fe80::7 refused: bad name")
+        await see(place, "home/<b>x")
+        search = place.get_by_label("Uid, name, address or topic of the board")
+        await search.fill("FE80::7")
+        await see(place.locator(".found"), "Gateway test refused it: post from fe80::7")
+        await search.fill("lam")
+        await see(place.locator(".found"), "lamp is online · test")
+        await search.fill("my-board")
+        await see(place, "Nothing was received that contains my-board.")
+        broker.gateway.lose("lamp")
+        await search.fill("lamp")
+        await see(place.locator(".found"), "lamp is offline")
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"color_scheme": "dark", **PHONE},
+        {"color_scheme": "light", "forced_colors": "active", "reduced_motion": "reduce"},
+    ],
+    ids=["phone", "forced colours"],
+)
+async def test_the_path_has_no_accessibility_violations_and_is_used_by_keyboard(
+    browser: Browser, tmp_path: Path, context: dict[str, Any]
+) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed (scripts/page.py --check)")
+    async with (
+        broker_with_page(tmp_path) as broker,
+        showing(browser, broker, "path", **context) as page,
+    ):
+        broker.gateway.send("lamp", "led", "0")
+        broker.gateway.otherwise = "confirmed"
+        switch = page.get_by_role("switch", name="Switch LED of lamp")
+        await switch.focus()
+        await page.keyboard.press("Enter")
+        await see(page.locator(".path .log"), "confirmed")
+        broker.gateway.send("lamp", "led", "1")
+        await has(switch, "aria-checked", "true")
+        assert await violations(page) == []
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
