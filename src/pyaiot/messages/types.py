@@ -100,8 +100,7 @@ class Receipt(_Message, frozen=True, kw_only=True, tag="receipt"):
     """`confirmed`: the node confirmed it or reported the new value. `refused`: the node refused it.
     `timeout`: no answer in time, the outcome is unknown. `unreachable`: the network or the gateway
     failed. `unknown`: no such node. `forbidden`: the broker refused it. `sent`: it was sent through
-    a gateway without receipts, and the node did not report the new value in time.
-    """
+    a gateway without receipts, and the node did not report the new value in time."""
     detail: Annotated[str, Meta(max_length=256)] = ""
     """For people: the response code of the node, or the reason."""
     elapsed_ms: float = 0.0
