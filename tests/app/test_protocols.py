@@ -316,13 +316,12 @@ NAMED = re.compile(r"(?i)coap|oscore|mqtt")
 PLACES = re.compile(
     r"gateways/(coap|mqtt|mqttsn|websocket)/|protocols/(coap|oscore|mqtt|mqttsn)/|mqtt/"
     r"|(devices|fleet)/\w*(coap|oscore|mqtt|mqttsn|websocket|topic)\w*\.py|app/protocols\.py"
-    r"|config/python_file\.py"  # settings that the older system had, whatever we support
-    # Foreign devices and Home Assistant speak MQTT, and nothing else.
-    r"|devices/foreign/|homeassistant/|(app|doctor)/home_assistant\.py"
-    # Mappings of topics are those of MQTT.
+    # Settings and units that the older system had, whatever we support.
+    r"|config/python_file\.py|systemd/units\.py"
+    # Mappings are of MQTT topics by definition.
     r"|app/topic_mappings\.py|cli/mappings\.py|web/api/mapping_operations\.py"
-    # Texts about the section `homeassistant`, and about the clients that the MQTT broker refused.
-    r"|config/sections\.py|cli/flags\.py|web/api/schemas\.py"
+    # Foreign devices and Home Assistant speak MQTT, and nothing else.
+    r"|devices/foreign/|homeassistant/|(app|doctor)/home_assistant\.py|config/homeassistant\.py"
 )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from pyaiot.app.protocols import plugins
 from pyaiot.config import SettingFlag
+from pyaiot.config.homeassistant import URL_FLAG_HELP
 from pyaiot.gateways.plugin import Plugin
 
 LOG: Final = (
@@ -53,9 +54,7 @@ HOMEASSISTANT: Final = (
     SettingFlag(
         ("--homeassistant",),
         "homeassistant.url",
-        help="Show all nodes in Home Assistant, over the MQTT broker that it uses:"
-        " mqtt://HOST:PORT, or mqtts://HOST:PORT with TLS. Without a URL: the MQTT broker of this"
-        " system.",
+        help=URL_FLAG_HELP,
     ),
     SettingFlag(("--homeassistant-tag",), "homeassistant.tags"),
 )

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta
 
+from pyaiot.config.homeassistant import HomeassistantSection
 from pyaiot.config.python_file import is_python_file
 from pyaiot.config.section import ClusterSection, ProtocolSection, Section
 from pyaiot.config.sections import (
@@ -29,7 +30,6 @@ from pyaiot.config.sections import (
     DevicesSection,
     GatewaySection,
     HistorySection,
-    HomeassistantSection,
     LogSection,
     MdnsSection,
     MetricsSection,

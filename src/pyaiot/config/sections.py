@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The sections of all settings but those of device protocols."""
+"""The sections of all settings but those of device protocols and of Home Assistant."""
 
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -368,56 +368,6 @@ class TlsSection(Section, frozen=True, kw_only=True):
     def covers(self, listener: str) -> bool:
         """Whether this listener requires TLS."""
         return bool(self.cert_file) and (not self.listeners or listener in self.listeners)
-
-
-class HomeassistantSection(Section, frozen=True, kw_only=True):
-    """What is published for Home Assistant."""
-
-    url: Annotated[
-        str,
-        Meta(
-            description="MQTT broker that Home Assistant uses: `on` for the one of this system,"
-            " `mqtt://HOST:PORT`, or `mqtts://HOST:PORT` with TLS. Empty: nothing is published."
-        ),
-    ] = ""
-    user: Annotated[
-        str, Meta(description="User name at the MQTT broker of `url`; empty: none.")
-    ] = ""
-    password_file: Annotated[
-        str,
-        Meta(
-            description="File whose first line is the password of `user`. It is read at each"
-            " connection attempt, and must be readable only by its owner."
-        ),
-    ] = ""
-    ca_file: Annotated[
-        str,
-        Meta(description="CA certificates for `mqtts://` (PEM); empty: those of the system."),
-    ] = ""
-    discovery_prefix: Annotated[
-        str,
-        Meta(
-            pattern="^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
-            max_length=64,
-            description="Discovery prefix of the MQTT integration of Home Assistant.",
-        ),
-    ] = "homeassistant"
-    name: Annotated[
-        str,
-        Meta(
-            pattern="^[A-Za-z0-9-]{1,32}$",
-            description="Name of this system in the ids and topics of its nodes: letters, digits"
-            " and `-`. Systems that share an MQTT broker need different names.",
-        ),
-    ] = "pyaiot"
-    tags: Annotated[
-        tuple[str, ...],
-        Meta(
-            max_length=32,
-            description="Only nodes with one of these tags are shown in Home Assistant. Empty: all"
-            " nodes.",
-        ),
-    ] = ()
 
 
 class LogSection(Section, frozen=True, kw_only=True):

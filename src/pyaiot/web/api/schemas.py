@@ -112,7 +112,7 @@ class GatewayInfo(_Response, frozen=True, kw_only=True):
         list[str], Meta(description="The last different topics of these, the last one at the end.")
     ]
     refused: Annotated[
-        int, Meta(description="Clients that the embedded MQTT broker refused, each time anew.")
+        int, Meta(description="Clients that were refused when they connected, each time anew.")
     ]
     refusal: Annotated[
         str, Meta(description="Which of them was the last, and why; empty if there is none.")
