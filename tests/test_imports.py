@@ -210,7 +210,7 @@ PURE = {
     *("gateways/coap/oscore/layer", "gateways/coap/oscore/refusals"),
     *("homeassistant/address", "homeassistant/bridge", "homeassistant/discovery"),
     *("homeassistant/entities", "homeassistant/names", "homeassistant/shown_node"),
-    "homeassistant/units",
+    *("homeassistant/removals", "homeassistant/units"),
 }
 """Bytes and `now` go in, values come out."""
 

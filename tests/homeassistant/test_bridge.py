@@ -12,6 +12,7 @@ from pyaiot.homeassistant import bridge as module
 from pyaiot.homeassistant.bridge import Bridge, HomeAssistantMessage
 from pyaiot.homeassistant.discovery import components_of
 from pyaiot.homeassistant.names import Topics, device_id
+from pyaiot.homeassistant.removals import Removals
 from pyaiot.homeassistant.shown_node import ENTITIES_MAX
 from pyaiot.messages import (
     Command,
@@ -35,10 +36,14 @@ CONFIG = "homeassistant/device/pyaiot_a/config"
 class Home:
     """A bridge, the time, and what the MQTT broker retains."""
 
-    def __init__(self, *, is_registry_loaded: bool = True) -> None:
+    def __init__(
+        self, *, is_registry_loaded: bool = True, removals: Removals | None = None
+    ) -> None:
         self.now = 1000.0
         self.loaded = is_registry_loaded
-        self.bridge = Bridge(TOPICS, now=self.now, is_registry_loaded=lambda: self.loaded)
+        self.bridge = Bridge(
+            TOPICS, now=self.now, is_registry_loaded=lambda: self.loaded, removals=removals
+        )
         self.retained: dict[str, bytes] = {}
         self.published: list[HomeAssistantMessage] = []
 

@@ -331,3 +331,28 @@ async def test_it_joins_again_after_the_broker_closed_it(
         here.seen.clear()
         here.broker.fanout.clients[CLIENT].close(1013, "too slow")
         await here.until(lambda: CONFIG in here.seen)
+
+
+async def test_a_node_that_an_earlier_run_removed_is_removed_when_home_assistant_starts(
+    mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge, "REMOVE_AFTER_S", 0.2)
+    removed = "pyaiot/pyaiot/removed/pyaiot_A"
+    async with scene(mqtt_server.port) as here:
+        await here.until(lambda: CONFIG in here.seen)
+        here.gateway.send(NodeLeft(uid="A"))
+        await here.until(lambda: here.seen["pyaiot/pyaiot_A"] == b"offline")
+        await here.registry.forget("A", time.time())
+        await here.until(lambda: here.seen.get(removed, b"") != b"")
+        config = here.seen[removed]
+        other = removed.replace("_A", "_B")
+        here.publish(other, config.decode().replace("pyaiot_A", "pyaiot_B"), retain=True)
+        await here.until(lambda: other in here.seen)
+    async with scene(mqtt_server.port) as here:
+        # The node A is back: the earlier run removed it, this one has it.
+        await here.until(lambda: here.seen.get(removed) == b"" and other in here.seen)
+        here.publish("homeassistant/status", "online")
+        of_b = CONFIG.replace("_A", "_B")
+        await here.until(lambda: here.seen.get(of_b, b"") != b"")
+        await here.until(lambda: here.seen[of_b] == here.seen[other] == b"")
+        assert json.loads(here.seen[CONFIG])["cmps"]

@@ -12,11 +12,11 @@ from typing import Final, TypeAlias
 
 from pyaiot.errors import ProtocolError
 from pyaiot.homeassistant.names import Topics, device_id
-from pyaiot.homeassistant.shown_node import ShownNode
+from pyaiot.homeassistant.removals import Removals
+from pyaiot.homeassistant.shown_node import ShownNode, reading_of
 from pyaiot.messages import (
     Command,
     Joined,
-    LastValue,
     NodeAppeared,
     NodeDescribed,
     NodeForgotten,
@@ -45,6 +45,9 @@ ORPHANS_AFTER_S: Final = 60.0
 removed."""
 FOUND_MAX: Final = 10_000
 """Discovery messages of an earlier run that are remembered until then. Others stay."""
+REMOVE_AFTER_S: Final = 5.0
+"""When Home Assistant has started, between the discovery message of a removed node and its removal:
+Home Assistant makes the entities meanwhile."""
 COMMAND_SIZE_MAX: Final = 4096
 """Bytes of a command of Home Assistant. A larger one is refused."""
 
@@ -77,9 +80,11 @@ class Bridge:
         now: float,
         is_registry_loaded: Callable[[], bool] = lambda: True,
         not_shown: Callable[[RegisteredNode], bool] = lambda _node: False,
+        removals: Removals | None = None,
     ) -> None:
         """`is_registry_loaded`: whether every node that is not in the registry is unknown.
-        `not_shown`: whether Home Assistant has the node from elsewhere.
+        `not_shown`: whether Home Assistant has the node from elsewhere. `removals`: those of
+        earlier connections.
         """
         self.nodes: dict[str, ShownNode] = {}
         """By uid."""
@@ -112,6 +117,9 @@ class Bridge:
         """When to publish the states of a node again, its uid, and the count of its messages."""
         self._found: dict[str, frozenset[str]] = {}
         """Ids of nodes with a retained discovery message of an earlier run, and its components."""
+        self._removals = Removals() if removals is None else removals
+        self._removing = dict.fromkeys(self._removals.begun, now)
+        """When to remove the nodes of `Removals.begun`, the earliest first."""
         self._birth_due: float | None = None
         self._born_at = now - BIRTH_INTERVAL_S
         self._orphans_at = now + ORPHANS_AFTER_S
@@ -153,6 +161,8 @@ class Bridge:
                 self.excess = len(self._excess)
                 return None
             device = device_id(self._topics.system, uid)
+            self._removals.take_found(device)
+            self._forget_removal(device)
             node = ShownNode(uid, device, self._found.pop(device, frozenset()))
             self.nodes[uid] = self._by_device[device] = node
             self._change(node, now)
@@ -181,7 +191,7 @@ class Bridge:
         if record.state == "offline":
             for value in record.values:
                 if value.resource not in node.readings:
-                    self._read(_reading_of(record.uid, value), now)
+                    self._read(reading_of(record.uid, value), now)
 
     def _describe_types(self, message: NodeDescribed, now: float) -> None:
         node = self._node(message.uid, now)
@@ -213,6 +223,8 @@ class Bridge:
         for resource in node.readings:
             self._dirty.pop((uid, resource), None)
         self._publish_removal(node.device)
+        if node.is_announced:
+            self._keep_removal(node.device, node.config(self._topics))
 
     def _change(self, node: ShownNode, now: float) -> None:
         self._config_due.setdefault(node.uid, now + CONFIG_DELAY_S)
@@ -224,8 +236,16 @@ class Bridge:
         node = self._by_device.get(device)
         if node is not None:
             node.earlier |= components
+            self._removals.take_found(device)
         elif len(self._found) < FOUND_MAX:
             self._found[device] = components
+
+    def receive_removed(self, device: str, config: bytes) -> None:
+        """An earlier run, or connection, removed the node with this discovery message."""
+        if device in self._by_device:
+            self._clear_removal(device)
+        elif device not in self._removals:
+            self._keep_removal(device, config)
 
     def home_assistant_started(self, now: float) -> None:
         """It sent its birth message: publish everything again."""
@@ -237,6 +257,12 @@ class Bridge:
         self._config_due = dict.fromkeys(self.nodes, now)
         for node in self.nodes.values():
             node.config_hash = 0
+        for device, config in self._removals:
+            topic = self._topics.config(device)
+            # Not retained: if it is not removed now, it is not discovered again either.
+            self._urgent[topic] = HomeAssistantMessage(topic, config)
+            self._removals.begun[device] = None
+        self._removing = dict.fromkeys(self._removals.begun, now + REMOVE_AFTER_S)
 
     def receive_command(self, topic: str, payload: bytes) -> Command:
         """The command for the broker of Pyaiot. Raises `ProtocolError` if there is none."""
@@ -297,6 +323,11 @@ class Bridge:
                 node = self.nodes[next(iter(self._config_due))]
                 del self._config_due[node.uid]
                 self._announce(node, now)
+            elif self._removing and self._first_removing() <= now:
+                device = next(iter(self._removing))
+                del self._removing[device]
+                self._publish_removal(device)
+                self._forget_removal(device)
             elif self._resend and self._resend[0][0] <= now:
                 _, uid, count = heapq.heappop(self._resend)
                 self._publish_states(uid, count)
@@ -325,10 +356,15 @@ class Bridge:
             due.append(self._flush_at)
         if self._found and self._is_joined:
             due.append(self._orphans_at)
+        if self._removing:
+            due.append(self._first_removing())
         return min(due, default=None)
 
     def _first_config_due(self) -> float:
         return self._config_due[next(iter(self._config_due))]
+
+    def _first_removing(self) -> float:
+        return self._removing[next(iter(self._removing))]
 
     def _announce(self, node: ShownNode, now: float) -> None:
         payload = node.config(self._topics)
@@ -354,6 +390,22 @@ class Bridge:
         # An empty retained message removes it (MQTT 3.1.1 section 3.3.1.3).
         for topic in (self._topics.config(device), self._topics.availability(device)):
             self._urgent[topic] = HomeAssistantMessage(topic, b"", retain=True)
+
+    def _keep_removal(self, device: str, config: bytes) -> None:
+        """Home Assistant may not run now: publish the removal again at its next start."""
+        topic = self._topics.removed(device)
+        self._urgent[topic] = HomeAssistantMessage(topic, config, retain=True)
+        for dropped in self._removals.add(device, config):
+            self._clear_removal(dropped)
+
+    def _forget_removal(self, device: str) -> None:
+        if self._removals.discard(device):
+            self._clear_removal(device)
+
+    def _clear_removal(self, device: str) -> None:
+        self._removing.pop(device, None)
+        topic = self._topics.removed(device)
+        self._urgent[topic] = HomeAssistantMessage(topic, b"", retain=True)
 
     def _publish_states(self, uid: str, count: int) -> None:
         """Publish all states of a node, unless a later discovery message did or will."""
@@ -383,16 +435,7 @@ class Bridge:
             return
         for device in self._found:
             self._publish_removal(device)
+            if config := self._removals.take_found(device):
+                self._keep_removal(device, config)
         self.orphans += len(self._found)
         self._found.clear()
-
-
-def _reading_of(uid: str, value: LastValue) -> Reading:
-    return Reading(
-        uid=uid,
-        resource=value.resource,
-        data=value.data,
-        ts=value.ts,
-        number=value.number,
-        unit=value.unit,
-    )

@@ -54,6 +54,8 @@ class Topics:
         topic of its birth message."""
         self.configs = f"{discovery_prefix}/device/+/config"
         """Filter of all discovery messages of devices."""
+        self.all_removed = f"{self.status}/removed/+"
+        """Filter of the topics of removed nodes."""
         self._discovery_prefix = discovery_prefix
 
     def config(self, device: str) -> str:
@@ -63,6 +65,15 @@ class Topics:
     def availability(self, device: str) -> str:
         """`online` or `offline`, retained."""
         return f"{TOPIC_PREFIX}/{device}"
+
+    def removed(self, device: str) -> str:
+        """The last discovery message of a node that was removed, retained, for later."""
+        return f"{self.status}/removed/{device}"
+
+    def device_of_removed(self, topic: str) -> str:
+        """The id in the topic of a removed node; empty for any other topic."""
+        device = topic.removeprefix(f"{self.status}/removed/")
+        return device if device.startswith(f"{self.system}_") and "/" not in device else ""
 
     def state(self, device: str, resource: str) -> str:
         return f"{TOPIC_PREFIX}/{device}/{escaped(resource)}"

@@ -23,6 +23,7 @@ from pyaiot.homeassistant import metrics
 from pyaiot.homeassistant.bridge import FOUND_MAX, Bridge
 from pyaiot.homeassistant.discovery import components_of
 from pyaiot.homeassistant.names import TOPIC_PREFIX, Topics
+from pyaiot.homeassistant.removals import REMOVALS_MAX, Removals
 from pyaiot.messages import Join, Receipt, ReceiptState, RegisteredNode, ToClient, decode_to_client
 from pyaiot.metrics import Sample
 from pyaiot.mqtt.client import Freshness, LastWill, MqttClient, MqttServer, ReceivedMessage
@@ -124,6 +125,9 @@ class HomeAssistant:
         self._earlier: dict[str, frozenset[str]] = {}
         """Components of the discovery messages that the MQTT broker retains, by id. They may arrive
         before the connection counts."""
+        self._removals = Removals()
+        self._removed: dict[str, bytes] = {}
+        """What the MQTT broker retains of removed nodes, until the connection counts."""
         self._totals: Counter[str] = Counter()
         """Counters of the bridges of earlier connections."""
         self._receipts: Counter[ReceiptState] = Counter()
@@ -132,7 +136,10 @@ class HomeAssistant:
         self._mqtt = MqttClient(
             replace(settings.server, echo_topic=echo),
             name="Home Assistant",
-            subscriptions=(self._topics.commands, *self._topics.births, self._topics.configs),
+            subscriptions=(
+                *(self._topics.commands, *self._topics.births),
+                *(self._topics.configs, self._topics.all_removed),
+            ),
             on_messages=self._receive,
             on_connect=self._connected,
             keeps_session=False,
@@ -195,7 +202,11 @@ class HomeAssistant:
             now=self._loop.time(),
             is_registry_loaded=self._is_registry_loaded,
             not_shown=self._settings.not_shown,
+            removals=self._removals,
         )
+        for device, config in self._removed.items():
+            bridge.receive_removed(device, config)
+        self._removed.clear()
         for device, components in self._earlier.items():
             bridge.receive_earlier(device, components)
         self._connection = _Connection(bridge, inbox, subscriber)
@@ -216,6 +227,9 @@ class HomeAssistant:
             if device := self._topics.device_of_config(topic):
                 if freshness is Freshness.RETAINED:
                     self._receive_config(device, payload)
+            elif device := self._topics.device_of_removed(topic):
+                if freshness is Freshness.RETAINED:
+                    self._receive_removed(device, payload)
             elif connection is None or freshness is not Freshness.LIVE:
                 continue  # a retained command would be carried out again at each connection
             elif topic in self._topics.births:
@@ -230,8 +244,17 @@ class HomeAssistant:
         if components is None or len(self._earlier) >= FOUND_MAX:
             return
         self._earlier[device] = components
+        self._removals.find(device, payload)
         if self._connection is not None:
             self._connection.bridge.receive_earlier(device, components)
+
+    def _receive_removed(self, device: str, payload: bytes) -> None:
+        if components_of(payload) is None:
+            return
+        if self._connection is not None:
+            self._connection.bridge.receive_removed(device, payload)
+        elif len(self._removed) < REMOVALS_MAX:
+            self._removed[device] = payload
 
     def _command(self, connection: _Connection, topic: str, payload: bytes) -> None:
         try:

@@ -7,7 +7,7 @@ from typing import Final
 from pyaiot.homeassistant.discovery import Description, component_key, config_payload
 from pyaiot.homeassistant.entities import DESCRIPTIONS, Entity, state_text
 from pyaiot.homeassistant.names import Topics, escaped
-from pyaiot.messages import Reading, RegisteredNode
+from pyaiot.messages import LastValue, Reading, RegisteredNode
 from pyaiot.model import UNKNOWN, ResourceType, infer
 
 ENTITIES_MAX: Final = 256
@@ -151,3 +151,15 @@ class ShownNode:
     def resource_of(self, escaped_resource: str) -> str | None:
         """The resource of a topic; None if it has no entity."""
         return self._by_escaped.get(escaped_resource)
+
+
+def reading_of(uid: str, value: LastValue) -> Reading:
+    """The last value of an offline node, as the reading that it was."""
+    return Reading(
+        uid=uid,
+        resource=value.resource,
+        data=value.data,
+        ts=value.ts,
+        number=value.number,
+        unit=value.unit,
+    )

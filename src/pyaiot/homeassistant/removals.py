@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Nodes that were removed, until Home Assistant has started once more. Pure.
+
+Home Assistant ignores the removal of a device that it has not discovered since its start. So the
+last discovery message of a removed node is kept, retained on a topic of our own: at the next start
+of Home Assistant it is published once, not retained, and then the removal again.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+REMOVALS_MAX: Final = 1000
+"""Removed nodes that are kept. With one more, the oldest is kept no longer."""
+REMOVALS_SIZE_MAX: Final = 8 * 1024 * 1024
+"""Bytes of their discovery messages. Beyond that, the oldest are kept no longer."""
+FOUND_SIZE_MAX: Final = 32 * 1024 * 1024
+"""Bytes of discovery messages of an earlier run, until their nodes are known. The removal of a node
+whose message exceeds that reaches only a Home Assistant that runs."""
+
+
+class Removals:
+    """Lives longer than one connection to the MQTT broker."""
+
+    def __init__(self) -> None:
+        self._removed: dict[str, bytes] = {}
+        """Discovery messages of removed nodes by id, the oldest removal first."""
+        self._removed_size = 0
+        self._found: dict[str, bytes] = {}
+        """Discovery messages of an earlier run whose nodes are not known yet, by id."""
+        self._found_size = 0
+        self.begun: dict[str, None] = {}
+        """Removed nodes whose discovery message was published again, but not yet the removal."""
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        return iter(self._removed.items())
+
+    def __contains__(self, device: str) -> bool:
+        return device in self._removed
+
+    def add(self, device: str, config: bytes) -> list[str]:
+        """The node was removed. Returns the ids of those that are kept no longer."""
+        self.discard(device)
+        self._removed[device] = config
+        self._removed_size += len(config)
+        dropped = []
+        while len(self._removed) > REMOVALS_MAX or self._removed_size > REMOVALS_SIZE_MAX:
+            oldest = next(iter(self._removed))
+            self.discard(oldest)
+            dropped.append(oldest)
+        return dropped
+
+    def discard(self, device: str) -> bool:
+        """The node exists again, or Home Assistant has removed it. False if it was not kept."""
+        config = self._removed.pop(device, None)
+        self.begun.pop(device, None)
+        if config is None:
+            return False
+        self._removed_size -= len(config)
+        return True
+
+    def find(self, device: str, config: bytes) -> None:
+        """The MQTT broker has this discovery message of an earlier run."""
+        self.take_found(device)
+        if self._found_size + len(config) <= FOUND_SIZE_MAX:
+            self._found[device] = config
+            self._found_size += len(config)
+
+    def take_found(self, device: str) -> bytes:
+        """Its discovery message of an earlier run, which is remembered no longer; empty: none."""
+        config = self._found.pop(device, b"")
+        self._found_size -= len(config)
+        return config
