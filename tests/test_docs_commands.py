@@ -406,6 +406,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
             "docker compose -f deploy/compose/everything.yaml logs",
             "docker compose -f deploy/compose/everything.yaml exec pyaiot aiot invite",
             "docker compose -f deploy/compose/apart.yaml up --detach",
+            "docker compose -f deploy/compose/cluster.yaml up --detach",
         ),
         CONTAINER,
     ),
