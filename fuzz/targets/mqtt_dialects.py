@@ -11,6 +11,7 @@ from pyaiot.gateways.mqtt.dialects import DIALECTS, new_dialects
 from pyaiot.gateways.mqtt.dialects.dialect import (
     RESOURCE_LENGTH_MAX,
     RESOURCES_PER_DEVICE_MAX,
+    CommandRefused,
     DeviceChanged,
     DeviceMessage,
     DeviceValue,
@@ -45,6 +46,8 @@ CORPUS: list[bytes] = [
     (
         b'Rshellyplus1-a8032abe/online\0true\x1e shellyplus1-a8032abe/events/rpc\0{"src":'
         b'"shellyplus1-a8032abe","method":"NotifyStatus","params":{"switch:0":{"output":true}}}'
+        b'\x1e pyaiot/shelly/shellyplus1-a8032abe/rpc\0{"id":2,"src":"shellyplus1-a8032abe",'
+        b'"error":{"code":-103,"message":"no"}}'
     ),
     (
         b"Rhomie/k/b/p/$datatype\0float\x1eRhomie/k/b/p/$settable\0true\x1eRhomie/k/b/p\0005.5"
@@ -105,6 +108,9 @@ def check_event(dialect: Dialect, event: DialectEvent) -> None:
             for topic in topics:
                 assert not {"+", "#"} & set(topic)
                 assert not topic.startswith(("node/", "gateway/", "$"))
+        case CommandRefused(uid=uid, why=why):
+            check_uid(uid)
+            assert why.isprintable()
         case DeviceMessage(topic=topic):
             assert not {"+", "#"} & set(topic)
 

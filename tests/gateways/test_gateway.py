@@ -369,6 +369,15 @@ async def test_command_without_acknowledgement_is_confirmed_when_the_node_report
     await road.end()
 
 
+async def test_command_that_the_node_refuses_later_ends_as_refused_with_the_reason() -> None:
+    road = await road_without_acknowledgements()
+    road.gateway.command_refused("A", "led", "0", "another command")
+    road.gateway.command_refused("A", "led", "1", "too hot")
+    await asyncio.sleep(0.1)
+    assert [(it.state, it.detail) for it in road.receipts] == [("refused", "too hot")]
+    await road.end()
+
+
 async def test_report_may_come_before_the_write_has_returned() -> None:
     road = Road()
     await asyncio.sleep(0.1)

@@ -13,7 +13,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self.reports = PendingReports()
-        self.ended: list[tuple[str, bool]] = []
+        self.ended: list[tuple[str, bool | str]] = []
         self.expected = {
             name: self.reports.expect(uid, resource, payload, functools.partial(self._end, name))
             for name, uid, resource, payload in (
@@ -24,8 +24,8 @@ class Waiting:
             )
         }
 
-    def _end(self, name: str, good: bool) -> None:
-        self.ended.append((name, good))
+    def _end(self, name: str, how: bool | str) -> None:
+        self.ended.append((name, how))
 
 
 def test_report_of_the_value_ends_each_wait_for_it_and_no_other() -> None:
@@ -84,3 +84,12 @@ def test_forgotten_wait_is_not_ended_and_uses_no_memory() -> None:
     assert waiting.ended == []
     assert len(waiting.reports) == 0
     assert waiting.reports._by_uid == {}
+
+
+def test_a_refusal_ends_the_oldest_wait_for_that_command_and_no_other() -> None:
+    waiting = Waiting()
+    waiting.reports.refuse("A", "led", "0", "too hot")
+    waiting.reports.refuse("A", "led", "1", "broken")
+    waiting.reports.refuse("C", "led", "1", "broken")
+    assert waiting.ended == [("led off", "too hot"), ("led on", "broken")]
+    assert len(waiting.reports) == 2

@@ -100,11 +100,11 @@ class CommandRunner:
     async def _write(self, command: Command, device_side: DeviceSide, deadline: float) -> Outcome:
         started_at = self._now()
         outcome = None
-        reported: asyncio.Future[bool] = self._loop.create_future()
+        reported: asyncio.Future[bool | str] = self._loop.create_future()
 
-        def ended(is_reported: bool) -> None:
+        def ended(how: bool | str) -> None:
             if not reported.done():
-                reported.set_result(is_reported)
+                reported.set_result(how)
 
         pending = self._pending_reports.expect(
             command.uid, command.resource, command.payload, ended
@@ -115,7 +115,10 @@ class CommandRunner:
                     command.uid, command.resource, command.payload, deadline
                 )
                 if outcome.state == "sent":
-                    if await reported:
+                    how = await reported
+                    if isinstance(how, str):
+                        return Outcome("refused", how)
+                    if how:
                         return Outcome("confirmed", "the node reports the value")
                     return Outcome("unreachable", "the node left before it reported the value")
         except TimeoutError:

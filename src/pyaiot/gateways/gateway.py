@@ -229,6 +229,10 @@ class Gateway:
         if live and not retained:
             self._pending_reports.receive_report(uid, resource, data)
 
+    def command_refused(self, uid: str, resource: str, payload: str, why: str) -> None:
+        """The node refused a command after it was sent. Without such a command, nothing happens."""
+        self._pending_reports.refuse(uid, resource, payload, why)
+
     def take_turn(self, uid: str, *, readings: int = 1) -> None:
         """See `LiveNodes.take_turn`."""
         self.nodes.take_turn(uid, readings=readings, now=self._now())

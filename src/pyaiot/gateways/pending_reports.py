@@ -17,7 +17,7 @@ class PendingReport:
     uid: str
     resource: str
     payload: str
-    ended: Callable[[bool], None]
+    ended: Callable[[bool | str], None]
 
 
 class PendingReports:
@@ -33,11 +33,12 @@ class PendingReports:
         return bool(self._by_uid)
 
     def expect(
-        self, uid: str, resource: str, payload: str, ended: Callable[[bool], None]
+        self, uid: str, resource: str, payload: str, ended: Callable[[bool | str], None]
     ) -> PendingReport:
         """Wait for a reading. Call it before the command is sent: the reading may arrive at once.
 
-        `ended` is called at most once: True, the node reported the value; False, the node left.
+        `ended` is called at most once: True, the node reported the value; False, the node left; a
+        text: the node refused it, and why.
         """
         pending = PendingReport(uid, resource, payload, ended)
         self._by_uid.setdefault(uid, []).append(pending)
@@ -60,6 +61,14 @@ class PendingReports:
             if pending.resource == resource and echoes(pending.payload, data):
                 self.forget(pending)
                 pending.ended(True)
+
+    def refuse(self, uid: str, resource: str, payload: str, why: str) -> None:
+        """A node refused a command. This ends the oldest wait for it."""
+        for pending in self._by_uid.get(uid, []):
+            if (pending.resource, pending.payload) == (resource, payload):
+                self.forget(pending)
+                pending.ended(why)
+                return
 
     def left(self, uid: str) -> None:
         """The node left: its waits end."""

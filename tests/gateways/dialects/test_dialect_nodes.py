@@ -2,6 +2,7 @@
 """Foreign devices as nodes of a gateway, on a clock that jumps."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from tests.gateways.dialects.recordings import (
     HOMEASSISTANT,
     HOMIE_5,
     SHELLY,
+    SHELLY_RPC,
     SPARKPLUG,
     TASMOTA,
     ZIGBEE2MQTT,
@@ -324,3 +326,17 @@ async def test_saved_mapping_that_this_version_refuses_is_counted_and_left_out()
     world.nodes.map_topics([TopicMapping(topic="a/b"), TopicMapping(topic="c/{node}/{resource}")])
     assert world.filters == ["c/+/+"]
     assert world.nodes.not_understood == 1
+
+
+async def test_error_of_a_shelly_refuses_the_command_that_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World().receive(SHELLY_RPC)
+    refused: list[tuple[str, ...]] = []
+    monkeypatch.setattr(world.gateway, "command_refused", lambda *it: refused.append(it))
+    uid = "shelly2-shellyplusplugs-a8032abe54dc"
+    call = json.loads(world.nodes.command(uid, "switch_0", "on").payload)
+    error = {"code": -103, "message": "no"}
+    answer = {"id": call["id"], "src": "shellyplusplugs-a8032abe54dc", "error": error}
+    world.receive(recorded((f"{call['src']}/rpc", answer)))
+    assert refused == [(uid, "switch_0", "on", "the device answers with the error -103: no")]

@@ -6,6 +6,8 @@ import json
 import pytest
 
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.dialects.dialect import CommandRefused
+from pyaiot.gateways.mqtt.dialects.shelly_rpc import CALLS_MAX
 from tests.gateways.dialects.reading import Reader
 from tests.gateways.dialects.recordings import SHELLY, SHELLY_RPC, recorded
 
@@ -177,3 +179,51 @@ def test_answer_on_the_topic_of_another_device_is_refused() -> None:
     (message,) = recorded(("pyaiot/shelly/shellyplus1-000000/rpc", answer))
     with pytest.raises(ProtocolError, match="another device"):
         plug.dialect.receive(message[0], message[1], retained=False, now=0.0)
+
+
+ANSWERS = "pyaiot/shelly/shellyplusplugs-a8032abe54dc/rpc"
+
+
+def refusals(plug: Reader, *answers: dict[str, object]) -> list[CommandRefused]:
+    """What the plug refuses with these answers."""
+    source = {"src": "shellyplusplugs-a8032abe54dc"}
+    plug.events.clear()
+    plug.read(recorded(*((ANSWERS, {**source, **answer}) for answer in answers)))
+    return [it for it in plug.events if isinstance(it, CommandRefused)]
+
+
+def number_of_call(plug: Reader, text: str) -> int:
+    number = json.loads(plug.command(PLUS, "switch_0", text)[1])["id"]
+    assert isinstance(number, int)
+    return number
+
+
+def test_error_of_a_call_refuses_the_command_that_made_it_once() -> None:
+    plug = Reader("shelly-rpc").read(SHELLY_RPC)
+    on, off = number_of_call(plug, "1"), number_of_call(plug, "off")
+    error = {"code": -103, "message": "Invalid\nargument 'on'!"}
+    answer = {"id": off, "error": error}
+    why = "the device answers with the error -103: Invalidargument 'on'!"
+    assert refusals(plug, answer, answer) == [CommandRefused(PLUS, "switch_0", "off", why)]
+    assert refusals(plug, {"id": on, "result": {"was_on": False}}, {"id": on, "error": error}) == []
+
+
+@pytest.mark.parametrize("error", [{}, {"code": "x", "message": 5}, {"code": 10**30}])
+def test_error_without_a_message_refuses_too(error: dict[str, object]) -> None:
+    plug = Reader("shelly-rpc").read(SHELLY_RPC)
+    (refused,) = refusals(plug, {"id": number_of_call(plug, "on"), "error": error})
+    assert refused.why == "the device answers with the error"
+
+
+@pytest.mark.parametrize("number", [1, 999, None, "2", [2], 2.0])
+def test_error_that_is_not_of_a_command_refuses_nothing(number: object) -> None:
+    plug = Reader("shelly-rpc").read(SHELLY_RPC)
+    number_of_call(plug, "on")
+    assert refusals(plug, {"id": number, "error": {"code": -1, "message": "no"}}) == []
+
+
+def test_errors_of_older_calls_refuse_nothing() -> None:
+    plug = Reader("shelly-rpc").read(SHELLY_RPC)
+    first, second, *_ = [number_of_call(plug, "on") for _ in range(CALLS_MAX + 1)]
+    assert refusals(plug, {"id": first, "error": {}}) == []
+    assert len(refusals(plug, {"id": second, "error": {}})) == 1

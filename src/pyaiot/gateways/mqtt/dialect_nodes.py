@@ -16,6 +16,7 @@ from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.gateways.mqtt.dialect_access import TopicOwners
 from pyaiot.gateways.mqtt.dialects.dialect import (
+    CommandRefused,
     DeviceChanged,
     DeviceMessage,
     DevicePresence,
@@ -283,6 +284,8 @@ class DialectNodes:
                     self._want(topics)
                 case DeviceMessage():
                     self._publish(event)
+                case CommandRefused(uid=uid, resource=resource, text=text, why=why):
+                    self._gateway.command_refused(uid, resource, text, why)
                 case NotUnderstood(what=what, why=why):
                     self._refuse(what, why)
         if values:

@@ -99,6 +99,17 @@ class DeviceMessage(NamedTuple):
     retain: bool = False
 
 
+class CommandRefused(NamedTuple):
+    """A device refused a command."""
+
+    uid: str
+    resource: str
+    text: str
+    """The text of the command, as `Dialect.command` got it."""
+    why: str
+    """For people."""
+
+
 class NotUnderstood(NamedTuple):
     """A part of a description that has no effect, with the reason, for people."""
 
@@ -113,6 +124,7 @@ DialectEvent: TypeAlias = (
     | DeviceRemoved
     | TopicsWanted
     | DeviceMessage
+    | CommandRefused
     | NotUnderstood
 )
 

@@ -14,6 +14,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialect_access import SHELLY_SOURCE
 from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
 from pyaiot.gateways.mqtt.dialects.dialect import (
+    CommandRefused,
     DeviceChanged,
     DeviceDescription,
     DeviceMessage,
@@ -21,6 +22,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     DialectEvent,
     is_level,
     is_number,
+    label_of,
     leaves,
     read_object,
     read_text,
@@ -31,9 +33,13 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
 from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
 from pyaiot.model import ResourceType, encode
 
+CALLS_MAX: Final = 20
+"""Latest calls for commands of a device whose error can be told: no more wait for one node."""
 COMPONENTS_MAX: Final = 64
 """Components in one message. Further ones are left out."""
 
+_QUERY: Final = 1
+"""The id of all calls that are no commands: their answers need none."""
 _ID: Final = re.compile(r"shelly[a-z0-9]{1,24}-[0-9a-fA-F]{6,12}")
 _COMPONENT: Final = re.compile(r"([a-z0-9_]{1,24})(?::([0-9]{1,3}))?")
 _UNITS: Final = {
@@ -63,7 +69,7 @@ _NOT_VALUES: Final = frozenset({"id", "source", "minute_ts", "by_minute", "tF", 
 
 
 class _Device(LearnedDevice):
-    __slots__ = ("calls", "name", "prefix")
+    __slots__ = ("calls", "count", "name", "prefix", "sent")
 
     def __init__(self, name: str, prefix: str, budget: ResourceBudget) -> None:
         super().__init__(uid_of("shelly2", name), budget)
@@ -71,6 +77,10 @@ class _Device(LearnedDevice):
         self.prefix = prefix
         self.calls: dict[str, Callable[[str], tuple[str, dict[str, Any]]]] = {}
         """Method and parameters for the text of a command, by resource."""
+        self.count = _QUERY
+        """The id of its latest call."""
+        self.sent: dict[int, tuple[str, str]] = {}
+        """Resource and text of the latest commands, by the id of the call, the oldest first."""
 
 
 class ShellyRpcDialect:
@@ -139,7 +149,11 @@ class ShellyRpcDialect:
         if device is None or make is None:
             raise ProtocolError("this resource cannot be written")
         method, parameters = make(encode(device.types[resource], text))
-        return _call(device, method, parameters)
+        device.count += 1
+        device.sent[device.count] = resource, text
+        if len(device.sent) > CALLS_MAX:
+            del device.sent[next(iter(device.sent))]
+        return _call(device, method, parameters, device.count)
 
     def _device(self, name: str, prefix: str, now: float) -> _Device:
         if not is_level(prefix):
@@ -167,11 +181,18 @@ class ShellyRpcDialect:
         answer = read_object(payload)
         source, result = answer.get("src"), answer.get("result")
         device = self._devices.get(uid_of("shelly2", source)) if isinstance(source, str) else None
-        if device is None or not isinstance(result, dict):
+        if device is None:
             return []
         if topic != f"{SHELLY_SOURCE}/{source}/rpc":
             raise ProtocolError("an answer of another device than its topic states")
         self._devices.seen(device, now)
+        number = answer.get("id")
+        command = device.sent.pop(number, None) if isinstance(number, int) else None
+        error = answer.get("error")
+        if isinstance(error, dict):
+            return [] if command is None else [CommandRefused(device.uid, *command, _reason(error))]
+        if not isinstance(result, dict) or command is not None:
+            return []  # the status that follows has the new value
         events: list[DialectEvent] = []
         if isinstance(result.get("model"), str):
             device.set_detail("board", result.get("app") or result["model"])
@@ -216,6 +237,14 @@ class ShellyRpcDialect:
                 device.calls.pop(resource, None)
 
 
+def _reason(error: Mapping[str, Any]) -> str:
+    """What an error says, for people."""
+    code = error.get("code")
+    number = f" {code}" if isinstance(code, int) and abs(code) < 1_000_000 else ""
+    message = label_of(error.get("message"))
+    return f"the device answers with the error{number}" + (f": {message}" if message else "")
+
+
 def _short(names: tuple[str, ...]) -> tuple[str, ...]:
     """`temperature`, `tC` is a temperature; `aenergy`, `total` an energy."""
     if names in {("tC",), ("rh",)}:
@@ -233,10 +262,17 @@ def _type_of_value(last: str, value: Any) -> tuple[ResourceType, DeviceUnit]:
 
 
 def _call(
-    device: _Device, method: str, parameters: Mapping[str, Any] | None = None
+    device: _Device,
+    method: str,
+    parameters: Mapping[str, Any] | None = None,
+    number: int = _QUERY,
 ) -> DeviceMessage:
-    """A request of the RPC protocol. Its id is not needed: answers name their device."""
-    request: dict[str, Any] = {"id": 1, "src": f"{SHELLY_SOURCE}/{device.name}", "method": method}
+    """A request of the RPC protocol. The answer has its number."""
+    request: dict[str, Any] = {
+        "id": number,
+        "src": f"{SHELLY_SOURCE}/{device.name}",
+        "method": method,
+    }
     if parameters is not None:
         request["params"] = parameters
     return DeviceMessage(f"{device.prefix}/rpc", json.dumps(request).encode())
