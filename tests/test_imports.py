@@ -153,7 +153,7 @@ MAY_IMPORT = {
 
 PURE = {
     *("transport/dtls/connection", "transport/dtls/psk_context", "transport/dtls/server"),
-    "gateways/mqtt/dialects",
+    *("gateways/mqtt/dialect_access", "gateways/mqtt/dialects"),
     *(
         "errors",
         "messages",

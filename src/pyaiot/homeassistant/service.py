@@ -27,6 +27,7 @@ from pyaiot.homeassistant.removals import REMOVALS_MAX, Removals
 from pyaiot.messages import Join, Receipt, ReceiptState, RegisteredNode, ToClient, decode_to_client
 from pyaiot.metrics import Sample
 from pyaiot.mqtt.client import Freshness, LastWill, MqttClient, MqttServer, ReceivedMessage
+from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 CLIENT: Final = "homeassistant"
@@ -38,6 +39,9 @@ WAITING_BYTES_MAX: Final = 256 * 1024
 conflated meanwhile."""
 POLL_S: Final = 0.02
 """How long it pauses then."""
+RETRY_FIRST_S: Final = 1.0
+RETRY_MAX_S: Final = 60.0
+"""The first pause before the next attempt to connect, and the longest: it doubles each time."""
 REJOIN_S: Final = 5.0
 """Pause before it subscribes again after the broker closed it, because it was too slow."""
 
@@ -144,6 +148,7 @@ class HomeAssistant:
             on_connect=self._connected,
             keeps_session=False,
             last_will=LastWill(self._topics.status, b"offline"),
+            backoff=Backoff(first_s=RETRY_FIRST_S, limit_s=RETRY_MAX_S),
         )
 
     @property

@@ -57,12 +57,14 @@ class MqttClient:
         keeps_session: bool = True,
         last_will: LastWill | None = None,
         requires_all: bool = True,
+        backoff: Backoff | None = None,
     ) -> None:
         """`on_messages` gets messages that arrived together, in order. `on_connect` is called when
         the broker has accepted all subscriptions, `on_caught_up` when the messages that it stored
         have arrived. Callbacks must not raise. Without `keeps_session` the broker stores nothing
         and sends with QoS 0. `last_will` is published when the connection is lost, not when `run`
         is cancelled. Without `requires_all` the broker may refuse a part of the subscriptions.
+        `backoff`: the pauses of `run`; None: always `RETRY_S`.
 
         `name`: the name of the client in the log.
         """
@@ -81,6 +83,7 @@ class MqttClient:
         self._keeps_session = keeps_session
         self._last_will = last_will
         self._requires_all = requires_all
+        self._backoff = backoff or Backoff(first_s=RETRY_S, limit_s=RETRY_S, jitter=0.0)
         self._version = server.version or MQTTv50
         self._connection: GmqttConnection | None = None
         self._echo: tuple[bytes, asyncio.Future[None]] | None = None
@@ -96,7 +99,6 @@ class MqttClient:
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        backoff = Backoff(first_s=RETRY_S, limit_s=RETRY_S, jitter=0.0)
         loop = asyncio.get_running_loop()
         reported = ""
         while True:
@@ -115,7 +117,7 @@ class MqttClient:
                     )
             finally:
                 self._connection = None
-            await asyncio.sleep(backoff.failed(now=loop.time()))
+            await asyncio.sleep(self._backoff.failed(now=loop.time()))
 
     async def connect_once(self) -> None:
         """Connect once, and serve until the connection ends.
@@ -237,6 +239,7 @@ class MqttClient:
                 return
             self._connection = connection
             self.connects += 1
+            self._backoff.connected(now=asyncio.get_running_loop().time())
             self._tried.set()
             log.log(
                 logging.WARNING if lost else logging.INFO,

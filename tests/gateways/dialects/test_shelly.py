@@ -208,7 +208,7 @@ def test_error_of_a_call_refuses_the_command_that_made_it_once() -> None:
     assert refusals(plug, {"id": on, "result": {"was_on": False}}, {"id": on, "error": error}) == []
 
 
-@pytest.mark.parametrize("error", [{}, {"code": "x", "message": 5}, {"code": 10**30}])
+@pytest.mark.parametrize("error", [{}, {"code": "x", "message": 5}, {"code": 10**7}])
 def test_error_without_a_message_refuses_too(error: dict[str, object]) -> None:
     plug = Reader("shelly-rpc").read(SHELLY_RPC)
     (refused,) = refusals(plug, {"id": number_of_call(plug, "on"), "error": error})
