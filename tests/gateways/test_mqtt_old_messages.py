@@ -164,7 +164,7 @@ async def test_a_retained_value_does_not_keep_a_silent_node_and_confirms_no_comm
         await here.until(lambda: here.mqtt.gateway.linked)
         live, retained = mqtt_client.Freshness.LIVE, mqtt_client.Freshness.RETAINED
         received(here, *check("b"), live)
-        echoed: list[bool] = []
+        echoed: list[bool | str] = []
         here.mqtt.gateway._pending_reports.expect("b", "led", "1", echoed.append)
         received_at = here.mqtt.gateway.nodes.last_seen("b")
         await asyncio.sleep(0.1)

@@ -60,7 +60,7 @@ def test_another_report_ends_nothing(uid: str, resource: str, data: object) -> N
 )
 def test_report_may_be_json_of_another_type(payload: str, data: object) -> None:
     reports = PendingReports()
-    ended: list[bool] = []
+    ended: list[bool | str] = []
     reports.expect("A", "r", payload, ended.append)
     reports.receive_report("A", "r", data)
     assert ended == [True]
