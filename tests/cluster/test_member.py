@@ -5,7 +5,7 @@ from pyaiot.cluster.claims import ClaimTable
 from pyaiot.cluster.outgoing import FRAME_SIZE_MAX, pack
 from pyaiot.cluster.packets import ITEMS_PER_FRAME_MAX, NodeClaim, Release, decode_items
 from pyaiot.cluster.streams import REORDER_S, IncomingStream, OutgoingStream
-from pyaiot.messages import Reading
+from pyaiot.messages import Command, Reading
 from tests.cluster.simulation import World
 
 
@@ -117,3 +117,54 @@ def test_a_command_for_a_node_of_a_lost_broker_is_unreachable() -> None:
     assert world.brokers["broker 1"].receipts[-1][1].state == "unreachable"
     world.run(6.0)
     assert world.brokers["broker 1"].view == {}
+
+
+def command_with_a_lost_receipt() -> World:
+    """Broker 1 commands a node of broker 0; the frame with the receipt is lost between them."""
+    world = World(1, brokers=2, gateways=1)
+    world.run(3.0)
+    world.gateways[0].appear("A")
+    world.run(1.0)
+    command = Command(id="c", uid="A", resource="led", payload="1", timeout_s=9.0)
+    world.brokers["broker 1"].command("client", command)
+    world.network.cut.add(("broker 0", "broker 1"))
+    world.run(0.2)
+    world.network.cut.clear()
+    owner = world.brokers["broker 0"]
+    assert [receipt.state for _, receipt in owner.member.peers[run_of(world)].receipts] == [
+        "confirmed"
+    ]
+    assert world.brokers["broker 1"].receipts == []
+    return world
+
+
+def run_of(world: World) -> str:
+    return world.brokers["broker 1"].run
+
+
+def test_a_receipt_that_is_lost_between_brokers_is_sent_again() -> None:
+    world = command_with_a_lost_receipt()
+    world.run(3.0)
+    ((client, receipt),) = world.brokers["broker 1"].receipts
+    assert (client, receipt.id, receipt.state) == ("client", "c", "confirmed")
+    assert world.gateways[0].executed == {"1": 1}
+
+
+def test_a_receipt_that_arrives_again_reaches_its_client_once() -> None:
+    world = command_with_a_lost_receipt()
+    world.run(3.0)
+    other = world.brokers["broker 1"]
+    before = other.member.resyncs
+    (peer,) = other.member.peers.values()
+    peer.incoming.is_broken = True  # another snapshot, which has the receipt too
+    world.run(2.0)
+    assert other.member.resyncs == before + 1
+    assert [receipt.state for _, receipt in other.receipts] == ["confirmed"]
+
+
+def test_a_receipt_that_stays_lost_ends_as_a_timeout() -> None:
+    world = command_with_a_lost_receipt()
+    world.brokers["broker 0"].member.peers[run_of(world)].receipts.clear()
+    world.run(15.0)
+    assert [receipt.state for _, receipt in world.brokers["broker 1"].receipts] == ["timeout"]
+    assert world.gateways[0].executed == {"1": 1}
