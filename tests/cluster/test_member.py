@@ -168,3 +168,23 @@ def test_a_receipt_that_stays_lost_ends_as_a_timeout() -> None:
     world.run(15.0)
     assert [receipt.state for _, receipt in world.brokers["broker 1"].receipts] == ["timeout"]
     assert world.gateways[0].executed == {"1": 1}
+
+
+def test_the_state_of_a_cluster_has_the_others_while_they_are_known() -> None:
+    world = World(1, brokers=2, gateways=1)
+    member = world.brokers["broker 1"].member
+    assert member.state(world.now).peers == ()
+    world.run(3.0)
+    world.gateways[0].appear("A")
+    world.run(2.0)
+    (peer,) = member.state(world.now).peers
+    assert (peer.name, peer.state, peer.nodes, peer.gateways) == ("broker 0", "online", 1, 1)
+    assert peer.silent_s < 1.1
+    world.gateways[0].brokers = ["broker 0"]
+    world.kill("broker 0")
+    world.run(5.0)
+    (peer,) = member.state(world.now).peers
+    assert peer.state == "lost"
+    assert peer.silent_s > 3.0
+    world.run(10.0)
+    assert member.state(world.now).peers == ()

@@ -97,7 +97,7 @@ def test_every_command_is_known_here() -> None:
         *("service uninstall", "health"),
         *("mapping", "mapping list", "mapping add", "mapping try", "mapping remove"),
         *("gateway", "gateway add", "gateway list", "gateway rotate", "gateway remove"),
-        *("backup", "restore", "upgrade-check", "setup"),
+        *("backup", "restore", "upgrade-check", "setup", "cluster"),
     }
 
 

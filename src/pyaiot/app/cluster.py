@@ -43,7 +43,20 @@ def check(config: Config) -> None:
 def make_broker(config: Config, **of_broker: Any) -> ClusteredBroker:
     section = config.cluster
     name = section.broker or f"{socket.gethostname()}:{config.broker.port}"
-    return ClusteredBroker(name=name[:64], **of_broker)
+    broker = ClusteredBroker(name=name[:64], **of_broker)
+    broker.member.url = _own_url(config)
+    return broker
+
+
+def _own_url(config: Config) -> str:
+    """Where the web listener of this broker is, for people; empty if any port is taken."""
+    host, port = config.broker.host, config.broker.port
+    if not port:
+        return ""
+    if host in ("::", "0.0.0.0"):  # noqa: S104 - compared only
+        host = socket.gethostname()
+    scheme = "https" if config.tls.covers("web") else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"[:256]
 
 
 def start(config: Config, broker: Broker, tasks: asyncio.TaskGroup) -> list[Collector]:
@@ -60,6 +73,7 @@ def start(config: Config, broker: Broker, tasks: asyncio.TaskGroup) -> list[Coll
         tls=_tls(section),
     )
     broker.send_packet = link.send
+    broker.link_state = lambda: (link.problem, link.unsent)
     tasks.create_task(link.run(), name="connection to the nats-servers")
     tasks.create_task(_run(broker, link), name="cluster")
     return [lambda: collect(broker.member, link, time.monotonic())]

@@ -10,6 +10,7 @@ from typing import Final
 from pyaiot import __version__
 from pyaiot.accounts.scopes import EVERYTHING, Scope
 from pyaiot.audit.entry import THIS_PROCESS, Principal
+from pyaiot.broker.cluster_state import ClusterState
 from pyaiot.broker.command_audit import AuditSink, CommandAudit
 from pyaiot.broker.deliveries import (
     CloseGateway,
@@ -109,6 +110,10 @@ class Broker:
     @property
     def values_known(self) -> Callable[[], Awaitable[None]] | None:
         """What a request that reads values awaits first; None: all of them are always here."""
+        return None
+
+    def cluster_state(self) -> ClusterState | None:
+        """The cluster that it is one of; None: it is alone."""
         return None
 
     def publish_to_registry_clients(self, message: ToClient) -> None:

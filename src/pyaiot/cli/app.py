@@ -39,6 +39,7 @@ MODULES: Final = (
         "mappings",
         "audit",
         "service",
+        "cluster",
         "doctor",
         "backup",
         "health",

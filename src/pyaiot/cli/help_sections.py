@@ -11,7 +11,7 @@ LOOK: Final = "Look at it"
 MANAGE: Final = "Manage it"
 RUNNING: Final = ("services", "service", "simulated")
 """The modules of the commands in `RUN`."""
-LOOKING: Final = ("nodes", "client", "history", "alerts", "audit", "doctor", "health")
+LOOKING: Final = ("nodes", "client", "history", "alerts", "audit", "cluster", "doctor", "health")
 """Those in `LOOK`; all others are in `MANAGE`."""
 _OTHER: Final = "Options"
 

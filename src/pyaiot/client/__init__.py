@@ -6,6 +6,7 @@
 
 from pyaiot.client.alerts import AlertRow
 from pyaiot.client.client import Client
+from pyaiot.client.cluster import ClusterRow, PeerRow
 from pyaiot.client.errors import (
     AmbiguousLabel,
     ApiProblem,
@@ -40,6 +41,7 @@ __all__ = [
     "AuditRow",
     "Behind",
     "Client",
+    "ClusterRow",
     "Conditions",
     "Coordinates",
     "Event",
@@ -55,6 +57,7 @@ __all__ = [
     "NodeLeft",
     "NodeReset",
     "OperatorError",
+    "PeerRow",
     "PyaiotError",
     "Reading",
     "Receipt",

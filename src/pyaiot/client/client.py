@@ -16,6 +16,7 @@ from pyaiot.client import mappings as topic_mappings
 from pyaiot.client.address import HOST, PORT, BrokerAddress
 from pyaiot.client.alerts import AlertRow, AlertRowState, alert_rows, edit_alerts
 from pyaiot.client.api import HttpApi
+from pyaiot.client.cluster import ClusterRow, cluster_row
 from pyaiot.client.connection import OpenConnection, connect
 from pyaiot.client.errors import NoBroker
 from pyaiot.client.history import (
@@ -310,11 +311,12 @@ class Client(RegistryClient):
         """Notify nobody of active alerts for some time; 0 ends that. Raises like `alerts`."""
         return await edit_alerts(self._api, ids, snooze_s=seconds)
 
-    async def mappings(self) -> list[MappingRow]:
-        """The mappings of plain MQTT topics. They require the role admin.
+    async def cluster(self) -> ClusterRow:
+        """The broker and the others of its cluster. Raises `ApiProblem` or `LinkLost`."""
+        return await cluster_row(self._api)
 
-        Raises `ApiProblem` or `LinkLost`.
-        """
+    async def mappings(self) -> list[MappingRow]:
+        """The mappings of plain MQTT topics, for admins. Raises `ApiProblem` or `LinkLost`."""
         return await topic_mappings.mapping_rows(self._api)
 
     async def try_mapping(self, mapping: TopicMapping, topic: str, payload: str) -> TriedMapping:

@@ -10,6 +10,7 @@ from typing import Any, Final, Self, TypeVar, Unpack
 
 from pyaiot.client.alerts import AlertRow, AlertRowState
 from pyaiot.client.client import Client
+from pyaiot.client.cluster import ClusterRow
 from pyaiot.client.errors import ApiProblem, NoBroker
 from pyaiot.client.history import AuditRow, ExportFormat, Moment
 from pyaiot.client.mappings import MappingRow, TriedMapping
@@ -186,6 +187,10 @@ class SyncClient:
     def snooze(self, *ids: str, seconds: float) -> list[AlertRow]:
         """See `Client.snooze`."""
         return self._do(self._client.snooze(*ids, seconds=seconds))
+
+    def cluster(self) -> ClusterRow:
+        """See `Client.cluster`."""
+        return self._do(self._client.cluster())
 
     def mappings(self) -> list[MappingRow]:
         """See `Client.mappings`."""

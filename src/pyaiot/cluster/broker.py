@@ -6,12 +6,14 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from pyaiot import __version__
 from pyaiot.accounts.scopes import EVERYTHING, Scope
 from pyaiot.audit.entry import THIS_PROCESS, Principal
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.cluster_state import ClusterState
 from pyaiot.broker.deliveries import Delivery, ToAll
 from pyaiot.broker.encoders import ARRAYS, Encoder
 from pyaiot.broker.subscriber import Sink, Subscriber
@@ -57,6 +59,8 @@ class ClusteredBroker(Broker):
         self.member.version = __version__
         self.send_packet: SendPacket = lambda _run, _packet: None
         """Sends a packet to the broker with this run, or to all."""
+        self.link_state: Callable[[], tuple[str, int]] = lambda: ("not connected yet", 0)
+        """Why there is no connection, empty if there is one; and the bytes that wait for it."""
         self._is_woken = False
         self._flushed_at = 0.0
         self._interest_due = False
@@ -80,6 +84,11 @@ class ClusteredBroker(Broker):
         finally:
             self.member.leave(self._clock())
             self._flush()
+
+    def cluster_state(self) -> ClusterState:
+        problem, queued_bytes = self.link_state()
+        state = self.member.state(self._clock())
+        return replace(state, problem=problem, queued_bytes=queued_bytes)
 
     def _log_brokers(self) -> None:
         """Log the brokers that joined and those that are lost."""

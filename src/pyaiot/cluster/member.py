@@ -10,6 +10,7 @@ what this one owns. It takes no decision together with others: see `claims`.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from pyaiot.broker.cluster_state import ClusterState, PeerState
 from pyaiot.broker.deliveries import Delivery
 from pyaiot.broker.router import Router
 from pyaiot.cluster.claims import ClaimTable
@@ -160,7 +161,7 @@ class ClusterMember:
                 if other.beacon.name == beacon.name and quiet_s > BEACON_INTERVAL_S:
                     deliveries += self._lost(other, now)  # it was started again
             peer = self.peers[beacon.sender] = OtherBroker(beacon, IncomingStream(now))
-        peer.beacon = beacon
+        peer.beacon, peer.seen_at = beacon, now
         if beacon.leaves:
             return [*deliveries, *self._lost(peer, now)]
         for number in peer.gateways.values():
@@ -205,6 +206,7 @@ class ClusterMember:
         peer = self.peers.get(header.sender)
         if peer is None:
             return ()
+        peer.seen_at = now
         frames = peer.incoming.receive(header.generation, header.number, body, now)
         deliveries: list[Delivery] = []
         for number, encoded in frames:
@@ -236,6 +238,28 @@ class ClusterMember:
         # What was gathered before goes by the interest of before, or again with the values.
         self._controls += self.out.flush(tuple(self.peers.values()))
         peer.jobs.append(self.out.values(added, interest))
+
+    def state(self, now: float) -> ClusterState:
+        """This broker and the others that are not forgotten, by name."""
+        peers = [
+            PeerState(
+                name=peer.beacon.name,
+                address=peer.beacon.url,
+                version=peer.beacon.version,
+                state="lost"
+                if peer.lost_at is not None
+                else "online"
+                if peer.is_complete
+                else "joining",
+                silent_s=now - peer.seen_at,
+                lag_s=now - peer.incoming.confirmed_at,
+                nodes=peer.beacon.nodes,
+                gateways=peer.beacon.gateways,
+            )
+            for peer in sorted(self.peers.values(), key=lambda it: (it.beacon.name, it.run))
+        ]
+        nodes, gateways = len(self.directory.of(self.run)), len(self.local.gateways)
+        return ClusterState(self.name, nodes, gateways, tuple(peers))
 
     # -- time -------------------------------------------------------------------------------------
 

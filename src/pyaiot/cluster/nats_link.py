@@ -71,6 +71,11 @@ class NatsLink:
             return
         writer.write(nats.publish(self._to + run if run else self._all, "", packet))
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait to be sent."""
+        return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
+
     async def flushed(self) -> None:
         """Wait until what was sent has left, or the connection is lost."""
         if self._writer is not None:

@@ -23,6 +23,8 @@ class OtherBroker:
     beacon: Beacon
     """The latest one."""
     incoming: IncomingStream
+    seen_at: float = 0.0
+    """When its last packet arrived."""
     outgoing: OutgoingStream = field(default_factory=OutgoingStream)
     gateways: dict[int, int] = field(default_factory=dict)
     """Our numbers of its gateways, by its own."""
@@ -33,7 +35,7 @@ class OtherBroker:
     values_number: int = 0
     """It has sent the values of our `Interest` with this number."""
     lost_at: float | None = None
-    """When it was last heard, if it is lost; it is forgotten later."""
+    """When its last packet, if it is lost; it is forgotten later."""
     unseen: set[str] | None = None
     """Nodes that its snapshot, which has not ended, has not named so far."""
     unseen_gateways: set[int] = field(default_factory=set)

@@ -16,6 +16,7 @@ from pyaiot.history.reader import HistoryReader
 from pyaiot.registry.service import RegistryService
 from pyaiot.web.api.alerts import AlertsApi
 from pyaiot.web.api.audit import AuditApi
+from pyaiot.web.api.cluster import ClusterApi
 from pyaiot.web.api.commands import CommandsApi
 from pyaiot.web.api.devices import DeviceAdministration, DevicesApi
 from pyaiot.web.api.documents import FILES, DocumentsApi
@@ -73,6 +74,7 @@ class Api:
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,
             "gateways": nodes.gateways,
+            "cluster": ClusterApi(broker).cluster,
             "nodes": nodes.nodes,
             "node": nodes.node,
             "resource": nodes.resource,

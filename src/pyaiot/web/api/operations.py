@@ -68,6 +68,13 @@ OPERATIONS: Final = (
         conditional=True,
     ),
     Operation(
+        "cluster",
+        "GET",
+        "/api/cluster",
+        "The brokers of the cluster",
+        {200: ResponseSpec("This broker and the other ones.", schemas.ClusterInfo)},
+    ),
+    Operation(
         "nodes",
         "GET",
         NODES,

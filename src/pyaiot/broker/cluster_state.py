@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a broker knows of the cluster that it is one of, to show it. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class PeerState:
+    """Another broker of the cluster."""
+
+    name: str
+    address: str
+    """Its URL, as it states it; empty if it does not know its own."""
+    version: str
+    state: Literal["joining", "online", "lost"]
+    """`joining`: its nodes are not all known yet. `lost`: it sends nothing; it is removed soon."""
+    silent_s: float
+    """Seconds since its last packet."""
+    lag_s: float
+    """Seconds since its stream was known to be complete."""
+    nodes: int
+    gateways: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """This broker and the others."""
+
+    name: str
+    """Of this broker."""
+    nodes: int
+    gateways: int
+    """Of this broker."""
+    peers: tuple[PeerState, ...]
+    problem: str = ""
+    """Why there is no connection to a nats-server; empty if there is one."""
+    queued_bytes: int = 0
+    """Bytes that wait to be sent to the nats-server."""

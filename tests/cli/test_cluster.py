@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The table of `aiot cluster`, and what it says is wrong."""
+
+import io
+
+import pytest
+
+from pyaiot.cli.cluster import cluster_table, problem_of
+from pyaiot.cli.terminal import Paint
+from pyaiot.client import ClusterRow, PeerRow
+
+WELL = ClusterRow(
+    in_cluster=True,
+    name="a",
+    version="0.1.0",
+    nodes=1200,
+    gateways=2,
+    connected=True,
+    peers=[PeerRow(name="b\x1b[31m", state="online", silent_s=0.42, version="0.1.1", nodes=None)],
+)
+
+
+def test_the_own_broker_comes_first_and_names_are_made_plain() -> None:
+    title, own, other = cluster_table(WELL, Paint(io.StringIO())).splitlines()
+    assert title.split()[:3] == ["BROKER", "STATE", "SILENT"]
+    assert own.split() == ["a", "this", "one", "1,200", "2", "0.1.0"]
+    assert "\x1b" not in other
+    assert other.split()[1:] == ["online", "0.4", "s", "0.0", "s", "0.1.1"]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        (WELL, ""),
+        (ClusterRow(in_cluster=False), "the broker is alone"),
+        (ClusterRow(in_cluster=True, problem="x refuses."), "to a nats-server: x refuses."),
+        (ClusterRow(in_cluster=True), "to a nats-server."),
+        (
+            ClusterRow(in_cluster=True, connected=True, peers=[PeerRow(name="b", state="lost")]),
+            "no packets from b.",
+        ),
+    ],
+)
+def test_a_problem_is_one_sentence(row: ClusterRow, problem: str) -> None:
+    assert problem in problem_of(row)
+    assert bool(problem) == bool(problem_of(row))
