@@ -221,7 +221,12 @@ async def test_another_server_in_the_place_of_the_broker_is_wrong() -> None:
     assert "--broker-port" in found.action
 
 
-def stub(*, ready: web.StreamResponse | Exception, ahead_s: float = 0.0) -> web.Application:
+def stub(
+    *,
+    ready: web.StreamResponse | Exception,
+    ahead_s: float = 0.0,
+    cluster: dict[str, Any] | None = None,
+) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         date = formatdate(time() + ahead_s, usegmt=True)
         return web.json_response({"version": "9.9"}, headers={"Date": date})
@@ -234,7 +239,12 @@ def stub(*, ready: web.StreamResponse | Exception, ahead_s: float = 0.0) -> web.
     async def gateways(_request: web.Request) -> web.Response:
         return web.json_response({"gateways": []})
 
+    async def cluster_(_request: web.Request) -> web.Response:
+        return web.json_response(cluster)
+
     application = web.Application()
+    if cluster is not None:
+        application.router.add_get("/api/cluster", cluster_)
     application.router.add_get("/healthz", healthz)
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/api/gateways", gateways)
@@ -256,6 +266,30 @@ async def test_a_part_with_a_problem_is_wrong_with_that_problem() -> None:
     assert found["mqtt-gateway"].verdict == "wrong"
     assert found["mqtt-gateway"].text == "the MQTT broker does not answer"
     assert "aiot mqtt-gateway" in found["mqtt-gateway"].action
+
+
+async def test_brokers_of_a_cluster_that_are_lost_or_have_another_version_are_found() -> None:
+    ready = web.json_response({"parts": {"broker": "ok"}})
+    peers = [
+        {"name": "b", "state": "online", "version": "9.8"},
+        {"name": "c", "state": "lost", "version": "9.9"},
+    ]
+    document = {"in_cluster": True, "version": "9.9", "connected": True, "problem": ""}
+    application = stub(ready=ready, cluster={**document, "peers": peers})
+    found = {it.subject: it for it in await findings_of(application) if it.area == "cluster"}
+    assert {name: it.verdict for name, it in found.items()} == {
+        "nats-server": "ok",
+        "other brokers": "wrong",
+        "version": "note",
+    }
+    assert found["other brokers"].text == "no packets from c"
+    assert "b has 9.8" in found["version"].text
+
+
+async def test_a_broker_alone_has_no_findings_of_a_cluster() -> None:
+    ready = web.json_response({"parts": {"broker": "ok"}})
+    found = await findings_of(stub(ready=ready, cluster={"in_cluster": False}))
+    assert {it.area for it in found} == {"broker"}
 
 
 async def test_a_broker_that_stops_answering_is_wrong() -> None:

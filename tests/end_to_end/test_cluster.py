@@ -141,6 +141,27 @@ async def test_every_broker_shows_and_commands_every_node(cluster: Cluster) -> N
         assert values == ["1", "2"]
 
 
+async def test_the_command_and_the_doctor_list_the_brokers(
+    cluster: Cluster, programs: Programs
+) -> None:
+    second = f"broker at {cluster.ports[1]}"
+    async with aiohttp.ClientSession() as web, asyncio.timeout(LIMIT_S):
+        states: list[str] = []
+        while states != ["online"]:
+            await asyncio.sleep(0.02)
+            async with web.get(f"{cluster.url(0)}/api/cluster") as answer:
+                states = [it["state"] for it in (await answer.json())["peers"]]
+    port = str(cluster.ports[0])
+    listed = await asyncio.to_thread(programs.run, "cluster", "--broker-port", port)
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert second in listed.stdout
+    assert cluster.url(1) in listed.stdout
+    checked = await asyncio.to_thread(
+        programs.run, "doctor", "--no-trip", "--json", "--broker-port", port
+    )
+    assert f"packets from {second}" in checked.stdout
+
+
 async def test_a_gateway_whose_broker_is_killed_keeps_its_nodes(cluster: Cluster) -> None:
     async with node_a(cluster) as device:
         await post(device, "count:1")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Findings of the doctor, and the functions that judge facts. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
@@ -125,6 +125,37 @@ def clock_of_broker(broker: float, here: float) -> Finding:
         f"{off:,.0f} s {which} the clock of this machine",
         "correct the wrong clock, and run an NTP client on both machines",
     )
+
+
+def nats_connection(*, connected: bool, problem: str) -> Finding:
+    """`problem`: why the broker has no connection to a nats-server; empty if unknown."""
+    if connected:
+        return Finding("cluster", "nats-server", "ok", "connected")
+    text = f"not connected{f': {problem}' if problem else ''}"
+    action = "check that a nats-server of --cluster runs and is reachable from the broker"
+    return Finding("cluster", "nats-server", "wrong", text, action)
+
+
+def reachable(lost: Sequence[str], present: Sequence[str]) -> Finding:
+    """`lost`, `present`: names of the other brokers of the cluster."""
+    if lost:
+        action = "check their machines, and the connections to the nats-servers"
+        text = f"no packets from {', '.join(lost)}"
+        return Finding("cluster", "other brokers", "wrong", text, action)
+    if not present:
+        action = "start another one with the same --cluster and --cluster-name"
+        return Finding("cluster", "other brokers", "note", "no packets from any", action)
+    return Finding("cluster", "other brokers", "ok", f"packets from {', '.join(present)}")
+
+
+def versions(own: str, others: Mapping[str, str]) -> Finding:
+    """`own`: the version of the broker that was asked. `others`: those of the others, by name."""
+    different = [f"{name} has {version}" for name, version in others.items() if version != own]
+    if not different:
+        return Finding("cluster", "version", "ok", f"all have {own}")
+    text = f"this broker has {own}, {', '.join(different)}"
+    action = "upgrade one after the other until all have the same"
+    return Finding("cluster", "version", "note", text, action)
 
 
 def ipv6(*, enabled: bool, link_local: Sequence[str]) -> Finding:

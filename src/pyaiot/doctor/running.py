@@ -82,6 +82,8 @@ async def _parts(session: aiohttp.ClientSession, address: BrokerAddress) -> Asyn
         else:
             log = f"the log of `aiot {name}`" if "gateway" in name else "the log of the broker"
             yield Finding("broker", str(name)[:32], "wrong", str(problem)[:200], f"check {log}")
+    async for finding in _cluster(session, address):
+        yield finding
     async with session.get(f"{address.http_url}/api/gateways") as answer:
         found: list[dict[str, Any]] = (await answer.json())["gateways"]
     gateways = sorted(str(it["name"])[:32] for it in found)
@@ -96,3 +98,24 @@ async def _parts(session: aiohttp.ClientSession, address: BrokerAddress) -> Asyn
     else:
         action = f"start one, such as `aiot {plugins()[0].command}`: nodes connect through gateways"
         yield Finding("broker", "gateways", "note", "none connected", action)
+
+
+async def _cluster(
+    session: aiohttp.ClientSession, address: BrokerAddress
+) -> AsyncIterator[Finding]:
+    """Nothing, if the broker is alone."""
+    async with session.get(f"{address.http_url}/api/cluster") as answer:
+        if answer.status != 200:
+            return  # an earlier version
+        found: dict[str, Any] = await answer.json()
+    if not found["in_cluster"]:
+        return
+    problem = str(found["problem"])[:200]
+    yield findings.nats_connection(connected=bool(found["connected"]), problem=problem)
+    peers = {str(it["name"])[:64]: it for it in found["peers"]}
+    lost = [name for name, it in peers.items() if it["state"] == "lost"]
+    present = [name for name in peers if name not in lost]
+    yield findings.reachable(lost, present)
+    if present:
+        others = {name: str(peers[name]["version"])[:32] for name in present}
+        yield findings.versions(str(found["version"])[:32], others)
