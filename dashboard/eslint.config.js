@@ -23,5 +23,5 @@ export default tseslint.config(
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
     },
   },
-  { files: ["eslint.config.js", "vite.config.ts", "scripts/**"], ...tseslint.configs.disableTypeChecked },
+  { files: ["eslint.config.js", "service-worker.js", "vite.config.ts", "scripts/**"], ...tseslint.configs.disableTypeChecked },
 );

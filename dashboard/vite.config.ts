@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
@@ -47,9 +49,38 @@ function budget(): Plugin {
   };
 }
 
+/** The service worker, with the files that the page needs to open in each language. */
+function serviceWorker(): Plugin {
+  return {
+    name: "service-worker",
+    generateBundle(_options, bundle) {
+      const entry = Object.values(bundle).find((item) => item.type === "chunk" && item.isEntry)!;
+      const files = new Set<string>();
+      const visit = (name: string): void => {
+        const item = bundle[name];
+        if (files.has(name) || item?.type !== "chunk") return;
+        files.add(name);
+        item.viteMetadata?.importedCss.forEach((css) => files.add(css));
+        item.imports.forEach(visit);
+      };
+      visit(entry.fileName);
+      for (const item of Object.values(bundle))
+        if (item.type === "chunk" && /\/(i18n\/(de|fr)|install)\.ts$/.test(item.facadeModuleId ?? "")) visit(item.fileName);
+      const source = readFileSync("service-worker.js", "utf8");
+      const version = createHash("sha256");
+      for (const text of [source, readFileSync("index.html", "utf8"), ...Object.keys(bundle).sort()]) version.update(`${text}\0`);
+      const code = source
+        .replace("%VERSION%", version.digest("hex").slice(0, 16))
+        .replace("%ENTRY%", entry.fileName)
+        .replace("%FILES%", ["./", "icons/icon.svg", ...files].join(" "));
+      this.emitFile({ type: "asset", fileName: "service-worker.js", source: code });
+    },
+  };
+}
+
 export default defineConfig({
   base: "./",
-  plugins: [leafletWithoutMarkup(), budget()],
+  plugins: [leafletWithoutMarkup(), serviceWorker(), budget()],
   build: {
     outDir: process.env.PYAIOT_PAGE_DIR ?? "dist",
     emptyOutDir: true,

@@ -260,13 +260,14 @@ async def test_every_path_of_the_web_listener_is_documented() -> None:
 
     broker = Broker(flush_interval_s=0.0, timer=_Timer(), unix_time=lambda: 0.0)
     login = SignIn(AccountsFile(None), behind_tls=False, viewers=False, clock=lambda: 0.0)
-    page = Dashboard(Look(), {"index.html": b"", "assets/a.js": b"", "favicon.svg": b""})
+    files = ("index.html", "assets/a.js", "favicon.svg", "icons/a.png", "service-worker.js")
+    page = Dashboard(Look(), dict.fromkeys(files, b""))
     app = WebApp(broker, tokens=None, title="", sign_in=login, dashboard=page).app
     served = {resource.canonical for resource in app.router.resources()}
     rows = table_rows((FOLDER / "listeners.md").read_text("utf-8"), "## Paths of the web listener")
     written = {row[0].strip("`") for row in rows}
-    files = ("/static/", "/assets/", "/favicon")
-    assert {path for path in served if not path.startswith(files)} == written
+    prefixes = ("/static/", "/assets/", "/favicon", "/icons/")
+    assert {path for path in served if not path.startswith(prefixes)} == written
 
 
 # -- examples -------------------------------------------------------------------------------------

@@ -40,6 +40,9 @@ export async function loadConfig(): Promise<void> {
   }
 }
 
+/** The page was opened without its server, from the files that the service worker keeps. */
+export const isKept = (): boolean => !config.version && Boolean(navigator.serviceWorker?.controller);
+
 /** URL of the WebSocket of the broker. */
 export function brokerUrl(): string {
   const url = new URL(config.broker || "ws", document.baseURI);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The page: a connection feeds the state, and the view is a function of the state. */
 import { render } from "preact";
-import { brokerUrl, config, loadConfig } from "./config";
+import { brokerUrl, config, isKept, loadConfig } from "./config";
 import "./style.css";
 import { connect } from "./store";
 import { App } from "./ui/App";
@@ -14,6 +14,10 @@ async function start(): Promise<void> {
   document.title = config.title;
   render(<App />, place);
   connect(brokerUrl());
+  if (!import.meta.env.PROD) return;
+  const { install, awaitServer } = await import("./install");
+  if (isKept()) awaitServer();
+  await install();
 }
 
 void start();

@@ -67,7 +67,8 @@ class Browser:
     @asynccontextmanager
     async def page(self, **context: Any) -> "AsyncIterator[Page]":
         """A page in a fresh profile. `context` as of Playwright's `new_context`."""
-        profile, page = await self._open(context)
+        # Pages that keep files in the browser would answer requests that tests watch or change.
+        profile, page = await self._open({"service_workers": "block"} | context)
         page.set_default_timeout(STEP_LIMIT_MS)
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -81,9 +82,10 @@ class Browser:
         # The browser itself reports a lost broker and refused edits, which some tests cause; its
         # software renderer reports reads of drawn pictures.
         known = (
-            *("WebSocket connection to", "GPU stall due to ReadPixels"),
+            *("net::ERR_CONNECTION_REFUSED", "WebSocket connection to"),
+            "GPU stall due to ReadPixels",
             *("status of 400 (Bad Request)", "status of 412 (Precondition Failed)"),
-            "status of 409 (Conflict)",
+            *("status of 409 (Conflict)", "Service Worker registration blocked by Playwright"),
         )
         assert [text for text in wrong if not any(word in text for word in known)] == []
 

@@ -88,6 +88,8 @@ export const de: Words = {
   "why.code_1013": "Diese Seite liest nicht schnell genug.",
   "why.reason": "Grund: {text}",
 
+  kept: "Sie sind offline",
+  "kept.more": "Das Dashboard braucht seinen Server, um Werte zu zeigen. Es öffnet sich von selbst, sobald der Server wieder erreichbar ist.",
   unreachable: "Der Broker ist nicht erreichbar",
   "unreachable.start": "So starten Sie ihn:",
   "unreachable.start_foreign": "So starten Sie ihn und erlauben diese Seite:",

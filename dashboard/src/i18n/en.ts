@@ -71,6 +71,8 @@ export const en = {
   "why.code_1013": "This page did not read fast enough.",
   "why.reason": "Reason: {text}",
 
+  kept: "You are offline",
+  "kept.more": "The dashboard needs its server to show values. It opens by itself when the server is reachable again.",
   unreachable: "The broker is unreachable",
   "unreachable.start": "To start it:",
   "unreachable.start_foreign": "To start it and allow this page:",

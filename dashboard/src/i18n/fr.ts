@@ -88,6 +88,8 @@ export const fr: Words = {
   "why.code_1013": "Cette page ne lit pas assez vite.",
   "why.reason": "Motif : {text}",
 
+  kept: "Vous êtes hors ligne",
+  "kept.more": "Le tableau de bord a besoin de son serveur pour afficher des valeurs. Il s’ouvre de lui-même dès que le serveur est de nouveau joignable.",
   unreachable: "Le broker est injoignable",
   "unreachable.start": "Pour le démarrer :",
   "unreachable.start_foreign": "Pour le démarrer et autoriser cette page :",

@@ -2,7 +2,7 @@
 /** The cards, or the reason why there are none. */
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
-import { brokerUrl } from "../config";
+import { brokerUrl, isKept } from "../config";
 import type { Node } from "../model/state";
 import { layout } from "../layout";
 import { navigate, query, screen } from "../route";
@@ -113,6 +113,15 @@ function Skeletons() {
 
 /** Shown if the broker was never reached. */
 function Unreached() {
+  if (isKept())
+    return (
+      <div class="empty">
+        <Sign shape="broken" />
+        <h2>{t("kept")}</h2>
+        <p>{t("kept.more")}</p>
+        <Countdown />
+      </div>
+    );
   return (
     <div class="empty">
       <Sign shape="broken" />

@@ -47,6 +47,8 @@ NEEDS: Final[Mapping[tuple[str, str], Need]] = {
     ("GET", "/api/docs.js"): "viewer",
     ("GET", "/"): "viewer",
     ("GET", "/dashboard.json"): "viewer",
+    ("GET", "/manifest.webmanifest"): "viewer",
+    ("GET", "/service-worker.js"): "viewer",
     ("GET", "/api/access"): "admin",
     ("POST", "/api/access/invitations"): "admin",
     ("POST", "/api/access/qr"): "admin",
@@ -76,6 +78,8 @@ MESSAGE_NEEDS: Final[Mapping[type[FromClient | FromGateway], Need]] = {
 """What a message on a WebSocket requires, by its type. One that is not here requires `admin`."""
 DASHBOARD_FILES: Final = ("/assets/", "/pictures/", "/static/", "/favicon")
 """Prefixes of the paths of the dashboard's files, which require `viewer` to read."""
+PUBLIC_FILES: Final = ("/icons/",)
+"""Prefixes of files that everybody may read: a phone reads icons without the session."""
 
 
 def need_of(request: web.Request) -> Need:
@@ -109,4 +113,6 @@ def need_for(method: str, path: str) -> Need:
     method = hdrs.METH_GET if method == hdrs.METH_HEAD else method
     if method == hdrs.METH_GET and path.startswith(DASHBOARD_FILES):
         return "viewer"
+    if method == hdrs.METH_GET and path.startswith(PUBLIC_FILES):
+        return "public"
     return NEEDS.get((method, path), "admin")

@@ -27,6 +27,7 @@ from pyaiot.transport.addresses import authority
 from pyaiot.transport.hsts import add_hsts_header
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import check_origin
+from pyaiot.web.manifest import manifest
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; base-uri 'none'; form-action 'none'; object-src 'none'; "
@@ -102,11 +103,13 @@ class Dashboard:
         self._image_hosts = self._hosts()
 
     def add_routes(self, app: aiohttp.web.Application) -> None:
-        """Serve the dashboard at `/`, its files beside it, its settings at `/dashboard.json`."""
+        """Serve the dashboard at `/`, its files beside it, its settings at `/dashboard.json`, its
+        web application manifest at `/manifest.webmanifest`."""
         for name, body in self._files.items():
             path = "/" if name == _INDEX else f"/{name}"
             app.router.add_get(path, self._handler(name, body))
         app.router.add_get("/dashboard.json", self._settings)
+        app.router.add_get("/manifest.webmanifest", self._manifest)
 
     def policy(self, request: aiohttp.web.Request) -> str:
         """`CONTENT_SECURITY_POLICY`, with the configured hosts of images and of the broker."""
@@ -163,6 +166,14 @@ class Dashboard:
                 "api": self._has_api(request.app),
             },
             headers=HEADERS | {"Content-Security-Policy": self.policy(request)},
+        )
+
+    async def _manifest(self, _request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        """What a browser needs to install the dashboard (W3C Web Application Manifest)."""
+        return aiohttp.web.json_response(
+            manifest(self._look.title, self._pictures["favicon"]),
+            content_type="application/manifest+json",
+            headers=HEADERS,
         )
 
     @staticmethod
