@@ -42,7 +42,9 @@ def run_until_signal(
         try:
             return runner.run(_until_signal(service))
         except* OperatorError as errors:
-            raise _first(errors) from None
+            problem = _first(errors)
+    # Raised inside `except*`, it would be in a group again (Python 3.11.2, of Debian 12).
+    raise problem from None
 
 
 async def _until_signal(service: Coroutine[Any, Any, Result]) -> Result | None:
