@@ -119,6 +119,14 @@ def until_in(program: Program, text: str) -> None:
         time.sleep(0.05)
 
 
+NAMES = {
+    "shelly-rpc": "shellyplusplugs-a8032ab12345",
+    "zigbee2mqtt": "zigbee2mqtt",
+    "sparkplug": "plant.line-1",
+}
+"""Names of devices whose names have a form."""
+
+
 def make_secrets(it: Used) -> None:
     home = it.programs.home
     it.add("token", it.aiot("token", "add", "script", "--role", "admin", shows=r"(aiot_\S{43})"))
@@ -134,7 +142,8 @@ def make_secrets(it: Used) -> None:
     for access in accesses().values():
         if access.kind:
             made = it.aiot(
-                *("device", "add", f"of-{access.name}", "--protocol", access.name),
+                *("device", "add", NAMES.get(access.name, f"of-{access.name}")),
+                *("--protocol", access.name),
                 shows=r"\b([0-9a-f]{32})\b",
             )
             it.add(f"credential of a device for {access.name}", made)

@@ -36,7 +36,8 @@ PATH_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-PATH_PATTERNS: Final = {"view": r"^[a-z0-9][a-z0-9-]{0,63}$"}
+_ID: Final = r"^[a-z0-9][a-z0-9-]{0,63}$"
+PATH_PATTERNS: Final = {"view": _ID, "mapping": _ID}
 """Of parameters that are refused otherwise."""
 _EDIT_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = {
     409: ("registry-full",),
