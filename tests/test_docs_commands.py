@@ -829,6 +829,7 @@ async def test_page_can_be_followed(path: Path, reader: Reader) -> None:
     for block in Block.of(path):
         if block.language == "toml" and "[channels]" in block.text:
             reader.save("alerts.toml", block.text)
+            (reader.home / "alerts.toml").chmod(0o600)
         elif block.language == "toml":
             reader.save(".config/pyaiot/config.toml", block.text)
             reader.save("greenhouse.toml", block.text)

@@ -127,7 +127,7 @@ _SPACE: Final = "[ \t\r\n\N{NO-BREAK SPACE}\N{THIN SPACE}\N{NARROW NO-BREAK SPAC
 # Possessive quantifiers: a text is scanned once. ASCII digits only: `\d` matches digits of every
 # script. Three digits of exponent exceed the range of a double and stay within that of Decimal.
 _NUMBER_AND_UNIT: Final = re.compile(
-    rf"{_SPACE}([+-]?+[0-9]++(?:\.[0-9]++)?+(?:[eE][+-][0-9]{{1,3}}+)?+)({_SPACE})(\S*+){_SPACE}"
+    rf"{_SPACE}([+-]?+[0-9]++(?:\.[0-9]++)?(?:[eE][+-][0-9]{{1,3}}+)?)({_SPACE})(\S*+){_SPACE}"
 )
 _INTEGER_LENGTH: Final = len(str(INTEGER_MAX))
 # `cd` ends many hexadecimal numbers.

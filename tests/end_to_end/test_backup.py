@@ -163,7 +163,8 @@ def test_copy_of_a_history_that_is_written_is_of_one_moment(
         writer.join()
     assert made.returncode == 0
     with tarfile.open(tmp_path / "b.tar.gz") as archive:
-        archive.extract("history", tmp_path, filter="data")
+        options: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extract("history", tmp_path, **options)
     with contextlib.closing(sqlite3.connect(tmp_path / "history")) as db:
         kinds = db.execute("SELECT kind FROM event WHERE detail = 'pair' ORDER BY id").fetchall()
     assert len(kinds) % 2 == 0

@@ -115,7 +115,10 @@ def test_other_machine_finds_the_services_and_the_name_until_they_end(programs: 
     assert '"tls=0"' in found["_pyaiot._tcp"][9]
     assert "board-lab.local\t192.0.2.7" in parts["resolve:"]
     assert "ended well" in parts["resolve:"]
-    assert "_pyaiot._tcp" not in parts["after:"]
+    # Who browses a moment later may see them from a cache (`+`), and then removed (`-`).
+    events = [line.split(";") for line in parts["after:"].splitlines() if ";" in line]
+    seen, removed = ({it[4] for it in events if it[0] == sign} for sign in "+-")
+    assert seen <= removed
 
 
 @pytest.mark.parametrize("flags", [(), ("--lan", "--mdns", "off")], ids=["loopback", "off"])

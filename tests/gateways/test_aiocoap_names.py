@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 ADAPTER = ROOT / "src" / "pyaiot" / "gateways" / "coap" / "aiocoap_adapter.py"
 INTERNALS = (
     *("_active_exchanges", "_append_tokenmanaged_messagemanaged_transport", "_ctx"),
+    "_render_to_pipe",
     *("_next_message_id", "_original_request_uri"),
     *("_plainaddress_local", "_recent_messages", "_retransmit"),
     *("dispatch_error", "dispatch_message", "incoming_requests", "message_interface"),

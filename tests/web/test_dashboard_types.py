@@ -130,7 +130,7 @@ async def test_people_set_a_type_and_the_control_follows_at_once(browser: Browse
                 source="people",
             )
         }
-        contact = dialog.locator('[data-resource="contact"]')
+        contact = dialog.locator('.row[data-resource="contact"]')
         await see(contact, "Garage")
         await contact.get_by_role("combobox").select_option("jammed")
         await reached(broker, "jammed")

@@ -63,7 +63,7 @@ CLUSTER: Final = (
         ("--cluster",),
         "cluster.servers",
         help="Serve the nodes together with other brokers, over these nats-servers:"
-        " nats://HOST[:PORT][,HOST…].",
+        " `nats://HOST:PORT`, separated by commas.",
     ),
     SettingFlag(("--cluster-name",), "cluster.name"),
     SettingFlag(("--cluster-broker",), "cluster.broker"),

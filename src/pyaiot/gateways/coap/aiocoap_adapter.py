@@ -158,11 +158,11 @@ class _Awaited:
     """
 
     def __init__(self, function: Callable[[Any], Awaitable[None]], argument: Any) -> None:
-        self._function = function
-        self._argument = argument
+        self.function = function
+        self.argument = argument
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self._function(self._argument).__await__()
+        return self.function(self.argument).__await__()
 
 
 def _unless_cancelled(retransmit: Callable[..., None]) -> Callable[..., None]:
