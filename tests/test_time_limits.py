@@ -78,3 +78,13 @@ async def test_what_ends_in_time_is_left_alone() -> None:
     async with time_limit(0.02):
         await asyncio.sleep(0)
     await asyncio.sleep(0.05)
+
+
+@pytest.mark.sockets
+async def test_limit_ends_although_others_always_have_the_processors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Stopwatch, "elapsed_s", 0.0)
+    with pytest.raises(TimeoutError):
+        async with time_limit(0.02):
+            await asyncio.Event().wait()

@@ -68,7 +68,7 @@ async def test_devices_of_dialects_use_their_own_topics_and_no_others(programs: 
         nodes = await uids(url)
         assert nodes == {"tasmota-plug", "shelly-shelly1-AB12", "homie4-kettle", "ha-g"}
 
-        await client.command("tasmota-plug", "power", "ON", timeout_s=1.0)
+        await client.command("tasmota-plug", "power", "ON", timeout_s=5.0)
         while not plug.received:  # noqa: ASYNC110 - another thread
             await asyncio.sleep(0.01)
         assert plug.received == [("cmnd/plug/POWER", b"ON")]

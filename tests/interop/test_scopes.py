@@ -3,12 +3,12 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.inner_pytest import assert_passes
+
 NAMESPACE = ("unshare", "--map-root-user", "--net")
 
 
@@ -25,15 +25,7 @@ def namespace() -> tuple[str, ...]:
     return NAMESPACE
 
 
-def test_one_link_local_address_on_two_interfaces_is_two_nodes(namespace: tuple[str, ...]) -> None:
-    inner = Path(__file__).with_name("two_links.py")
-    result = subprocess.run(
-        [*namespace, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", inner],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "1 passed" in result.stdout
+def test_one_link_local_address_on_two_interfaces_is_two_nodes(
+    namespace: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert_passes(namespace, "tests/interop/two_links.py", tmp_path)

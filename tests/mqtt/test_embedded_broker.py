@@ -34,6 +34,7 @@ from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from tests.gateways.mqtt_servers import nats_server
 from tests.gateways.mqttsn_device import Device
 from tests.gateways.test_mqtt_gateway import RECOVERY_LIMIT_S, device, world
+from tests.inner_pytest import assert_passes
 from tests.time_limits import Stopwatch, time_limit
 
 pytestmark = pytest.mark.sockets
@@ -465,17 +466,10 @@ async def test_one_that_works_is_not_restarted(tmp_path: Path) -> None:
         assert broker.problem == ""
 
 
-def test_it_works_again_after_the_disk_was_full() -> None:
+def test_it_works_again_after_the_disk_was_full(tmp_path: Path) -> None:
     """In a mount namespace of its own, where a small disk is mounted."""
-    command = ("unshare", "--mount", "--map-root-user", sys.executable, "-m", "pytest", "-q")
-    ran = subprocess.run(
-        [*command, "-p", "no:cacheprovider", Path(__file__).with_name("full_disk.py")],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    namespace = ("unshare", "--mount", "--map-root-user")
+    assert_passes(namespace, "tests/mqtt/full_disk.py", tmp_path)
 
 
 async def test_without_memory_the_reason_is_one_sentence(tmp_path: Path) -> None:

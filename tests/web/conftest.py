@@ -78,7 +78,7 @@ class Browser:
         try:
             yield page
         finally:
-            await profile.close()
+            await self._close(profile)
         # The browser itself reports a lost broker and refused edits, which some tests cause; its
         # software renderer reports reads of drawn pictures.
         known = (
@@ -106,6 +106,15 @@ class Browser:
                 if not attempts_left:
                     raise
         raise AssertionError("unreachable")
+
+    async def _close(self, profile: "BrowserContext") -> None:
+        """Without an answer of Chromium, the next page has a connection of its own."""
+        try:
+            async with time_limit(OPEN_LIMIT_S):
+                await profile.close()
+        except TimeoutError:
+            await self._disconnect()
+            raise
 
     async def _connect(self) -> "PlaywrightBrowser":
         from playwright.async_api import async_playwright, expect

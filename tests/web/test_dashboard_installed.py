@@ -188,18 +188,9 @@ async def test_half_of_a_build_is_not_kept(browser: Browser) -> None:
         wrong = next_build()
         del wrong["icons/icon.svg"]
         await host.serve(wrong)
-        failed = await page.evaluate(
-            """navigator.serviceWorker.getRegistration().then(async (it) => {
-                await it.update();
-                const next = it.installing;
-                return next === null || new Promise((done) => {
-                    const look = () => next.state === 'redundant' && done(true);
-                    next.addEventListener('statechange', look);
-                    look();
-                });
-            })"""
-        )
-        assert failed
+        update = "navigator.serviceWorker.getRegistration().then((it) => it.update())"
+        await page.evaluate(f"{update}.then((it) => {{ globalThis.next = it.installing; }})")
+        await until(page, "next === null || next.state === 'redundant'")
         assert await cached(page) == before
 
 

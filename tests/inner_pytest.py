@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Tests that need a namespace of their own run in a pytest of their own, inside of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def assert_passes(
+    namespace: tuple[str, ...], test: str, folder: Path, *, timeout_s: float = 90.0
+) -> None:
+    """Run one test in `namespace`: the command that makes it, such as `("unshare", "--net")`.
+
+    `test`: a file in `tests`, or a test in it, as in `tests/folder/file.py::test_name`.
+
+    The test has its files in `folder`, a `tmp_path` of the caller. A pytest without a folder of its
+    own deletes old folders of other runs when it ends, and fails if another one does so too.
+    """
+    result = subprocess.run(
+        [
+            *namespace,
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *(f"--basetemp={folder / 'inner'}", test),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "1 passed" in result.stdout
