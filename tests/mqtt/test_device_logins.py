@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The answers to nats-server about devices that log in. Mostly without a socket."""
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -19,7 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from pyaiot.errors import ProtocolError
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
-from pyaiot.mqtt.embedded.device_logins import DeviceLogins, subject_of
+from pyaiot.mqtt.embedded.device_logins import SERVED_LIMIT_S, DeviceLogins, subject_of
 from pyaiot.mqtt.embedded.login_tokens import REQUEST_SIZE_MAX, TokenIssuer, read_request
 from pyaiot.mqtt.embedded.nats_settings import SUBSCRIPTIONS_MAX
 from tests.gateways.mqtt_servers import nats_server
@@ -126,6 +127,27 @@ async def test_text_of_a_client_is_short_and_on_one_line_of_the_log(
     (line,) = [record.getMessage() for record in caplog.records]
     assert "\n" not in line
     assert len(line) < 300
+
+
+async def test_first_device_waits_until_the_gateway_receives_what_it_publishes() -> None:
+    logins = DeviceLogins(is_password)
+    served = asyncio.Event()
+    logins.before_login.append(served.wait)
+    waiting = asyncio.create_task(logins.answer_when_served(question("lamp", "good")))
+    await asyncio.sleep(SERVED_LIMIT_S / 2)
+    assert not waiting.done()
+    served.set()
+    assert Answer(await waiting, logins.issuer).user is not None
+
+
+async def test_gateway_that_cannot_connect_delays_one_device_and_no_other() -> None:
+    logins = DeviceLogins(is_password)
+    logins.before_login.append(asyncio.Event().wait)
+    started_at = asyncio.get_running_loop().time()
+    for _ in range(3):
+        answer = await logins.answer_when_served(question("lamp", "good"))
+        assert Answer(answer, logins.issuer).user is not None
+    assert asyncio.get_running_loop().time() - started_at == SERVED_LIMIT_S
 
 
 @pytest.mark.parametrize("client_id", ["lamp", "lamp/2", "lamp/", "0123456789abcdefABCDEF"])

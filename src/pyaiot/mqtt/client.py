@@ -72,6 +72,8 @@ class MqttClient:
         self.client_id = server.client_id or f"pyaiot{secrets.token_hex(8)}"
         self.connects = 0
         """Connections that the broker accepted with all subscriptions."""
+        self.has_connected = asyncio.Event()
+        """Set at the first of them, and never cleared."""
         self._server = server
         self._name = name
         echo_name = server.client_id or f"pyaiot{secrets.token_hex(8)}"
@@ -239,6 +241,7 @@ class MqttClient:
                 return
             self._connection = connection
             self.connects += 1
+            self.has_connected.set()
             self._backoff.connected(now=asyncio.get_running_loop().time())
             self._tried.set()
             log.log(

@@ -86,6 +86,11 @@ class DialectClient:
     def connected(self) -> bool:
         return self._client.connected
 
+    @property
+    def has_connected(self) -> asyncio.Event:
+        """See `MqttClient.has_connected`."""
+        return self._client.has_connected
+
     async def run(self, start: asyncio.Event) -> None:
         """Stay connected until cancelled, once `start` is set and there are topics."""
         await start.wait()

@@ -54,6 +54,7 @@ class ForeignDevices:
             )
             self._clients.append(self._secured)
             gateway.device_watch.changed.append(self._changed)
+            secured.before_login(self._wait_until_served)
             self._look()
         gateway.on_mappings = self._map_topics
 
@@ -72,6 +73,11 @@ class ForeignDevices:
             if self._secured is not None:
                 await self._is_used.wait()
                 tasks.create_task(self._secured.run(start), name="mqtt foreign devices, secured")
+
+    async def _wait_until_served(self) -> None:
+        """Wait until messages of devices with a credential are received, if there are any."""
+        if self._secured is not None and self._is_used.is_set():
+            await self._secured.has_connected.wait()
 
     async def write(self, uid: str, resource: str, payload: str) -> Outcome:
         """See `DeviceSide.write`. Only for nodes that it owns."""

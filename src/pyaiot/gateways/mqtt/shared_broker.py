@@ -3,7 +3,7 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -41,6 +41,9 @@ class SecuredDevices:
     """Closes the connections of devices whose credentials were removed."""
     refused: Callable[[], int]
     """Clients that were refused or disconnected, since the start."""
+    before_login: Callable[[Callable[[], Awaitable[None]]], None] = lambda _wait: None
+    """Registers a function that is awaited before a device is let in: the gateway receives its
+    messages then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,10 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
                 mqttsn_server=broker.mqttsn_server,
                 home_assistant=broker.home_assistant_server,
                 secured=SecuredDevices(
-                    broker.secured_server, broker.disconnect, lambda: broker.refused_logins
+                    broker.secured_server,
+                    broker.disconnect,
+                    lambda: broker.refused_logins,
+                    broker.before_login,
                 ),
             )
 

@@ -63,6 +63,7 @@ class Sides:
             self._secured = Side(partial(connect, secured.server), secured=True)
             self.all.append(self._secured)
             gateway.device_watch.changed.append(self._changed)
+            secured.before_login(self._wait_until_served)
             self._look_for_passwords()
 
     @property
@@ -77,6 +78,12 @@ class Sides:
         """Wait until the side can have nodes. Most gateways need no second connection."""
         if side.secured:
             await self._has_passwords.wait()
+
+    async def _wait_until_served(self) -> None:
+        """Wait until messages of devices with a password are received, if there are any."""
+        self._gateway.device_watch.refresh()
+        if self._has_passwords.is_set():
+            await self._secured.client.has_connected.wait()
 
     def client_of(self, uid: str) -> MqttClient:
         """The client that reaches a node that is online."""

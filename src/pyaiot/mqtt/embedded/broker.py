@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -144,6 +144,10 @@ class EmbeddedBroker:
             # Devices may subscribe to `gateway/…`, where the client id must not appear.
             echo_topic="pyaiot/echo",
         )
+
+    def before_login(self, wait: Callable[[], Awaitable[object]]) -> None:
+        """Await `wait` before a device is let in. See `DeviceLogins.before_login`."""
+        self._logins.before_login.append(wait)
 
     @property
     def refused_logins(self) -> int:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
 from pyaiot.errors import LinkLost, ProtocolError, Refused
@@ -29,6 +29,8 @@ from pyaiot.transport.rate_limit import RateLimitedLog
 SUBJECT: Final = "$SYS.REQ.USER.AUTH"
 RETRY_S: Final = 0.5
 """Pause before the connection to nats-server is opened again. Meanwhile no device can connect."""
+SERVED_LIMIT_S: Final = 5.0
+"""How long the first device waits for the gateway to subscribe. Then it is let in nevertheless."""
 LOOK_AGAIN_S: Final = 1.0
 """Interval before the second search for connections of a removed device: one may just have been
 made."""
@@ -53,6 +55,9 @@ class DeviceLogins:
         self.issuer = TokenIssuer()
         self.refused = 0
         """Clients that were refused, since the start."""
+        self.before_login: list[Callable[[], Awaitable[object]]] = []
+        """Awaited before a device is let in, at most `SERVED_LIMIT_S`: what it publishes before the
+        gateway has subscribed would be acknowledged and lost."""
         self.report_refused: Callable[[str], None] | None = None
         """Called with each client that is refused, and the reason."""
         self._log = RateLimitedLog(log)
@@ -68,7 +73,7 @@ class DeviceLogins:
                 async with NatsConnection.open(port, LOGINS, password) as connection:
                     self.serving.set()
                     reported = ""
-                    await connection.serve(SUBJECT, self.answer)
+                    await connection.serve(SUBJECT, self.answer_when_served)
             except LinkLost as error:
                 if str(error) != reported:
                     reported = str(error)
@@ -76,6 +81,18 @@ class DeviceLogins:
             finally:
                 self.serving.clear()
             await asyncio.sleep(RETRY_S)
+
+    async def answer_when_served(self, token: bytes) -> bytes | None:
+        """As `answer`, once the gateway receives what devices with a credential publish."""
+        answer = self.answer(token)
+        try:
+            async with asyncio.timeout(SERVED_LIMIT_S):
+                for wait in self.before_login:
+                    await wait()
+        except TimeoutError:
+            # The gateway cannot connect, as its log says. Others are not held up once more.
+            self.before_login.clear()
+        return answer
 
     def answer(self, token: bytes) -> bytes | None:
         """The answer to a request; None if it cannot be read, so that the client is refused."""

@@ -3,7 +3,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -67,7 +67,7 @@ class NatsConnection:
                 answers += await self._request_part(part)
         return answers
 
-    async def serve(self, subject: str, answer: Callable[[bytes], bytes | None]) -> None:
+    async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes | None]]) -> None:
         """Answer the requests to a subject until the connection is lost. Raises `LinkLost`.
 
         `answer` returns None for a request that gets no answer.
@@ -76,7 +76,7 @@ class NatsConnection:
         while True:
             event = await self._event()
             if isinstance(event, nats.NatsMessage) and event.reply:
-                reply = answer(event.payload)
+                reply = await answer(event.payload)
                 if reply is not None:
                     self._writer.write(nats.publish(event.reply, "", reply))
                     await self._writer.drain()
