@@ -209,7 +209,7 @@ export const de: Words = {
   "map.in": "Vergrößern",
   "map.out": "Verkleinern",
   "map.fit": "Alle anzeigen",
-  "map.land": "Küstenlinien: Natural Earth, gemeinfrei",
+  "map.land": "Umrisse: Natural Earth, gemeinfrei",
   "map.nodes": "Knoten mit Position",
 
   "details.back": "Zurück",

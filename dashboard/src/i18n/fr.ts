@@ -209,7 +209,7 @@ export const fr: Words = {
   "map.in": "Zoom avant",
   "map.out": "Zoom arrière",
   "map.fit": "Tout afficher",
-  "map.land": "Côtes : Natural Earth, domaine public",
+  "map.land": "Contours : Natural Earth, domaine public",
   "map.nodes": "Nœuds avec une position",
 
   "details.back": "Retour",

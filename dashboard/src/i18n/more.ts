@@ -54,7 +54,7 @@ export const more = {
   "map.in": "Zoom in",
   "map.out": "Zoom out",
   "map.fit": "Show all",
-  "map.land": "Coastlines: Natural Earth, public domain",
+  "map.land": "Outlines: Natural Earth, public domain",
   "map.nodes": "Nodes with a position",
   "details.back": "Back",
   "details.unknown": "Unknown node",

@@ -20,7 +20,7 @@ import { showTips } from "./tip";
 import { count, t } from "../i18n";
 
 const Table = lazy(() => import("./Table").then((it) => it.Table));
-const MapScreen = lazy(() => import("./MapScreen").then((it) => it.MapScreen));
+const MapScreen = lazy(() => import("./map/MapScreen").then((it) => it.MapScreen));
 const Updates = lazy(() => import("./Updates").then((it) => it.Updates));
 const Settings = lazy(() => import("./Settings").then((it) => it.Settings));
 const Audit = lazy(() => import("./Audit").then((it) => it.Audit));

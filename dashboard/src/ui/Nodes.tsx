@@ -21,7 +21,7 @@ import { GroupHead, isClosed, sections, sectionTitle } from "./groups";
 import { useFirstFit, useMasonry } from "./masonry";
 import { count, t } from "../i18n";
 
-const MapCard = lazy(() => import("./MapScreen").then((it) => it.MapCard));
+const MapCard = lazy(() => import("./map/MapScreen").then((it) => it.MapCard));
 
 const Offline = lazy(() => import("./Offline").then((it) => it.Offline));
 const loadBar = () => import("./HomeBar").then((it) => it.HomeBar);

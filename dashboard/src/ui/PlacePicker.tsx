@@ -3,10 +3,9 @@
 import * as L from "leaflet";
 import "leaflet/dist/leaflet.css";
 import { useEffect, useRef } from "preact/hooks";
-import { config } from "../config";
-import { landPolygons } from "../coastlines";
+import { addOutlines } from "./map/outlineLayer";
 import type { PickerProperties } from "./SetValue";
-import "../more.css";
+import "../map.css";
 
 const NEAR_ZOOM = 12;
 
@@ -16,15 +15,10 @@ export function PlacePicker({ at, pick }: PickerProperties) {
   const map = useRef<L.Map | null>(null);
   useEffect(() => {
     if (!place.current) return;
-    const style = getComputedStyle(document.documentElement);
-    const of = (name: string) => style.getPropertyValue(name).trim();
     const it = L.map(place.current, { zoomControl: false, attributionControl: false, preferCanvas: true, minZoom: 1, maxZoom: 20 });
     if (at) it.setView([at.lat, at.lng], NEAR_ZOOM);
     else it.setView([30, 5], 1);
-    L.geoJSON(landPolygons(), { style: { fillOpacity: 1, weight: 1, interactive: false, fillColor: of("--card"), color: of("--track") } }).addTo(it);
-    if (config.tiles) L.tileLayer(config.tiles, { maxZoom: 20, maxNativeZoom: 19 }).addTo(it);
-    const [south, west, north, east] = config.floorPlanBounds;
-    if (config.floorPlan && east !== undefined) L.imageOverlay(config.floorPlan, [[south, west], [north, east]]).addTo(it);
+    addOutlines(it)();
     it.on("click", ({ latlng }) => {
       const { lat, lng } = latlng.wrap();
       pick(lat, lng);

@@ -241,7 +241,7 @@ class DashboardSection(Section, frozen=True, kw_only=True):
         str,
         Meta(
             description="URL of map tiles, such as https://host/{z}/{x}/{y}.png. Empty: only"
-            " coastlines are drawn, which needs no internet access."
+            " outlines of countries are drawn, which needs no internet access."
         ),
     ] = ""
     floor_plan: Annotated[str, Meta(description="Image on the map: a path or a URL.")] = ""

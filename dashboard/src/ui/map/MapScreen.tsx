@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/** The map with the list of its nodes. Outlines and floor plans need no internet; tiles only if configured. */
+import { signal, useComputed, useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { config } from "../../config";
+import { mayEdit } from "../../info";
+import { normal } from "../../model/geo";
+import { nodeState, placeOf, type Node } from "../../model/state";
+import { nodeTitle, quote, visible } from "../../model/text";
+import { jumps } from "../../past";
+import { navigate } from "../../route";
+import { clock, hovered, membership, past, second, shown, state, toast, triggerOf } from "../../store";
+import { colours } from "../canvas";
+import { formatNumber, reasonText, translate, t } from "../../i18n";
+import { mt, type MapKey } from "../../i18n/map";
+import { moveNode } from "./moves";
+import { degrees, NodeMap, type Label } from "./NodeMap";
+import { Tracks, TRACKS_MAX } from "./tracks";
+import "../../more.css";
+import "../../map.css";
+
+const SPANS = [0, 3600, 21_600, 86_400] as const;
+const DIGITS = 5;
+
+/** Seconds of the tracks. */
+const span = signal<number>(SPANS[1]);
+/** Nodes can be dragged. */
+const moving = signal(false);
+
+const located = (): Node[] => shown.value.filter((node) => placeOf(node) !== null);
+const unplaced = (): Node[] => shown.value.filter((node) => placeOf(node) === null && node.registered !== null);
+
+export const lengthText = (metres: number): string => (metres < 1000 ? `${formatNumber(metres)} m` : `${formatNumber(metres / 1000)} km`);
+
+const coordinates = (lat: number, lng: number): string => `${degrees(lat, "NS", DIGITS)}  ${degrees(normal(lng), "EW", DIGITS)}`;
+
+export function MapScreen() {
+  void membership.value;
+  const map = useRef<NodeMap | null>(null);
+  const nodes = located();
+  const isMoving = moving.value && mayEdit.value;
+  const others = isMoving ? unplaced() : [];
+  const put = (node: Node) => {
+    const it = map.current;
+    if (!it) return;
+    const { lat, lng } = it.map.getCenter();
+    void moveNode(node, { lat: Number(lat.toFixed(DIGITS + 1)), lng: Number(normal(lng).toFixed(DIGITS + 1)) }).then((isPut) => isPut && it.focus(node));
+  };
+  return (
+    <section class="map-screen">
+      <h2 class="visually-hidden">{t("map.title")}</h2>
+      <MapPlace isWhole its={map} />
+      <aside aria-label={t("map.nodes")}>
+        {isMoving && (
+          <p class="hint" role="status">
+            {mt("move.hint")}
+          </p>
+        )}
+        {nodes.length === 0 && others.length === 0 && (
+          <div class="empty">
+            <h3>{mt("no_place")}</h3>
+            <p>{mt("no_place_more")}</p>
+          </div>
+        )}
+        <ul>
+          {nodes.map((node) => (
+            <Place key={node.uid} node={node} />
+          ))}
+        </ul>
+        {others.length > 0 && (
+          <>
+            <h3>{mt("without")}</h3>
+            <ul>
+              {others.map((node) => (
+                <li key={node.uid} class="unplaced">
+                  <span>{nodeTitle(node)}</span>
+                  <button type="button" class="button small" aria-label={mt("put", { name: quote(nodeTitle(node)) })} onClick={() => put(node)}>
+                    {mt("put.short")}
+                  </button>
+                </li>
+              ))}
+            </ul>
+          </>
+        )}
+      </aside>
+    </section>
+  );
+}
+
+function Place({ node }: { node: Node }) {
+  void triggerOf(node).value;
+  const text = useComputed(() => {
+    void second.value;
+    const at = placeOf(node);
+    const how = nodeState(state, node, clock());
+    const words = how === "live" || how === "quiet" ? "" : ` · ${how === "left" ? visible(reasonText(node.left?.reason)) : translate(`state.${how}`, { age: "" })}`;
+    return at ? `${coordinates(at.lat, at.lng)}${words}` : "";
+  });
+  return (
+    <li>
+      <button
+        type="button"
+        class="place"
+        data-over={hovered.value === node}
+        onMouseEnter={() => (hovered.value = node)}
+        onMouseLeave={() => (hovered.value = null)}
+        onFocus={() => (hovered.value = node)}
+        onBlur={() => (hovered.value = null)}
+        onClick={() => navigate({ node: node.uid })}
+      >
+        <span>{nodeTitle(node)}</span>
+        <span class="soft">{text}</span>
+      </button>
+    </li>
+  );
+}
+
+export function MapCard() {
+  return (
+    <>
+      <div class="head">
+        <h3>{t("map.title")}</h3>
+      </div>
+      <MapPlace />
+    </>
+  );
+}
+
+interface View {
+  metres: number;
+  pixels: number;
+  cell: number;
+  labels: Label[];
+  at: string;
+}
+
+function MapPlace({ isWhole = false, its }: { isWhole?: boolean; its?: { current: NodeMap | null } }) {
+  const place = useRef<HTMLDivElement>(null);
+  const map = useRef<NodeMap | null>(null);
+  const tracks = useRef(new Tracks());
+  const view = useSignal<View>({ metres: 0, pixels: 0, cell: 0, labels: [], at: "" });
+  const pointer = useSignal("");
+  useEffect(() => {
+    if (!place.current) return;
+    const it = new NodeMap(place.current, {
+      hover: (node) => (hovered.value = node),
+      open: (node) => navigate({ node: node.uid }),
+      move: moveNode,
+      refuse: (node) => (toast.value = { text: mt("move.reports", { name: quote(nodeTitle(node)) }) }),
+    });
+    map.current = it;
+    if (its) its.current = it;
+    const look = () => {
+      const { lat, lng } = it.map.getCenter();
+      const { metres: cell, labels } = it.labels();
+      view.value = { ...it.scale(), cell, labels, at: coordinates(lat, lng) };
+    };
+    it.map.on("zoomend move moveend resize viewreset", look);
+    it.map.on("mousemove", ({ latlng }) => (pointer.value = coordinates(latlng.lat, latlng.lng)));
+    it.map.on("mouseout", () => (pointer.value = ""));
+    const watch = new ResizeObserver(() => {
+      it.map.invalidateSize({ pan: false });
+      it.drawGrid();
+      look();
+    });
+    watch.observe(place.current);
+    const following = tracks.current;
+    return () => {
+      following.stop();
+      watch.disconnect();
+      it.map.remove();
+      map.current = null;
+      if (its) its.current = null;
+    };
+  }, []);
+  void second.value;
+  void membership.value;
+  const { line } = colours.value;
+  const nodes = located();
+  const marked = hovered.value;
+  const isMoving = isWhole && moving.value && mayEdit.value;
+  const moment = past.value ? jumps.value : 0;
+  const names = nodes.filter(({ position }) => position !== null).slice(0, TRACKS_MAX).map(({ uid }) => uid);
+  const drawTracks = () => map.current?.drawTracks(tracks.current.of(located()), span.peek());
+  useEffect(() => {
+    map.current?.colour();
+    drawTracks();
+  }, [line]);
+  useEffect(() => void tracks.current.read(located(), span.value, drawTracks), [span.value, moment, past.value > 0, names.join("\n")]);
+  useEffect(() => {
+    map.current?.draw(nodes, marked, isMoving);
+    if (tracks.current.add(nodes, span.peek())) drawTracks();
+  });
+  const { metres, pixels, cell, labels, at } = view.value;
+  const movers = nodes.filter(({ position }) => position !== null).length;
+  return (
+    <div class="map-place" data-moving={isMoving}>
+      <div ref={place} class="map" aria-label={mt("region")} role="region" tabIndex={0} />
+      <div class="map-labels" aria-hidden="true">
+        {labels.map(({ text, isRow, at: offset }) => (
+          <span key={`${isRow} ${text}`} data-row={isRow} style={isRow ? { top: `${offset}px` } : { left: `${offset}px` }}>
+            {text}
+          </span>
+        ))}
+      </div>
+      <div class="map-buttons">
+        {isWhole && movers > 0 && (
+          <label class="map-select">
+            <span>{mt("tracks")}</span>
+            <select class="input" value={span.value} title={movers > TRACKS_MAX ? mt("tracks.most", { n: TRACKS_MAX }) : undefined} onChange={(event) => (span.value = Number(event.currentTarget.value))}>
+              {SPANS.map((seconds) => (
+                <option key={seconds} value={seconds}>
+                  {mt(`tracks.${seconds}` as MapKey)}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
+        {isWhole && mayEdit.value && (
+          <button type="button" class="wide" aria-pressed={isMoving} onClick={() => (moving.value = !moving.peek())}>
+            {mt(isMoving ? "move.done" : "move")}
+          </button>
+        )}
+        <button type="button" class="wide" onClick={() => map.current?.fit()}>
+          {t("map.fit")}
+        </button>
+        <button type="button" aria-label={t("map.in")} title={t("map.in")} onClick={() => map.current?.map.zoomIn()}>
+          +
+        </button>
+        <button type="button" aria-label={t("map.out")} title={t("map.out")} onClick={() => map.current?.map.zoomOut()}>
+          −
+        </button>
+      </div>
+      <div class="map-foot">
+        <span class="map-source">{config.tiles ? new URL(config.tiles.replace("{s}.", "")).host : t("map.land")}</span>
+        {isWhole && <span class="map-at" title={mt("at")}>{pointer.value || at}</span>}
+        {cell > 0 && <span class="map-cell">{mt("grid", { length: lengthText(cell) })}</span>}
+        {metres > 0 && (
+          <span class="map-scale" title={mt("scale", { length: lengthText(metres) })} style={{ width: `${pixels}px` }}>
+            {lengthText(metres)}
+          </span>
+        )}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The map in a real browser, with a real broker: clusters, tracks, moving nodes, the past."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pyaiot.web.dashboard import Dashboard, Look, load_built
+from tests.web.conftest import Browser
+from tests.web.serving import Served, serving
+from tests.web.test_dashboard_for_everybody import AXE, violations
+from tests.web.test_dashboard_page import PHONE, has, no_page, see, until
+from tests.web.test_dashboard_registry import showing
+
+if TYPE_CHECKING:
+    from playwright.async_api import Locator, Page
+
+pytestmark = pytest.mark.sockets
+
+PLACES: Final = {"roof": (48.71, 2.2), "cellar": (48.71, 2.2), "oslo": (59.9, 10.75)}
+
+
+@asynccontextmanager
+async def mapped(folder: Path) -> AsyncIterator[Served]:
+    """A broker with three nodes that have a place, and one that has none."""
+    built = load_built()
+    if not built:
+        no_page()
+    async with serving(folder, dashboard=Dashboard(Look(), built)) as broker:
+        for uid in (*PLACES, "box"):
+            broker.gateway.send(uid, "temperature", "20 °C")
+        await broker.known("box")
+        for uid, (lat, lng) in PLACES.items():
+            await place(broker, uid, lat, lng)
+        yield broker
+
+
+async def place(broker: Served, uid: str, lat: float, lng: float) -> None:
+    body = {"latitude": lat, "longitude": lng}
+    async with broker.web.patch(f"/api/nodes/{uid}", json=body) as answer:
+        assert answer.status == 200
+
+
+async def where(broker: Served, uid: str) -> tuple[float, float] | None:
+    node = await broker.json(f"/api/nodes/{uid}")
+    return None if node["latitude"] is None else (node["latitude"], node["longitude"])
+
+
+def mark(page: "Page", uid: str) -> "Locator":
+    return page.locator(f'.map-node[data-uid="{uid}"]')
+
+
+async def test_clusters_open_and_nodes_are_moved_by_keyboard_and_pointer(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with mapped(tmp_path) as broker, showing(browser, broker, "map") as page:
+        cluster = page.locator(".map-cluster")
+        await see(cluster, "2")
+        await has(cluster, "title", "2 nodes: cellar, roof")
+        await cluster.click()  # they are at one place: it opens where it is
+        await see(page.locator(".map-place"), "cellar")
+        await page.get_by_role("button", name="Move nodes").click()
+
+        # By keyboard, north by 10 pixels and back; Enter saves.
+        before = await where(broker, "oslo")
+        assert before is not None
+        await mark(page, "oslo").focus()
+        for key in ("ArrowUp", "Shift+ArrowLeft"):
+            await page.keyboard.press(key)
+        assert await where(broker, "oslo") == before
+        await page.keyboard.press("Enter")
+        await see(page.locator(".toast"), "oslo was moved")
+        moved = await where(broker, "oslo")
+        assert moved is not None
+        assert (moved[0] > before[0], moved[1] < before[1]) == (True, True)
+        await page.get_by_role("button", name="Undo").click()
+        await until(page, "!document.querySelector('.toast')")
+        assert await where(broker, "oslo") == before
+
+        # By pointer.
+        box = await mark(page, "oslo").bounding_box()
+        assert box is not None
+        x, y = box["x"] + 22, box["y"] + 22
+        await page.mouse.move(x, y)
+        await page.mouse.down()
+        await page.mouse.move(x + 30, y + 40, steps=4)
+        await page.mouse.up()
+        await see(page.locator(".toast"), "oslo was moved")
+        dragged = await where(broker, "oslo")
+        assert dragged is not None
+        assert (dragged[0] < before[0], dragged[1] > before[1]) == (True, True)
+
+        # One that has no place yet.
+        await page.get_by_role("button", name="Put in the middle: box").click()
+        await see(page.locator(".toast"), "box was placed")
+        await mark(page, "box").wait_for()
+        assert await where(broker, "box") is not None
+
+
+async def test_a_node_that_was_moved_meanwhile_stays_where_the_other_put_it(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with mapped(tmp_path) as broker, showing(browser, broker, "map") as page:
+        await page.get_by_role("button", name="Move nodes").click()
+        await mark(page, "oslo").focus()
+        await page.keyboard.press("ArrowUp")
+        # The page does not know of it when it saves.
+        stale = await broker.json("/api/nodes/oslo")
+        await place(broker, "oslo", 60.0, 11.0)
+
+        async def late(route: Any) -> None:
+            headers = {**route.request.headers, "if-match": f'"{stale["revision"]}"'}
+            await route.continue_(headers=headers)
+
+        await page.route("**/api/nodes/oslo", late)
+        await page.keyboard.press("Enter")
+        await see(page.locator(".toast"), "Somebody else moved oslo meanwhile.")
+        assert await where(broker, "oslo") == (60.0, 11.0)
+
+
+async def test_the_timeline_sets_the_map(browser: Browser, tmp_path: Path) -> None:
+    """Positions of that moment, and the track that leads there, also across the antimeridian."""
+    async with mapped(tmp_path) as broker:
+        now = time.time()
+        for minute in range(60, -1, -10):
+            lng = 179.5 + (60 - minute) / 60  # 180.5 is -179.5
+            data = json.dumps({"lat": -17.0, "lng": lng if lng <= 180 else lng - 360})
+            broker.gateway.send("ferry", "position", data, ts=now - minute * 60 - 1)
+        await broker.known("ferry")
+        async with showing(browser, broker, "map?q=ferry") as page:
+            aside = page.locator(".map-screen aside")
+            await see(aside, "17.00000° S 179.50000° W")
+            await until(page, "document.querySelector('.map-scale').textContent === '20 km'")
+            await page.keyboard.press("t")
+            moment = await page.evaluate(
+                """(ts) => {
+                  const at = new Date(ts * 1000);
+                  return new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+                }""",
+                now - 55 * 60,
+            )
+            await page.locator(".timeline .moment input").fill(moment)
+            await see(aside, "17.00000° S 179.50000° E")
+            assert await page.get_by_role("button", name="Move nodes").count() == 0
+            await page.locator(".timeline .primary").click()
+            await see(aside, "17.00000° S 179.50000° W")
+
+
+async def test_the_map_has_no_accessibility_violations(browser: Browser, tmp_path: Path) -> None:
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed (scripts/page.py --check)")
+    async with (
+        mapped(tmp_path) as broker,
+        showing(browser, broker, "map", color_scheme="dark", **PHONE) as page,
+    ):
+        await page.locator(".map-cluster").click()
+        await page.get_by_role("button", name="Move nodes").click()
+        assert await violations(page) == []
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
