@@ -153,7 +153,8 @@ MAY_IMPORT = {
 
 PURE = {
     *("transport/dtls/connection", "transport/dtls/psk_context", "transport/dtls/server"),
-    *("gateways/mqtt/dialect_access", "gateways/mqtt/dialects"),
+    *("gateways/mqtt/base_topics", "gateways/mqtt/dialect_access"),
+    *("gateways/mqtt/dialects", "gateways/mqtt/foreign_filters"),
     *(
         "errors",
         "messages",

@@ -16,6 +16,7 @@ from tests.gateways.dialects.recordings import (
     TASMOTA,
     ZIGBEE2MQTT,
     Recording,
+    moved,
     recorded,
 )
 from tests.gateways.mqtt_servers import nats_server
@@ -93,6 +94,38 @@ async def test_recordings_of_three_dialects_are_typed_nodes_that_take_commands(
 
         await play(port, recorded(("tele/plug-1/LWT", "Offline", True)))
         await client.until(type="out", uid="tasmota-plug-1")
+    devices.close()
+    ended(service)
+
+
+async def test_devices_with_other_base_topics_are_nodes_that_take_commands(
+    programs: Programs,
+) -> None:
+    service, url, port = everything(programs, AIOT_MQTT_ZIGBEE2MQTT_BASE_TOPICS="home/zigbee")
+    devices = Client(port, "devices")
+    for topic in ("plug-9/cmnd/#", "home/zigbee/#"):
+        assert await devices.subscribe(topic)
+    prefixes = {"tp": ["cmnd", "stat", "tele"], "ft": "%topic%/%prefix%/"}
+    async with Broker(url) as broker, broker.client() as client:
+        await play(
+            port,
+            recorded(
+                ("tasmota/discovery/AABBCCDDEE09/config", {"t": "plug-9", **prefixes}, True),
+                ("plug-9/tele/LWT", "Online", True),
+            ),
+        )
+        await client.shows("tasmota-plug-9", dialect="Tasmota")
+        await play(port, recorded(("plug-9/stat/RESULT", {"POWER": "ON"})))
+        await client.shows("tasmota-plug-9", power="ON")
+        await client.command("tasmota-plug-9", "power", "off", timeout_s=1.0)
+        assert await command_at(devices) == ("plug-9/cmnd/POWER", b"OFF")
+
+        await play(port, moved(ZIGBEE2MQTT, "zigbee2mqtt", "home/zigbee"))
+        await client.shows("z2m-0x0017880102030405", state="OFF", vendor="IKEA")
+        await client.command("z2m-0x0017880102030405", "state", "on", timeout_s=1.0)
+        while (received := await command_at(devices))[0] != "home/zigbee/hall_lamp/set":
+            pass  # it reads its own publications
+        assert json.loads(received[1]) == {"state": "ON"}
     devices.close()
     ended(service)
 

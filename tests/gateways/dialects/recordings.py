@@ -5,6 +5,7 @@ Each recording is a list of topic, payload and whether the message is retained.
 """
 
 import json
+import re
 from typing import Any, Final, TypeAlias
 
 from pyaiot.gateways.mqtt.dialects.sparkplug_payload import value_field
@@ -24,6 +25,14 @@ def recorded(*messages: tuple[str, Any] | tuple[str, Any, bool]) -> Recording:
             len(message) == 3,
         )
         for message in messages
+    ]
+
+
+def moved(messages: Recording, old: str, new: str) -> Recording:
+    """The same messages below another base topic."""
+    return [
+        (re.sub(f"^{old}/", f"{new}/", topic), payload, retained)
+        for topic, payload, retained in messages
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 from pyaiot.errors import Refused
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.gateways.mqtt import dialect_nodes
+from pyaiot.gateways.mqtt import foreign_filters
 from pyaiot.gateways.mqtt.dialect_nodes import (
     RETAINED_ONLINE_S,
     UNSTATED_TIMEOUT_S,
@@ -216,7 +216,7 @@ async def test_topics_that_devices_name_are_subscribed_by_their_first_level() ->
 
 
 async def test_devices_add_a_limited_number_of_filters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialect_nodes, "FILTERS_MAX", 3)
+    monkeypatch.setattr(foreign_filters, "FILTERS_MAX", 3)
     world = World()
     for number in range(5):
         config = {"stat_t": f"t{number}/s", "dev": {"ids": f"d{number}"}}

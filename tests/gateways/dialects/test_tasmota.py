@@ -4,10 +4,13 @@
 import pytest
 
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.dialects.dialect import TopicsWanted
+from pyaiot.gateways.mqtt.dialects.tasmota import TasmotaDialect
 from tests.gateways.dialects.reading import Reader
 from tests.gateways.dialects.recordings import TASMOTA, recorded
 
 PLUG = "tasmota-plug-1"
+USUAL = ["cmnd", "stat", "tele"]
 
 
 def test_sensors_have_units() -> None:
@@ -47,11 +50,112 @@ def test_discovery_names_the_device() -> None:
     assert plug.type(PLUG, "power").label == "Desk plug"
 
 
-def test_discovery_without_the_default_topics_is_not_understood() -> None:
-    config = {"t": "plug-2", "ft": "%topic%/%prefix%/", "tp": ["cmnd", "stat", "tele"]}
+@pytest.mark.parametrize(
+    ("full_topic", "prefixes", "state", "command"),
+    [
+        ("%topic%/%prefix%/", ["cmnd", "stat", "tele"], "plug-2/tele/STATE", "plug-2/cmnd/POWER"),
+        ("home/%prefix%/%topic%", ["c", "s", "t"], "home/t/plug-2/STATE", "home/c/plug-2/POWER"),
+        (
+            "%prefix%/h/%topic%/",
+            ["cmnd", "stat", "tele"],
+            "tele/h/plug-2/STATE",
+            "cmnd/h/plug-2/POWER",
+        ),
+        (
+            "%hostname%/%id%/%prefix%/",
+            ["cmnd", "stat", "tele"],
+            "ph/AABB/tele/STATE",
+            "ph/AABB/cmnd/POWER",
+        ),
+    ],
+)
+def test_discovery_states_the_full_topic(
+    full_topic: str, prefixes: list[str], state: str, command: str
+) -> None:
+    config = {"t": "plug-2", "ft": full_topic, "tp": prefixes, "hn": "ph", "mac": "AABB", "rl": [1]}
+    plug = Reader("tasmota").read(
+        recorded(("tasmota/discovery/AABBCCDDEEFF/config", config), (state, {"POWER": "ON"}))
+    )
+    assert plug.uids() == {"tasmota-plug-2"}
+    assert plug.value("tasmota-plug-2", "power") == "ON"
+    assert plug.command("tasmota-plug-2", "power", "0") == (command, "OFF")
+    (wanted,) = [it.topics for it in plug.events if isinstance(it, TopicsWanted)]
+    assert state in wanted
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        ({"ft": "%topic%/"}, "no %prefix%"),
+        ({"ft": "node/%topic%/%prefix%/"}, "may name"),
+        ({"ft": "$SYS/%prefix%/%topic%/"}, "may name"),
+        ({"ft": "%prefix%/+/%topic%/"}, "may name"),
+        ({"ft": "%prefix%/%other%/"}, "may name"),
+        ({"ft": "%hostname%/%prefix%/"}, "does not state %hostname%"),
+        ({"ft": "%hostname%/%prefix%/", "hn": "%prefix%"}, "does not state %hostname%"),
+        ({"tp": ["cmnd", "stat"], "ft": "%topic%/%prefix%/"}, "three words"),
+        ({"tp": ["cmnd", "stat", "#"], "ft": "%topic%/%prefix%/"}, "may name"),
+        ({"tp": ["a", "b", "b"], "ft": "%topic%/%prefix%/"}, "the same"),
+        ({"tp": 5, "ft": 5}, "no %prefix%"),
+    ],
+)
+def test_full_topic_that_a_device_may_not_have_is_not_understood(
+    config: dict[str, object], why: str
+) -> None:
+    config = {"t": "plug-2", "tp": ["cmnd", "stat", "tele"], **config}
     plug = Reader("tasmota").read(recorded(("tasmota/discovery/AABBCCDDEEFF/config", config)))
     assert list(plug.problems()) == ["Tasmota device plug-2"]
+    assert why in plug.problems()["Tasmota device plug-2"]
     assert plug.uids() == set()
+
+
+def test_full_topics_of_the_settings_need_no_discovery() -> None:
+    device = TasmotaDialect(("%topic%/%prefix%/", "home/%prefix%/%topic%"))
+    assert device.filters == (
+        *("+/tele/+", "+/stat/+", "home/tele/+/+", "home/stat/+/+", "tasmota/discovery/#"),
+    )
+    for topic, command in (
+        ("a/stat/RESULT", "a/cmnd/POWER"),
+        ("home/stat/b/RESULT", "home/cmnd/b/POWER"),
+    ):
+        events = device.receive(topic, b'{"POWER":"ON"}', retained=False, now=0.0)
+        assert events
+        uid = f"tasmota-{command.split('/')[-2 if 'home' in topic else 0]}"
+        assert device.command(uid, "power", "true").topic == command
+    assert device.receive("a/b/RESULT", b"{}", retained=False, now=0.0) is None
+
+
+def test_device_with_a_new_full_topic_keeps_its_node() -> None:
+    device = TasmotaDialect(("%prefix%/%topic%/", "%topic%/%prefix%/"))
+    state = b'{"POWER":"ON"}'
+    device.receive("stat/a/RESULT", state, retained=False, now=0.0)
+    device.receive("a/stat/RESULT", state, retained=False, now=0.0)
+    with pytest.raises(ProtocolError, match="another FullTopic"):
+        device.receive("tele/a/LWT", b"Offline", retained=True, now=0.0)
+    assert device.command("tasmota-a", "power", "true").topic == "a/cmnd/POWER"
+
+
+def test_words_of_states_and_of_the_last_will_are_those_of_discovery() -> None:
+    config = {
+        "t": "p",
+        "ft": "%prefix%/%topic%/",
+        "tp": ["cmnd", "stat", "tele"],
+        "rl": [1],
+        "state": ["aus", "ein", "um", "halt"],
+        "onln": "da",
+        "ofln": "weg",
+    }
+    device = Reader("tasmota").read(
+        recorded(
+            ("tasmota/discovery/AABBCCDDEEFF/config", config),
+            ("tele/p/LWT", "da"),
+            ("stat/p/POWER", "ein"),
+        )
+    )
+    assert (device.online("tasmota-p"), device.value("tasmota-p", "power")) == (True, "ON")
+    device.read(recorded(("stat/p/POWER", "aus"), ("tele/p/LWT", "weg")))
+    assert (device.online("tasmota-p"), device.value("tasmota-p", "power")) == (False, "OFF")
+    assert device.command("tasmota-p", "power", "true") == ("cmnd/p/POWER", "ON")
 
 
 def test_relay_is_switched_with_its_own_words() -> None:

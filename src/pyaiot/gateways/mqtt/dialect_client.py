@@ -14,6 +14,7 @@ from typing import Final
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
 from pyaiot.gateways.flushing import wait_until_flushed
 from pyaiot.gateways.gateway import Gateway, Outcome
+from pyaiot.gateways.mqtt.base_topics import DEFAULT_TOPICS, BaseTopics
 from pyaiot.gateways.mqtt.dialect_access import TopicOwners
 from pyaiot.gateways.mqtt.dialect_nodes import DialectNodes
 from pyaiot.gateways.mqtt.dialects import new_dialects
@@ -40,6 +41,7 @@ class DialectClient:
         server: MqttServer,
         names: Sequence[str],
         mappings: Sequence[TopicMapping] = (),
+        topics: BaseTopics = DEFAULT_TOPICS,
         *,
         name: str,
         check_claim: Callable[[str], None],
@@ -47,14 +49,14 @@ class DialectClient:
     ) -> None:
         """`names`: the dialects in use. `check_claim`, `owners`: see `DialectNodes`.
 
-        Raises `OperatorError` for a mapping that is not valid.
+        Raises `OperatorError` for a mapping or a base topic that is not valid.
         """
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._name = f"{name}, foreign devices"
         self.nodes = DialectNodes(
             gateway,
-            new_dialects(names, gateway.unix_time, mappings),
+            new_dialects(names, gateway.unix_time, mappings, topics),
             name=self._name,
             now=loop.time,
             check_claim=check_claim,

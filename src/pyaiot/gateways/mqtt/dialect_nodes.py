@@ -29,6 +29,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
 )
 from pyaiot.gateways.mqtt.dialects.homeassistant import HomeAssistantDialect
 from pyaiot.gateways.mqtt.dialects.mapping import MappingDialect
+from pyaiot.gateways.mqtt.foreign_filters import FILTERS_MAX, ForeignFilters
 from pyaiot.gateways.mqtt.retained import RetainedValues
 from pyaiot.messages import NodeEvent
 from pyaiot.model.topic_mapping import TopicMapping
@@ -40,9 +41,6 @@ UNSTATED_TIMEOUT_S: Final = 3600.0
 RETAINED_ONLINE_S: Final = 86_400.0
 """How long a retained availability keeps a node online that sends nothing. The MQTT broker replaces
 it by the last will of the device, unless the broker itself was killed."""
-FILTERS_MAX: Final = 150
-"""Topic filters that devices may add with their descriptions, one for each first level of a topic.
-Topics of one more are not received, which the log states."""
 
 _WRONG_TYPES: Final = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
 """What a dialect may raise for a value that it expects to be of another type."""
@@ -88,31 +86,7 @@ class DialectNodes:
         """Nodes whose description is to be reported."""
         self._retained = RetainedValues()
         self._log = RateLimitedLog(log)
-        self._wanted: dict[str, None] = {}
-        """First levels of topics that descriptions named."""
-        self._index()
-
-    def _index(self) -> None:
-        """Find out which dialects read which topics."""
-        dialects = self._dialects
-        self._covered = frozenset(
-            each.removesuffix("/#")
-            for dialect in dialects
-            for each in dialect.filters
-            if each.endswith("/#") and each.count("/") == 1 and not each.startswith("+")
-        )
-        """First levels of topics that are received as a whole."""
-        self._patterns = [
-            each.split("/")
-            for dialect in dialects
-            for each in dialect.filters
-            if each.partition("/")[0] not in self._covered
-        ]
-        self._any_first = tuple(it for it in dialects if _may_have_any_topic(it))
-        self._of_first = {
-            first: tuple(it for it in dialects if it in self._any_first or _begins(it, first))
-            for first in {each.partition("/")[0] for it in dialects for each in it.filters} - {"+"}
-        }
+        self._filters = ForeignFilters(dialects)
 
     def map_topics(self, saved: Sequence[TopicMapping]) -> None:
         """Use these mappings besides those of the settings, and subscribe to their topics."""
@@ -120,7 +94,7 @@ class DialectNodes:
         for dialect in self._dialects:
             if isinstance(dialect, MappingDialect):
                 self._apply(dialect, dialect.set_saved(saved), retained=False)
-        self._index()
+        self._filters.changed()
         after = self.filters
         gone = before.difference(after)
         if gone:
@@ -130,8 +104,7 @@ class DialectNodes:
     @property
     def filters(self) -> tuple[str, ...]:
         """All topic filters to subscribe to."""
-        of_dialects = tuple(each for dialect in self._dialects for each in dialect.filters)
-        return (*of_dialects, *(f"{first}/#" for first in self._wanted))
+        return self._filters.all
 
     def owns(self, uid: str) -> bool:
         """Whether a node is a foreign device of this side."""
@@ -139,10 +112,7 @@ class DialectNodes:
 
     def covers(self, topic: str) -> bool:
         """Whether messages on this topic arrive here, understood or not."""
-        levels = topic.split("/")
-        if levels[0] in self._covered or levels[0] in self._wanted:
-            return True
-        return any(_matches(each, levels) for each in self._patterns)
+        return self._filters.covers(topic)
 
     def connected(self) -> None:
         """Availability that changed meanwhile is retained. What is not expires."""
@@ -160,8 +130,10 @@ class DialectNodes:
         confirming: list[tuple[str, str, object]] = []
         for topic, payload, freshness in messages:
             retained = freshness is Freshness.RETAINED
+            if self._filters.is_copy(topic, payload):
+                continue
             understood = False
-            for dialect in self._of_first.get(topic.partition("/")[0], self._any_first):
+            for dialect in self._filters.readers(topic):
                 try:
                     events = dialect.receive(topic, payload, retained=retained, now=now)
                     if events is None:
@@ -411,38 +383,14 @@ class DialectNodes:
     def _want(self, topics: Iterable[str]) -> None:
         new: list[str] = []
         for topic in topics:
-            first = topic.partition("/")[0]
-            if first in self._covered or first in self._wanted:
-                continue
-            if len(self._wanted) >= FILTERS_MAX:
+            added = self._filters.add(topic)
+            if added is None:
                 self._refuse(topic, f"devices named {FILTERS_MAX} first levels of topics already")
-                continue
-            self._wanted[first] = None
-            new.append(f"{first}/#")
+            elif added:
+                new.append(added)
         if new:
             self._subscribe(new)
 
     def _refuse(self, what: str, why: Any) -> None:
         self.not_understood += 1
         self._log.warning("%s: %s was not understood: %s", self._name, what, why, now=self._now())
-
-
-def _may_have_any_topic(dialect: Dialect) -> bool:
-    """Whether the topics of its devices can begin with any level."""
-    return dialect.name == HomeAssistantDialect.name or any(
-        it.startswith("+") for it in dialect.filters
-    )
-
-
-def _begins(dialect: Dialect, first: str) -> bool:
-    return any(it.partition("/")[0] == first for it in dialect.filters)
-
-
-def _matches(pattern: Sequence[str], levels: Sequence[str]) -> bool:
-    """Whether a topic filter matches a topic (MQTT 3.1.1 section 4.7)."""
-    for index, level in enumerate(pattern):
-        if level == "#":
-            return True
-        if index >= len(levels) or (level != "+" and level != levels[index]):
-            return False
-    return len(pattern) == len(levels)

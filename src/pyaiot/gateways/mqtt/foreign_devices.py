@@ -9,6 +9,7 @@ from typing import Final
 from pyaiot.accounts.devices import CredentialChanges
 from pyaiot.errors import Refused
 from pyaiot.gateways.gateway import Gateway, Outcome
+from pyaiot.gateways.mqtt.base_topics import BaseTopics
 from pyaiot.gateways.mqtt.dialect_access import FOREIGN_KINDS, TopicOwners
 from pyaiot.gateways.mqtt.dialect_client import DialectClient
 from pyaiot.gateways.mqtt.shared_broker import SecuredDevices
@@ -27,6 +28,7 @@ class ForeignDevices:
         secured: SecuredDevices | None,
         dialects: Sequence[str],
         mappings: Sequence[TopicMapping],
+        topics: BaseTopics,
         *,
         name: str,
         check_claim: Callable[[str], None],
@@ -35,7 +37,9 @@ class ForeignDevices:
         self._gateway = gateway
         self._check_claim = check_claim
         self.open: Final = DialectClient(
-            *(gateway, server, dialects, mappings), name=name, check_claim=self._check_open_claim
+            *(gateway, server, dialects, mappings, topics),
+            name=name,
+            check_claim=self._check_open_claim,
         )
         self._clients = [self.open]
         self._secured: DialectClient | None = None
@@ -45,7 +49,7 @@ class ForeignDevices:
         """Set when a foreign device has a credential, and never cleared."""
         if secured is not None and dialects:
             self._secured = DialectClient(
-                *(gateway, secured.server, dialects),
+                *(gateway, secured.server, dialects, (), topics),
                 name=f"{name}, with credentials",
                 check_claim=self._take_over,
                 owners=TopicOwners(

@@ -15,6 +15,7 @@ from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.gateway import ConnectToBroker, Gateway, Outcome
 from pyaiot.gateways.mqtt import metrics
+from pyaiot.gateways.mqtt.base_topics import DEFAULT_TOPICS, BaseTopics
 from pyaiot.gateways.mqtt.foreign_devices import ForeignDevices
 from pyaiot.gateways.mqtt.observer import TopicObserver
 from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
@@ -80,11 +81,12 @@ class MqttGateway:
         secured: SecuredDevices | None = None,
         dialects: Sequence[str] = (),
         mappings: Sequence[TopicMapping] = (),
+        topics: BaseTopics = DEFAULT_TOPICS,
     ) -> None:
         """`deadlines`: where the MQTT-SN gateway of this process finds the deadlines of commands.
 
         `observes`: also count messages on topics outside of `node/`. `secured`: the devices with a
-        user name and password. `dialects`, `mappings`: of foreign devices.
+        user name and password. `dialects`, `mappings`, `topics`: of foreign devices.
         """
         self.gateway = gateway
         self.refused = 0
@@ -108,7 +110,7 @@ class MqttGateway:
             self._sides.client_of, CommandDeadlines() if deadlines is None else deadlines
         )
         self.foreign = ForeignDevices(
-            *(gateway, server, secured, dialects, mappings),
+            *(gateway, server, secured, dialects, mappings, topics),
             name=name,
             check_claim=self._check_foreign_claim,
         )

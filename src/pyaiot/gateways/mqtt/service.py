@@ -32,6 +32,7 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         secured=broker.secured,
         dialects=section.dialects,
         mappings=section.mapping,
+        topics=section.base_topics,
     )
     if section.count_ignored and broker.report_ignored is not None:
         broker.report_ignored(gateway.rejections.ignore)

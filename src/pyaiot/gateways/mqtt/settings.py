@@ -13,6 +13,7 @@ from pyaiot.config.section import (
     Port,
     ProtocolSection,
 )
+from pyaiot.gateways.mqtt.base_topics import DEFAULT_TOPICS, BaseTopics
 from pyaiot.model.topic_mapping import TopicMapping
 
 PASSWORD_KIND: Final = "mqtt"  # noqa: S105 - not a password
@@ -114,6 +115,28 @@ class MqttSection(ProtocolSection, frozen=True, kw_only=True):
             " name may then publish on any topic but those of commands."
         ),
     ] = DIALECT_NAMES
+    tasmota_full_topics: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Each `FullTopic` of Tasmota devices whose native discovery is off, with"
+            " `%prefix%` and `%topic%` as levels. Discovery states that of other devices."
+        ),
+    ] = DEFAULT_TOPICS.tasmota
+    zigbee2mqtt_base_topics: Annotated[
+        tuple[str, ...], Meta(description="`base_topic` of each Zigbee2MQTT.")
+    ] = DEFAULT_TOPICS.zigbee2mqtt
+    homie_base_topics: Annotated[
+        tuple[str, ...],
+        Meta(description="Base topics of Homie devices."),
+    ] = DEFAULT_TOPICS.homie
+    sparkplug_groups: Annotated[
+        tuple[str, ...],
+        Meta(description="Group ids of Sparkplug B whose edge nodes become nodes; empty: all."),
+    ] = DEFAULT_TOPICS.sparkplug
+    homeassistant_prefixes: Annotated[
+        tuple[str, ...],
+        Meta(description="Discovery prefixes of devices with Home Assistant discovery."),
+    ] = DEFAULT_TOPICS.homeassistant
     mapping: Annotated[
         tuple[TopicMapping, ...],
         Meta(
@@ -125,3 +148,14 @@ class MqttSection(ProtocolSection, frozen=True, kw_only=True):
     nodes_max: NodesMax = 100_000
     new_nodes_per_s: NewNodesPerS = 500.0
     name: GatewayName = "mqtt"
+
+    @property
+    def base_topics(self) -> BaseTopics:
+        """Where the topics of the dialects begin."""
+        return BaseTopics(
+            self.tasmota_full_topics,
+            self.zigbee2mqtt_base_topics,
+            self.homie_base_topics,
+            self.sparkplug_groups,
+            self.homeassistant_prefixes,
+        )

@@ -113,6 +113,8 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
         key_file=str(tls.key_path.absolute()) if tls else "",
         anonymous=accepts_anonymous(config),
         foreign=bool(section.dialects or section.mapping),
+        zigbee2mqtt_bases=section.zigbee2mqtt_base_topics,
+        discovery_prefixes=section.homeassistant_prefixes,
     )
     with closing(device_store(config)) as store:
         async with EmbeddedBroker.running(embedded, partial(_is_password, store)) as broker:

@@ -21,10 +21,10 @@ _OTHER_COMMANDS: Final = (
     # Calls of Shelly devices; their notifications and answers have more levels before `rpc`.
     "*.rpc",
     *("spBv1//0.*.NCMD.>", "spBv1//0.*.DCMD.>", "spBv1//0.STATE.>", "STATE.>"),
-    *("shellies.*.*.*.command.>", "zigbee2mqtt.bridge.request.>", "homeassistant.status"),
+    "shellies.*.*.*.command.>",
+    # Of Tasmota, with another FullTopic.
+    *("*.cmnd", "*.cmnd.>", "*.*.cmnd", "*.*.cmnd.>"),
 )
-_READ_AS_A_WHOLE: Final = ("zigbee2mqtt", "zigbee2mqtt.>")
-"""What Zigbee2MQTT subscribes to: commands and its own publications."""
 _OWN: Final = (
     "pyaiot.health",
     *("$JS", "$JSC", "$KV", "$MQTT", "$NRG", "$O", "$SRV", "$SYS", "$SYSC", "$G"),
@@ -56,9 +56,14 @@ def subjects_of(filters: tuple[str, ...]) -> list[str]:
     return [".".join("*" if level == "+" else level for level in it.split(".")) for it in found]
 
 
-def command_filters() -> tuple[str, ...]:
+def command_filters(
+    zigbee2mqtt_bases: tuple[str, ...] = ("zigbee2mqtt",),
+    discovery_prefixes: tuple[str, ...] = ("homeassistant",),
+) -> tuple[str, ...]:
     """The subjects on which foreign devices receive commands."""
     return (
+        *subjects_of(tuple(f"{it}/bridge/request/#" for it in zigbee2mqtt_bases)),
+        *subjects_of(tuple(f"{it}/status" for it in discovery_prefixes)),
         *(f"{prefix}.>" for prefix in _COMMAND_PREFIXES),
         *_COMMAND_PREFIXES,
         *_OTHER_COMMANDS,
@@ -70,11 +75,18 @@ def command_filters() -> tuple[str, ...]:
     )
 
 
-def foreign_permissions() -> str:
-    """The permissions of such a device, in the settings of nats-server."""
-    commands = command_filters()
+def foreign_permissions(
+    zigbee2mqtt_bases: tuple[str, ...] = ("zigbee2mqtt",),
+    discovery_prefixes: tuple[str, ...] = ("homeassistant",),
+) -> str:
+    """The permissions of such a device, in the settings of nats-server.
+
+    Zigbee2MQTT subscribes to its base topic as a whole: commands and its own publications.
+    """
+    commands = command_filters(zigbee2mqtt_bases, discovery_prefixes)
+    whole = subjects_of(tuple(f"{it}/#" for it in zigbee2mqtt_bases))
     denied = [*commands, *(f"{own}{rest}" for own in _OWN for rest in ("", ".>"))]
     return (
         f'permissions {{ publish: {{ allow: [">"], deny: {json.dumps(denied)} }},'
-        f" subscribe: {{ allow: {json.dumps((*commands, *_READ_AS_A_WHOLE))} }} }}"
+        f" subscribe: {{ allow: {json.dumps((*commands, *whole))} }} }}"
     )

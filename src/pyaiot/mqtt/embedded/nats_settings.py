@@ -81,6 +81,10 @@ class EmbeddedConfig:
     """Accept devices without user name and password."""
     foreign: bool = False
     """Let such devices use topics outside of `node/` and `gateway/`."""
+    zigbee2mqtt_bases: tuple[str, ...] = ("zigbee2mqtt",)
+    """Base topics of Zigbee2MQTT, which reads them as a whole."""
+    discovery_prefixes: tuple[str, ...] = ("homeassistant",)
+    """Of Home Assistant discovery."""
 
 
 def _password() -> str:
@@ -119,7 +123,9 @@ def settings_text(
     sync = "sync_interval: always" if config.sync_always else ""
     anonymous = f'no_auth_user: "{ANONYMOUS}"' if config.anonymous else ""
     of_nodes = 'permissions { publish: ["node.>"], subscribe: ["gateway", "gateway.>"] }'
-    of_devices = foreign_permissions() if config.foreign else of_nodes
+    of_devices = of_nodes
+    if config.foreign:
+        of_devices = foreign_permissions(config.zigbee2mqtt_bases, config.discovery_prefixes)
     return f"""\
 server_name: "pyaiot"
 host: "127.0.0.1"

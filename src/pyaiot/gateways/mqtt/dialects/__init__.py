@@ -2,8 +2,13 @@
 """Dialects of MQTT: the topics and payloads of devices that do not speak ours. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
+from pyaiot.gateways.mqtt.base_topics import (
+    DEFAULT_TOPICS,
+    BaseTopics,
+    check_base_topics,
+)
 from pyaiot.gateways.mqtt.dialects.dialect import Dialect
 from pyaiot.gateways.mqtt.dialects.homeassistant import HomeAssistantDialect
 from pyaiot.gateways.mqtt.dialects.homie import HomieDialect
@@ -15,18 +20,31 @@ from pyaiot.gateways.mqtt.dialects.tasmota import TasmotaDialect
 from pyaiot.gateways.mqtt.dialects.zigbee2mqtt import Zigbee2MqttDialect
 from pyaiot.model.topic_mapping import TopicMapping
 
-MakeDialect = Callable[[frozenset[str], Callable[[], float]], Dialect]
-"""Takes the names of the dialects in use, and Unix time in seconds."""
+
+class DialectSettings(NamedTuple):
+    """What dialects are made from."""
+
+    names: frozenset[str]
+    """The dialects in use."""
+    unix_time: Callable[[], float]
+    """In seconds."""
+    topics: BaseTopics
+
+
+MakeDialects = Callable[[DialectSettings], Sequence[Dialect]]
+"""Makes a dialect: more than one if it has several base topics that are apart."""
 
 # One line for each dialect. A message is given to them in this order.
-DIALECTS: Final[Mapping[str, MakeDialect]] = {
-    "tasmota": lambda _names, _time: TasmotaDialect(),
-    "zigbee2mqtt": lambda _names, _time: Zigbee2MqttDialect(),
-    "shelly": lambda _names, _time: ShellyDialect(),
-    "shelly-rpc": lambda _names, _time: ShellyRpcDialect(),
-    "homie": lambda _names, _time: HomieDialect(),
-    "sparkplug": lambda _names, unix_time: SparkplugDialect(unix_time=unix_time),
-    "homeassistant": lambda names, _time: HomeAssistantDialect(other_dialects=names),
+DIALECTS: Final[Mapping[str, MakeDialects]] = {
+    "tasmota": lambda it: [TasmotaDialect(it.topics.tasmota)],
+    "zigbee2mqtt": lambda it: [Zigbee2MqttDialect(base) for base in it.topics.zigbee2mqtt],
+    "shelly": lambda _: [ShellyDialect()],
+    "shelly-rpc": lambda _: [ShellyRpcDialect()],
+    "homie": lambda it: [HomieDialect(base) for base in it.topics.homie],
+    "sparkplug": lambda it: [SparkplugDialect(it.topics.sparkplug, unix_time=it.unix_time)],
+    "homeassistant": lambda it: [
+        HomeAssistantDialect(it.topics.homeassistant, other_dialects=it.names)
+    ],
 }
 
 
@@ -34,11 +52,15 @@ def new_dialects(
     names: Iterable[str],
     unix_time: Callable[[], float],
     mappings: Sequence[TopicMapping] = (),
+    topics: BaseTopics = DEFAULT_TOPICS,
 ) -> Sequence[Dialect]:
     """The dialects with these names, and that of `mappings`, without any device.
 
-    Raises `OperatorError` for a mapping that is not valid.
+    Raises `OperatorError` for a mapping or a base topic that is not valid.
     """
-    used = frozenset(names)
-    dialects = [make(used, unix_time) for name, make in DIALECTS.items() if name in used]
+    check_base_topics(topics)
+    settings = DialectSettings(frozenset(names), unix_time, topics)
+    dialects = [
+        each for name, make in DIALECTS.items() if name in settings.names for each in make(settings)
+    ]
     return [MappingDialect(mappings), *dialects]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.base_topics import DISCOVERY_PREFIX
 from pyaiot.gateways.mqtt.dialects.dialect import (
     DEVICES_MAX,
     PAYLOAD_MAX,
@@ -44,7 +45,6 @@ from pyaiot.gateways.mqtt.dialects.ha_config import (
 from pyaiot.gateways.mqtt.dialects.ha_entities import EntityResource, resources_of
 from pyaiot.gateways.mqtt.dialects.templates import NoValue
 
-PREFIX: Final = "homeassistant"
 CONFIGS_MAX: Final = 10_000
 """Configurations that are held. One more is not understood."""
 ENTITIES_MAX: Final = 20_000
@@ -78,8 +78,14 @@ class HomeAssistantDialect:
     name: ClassVar[str] = "homeassistant"
     title: ClassVar[str] = "Home Assistant discovery"
 
-    def __init__(self, *, other_dialects: frozenset[str] = frozenset()) -> None:
-        """`other_dialects`: the names of the other dialects in use."""
+    def __init__(
+        self,
+        prefixes: Sequence[str] = (DISCOVERY_PREFIX,),
+        *,
+        other_dialects: frozenset[str] = frozenset(),
+    ) -> None:
+        """`prefixes`: of discovery. `other_dialects`: the names of the other dialects in use."""
+        self._prefixes = tuple(f"{prefix}/" for prefix in prefixes)
         self._ignored_origins = OWN_ORIGINS | {
             origin for origin, name in ORIGINS_OF_DIALECTS.items() if name in other_dialects
         }
@@ -92,7 +98,7 @@ class HomeAssistantDialect:
 
     @property
     def filters(self) -> Sequence[str]:
-        return (f"{PREFIX}/#",)
+        return tuple(f"{prefix}#" for prefix in self._prefixes)
 
     def receive(
         self,
@@ -111,15 +117,16 @@ class HomeAssistantDialect:
             if states is not None:
                 events += _values(states, payload)
             return events
-        if not topic.startswith(f"{PREFIX}/"):
+        prefix = next((it for it in self._prefixes if topic.startswith(it)), None)
+        if prefix is None:
             return None
-        levels = topic.split("/")
-        if levels[-1] != "config" or len(levels) not in {4, 5}:
+        levels = topic[len(prefix) :].split("/")
+        if levels[-1] != "config" or len(levels) not in {3, 4}:
             # The birth message of Home Assistant, and commands to other devices.
             return []
         if not all(map(is_level, levels)):
             raise ProtocolError("a level of the topic is too long or not printable")
-        return list(self._configure(topic, levels[1], levels[-2], payload))
+        return list(self._configure(topic, levels[0], levels[1], levels[-2], payload))
 
     def describe(self, uid: str) -> DeviceDescription:
         device = self._devices[uid]
@@ -136,7 +143,7 @@ class HomeAssistantDialect:
     # -- configurations -------------------------------------------------------------------------
 
     def _configure(
-        self, topic: str, component: str, object_id: str, payload: bytes
+        self, topic: str, component: str, first: str, object_id: str, payload: bytes
     ) -> Iterator[DialectEvent]:
         if not payload:
             yield from self._remove(topic)
@@ -147,7 +154,7 @@ class HomeAssistantDialect:
         if isinstance(name, str) and name.casefold() in self._ignored_origins:
             return
         config = device_of(values)
-        uid = uid_of("ha", config.identifier or topic.split("/")[2])
+        uid = uid_of("ha", config.identifier or first)
         before = self._device_of_config.get(topic)
         if before is not None and before.uid != uid:
             yield from self._remove(topic)

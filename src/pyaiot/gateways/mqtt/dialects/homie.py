@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.base_topics import HOMIE_BASE
 from pyaiot.gateways.mqtt.dialects.devices import (
     RESOURCES_MAX,
     DeviceTable,
@@ -37,7 +38,6 @@ from pyaiot.gateways.mqtt.dialects.homie_types import (
     value_of_payload,
 )
 
-BASE: Final = "homie"
 VERSION_5: Final = "5"
 ATTRIBUTES: Final = frozenset({"name", "datatype", "format", "settable", "unit"})
 """Attributes of a property of Homie 4 that are read."""
@@ -53,11 +53,12 @@ _OFFLINE: Final = frozenset({"disconnected", "lost"})
 
 
 class _Device(LearnedDevice):
-    __slots__ = ("attributes", "kept", "name", "paths", "version")
+    __slots__ = ("attributes", "base", "kept", "name", "paths", "version")
 
-    def __init__(self, name: str, version: int, budget: ResourceBudget) -> None:
-        # A device of either version is one of its own: their topics differ.
-        super().__init__(uid_of(f"homie{version}", name), budget)
+    def __init__(
+        self, uid: str, base: str, name: str, version: int, budget: ResourceBudget
+    ) -> None:
+        super().__init__(uid, budget)
         self.name = name
         self.version = version
         self.paths: dict[str, str] = {}
@@ -67,9 +68,7 @@ class _Device(LearnedDevice):
         self.kept: dict[str, str] = {}
         """The latest payloads, by `node/property`."""
 
-    @property
-    def base(self) -> str:
-        return f"{BASE}/{self.name}" if self.version == 4 else f"{BASE}/{self.version}/{self.name}"
+        self.base = f"{base}/{name}" if version == 4 else f"{base}/{version}/{name}"
 
 
 class HomieDialect:
@@ -78,14 +77,15 @@ class HomieDialect:
     name: ClassVar[str] = "homie"
     title: ClassVar[str] = "Homie"
 
-    def __init__(self) -> None:
+    def __init__(self, base: str = HOMIE_BASE) -> None:
+        self._base = base
         self._devices: DeviceTable[_Device] = DeviceTable()
         self._topics: dict[str, tuple[_Device, str]] = {}
         """Device and `node/property` of topics of values, at most `RESOURCES_MAX`."""
 
     @property
     def filters(self) -> Sequence[str]:
-        return (f"{BASE}/#",)
+        return (f"{self._base}/#",)
 
     def receive(
         self,
@@ -99,11 +99,11 @@ class HomieDialect:
         if known is not None and self._devices.get(known[0].uid) is known[0]:
             self._devices.seen(known[0], now)
             return self._receive_value(*known, topic, payload)
-        levels = topic.split("/")
-        if levels[0] != BASE:
+        if not topic.startswith(f"{self._base}/"):
             return None
-        version = 5 if len(levels) > 1 and levels[1] == VERSION_5 else 4
-        levels = levels[2:] if version == 5 else levels[1:]
+        levels = topic[len(self._base) + 1 :].split("/")
+        version = 5 if levels[0] == VERSION_5 else 4
+        levels = levels[1:] if version == 5 else levels
         if len(levels) < 2 or not all(map(is_level, levels)):
             raise ProtocolError("the topic has another form than homie/DEVICE/…")
         if levels[0].startswith("$"):
@@ -146,9 +146,12 @@ class HomieDialect:
         return DeviceMessage(f"{device.base}/{path}/set", payload.encode(), qos=1)
 
     def _device(self, name: str, version: int, now: float) -> _Device:
-        device = self._devices.get(uid_of(f"homie{version}", name))
+        # A device of either version, and with another base topic, is one of its own.
+        bases = () if self._base == HOMIE_BASE else (self._base,)
+        uid = uid_of(f"homie{version}", *bases, name)
+        device = self._devices.get(uid)
         if device is None:
-            device = _Device(name, version, self._devices.budget)
+            device = _Device(uid, self._base, name, version, self._devices.budget)
             self._devices.add(device, now)
         self._devices.seen(device, now)
         return device

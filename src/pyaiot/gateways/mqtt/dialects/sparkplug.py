@@ -93,13 +93,15 @@ class SparkplugDialect:
     name: ClassVar[str] = "sparkplug"
     title: ClassVar[str] = "Sparkplug B"
 
-    def __init__(self, *, unix_time: Callable[[], float]) -> None:
+    def __init__(self, groups: Sequence[str] = (), *, unix_time: Callable[[], float]) -> None:
+        """`groups`: the group ids that are received; empty: all."""
+        self._groups = tuple(groups)
         self._devices: DeviceTable[_Device] = DeviceTable()
         self._unix_time = unix_time
 
     @property
     def filters(self) -> Sequence[str]:
-        return (f"{NAMESPACE}/#",)
+        return tuple(f"{NAMESPACE}/{group}/#" for group in self._groups) or (f"{NAMESPACE}/#",)
 
     def receive(
         self, topic: str, payload: bytes, *, retained: bool, now: float

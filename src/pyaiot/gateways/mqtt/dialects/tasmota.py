@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tasmota: `tele/…`, `stat/…`, `cmnd/…`, and its native discovery. Pure.
 
-The pages "MQTT", "Commands" and "Sensors" of the documentation of Tasmota, with the default
-`FullTopic`, `%prefix%/%topic%/`.
+The pages "MQTT", "Commands" and "Sensors" of the documentation of Tasmota. `tasmota_topics` has the
+`FullTopic` of devices.
 """
 
 import re
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.base_topics import TASMOTA_FULL_TOPIC
 from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
 from pyaiot.gateways.mqtt.dialects.dialect import (
     DeviceChanged,
@@ -18,6 +19,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     DevicePresence,
     DialectEvent,
     NotUnderstood,
+    TopicsWanted,
     is_level,
     is_number,
     leaves,
@@ -27,6 +29,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     type_of,
     uid_of,
 )
+from pyaiot.gateways.mqtt.dialects.tasmota_topics import TasmotaTopics
 from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
 from pyaiot.model import encode
 
@@ -34,7 +37,6 @@ RELAYS_MAX: Final = 32
 """Relays of one device. Further ones are left out."""
 MAC_LENGTH_MAX: Final = 12
 """Characters of a MAC address in a topic of discovery. One with more is refused."""
-FULL_TOPIC: Final = "%prefix%/%topic%/"
 
 _POWER: Final = re.compile(r"POWER([1-9]|[12][0-9]|3[0-2])?")
 _HEX_COLOUR: Final = re.compile(r"[0-9A-Fa-f]{6}([0-9A-Fa-f]{2}){0,2}")
@@ -77,11 +79,16 @@ _DEGREES: Final = frozenset({"temperature", "dewpoint", "feelslike"})
 
 
 class _Device(LearnedDevice):
-    __slots__ = ("commands", "power", "topic")
+    __slots__ = ("base", "commands", "power", "states", "words")
 
-    def __init__(self, topic: str, budget: ResourceBudget) -> None:
+    def __init__(self, topic: str, base: str, budget: ResourceBudget) -> None:
         super().__init__(uid_of("tasmota", topic), budget)
-        self.topic = topic
+        self.base = base
+        """How the topics of its commands begin."""
+        self.words = {"ON": "ON", "OFF": "OFF"}
+        """What its words for the states of relays mean, which `StateText` may change."""
+        self.states = {"Online": True, "Offline": False}
+        """The words of its last will."""
         self.commands: dict[str, str] = {}
         """The command of each resource that can be written."""
         self.power: dict[str, str] = {}
@@ -94,40 +101,42 @@ class TasmotaDialect:
     name: ClassVar[str] = "tasmota"
     title: ClassVar[str] = "Tasmota"
 
-    def __init__(self) -> None:
+    def __init__(self, full_topics: Sequence[str] = (TASMOTA_FULL_TOPIC,)) -> None:
+        self._topics = TasmotaTopics(full_topics)
         self._devices: DeviceTable[_Device] = DeviceTable()
         self._topic_of_mac: dict[str, str] = {}
         """At most as many as devices."""
 
     @property
     def filters(self) -> Sequence[str]:
-        return ("tele/#", "stat/#", "tasmota/discovery/#")
+        return (*self._topics.filters, "tasmota/discovery/#")
 
     def receive(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        retained: bool,  # noqa: ARG002 - the shape of all dialects
-        now: float,
+        self, topic: str, payload: bytes, *, retained: bool, now: float
     ) -> Sequence[DialectEvent] | None:
-        levels = topic.split("/")
         if topic.startswith("tasmota/discovery/"):
-            return self._receive_discovery(levels, payload, now)
-        if levels[0] not in {"tele", "stat"}:
+            return self._receive_discovery(topic.split("/"), payload, now)
+        message = self._topics.read(topic)
+        if message is None:
+            if topic.startswith(("tele/", "stat/")):
+                raise ProtocolError("the topic has another form than tele/DEVICE/NAME")
             return None
-        if len(levels) != 3 or not is_level(levels[1]):
-            raise ProtocolError("the topic has another form than tele/DEVICE/NAME")
-        prefix, name, what = levels
+        if not is_level(message.device):
+            raise ProtocolError("the topic of the device is not printable")
         if not payload:
             return []
-        device = self._device(name, now)
+        device = self._device(message.device, message.commands, now)
+        if message.commands != device.base:
+            if retained:
+                raise ProtocolError("the device has another FullTopic now")
+            device.base = message.commands
+        what = message.what
         if what == "LWT":
-            text = read_text(payload)
-            if text not in {"Online", "Offline"}:
+            online = device.states.get(read_text(payload))
+            if online is None:
                 raise ProtocolError("LWT is neither Online nor Offline")
-            events: list[DialectEvent] = [DevicePresence(device.uid, text == "Online")]
-        elif prefix == "tele":
+            events: list[DialectEvent] = [DevicePresence(device.uid, online)]
+        elif message.prefix == "tele":
             events = list(self._receive_telemetry(device, what, payload))
         else:
             events = list(self._receive_status(device, what, payload))
@@ -142,14 +151,14 @@ class TasmotaDialect:
         if device is None or command is None:
             raise ProtocolError("this resource cannot be written")
         payload = encode(device.types[resource], text)
-        return DeviceMessage(f"cmnd/{device.topic}/{command}", payload.encode())
+        return DeviceMessage(f"{device.base}{command}", payload.encode())
 
     # -- messages of devices --------------------------------------------------------------------
 
-    def _device(self, topic: str, now: float) -> _Device:
+    def _device(self, topic: str, commands: str, now: float) -> _Device:
         device = self._devices.get(uid_of("tasmota", topic))
         if device is None:
-            device = _Device(topic, self._devices.budget)
+            device = _Device(topic, commands, self._devices.budget)
             self._devices.add(device, now)
         self._devices.seen(device, now)
         return device
@@ -194,8 +203,8 @@ class TasmotaDialect:
         for key, value in state.items():
             if _POWER.fullmatch(key):
                 word = value.get("POWER") if isinstance(value, dict) else value
-                word = word.upper() if isinstance(word, str) else ""  # `StateText` may change it
-                if word not in {"ON", "OFF"}:
+                word = device.words.get(word.upper()) if isinstance(word, str) else None
+                if word is None:
                     continue
                 resource = key.lower()
                 if repeated and device.power.get(resource) == word:
@@ -295,9 +304,9 @@ class TasmotaDialect:
         if what == "config":
             return list(self._receive_config(mac, read_object(payload), now))
         topic = self._topic_of_mac.get(mac)
-        if what != "sensors" or topic is None:
+        device = None if topic is None else self._devices.get(uid_of("tasmota", topic))
+        if what != "sensors" or device is None:
             return []
-        device = self._device(topic, now)
         sensors = read_object(payload).get("sn")
         if isinstance(sensors, dict):
             # Only for the types: the values may be old.
@@ -310,12 +319,16 @@ class TasmotaDialect:
         topic = config.get("t")
         if not isinstance(topic, str) or not is_level(topic):
             raise ProtocolError("the topic of the device is missing")
-        if config.get("ft") != FULL_TOPIC or config.get("tp") != ["cmnd", "stat", "tele"]:
-            yield NotUnderstood(
-                f"Tasmota device {topic}", f"its FullTopic or prefixes are not {FULL_TOPIC}"
-            )
+        try:
+            commands, wanted = self._topics.discovered(topic, config)
+        except ProtocolError as error:
+            yield NotUnderstood(f"Tasmota device {topic}", str(error))
             return
-        device = self._device(topic, now)
+        device = self._device(topic, commands, now)
+        device.base = commands
+        if wanted:
+            yield TopicsWanted(wanted)
+        _set_words(device, config)
         if mac in self._topic_of_mac or len(self._topic_of_mac) < len(self._devices):
             self._topic_of_mac[mac] = topic
         device.set_detail("name", config.get("dn"))
@@ -329,3 +342,17 @@ class TasmotaDialect:
             label = names[index] if index < len(names) else ""
             self._add_relay(device, "POWER" if len(used) == 1 else f"POWER{index + 1}", label)
         yield from self._with_change(device, [])
+
+
+def _set_words(device: _Device, config: dict[str, Any]) -> None:
+    """The words of its last will and of its relays, where discovery states them."""
+    states = config.get("state")
+    for text, word in zip(states if isinstance(states, list) else [], ("OFF", "ON"), strict=False):
+        if is_level(text):
+            device.words = {it: to for it, to in device.words.items() if it == to or to != word}
+            device.words[text.upper()] = word
+    for key, online in (("onln", True), ("ofln", False)):
+        text = config.get(key)
+        if is_level(text):
+            device.states = {it: to for it, to in device.states.items() if to != online}
+            device.states[text] = online

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Zigbee2MQTT: the devices of a Zigbee network behind one bridge. Pure.
 
-The pages "MQTT Topics and Messages" and "Exposes" of its documentation, with the default base
-topic `zigbee2mqtt`. A device is its IEEE address; its friendly name is its label and its topic.
+The pages "MQTT Topics and Messages" and "Exposes" of its documentation, with one base topic,
+by default `zigbee2mqtt`. A device is its IEEE address; its friendly name is its label and its
+topic.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, Final, TypeGuard
 import msgspec
 
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.base_topics import ZIGBEE2MQTT_BASE
 from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
 from pyaiot.gateways.mqtt.dialects.dialect import (
     DEVICES_MAX,
@@ -36,7 +38,6 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
 from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
 from pyaiot.model import ResourceType, encode
 
-BASE: Final = "zigbee2mqtt"
 EXPOSE_DEPTH_MAX: Final = 4
 """Levels of `features` inside each other. Deeper ones are left out."""
 
@@ -61,14 +62,15 @@ class Zigbee2MqttDialect:
     name: ClassVar[str] = "zigbee2mqtt"
     title: ClassVar[str] = "Zigbee2MQTT"
 
-    def __init__(self) -> None:
+    def __init__(self, base: str = ZIGBEE2MQTT_BASE) -> None:
+        self._base = f"{base}/"
         self._devices: DeviceTable[_Device] = DeviceTable()
         self._by_name: dict[str, _Device] = {}
         """By friendly name, which may have slashes."""
 
     @property
     def filters(self) -> Sequence[str]:
-        return (f"{BASE}/#",)
+        return (f"{self._base}#",)
 
     def receive(
         self,
@@ -78,9 +80,9 @@ class Zigbee2MqttDialect:
         retained: bool,  # noqa: ARG002 - the shape of all dialects
         now: float,
     ) -> Sequence[DialectEvent] | None:
-        base, _, rest = topic.partition("/")
-        if base != BASE:
+        if not topic.startswith(self._base):
             return None
+        rest = topic[len(self._base) :]
         device = self._by_name.get(rest)
         if device is not None:
             return list(self._receive_state(device, payload))
@@ -108,7 +110,7 @@ class Zigbee2MqttDialect:
         if it.kind in {"number", "json", "boolean"}:
             value = _as_json(value)
         payload = json.dumps({name: value})
-        return DeviceMessage(f"{BASE}/{device.friendly_name}/set", payload.encode())
+        return DeviceMessage(f"{self._base}{device.friendly_name}/set", payload.encode())
 
     # -- the bridge -----------------------------------------------------------------------------
 

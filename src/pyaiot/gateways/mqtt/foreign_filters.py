@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Which topics of foreign devices are received, and which dialects read them. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from pyaiot.gateways.mqtt.dialects.dialect import Dialect
+from pyaiot.gateways.mqtt.dialects.homeassistant import HomeAssistantDialect
+from pyaiot.gateways.mqtt.dialects.tasmota import TasmotaDialect
+
+FILTERS_MAX: Final = 150
+"""Topic filters that devices may add with their descriptions, one for each first level of a topic.
+Topics of one more are not received, which the log states."""
+
+_NAME_TOPICS: Final = frozenset({HomeAssistantDialect.name, TasmotaDialect.name})
+"""Dialects whose devices name topics."""
+
+
+class ForeignFilters:
+    """The topic filters of some dialects, and those that their devices added."""
+
+    def __init__(self, dialects: Sequence[Dialect]) -> None:
+        self._dialects = dialects
+        self._wanted: dict[str, None] = {}
+        """First levels of topics that descriptions named."""
+        self._previous: tuple[str, bytes] | None = None
+        self.changed()
+
+    def changed(self) -> None:
+        """The filters of a dialect changed."""
+        dialects = self._dialects
+        self._covered = frozenset(
+            each.removesuffix("/#")
+            for dialect in dialects
+            for each in dialect.filters
+            if each.endswith("/#") and each.count("/") == 1 and not each.startswith("+")
+        )
+        """First levels of topics that are received as a whole."""
+        self._patterns = [
+            each.split("/")
+            for dialect in dialects
+            for each in dialect.filters
+            if each.partition("/")[0] not in self._covered
+        ]
+        self._any_first = tuple(it for it in dialects if _may_have_any_topic(it))
+        self._of_first = {
+            first: tuple(it for it in dialects if it in self._any_first or _begins(it, first))
+            for first in {each.partition("/")[0] for it in dialects for each in it.filters} - {"+"}
+        }
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """All topic filters to subscribe to."""
+        of_dialects = tuple(each for dialect in self._dialects for each in dialect.filters)
+        return (*of_dialects, *(f"{first}/#" for first in self._wanted))
+
+    def readers(self, topic: str) -> Sequence[Dialect]:
+        """The dialects that a topic may be of."""
+        return self._of_first.get(topic.partition("/")[0], self._any_first)
+
+    def covers(self, topic: str) -> bool:
+        """Whether messages on this topic are received, understood or not."""
+        levels = topic.split("/")
+        if levels[0] in self._covered or levels[0] in self._wanted:
+            return True
+        return any(_matches(each, levels) for each in self._patterns)
+
+    def add(self, topic: str) -> str | None:
+        """Receive a topic that a device named. Returns a new filter, empty if there is none to
+        add; None if there are too many."""
+        first = topic.partition("/")[0]
+        if first in self._covered or first in self._wanted:
+            return ""
+        if len(self._wanted) >= FILTERS_MAX:
+            return None
+        self._wanted[first] = None
+        return f"{first}/#"
+
+    def is_copy(self, topic: str, payload: bytes) -> bool:
+        """Whether a message is the one before it, once more.
+
+        An MQTT broker may send a message once for each filter that it matches (MQTT 3.1.1 section
+        3.3.5), one after the other.
+        """
+        if self._previous != (topic, payload):
+            self._previous = topic, payload
+            return False
+        levels = topic.split("/")
+        count = (levels[0] in self._wanted) + sum(_matches(it, levels) for it in self._patterns)
+        if count < 2:
+            return False
+        self._previous = None
+        return True
+
+
+def _may_have_any_topic(dialect: Dialect) -> bool:
+    """Whether the topics of its devices can begin with any level."""
+    return dialect.name in _NAME_TOPICS or any(it.startswith("+") for it in dialect.filters)
+
+
+def _begins(dialect: Dialect, first: str) -> bool:
+    return any(it.partition("/")[0] == first for it in dialect.filters)
+
+
+def _matches(pattern: Sequence[str], levels: Sequence[str]) -> bool:
+    """Whether a topic filter matches a topic (MQTT 3.1.1 section 4.7)."""
+    for index, level in enumerate(pattern):
+        if level == "#":
+            return True
+        if index >= len(levels) or (level != "+" and level != levels[index]):
+            return False
+    return len(pattern) == len(levels)
