@@ -3,10 +3,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from pyaiot.app.accounts import shared_database
 from pyaiot.app.optional_parts import check_optional_parts, check_parts_of_demo
-from pyaiot.config import ClusterSection, Config, HistorySection, RegistrySection
+from pyaiot.config import BrokerSection, ClusterSection, Config, HistorySection, RegistrySection
 from pyaiot.errors import OperatorError
 
 DATABASE = "postgresql://db/pyaiot"
@@ -46,3 +48,25 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 def test_the_demo_is_alone() -> None:
     with pytest.raises(OperatorError, match="demo is alone"):
         check_parts_of_demo(config("off", "off"))
+
+
+def test_brokers_that_people_sign_in_to_need_a_database_for_accounts() -> None:
+    open_ = msgspec.structs.replace(config("off", "off"), broker=BrokerSection(host="0.0.0.0"))
+    with pytest.raises(OperatorError, match=r"accounts in files: set --cluster-database .*\.$"):
+        check_optional_parts(open_, embeds_broker=False)
+    with_database = msgspec.structs.replace(
+        open_, cluster=ClusterSection(servers="nats://a", database=DATABASE)
+    )
+    check_optional_parts(with_database, embeds_broker=False)
+    assert shared_database(with_database) == DATABASE
+    with pytest.raises(OperatorError, match=r"--cluster-database takes postgresql://"):
+        check_optional_parts(config("off", "off", database="accounts.db"), embeds_broker=False)
+
+
+def test_the_brokers_share_accounts_in_the_database_that_is_named_first() -> None:
+    other = "postgresql://db/other"
+    assert shared_database(config(DATABASE)) == DATABASE
+    assert shared_database(config(DATABASE, other)) == other
+    assert shared_database(config("off", "off")) == ""
+    alone = msgspec.structs.replace(config(DATABASE), cluster=ClusterSection())
+    assert shared_database(alone) == ""

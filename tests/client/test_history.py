@@ -168,7 +168,7 @@ async def test_refusal_of_the_broker_is_one_sentence() -> None:
 async def test_sign_in_link_and_its_cookie_open_websocket_and_api(tmp_path: Path) -> None:
     login = SignIn(AccountsFile(None), behind_tls=False, viewers=False, clock=time.monotonic)
     async with serving(tmp_path, login=login) as served:
-        link = f"http://elsewhere:1{login.new_link()}"
+        link = f"http://elsewhere:1{await login.new_link()}"
         cookies = tmp_path / "kept" / "logins.json"
         with pytest.raises(LoginNeeded):
             await client(served).__aenter__()

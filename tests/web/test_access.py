@@ -237,7 +237,7 @@ async def test_commands_over_a_websocket_follow_the_role_of_the_token() -> None:
 async def test_signed_in_client_may_use_every_route() -> None:
     login = SignIn(AccountsFile(None), behind_tls=False, viewers=False, clock=time.monotonic)
     async with serving(login=login) as served:
-        async with served.web.post(login.new_link()) as answer:
+        async with served.web.post(await login.new_link()) as answer:
             assert answer.status == 200
         async for _, route, status, _ in statuses(served):
             if route not in {"GET /gw", "HEAD /gw", "POST /login"}:

@@ -41,7 +41,7 @@ class Guarded:
         scope: Scope = Scope(),  # noqa: B008 - frozen
     ) -> None:
         """Sign in with an invitation."""
-        link = self.sign_in.invite(role, life_s=60.0, scope=scope)
+        link = await self.sign_in.invite(role, life_s=60.0, scope=scope)
         await page.goto(broker.url.rstrip("/") + link)
         async with page.expect_navigation(url=broker.url):
             await page.get_by_role("button", name="Sign in").click()

@@ -105,7 +105,7 @@ async def test_health_is_open_and_gateways_need_their_token() -> None:
 async def test_link_opens_a_session_once() -> None:
     broker = ProtectedBroker()
     async with serving(broker) as session:
-        link = broker.sign_in.new_link()
+        link = await broker.sign_in.new_link()
         async with session.post(link, allow_redirects=False) as response:
             assert (response.status, response.headers["Location"]) == (303, "/")
             cookie = response.headers["Set-Cookie"]
@@ -121,7 +121,7 @@ async def test_link_opens_a_session_once() -> None:
 async def test_preview_of_the_link_does_not_use_it(method: str) -> None:
     broker = ProtectedBroker()
     async with serving(broker) as session:
-        link = broker.sign_in.new_link()
+        link = await broker.sign_in.new_link()
         for _ in range(10):
             async with session.request(method, link, allow_redirects=False) as response:
                 assert (response.status, response.content_type) == (200, "text/html")
@@ -134,7 +134,7 @@ async def test_preview_of_the_link_does_not_use_it(method: str) -> None:
 async def test_page_of_another_origin_cannot_post_the_link() -> None:
     broker = ProtectedBroker()
     async with serving(broker) as session:
-        link = broker.sign_in.new_link()
+        link = await broker.sign_in.new_link()
         async with session.post(link, headers={"Origin": "https://evil.example"}) as response:
             assert response.status == 403
         assert await sign_in(session, link) == 303
@@ -143,7 +143,7 @@ async def test_page_of_another_origin_cannot_post_the_link() -> None:
 async def test_person_signs_in_with_one_click(browser: "Browser") -> None:
     broker = ProtectedBroker()
     async with serving(broker), browser.page() as page:
-        await page.goto(broker.url + broker.sign_in.new_link())
+        await page.goto(broker.url + await broker.sign_in.new_link())
         async with page.expect_navigation(url=broker.url + "/"):
             await page.get_by_role("button", name="Sign in").click()
         assert (await page.context.cookies())[0]["httpOnly"]
@@ -153,7 +153,7 @@ async def test_cookie_behind_tls_is_bound_to_the_host_and_to_tls() -> None:
     broker = ProtectedBroker(behind_tls=True)
     async with (
         serving(broker) as session,
-        session.post(broker.sign_in.new_link(), allow_redirects=False) as response,
+        session.post(await broker.sign_in.new_link(), allow_redirects=False) as response,
     ):
         cookie = response.headers["Set-Cookie"]
     assert cookie.startswith("__Host-")
@@ -165,15 +165,15 @@ async def test_new_link_replaces_the_old_one_and_empty_ones_never_work() -> None
     broker = ProtectedBroker()
     async with serving(broker) as session:
         assert await sign_in(session, "/login?token=") == 403
-        old = broker.sign_in.new_link()
-        broker.sign_in.new_link()
+        old = await broker.sign_in.new_link()
+        await broker.sign_in.new_link()
         assert await sign_in(session, old) == 403
 
 
 async def test_attempts_with_invalid_links_are_limited_to_five_a_minute() -> None:
     broker = ProtectedBroker()
     async with serving(broker) as session:
-        link = broker.sign_in.new_link()
+        link = await broker.sign_in.new_link()
         answers = [await sign_in(session, f"/login?token={number}") for number in range(7)]
         assert answers == [403] * 5 + [429] * 2
         broker.clock.now += 60.0
@@ -184,7 +184,7 @@ async def test_attempts_with_invalid_links_are_limited_to_five_a_minute() -> Non
 async def test_session_ends_after_a_week() -> None:
     broker = ProtectedBroker()
     async with serving(broker) as session:
-        await sign_in(session, broker.sign_in.new_link())
+        await sign_in(session, await broker.sign_in.new_link())
         broker.clock.now += SESSION_LIFE_S - 1
         assert await status(session, "/") == 200
         broker.clock.now += 1
@@ -194,7 +194,7 @@ async def test_session_ends_after_a_week() -> None:
 async def test_sessions_are_bounded() -> None:
     broker = ProtectedBroker()
     async with serving(broker) as session:
-        await sign_in(session, broker.sign_in.new_link())
+        await sign_in(session, await broker.sign_in.new_link())
         for number in range(SESSIONS_MAX):
             assert await status(session, "/") == 200
             broker.clock.now += 1.0
@@ -213,7 +213,7 @@ async def test_anonymous_viewer_sees_and_commands_nothing() -> None:
                 '[{"type":"command","id":"1","uid":"A","endpoint":"led","payload":"1"}]'
             )
             assert '"state":"forbidden"' in (await socket.receive()).data
-        await sign_in(session, broker.sign_in.new_link())
+        await sign_in(session, await broker.sign_in.new_link())
         async with session.ws_connect("/ws", protocols=(SUBPROTOCOL,)) as socket:
             await socket.receive()
             await socket.send_str(
@@ -321,7 +321,7 @@ async def test_attempts_are_limited_by_address_and_by_name() -> None:
     async with serving(broker) as session:
         answers = [await submit(session, "ada", "wrong") for _ in range(6)]
         assert answers == [403] * 5 + [429]
-        assert await sign_in(session, broker.sign_in.new_link()) == 303, "links still work"
+        assert await sign_in(session, await broker.sign_in.new_link()) == 303, "links still work"
         session.cookie_jar.clear()
         assert await submit(session, "ada", "correct horse") == 429
         broker.clock.now += 12.0
@@ -337,7 +337,7 @@ async def test_class_of_thirty_signs_in_at_the_same_moment_from_one_address() ->
             *(submit(session, f"pupil-{n}", "correct horse") for n in range(30))
         )
         assert answers == [303] * 30
-        links = [broker.sign_in.invite("viewer", life_s=60.0) for _ in range(30)]
+        links = [await broker.sign_in.invite("viewer", life_s=60.0) for _ in range(30)]
         assert await asyncio.gather(*(sign_in(session, it) for it in links)) == [303] * 30
 
 
@@ -421,7 +421,7 @@ async def test_change_of_a_password_ends_the_sessions() -> None:
 async def test_invitation_gives_its_role_once(role: Role) -> None:
     broker = ProtectedBroker()
     async with serving(broker) as session:
-        link = broker.sign_in.invite(role, life_s=60.0)
+        link = await broker.sign_in.invite(role, life_s=60.0)
         assert await sign_in(session, link) == 303
         async with session.get("/api/info") as response:
             assert (await response.json())["may_command"] is (role != "viewer")
@@ -431,7 +431,7 @@ async def test_invitation_gives_its_role_once(role: Role) -> None:
 async def test_invitation_expires() -> None:
     broker = ProtectedBroker()
     async with serving(broker) as session:
-        link = broker.sign_in.invite("viewer", life_s=60.0)
+        link = await broker.sign_in.invite("viewer", life_s=60.0)
         broker.clock.now += 60.0
         assert await sign_in(session, link) == 403
 

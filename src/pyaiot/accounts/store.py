@@ -3,7 +3,8 @@
 
 import math
 import sqlite3
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from pyaiot.accounts.database import FILE_NAME, AccountsDatabase
 from pyaiot.accounts.records import (
@@ -34,10 +35,14 @@ SESSIONS_MAX: Final = 1000
 """Sessions, also expired ones. Another one removes one that has expired, else the oldest."""
 INVITATIONS_MAX: Final = 1000
 """Invitations that are not used yet. One more removes those that expired, else it is refused."""
+START_TOGETHER_S: Final = 60.0
+"""Brokers of a cluster that start within this time each print a link that works."""
 GATEWAY_TOKENS_MAX: Final = 10_000
 """Tokens of all gateways. One more is refused."""
 TOKENS_OF_GATEWAY_MAX: Final = 10
 """Tokens of one gateway. One more is refused: remove its older ones."""
+
+T = TypeVar("T")
 
 _COLUMNS: Final = "name, role, created_at, expires_at, digest, scope"
 _USER_COLUMNS: Final = "name, role, password, created_at, scope"
@@ -50,6 +55,17 @@ class AccountsFile(AccountsDatabase):
 
     Raises `OperatorError` throughout.
     """
+
+    is_shared = False
+    """Several brokers have them, in a database."""
+
+    async def change(self, operation: Callable[["AccountsFile"], T]) -> T:
+        """Carry out an operation that writes. In a cluster, it takes effect at all brokers."""
+        return operation(self)
+
+    async def look(self) -> bool:
+        """Take over changes of other brokers that are not here yet. Returns whether there were."""
+        return False
 
     def add_token(self, token: Token) -> None:
         with self._transaction():
@@ -192,13 +208,17 @@ class AccountsFile(AccountsDatabase):
     # -- invitations ----------------------------------------------------------------------------
 
     def add_invitation(self, invitation: Invitation, now: float) -> None:
-        """Add an invitation. One `is_of_start` replaces the last such one.
+        """Add an invitation. One `is_of_start` replaces the last such one, unless it is
+        that of a broker that starts at the same time.
 
         Those that expired are removed when there are `INVITATIONS_MAX`: see `add_session`.
         """
         with self._transaction():
             if invitation.is_of_start:
-                self._db.execute("DELETE FROM invitation WHERE is_of_start")
+                before = invitation.expires_at - START_TOGETHER_S if self.is_shared else math.inf
+                self._db.execute(
+                    "DELETE FROM invitation WHERE is_of_start AND expires_at < ?", (before,)
+                )
             (count,) = self._db.execute("SELECT count(*) FROM invitation").fetchone()
             if count >= INVITATIONS_MAX:
                 count -= self._db.execute(

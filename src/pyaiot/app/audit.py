@@ -4,21 +4,31 @@
 import time
 from pathlib import Path
 
+from pyaiot.app.accounts import shared_database
 from pyaiot.audit.files import AuditFiles
-from pyaiot.audit.log import AuditLog
-from pyaiot.config import AuditSection
+from pyaiot.audit.log import AuditLog, AuditStore
+from pyaiot.config import Config
+from pyaiot.redaction import redact
 
 _MEGABYTE = 1_000_000
 
 
-def audit_files(section: AuditSection, folder: Path) -> AuditFiles | None:
-    """The files, in `folder` unless set; None if they are off."""
+def audit_store(config: Config, folder: Path) -> AuditStore | None:
+    """Where the log is: the database of a cluster, or files, in `folder` unless set; None if it is
+    off."""
+    section = config.audit
     if section.folder == "off":
         return None
+    bytes_max = section.megabytes * _MEGABYTE
+    url = shared_database(config)
+    if url:
+        from pyaiot.audit.database import AuditDatabase  # noqa: PLC0415 - only in a cluster
+
+        return AuditDatabase(url, redact(url), bytes_max=bytes_max, days=section.days)
     path = Path(section.folder).expanduser() if section.folder else folder / "audit"
-    return AuditFiles(path, bytes_max=section.megabytes * _MEGABYTE, days=section.days)
+    return AuditFiles(path, bytes_max=bytes_max, days=section.days)
 
 
-def open_audit_log(section: AuditSection, folder: Path) -> AuditLog:
+def open_audit_log(config: Config, folder: Path) -> AuditLog:
     """The log of a broker. It opens nothing before it runs."""
-    return AuditLog(audit_files(section, folder), unix_time=time.time, clock=time.monotonic)
+    return AuditLog(audit_store(config, folder), unix_time=time.time, clock=time.monotonic)

@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyaiot.accounts.store import FILE_NAME, AccountsFile
+from pyaiot.accounts.store import AccountsFile
 from pyaiot.alerts import metrics as alerts_metrics
 from pyaiot.alerts.service import AlertService
+from pyaiot.app import accounts as app_accounts
 from pyaiot.app.dashboard import load_dashboard
 from pyaiot.app.gateway_links import GatewayAccess
 from pyaiot.app.tls import ProcessTls
@@ -22,7 +23,7 @@ from pyaiot.audit.entry import THIS_PROCESS
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.mappings import MappingBook
-from pyaiot.config import BrokerSection, Config, data_folder
+from pyaiot.config import BrokerSection, Config
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import OpenGateway
 from pyaiot.metrics import Collector
@@ -82,7 +83,7 @@ async def serve_web(
     watch = None if accounts is None else _watch(accounts, broker)
     sign_in = None
     if needs_sign_in(section):
-        sign_in = _sign_in(config, accounts or open_accounts(section), watch)
+        sign_in = _sign_in(config, accounts or open_accounts(config), watch)
     app = WebApp(
         broker,
         registry=registry,
@@ -126,21 +127,34 @@ async def serve_web(
                 # A link would be in the journal, which others can read.
                 log.info("clients must sign in: aiot service exec invite prints a link")
             elif sign_in is not None:
-                root = _external_root(section, server)
-                link = f"{root}{sign_in.new_link()}"
-                if audit is not None:
-                    audit.record(THIS_PROCESS, "invite", detail="admin, at the start")
-                print_line(f"Open this link once to sign in: {link}")
-                if sys.stdout.isatty():
-                    from pyaiot.accounts.qr_code import qr_code  # noqa: PLC0415
-
-                    print_line(qr_code(link))
+                await _print_link(sign_in, _external_root(section, server), audit, print_line)
             yield server.url
     finally:
         server.stop_listening()
         app.api.streams.close_all()
         await app.sockets.close_all()
         await server.close()
+
+
+async def _print_link(
+    sign_in: SignIn, root: str, audit: AuditLog | None, print_line: PrintLine
+) -> None:
+    """Print a link for the first administrator. Raises `OperatorError`, unless the accounts are in
+    a database: the broker of a cluster runs without it, too."""
+    try:
+        link = f"{root}{await sign_in.new_link()}"
+    except OperatorError as error:
+        if not sign_in.accounts.is_shared:
+            raise
+        log.warning("there is no link to sign in: %s", error)
+        return
+    if audit is not None:
+        audit.record(THIS_PROCESS, "invite", detail="admin, at the start")
+    print_line(f"Open this link once to sign in: {link}")
+    if sys.stdout.isatty():
+        from pyaiot.accounts.qr_code import qr_code  # noqa: PLC0415
+
+        print_line(qr_code(link))
 
 
 @asynccontextmanager
@@ -223,12 +237,12 @@ def needs_sign_in(section: BrokerSection) -> bool:
     return is_proxied(section) or not is_loopback(section.host)
 
 
-def open_accounts(section: BrokerSection) -> AccountsFile:
+def open_accounts(config: Config) -> AccountsFile:
     """The accounts of this broker. The file is made where clients must sign in.
 
     Elsewhere it is read if it exists: gateways may have tokens. Raises `OperatorError`.
     """
-    return AccountsFile(data_folder(os.environ) / FILE_NAME, creates=needs_sign_in(section))
+    return app_accounts.open_accounts(config, creates=needs_sign_in(config.broker))
 
 
 def _watch(accounts: AccountsFile, broker: Broker) -> AccessWatch:

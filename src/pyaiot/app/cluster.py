@@ -8,8 +8,10 @@ import socket
 import ssl
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from pyaiot.app.accounts import shared_database
+from pyaiot.app.broker_web import needs_sign_in
 from pyaiot.broker.broker import Broker
 from pyaiot.cluster.broker import ClusteredBroker
 from pyaiot.cluster.credentials import KeyCredentials, parse_servers, read_credentials
@@ -18,6 +20,8 @@ from pyaiot.cluster.nats_link import NatsLink
 from pyaiot.config import ClusterSection, Config
 from pyaiot.errors import OperatorError, reason_of
 from pyaiot.metrics import Collector
+
+_DATABASE: Final = r"postgres(ql)?://"
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +33,21 @@ def check(config: Config) -> None:
     if section.credentials_file:
         read_credentials(_path(section.credentials_file))
     _tls(section)
+    if config.cluster.database and not re.match(_DATABASE, config.cluster.database):
+        raise OperatorError(
+            "The brokers of a cluster share accounts in a database: --cluster-database takes"
+            " postgresql://USER@HOST/DATABASE."
+        )
+    if needs_sign_in(config.broker) and not shared_database(config):
+        raise OperatorError(
+            "The brokers of a cluster cannot share accounts in files: set --cluster-database to a"
+            " database, postgresql://USER@HOST/DATABASE."
+        )
     for store, flag, what in (
         (config.history.store, "--history", "history"),
         (config.registry.store or config.history.store, "--registry", "registry"),
     ):
-        if store != "off" and not re.match(r"postgres(ql)?://", store):
+        if store != "off" and not re.match(_DATABASE, store):
             raise OperatorError(
                 f"The brokers of a cluster cannot share a {what} in a file: set {flag} to a"
                 " database, postgresql://USER@HOST/DATABASE, or to off."

@@ -6,7 +6,8 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ import aiohttp
 
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import is_secret
+from pyaiot.app.accounts import shared_accounts
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.identity import LEGACY, LEGACY_GATEWAY, GatewayIdentity
 from pyaiot.broker.keys import Keys, TokenCheck, load_keys, mint_token
@@ -57,6 +59,16 @@ class GatewayAccess:
     """Who gateways with the key file are."""
     accounts: AccountsFile | None = None
     """With the tokens of gateways; None: those are refused."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follow the changes of accounts that the brokers of a cluster share."""
+        shared = shared_accounts(self.accounts)
+        if shared is None:
+            yield
+            return
+        async with shared.running():
+            yield
 
 
 def key_file_check(section: BrokerSection, *, needs_file: bool) -> TokenCheck | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pyaiot.app.accounts import shared_accounts
 from pyaiot.app.alerts import open_alerts
 from pyaiot.app.announced import announce_listeners
 from pyaiot.app.audit import open_audit_log
@@ -93,18 +94,19 @@ async def run_broker(
     tls = ProcessTls(config.tls)
     access = _gateway_access(config, key_file_check(config.broker, needs_file=True))
     history = _history(config, data_folder(os.environ))
-    audit = open_audit_log(config.audit, data_folder(os.environ))
+    audit = open_audit_log(config, data_folder(os.environ))
     broker, registry = _broker(config, history, data_folder(os.environ), audit)
     alerts = open_alerts(config.alerts, broker, registry)
     mappings = open_mappings(config, broker, registry)
     async with (
+        access.running(),
         audit.running(),
         registry.running(),
         asyncio.TaskGroup() as tasks,
         alerts.running(),
         mappings.running(),
         serve_web(
-            *(config, broker, registry, access, _checks((), history, registry, audit)),
+            *(config, broker, registry, access, _checks((), history, registry, audit, access)),
             *(print_line, history, ()),
             tls=tls,
             keys=_key_store(config.broker),
@@ -156,11 +158,12 @@ async def run_all(
     tls = ProcessTls(config.tls)
     access = _gateway_access(config, key_file_check(config.broker, needs_file=False))
     history = _history(config, data_folder(os.environ))
-    audit = open_audit_log(config.audit, data_folder(os.environ))
+    audit = open_audit_log(config, data_folder(os.environ))
     broker, registry = _broker(config, history, data_folder(os.environ), audit)
     alerts = open_alerts(config.alerts, broker, registry)
     mappings = open_mappings(config, broker, registry)
     async with (
+        access.running(),
         audit.running(),
         registry.running(),
         alerts.running(),
@@ -173,7 +176,12 @@ async def run_all(
         async with (
             serve_web(
                 *(config, broker, registry, access),
-                *(_checks(gateways, history, registry, audit), print_line, history, gateways),
+                *(
+                    _checks(gateways, history, registry, audit, access),
+                    print_line,
+                    history,
+                    gateways,
+                ),
                 tls=tls,
                 keys=_key_store(config.broker),
                 audit=audit,
@@ -221,7 +229,7 @@ async def _run_demo(
         log.warning("the demo does not use TLS: only this machine can connect to it")
     config = msgspec.structs.replace(_without_state_files(config), tls=TlsSection())
     history = _history(config, folder)
-    audit = open_audit_log(config.audit, folder)
+    audit = open_audit_log(config, folder)
     broker, registry = _broker(config, history, folder, audit)
     alerts = open_alerts(config.alerts, broker, registry)
     mappings = open_mappings(config, broker, registry)
@@ -316,8 +324,9 @@ def _checks(
     history: "HistoryService | None",
     registry: RegistryService,
     audit: AuditLog,
+    access: GatewayAccess | None = None,
 ) -> dict[str, Check]:
-    """The checks of `/readyz`: one per gateway, by its command, `registry`, `audit`, `history`."""
+    """The checks of `/readyz`: one per gateway, by its command, and one per store."""
 
     def of(gateway: OpenGateway) -> Check:
         async def check() -> str:
@@ -331,6 +340,9 @@ def _checks(
     checks["registry"] = registry.check
     if audit.is_on:
         checks["audit"] = audit.check
+    shared = None if access is None else shared_accounts(access.accounts)
+    if shared is not None:
+        checks["accounts"] = shared.check
     return checks if history is None else {**checks, "history": history.check}
 
 
@@ -435,4 +447,4 @@ def _host_and_port(url: str) -> tuple[str, int]:
 def _gateway_access(config: Config, key_file: TokenCheck | None) -> GatewayAccess:
     """How gateways in other processes authenticate. Raises `OperatorError`."""
     identity = key_file_identity(config.broker, [plugin.protocol for plugin in plugins()])
-    return GatewayAccess(key_file, identity, open_accounts(config.broker))
+    return GatewayAccess(key_file, identity, open_accounts(config))

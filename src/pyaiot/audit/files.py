@@ -71,6 +71,9 @@ class AuditFiles:
         self._expired: dict[Path, float] = {}
         """Segments that the last check found expired, with the monotonic time of the check."""
 
+    def close(self) -> None:
+        """Files are open only while they are used."""
+
     def append(self, entries: Iterable[AuditEntry]) -> None:
         """Append entries: all of them are on disk on return, or, on an error, none of a series."""
         batches: dict[Series, list[AuditEntry]] = {}

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from pyaiot.audit.entry import (
     COMMAND,
@@ -24,7 +24,7 @@ from pyaiot.audit.entry import (
     Principal,
     entries,
 )
-from pyaiot.audit.files import AuditFiles, AuditFilter
+from pyaiot.audit.files import AuditFilter
 from pyaiot.audit.refusals import RefusalShares
 from pyaiot.errors import PyaiotError, reason_of
 from pyaiot.transport.connection_table import principal_of
@@ -49,12 +49,28 @@ class AuditBusy(PyaiotError):
     """Too many queries wait."""
 
 
+class AuditStore(Protocol):
+    """Where the log is kept: `AuditFiles` or `AuditDatabase`. Methods raise `OSError`."""
+
+    def append(self, entries: Iterable[AuditEntry]) -> None: ...
+
+    def check(self) -> None: ...
+
+    def remove_expired(self, now: float, clock: float, /, *, pause_s: float) -> None: ...
+
+    def page(
+        self, wanted: AuditFilter, limit: int, cursor: str = ""
+    ) -> tuple[list[AuditEntry], str | None]: ...
+
+    def close(self) -> None: ...
+
+
 class AuditLog:
     """The constructor opens nothing; `running` does. Belongs to the broker's loop."""
 
     def __init__(
         self,
-        files: AuditFiles | None,
+        files: AuditStore | None,
         *,
         unix_time: Callable[[], float],
         clock: Callable[[], float],
@@ -156,6 +172,7 @@ class AuditLog:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CLOSE_LIMIT_S):
                         await self._write()
+                self._files.close()
 
     async def page(
         self, wanted: AuditFilter, limit: int, cursor: str

@@ -2,7 +2,6 @@
 """`aiot user`, `aiot invite` and `aiot token`: access to a broker that others can reach."""
 
 import getpass
-import os
 import sys
 import time
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from pyaiot.accounts.tokens import check_name, digest_of, new_token, read_durati
 from pyaiot.cli.audit_changes import record_change
 from pyaiot.cli.options import load
 from pyaiot.cli.terminal import plain, print_line
-from pyaiot.config import data_folder
 from pyaiot.errors import OperatorError
 from pyaiot.transport.addresses import authority, own_address
 
@@ -176,10 +174,14 @@ def change_password(name: Annotated[str, typer.Argument(help="Name of the person
     """Change a password. The person is signed out everywhere."""
     from pyaiot.accounts.passwords import hash_password  # noqa: PLC0415
 
+    unknown = OperatorError(f"There is no user named {name!r}: see aiot user list.")
     with open_accounts() as accounts:
         if accounts.user(name) is None:
-            raise OperatorError(f"There is no user named {name!r}: see aiot user list.")
-        accounts.set_password(name, hash_password(_read_password()))
+            raise unknown
+    password = hash_password(_read_password())
+    with open_accounts() as accounts:
+        if not accounts.set_password(name, password):
+            raise unknown
         record_change("user-passwd", f"user:{name}")
 
 
@@ -264,12 +266,9 @@ def expiry_text(expires_at: float | None) -> str:
 
 @contextmanager
 def open_accounts() -> "Iterator[AccountsFile]":
-    """The file of accounts of this user, open while the block runs. Raises `OperatorError`."""
+    """The accounts of the settings, open while the block runs. Raises `OperatorError`."""
     # Imported when it is used: it loads SQLite, which services should not hold.
-    from pyaiot.accounts.store import FILE_NAME, AccountsFile  # noqa: PLC0415
+    from pyaiot.app.accounts import accounts_of_command  # noqa: PLC0415
 
-    accounts = AccountsFile(data_folder(os.environ) / FILE_NAME)
-    try:
+    with accounts_of_command(load(None, {})[0]) as accounts:
         yield accounts
-    finally:
-        accounts.close()

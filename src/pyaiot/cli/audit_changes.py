@@ -20,15 +20,17 @@ def record_change(
 
     The change is made already: if the entry cannot be written, a warning is printed.
     """
-    from pyaiot.app.audit import audit_files  # noqa: PLC0415 - only after a change
+    from pyaiot.app.audit import audit_store  # noqa: PLC0415 - only after a change
 
     settings = load(None, {})[0] if config is None else config
-    files = audit_files(settings.audit, data_folder(os.environ))
-    if files is None:
+    store = audit_store(settings, data_folder(os.environ))
+    if store is None:
         return
     try:
-        files.append(entries(COMMAND_LINE, action, ts=time.time(), uids=uids, detail=detail))
+        store.append(entries(COMMAND_LINE, action, ts=time.time(), uids=uids, detail=detail))
     except OSError as error:
         print_error(
             f"The change is not in the audit log, which cannot be written: {reason_of(error)}."
         )
+    finally:
+        store.close()

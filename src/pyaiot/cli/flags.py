@@ -67,6 +67,7 @@ CLUSTER: Final = (
     ),
     SettingFlag(("--cluster-name",), "cluster.name"),
     SettingFlag(("--cluster-broker",), "cluster.broker"),
+    SettingFlag(("--cluster-database",), "cluster.database"),
     SettingFlag(("--cluster-credentials",), "cluster.credentials_file"),
     SettingFlag(("--cluster-ca",), "cluster.ca_file"),
 )

@@ -99,6 +99,14 @@ class ClusterSection(Section, frozen=True, kw_only=True):
             " the name of its host, with its port.",
         ),
     ] = ""
+    database: Annotated[
+        str,
+        Meta(
+            description="Where the brokers of a cluster share accounts, the audit log and"
+            " `Idempotency-Key`s: a URL `postgresql://…`. Empty: the database of the registry, or"
+            " else of the history."
+        ),
+    ] = ""
     credentials_file: Annotated[
         str,
         Meta(

@@ -2,7 +2,7 @@
 """`/api/access`: what administrators see and do about access, from the dashboard."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -90,7 +90,7 @@ class AccountsApi:
     def __init__(
         self,
         accounts: AccountsFile,
-        invite: Callable[[Role, float, Scope], str],
+        invite: Callable[[Role, float, Scope], Awaitable[str]],
         unix_time: Callable[[], float] = time.time,
     ) -> None:
         """`invite` takes a role, a life in seconds and a scope. It returns the path of a link."""
@@ -160,7 +160,7 @@ class AccountsApi:
         wanted = await read_json(request, InvitationRequest)
         try:
             scope = new_scope(wanted.role, wanted.tags, wanted.gateways)
-            path = self._invite(wanted.role, wanted.expires_s, scope)
+            path = await self._invite(wanted.role, wanted.expires_s, scope)
         except OperatorError as error:
             raise ProblemError(400, "bad-request", str(error)) from error
         note(request, detail=", ".join(filter(None, (wanted.role, scope.text))))
@@ -176,27 +176,32 @@ class AccountsApi:
         """`DELETE /api/access/{kind}/{id}`. What it opened ends within a second."""
         kind, id_ = request.match_info["kind"], request.match_info["id"]
         note(request, detail=f"{kind}:{id_}")
-        accounts = self._accounts
-        match kind:
-            case "user":
-                found = accounts.remove_user(id_)
-            case "token":
-                found = accounts.remove_token(id_)
-            case "gateway":
-                found = accounts.remove_gateway_tokens(id_, keeps_latest=False) > 0
-            case "invitation":
-                found = accounts.remove_invitation(id_)
-            case "session":
-                found = False
-                for session in accounts.sessions(self._unix_time()):
-                    if session.digest.hex()[:_DIGEST_LENGTH] == id_:
-                        accounts.end_session(session, everywhere=False)
-                        found = True
-            case _:
-                found = False
-        if not found:
+        if not await self._accounts.change(lambda it: self._remove(it, kind, id_)):
             raise web.HTTPNotFound(text=f"There is no such {kind[:16]}.\n")
         return web.Response(status=204)
+
+    def _remove(self, accounts: AccountsFile, kind: str, id_: str) -> bool:
+        """False if there is none."""
+        match kind:
+            case "user":
+                return accounts.remove_user(id_)
+            case "token":
+                return accounts.remove_token(id_)
+            case "gateway":
+                return accounts.remove_gateway_tokens(id_, keeps_latest=False) > 0
+            case "invitation":
+                return accounts.remove_invitation(id_)
+            case "session":
+                found = [
+                    it
+                    for it in accounts.sessions(self._unix_time())
+                    if it.digest.hex()[:_DIGEST_LENGTH] == id_
+                ]
+                for session in found:
+                    accounts.end_session(session, everywhere=False)
+                return bool(found)
+            case _:
+                return False
 
 
 def _scope_fields(scope: Scope) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class SignIn:
         """
         self.refused = 0
         """Requests without access, and failed attempts to sign in, since the start."""
-        self._accounts = accounts
+        self.accounts = accounts
         self._recent: RecentAccess[tuple[ClientAccess, str]] = RecentAccess(accounts)
         self._viewers = viewers
         self._watch = watch
@@ -94,19 +94,20 @@ class SignIn:
         self._waiting: Counter[str] = Counter()
         """Attempts that wait for a check of their password or have it, by address."""
 
-    def new_link(self) -> str:
-        """The path of a new invitation for an administrator. It replaces the last such one."""
-        return self.invite("admin", life_s=INVITATION_LIFE_S, is_of_start=True)
+    async def new_link(self) -> str:
+        """The path of a new invitation for an administrator. It replaces the last such one.
 
-    def invite(
+        Raises `OperatorError`."""
+        return await self.invite("admin", life_s=INVITATION_LIFE_S, is_of_start=True)
+
+    async def invite(
         self, role: Role, *, life_s: float, is_of_start: bool = False, scope: Scope = EVERYTHING
     ) -> str:
         """The path of a new invitation: a link that works once. Raises `OperatorError`."""
         secret = secrets.token_urlsafe(32)
         now = self._unix_time()
-        self._accounts.add_invitation(
-            Invitation(digest_of(secret), role, now + life_s, is_of_start, scope), now
-        )
+        invitation = Invitation(digest_of(secret), role, now + life_s, is_of_start, scope)
+        await self.accounts.change(lambda it: it.add_invitation(invitation, now))
         return f"/login?token={secret}"
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
@@ -114,7 +115,7 @@ class SignIn:
         router.add_post("/login", self.sign_in)
         router.add_post("/logout", self.sign_out)
         AccountsApi(
-            self._accounts,
+            self.accounts,
             lambda role, life_s, scope: self.invite(role, life_s=life_s, scope=scope),
             self._unix_time,
         ).add_routes(router)
@@ -132,15 +133,16 @@ class SignIn:
         address = request.remote or ""
         secret = request.query.get("token")
         if secret is not None:
-            invitation = self._accounts.use_invitation(digest_of(secret), self._unix_time())
+            digest, now = digest_of(secret), self._unix_time()
+            invitation = await self.accounts.change(lambda it: it.use_invitation(digest, now))
             if invitation is None:
                 if not self._attempts.take_link(address):
                     return self._failed(request, 429, "busy")
                 return self._failed(request, 403, "used")
-            return self._signed_in(request, "", invitation.role, invitation.scope)
+            return await self._signed_in(request, "", invitation.role, invitation.scope)
         name, password = await _form(request)
         # A name that is not known may be a password in the wrong field: it is not recorded.
-        known = self._accounts.user(name) is not None
+        known = self.accounts.user(name) is not None
         note(request, detail=f"user:{name}" if known else "an unknown name")
         async with self._turn(address):
             if not self._attempts.take(address, name):
@@ -149,7 +151,7 @@ class SignIn:
         if user is None:
             return self._failed(request, 403, "wrong", name)
         self._attempts.succeeded(address, name)
-        return self._signed_in(request, name, user.role, user.scope)
+        return await self._signed_in(request, name, user.role, user.scope)
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         """`POST /logout`: ends the session; with `?everywhere=1` all sessions of the user."""
@@ -158,7 +160,7 @@ class SignIn:
             request[WHO] = _who(session)
             everywhere = request.query.get("everywhere") == "1"
             note(request, detail="everywhere" if everywhere else "")
-            self._accounts.end_session(session, everywhere=everywhere)
+            await self.accounts.change(lambda it: it.end_session(session, everywhere=everywhere))
         response = web.Response(status=303, headers={hdrs.LOCATION: "/login"})
         response.del_cookie(self._cookie, secure=self._secure, httponly=True, samesite="Strict")
         return response
@@ -171,6 +173,12 @@ class SignIn:
             need = need_of(request)
             try:
                 access = self._access(request)
+                if (
+                    access is None
+                    and (request.cookies or hdrs.AUTHORIZATION in request.headers)
+                    and await self.accounts.look()
+                ):
+                    access = self._access(request)  # another broker has just signed it in
                 if (
                     access is None
                     and self._viewers
@@ -227,7 +235,7 @@ class SignIn:
     def _of_token(self, authorization: str, now: float) -> tuple[ClientAccess, str, float] | None:
         """The client with this header, who it is in the audit log, and until when (Unix time)."""
         secret = bearer_secret(authorization)
-        token = self._accounts.token_with(digest_of(secret)) if secret else None
+        token = self.accounts.token_with(digest_of(secret)) if secret else None
         if token is None or not token.is_valid(now):
             return None
         access = ClientAccess(
@@ -262,15 +270,15 @@ class SignIn:
 
     def _session(self, request: web.Request) -> UserSession | None:
         secret = request.cookies.get(self._cookie)
-        return self._accounts.session(digest_of(secret), self._unix_time()) if secret else None
+        return self.accounts.session(digest_of(secret), self._unix_time()) if secret else None
 
-    def _signed_in(
+    async def _signed_in(
         self, request: web.Request, user: str, role: Role, scope: Scope
     ) -> web.StreamResponse:
         secret = secrets.token_urlsafe(32)
         now = self._unix_time()
         session = UserSession(digest_of(secret), user, role, now + SESSION_LIFE_S, scope)
-        self._accounts.add_session(session, now)
+        await self.accounts.change(lambda it: it.add_session(session, now))
         request[WHO] = _who(session)
         note(request, detail=role)
         response = web.Response(status=303, headers={hdrs.LOCATION: "/"})
@@ -313,12 +321,12 @@ class SignIn:
         # Imported when it is used: it loads a native library.
         from pyaiot.accounts.passwords import NO_USER, is_password  # noqa: PLC0415
 
-        user = self._accounts.user(name)
+        user = self.accounts.user(name)
         expected = NO_USER if user is None else user.password
         if not await asyncio.to_thread(is_password, password, expected):
             return None
         # The user may have been removed, or may have another password, meanwhile.
-        now = self._accounts.user(name)
+        now = self.accounts.user(name)
         return now if now is not None and now.password == expected else None
 
     def _failed(

@@ -154,7 +154,7 @@ async def test_edits_are_recorded_with_the_names_of_their_fields(tmp_path: Path)
 
 async def test_sign_ins_are_recorded_and_what_was_typed_is_not(tmp_path: Path) -> None:
     async with audited(tmp_path) as it:
-        link = it.sign_in.invite("viewer", life_s=60.0)
+        link = await it.sign_in.invite("viewer", life_s=60.0)
         forms = (
             {"name": "ada", "password": "wrong-Passw0rd"},
             {"name": "my-Passw0rd", "password": "typed in the wrong field"},

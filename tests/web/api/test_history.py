@@ -230,7 +230,7 @@ async def test_an_anonymous_viewer_does_not_see_payloads(tmp_path: Path) -> None
     login = SignIn(AccountsFile(None), behind_tls=False, viewers=True, clock=time.monotonic)
     async with serving(tmp_path, login=login) as served:
         await send_values(served)
-        async with served.web.post(login.new_link()) as answer:
+        async with served.web.post(await login.new_link()) as answer:
             assert answer.status == 200
         async with served.web.put(
             "/api/nodes/n/resources/led", data="s3cret", params={"timeout": "0.01"}

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The accounts of all brokers of a cluster, in the schema `pyaiot_accounts` of a database.
+
+Each broker has a copy in memory. A change is made under a lock on what the database has then, so
+that an invitation is used once and limits hold whichever broker is asked. The other brokers are
+notified of it.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from pyaiot.accounts.mirror import AccountRow, AccountsMirror
+from pyaiot.accounts.store import AccountsFile
+from pyaiot.errors import OperatorError
+
+CONNECT_LIMIT_S: Final = 5.0
+"""How long the server may take to accept a connection."""
+CALL_LIMIT_S: Final = 5.0
+"""How long a change, or a look for changes, may take. Then the connection is given up."""
+RETRY_S: Final = 1.0
+"""Between two attempts to connect."""
+LOOK_INTERVAL_S: Final = 5.0
+"""Between two looks for changes without a notification, which also notice a dead server."""
+REMOVED_LIFE_S: Final = 3600
+"""How long a removed row is remembered. A broker that was away loads everything again."""
+CHANGE_LOCK: Final = 0x41694143
+"""The advisory lock of the one that changes accounts."""
+_CHANNEL: Final = "pyaiot_accounts"
+
+MIGRATIONS: Final = (
+    (
+        # `revision` orders the changes. `body` is NULL where the row was removed.
+        "CREATE SEQUENCE revision",
+        """
+        CREATE TABLE entry (
+            kind text COLLATE "C" NOT NULL, key text COLLATE "C" NOT NULL,
+            revision bigint NOT NULL UNIQUE DEFAULT nextval('pyaiot_accounts.revision'), body text,
+            changed_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (kind, key)
+        )
+        """,
+    ),
+)
+"""Statements that migrate each version to the next. Append only."""
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class SharedAccounts(AccountsMirror):
+    """The constructor connects to nothing; `running` does."""
+
+    is_shared = True
+
+    def __init__(self, url: str, name: str) -> None:
+        """`name`: the URL without its password, for people."""
+        super().__init__()
+        self.problem = f"The accounts in {name} are not loaded yet."
+        self.failure = "not connected yet"
+        """Why changes are neither made nor seen now; empty if they are."""
+        self._url = url
+        self._name = name
+        self._server: Any = None
+        self._revision = 0
+        """Of the latest change that is here."""
+        self._lock = asyncio.Lock()
+        """Of the connection, and of the transaction in memory."""
+        self._looking: asyncio.Task[bool] | None = None
+        self._notified = asyncio.Event()
+
+    async def check(self) -> str:
+        """For `/readyz`."""
+        return self.failure
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the copy up to date. A server that cannot be reached now is tried again."""
+        await self._attempt()
+        task = asyncio.create_task(self._run(), name="accounts in the database")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            self._disconnect()
+
+    async def change(self, operation: Callable[[AccountsFile], T]) -> T:
+        async with self._lock:
+            if self._server is None:
+                raise self._error(self.failure)
+            async with self._translated(), asyncio.timeout(CALL_LIMIT_S), self._changing():
+                return operation(self)
+
+    async def look(self) -> bool:
+        # Requests with an unknown secret share one query.
+        if self._server is None:
+            return False
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look(), name="look for changed accounts")
+        return await asyncio.shield(self._looking)
+
+    # -- the connection -------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Connect and load everything. Raises `OperatorError`."""
+        async with self._lock, self._translated():
+            async with asyncio.timeout(CONNECT_LIMIT_S):
+                self._server = await asyncpg.connect(
+                    self._url,
+                    command_timeout=CALL_LIMIT_S,
+                    server_settings={
+                        "search_path": "pyaiot_accounts",
+                        "application_name": "Pyaiot accounts",
+                        "synchronous_commit": "on",
+                    },
+                )
+            self._server.add_termination_listener(lambda _db: self._notified.set())
+            await self._server.add_listener(_CHANNEL, lambda *_: self._notified.set())
+            async with self._server.transaction():
+                await self._take_lock()
+                await _migrate(self._server)
+                await self._load()
+        if self.failure:
+            self.failure = ""
+
+    def _disconnect(self) -> None:
+        if self._server is not None:
+            self._server.terminate()
+            self._server = None
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_INTERVAL_S):
+                    await self._notified.wait()
+            self._notified.clear()
+            if self._server is None:
+                await self._attempt()
+            else:
+                await self._look()
+            if self._server is None:
+                await asyncio.sleep(RETRY_S)
+                self._notified.set()
+
+    async def _attempt(self) -> None:
+        before = self.failure
+        try:
+            await self.connect()
+        except OperatorError as error:
+            if str(error) != before:
+                log.warning("%s Those in memory are used until then.", error)
+        else:
+            log.info("the accounts in %s are loaded", self._name)
+
+    async def _look(self) -> bool:
+        """Take over changes of others. Returns whether there were some."""
+        try:
+            async with self._lock:
+                if self._server is None:
+                    return False
+                async with self._translated(), asyncio.timeout(CALL_LIMIT_S):
+                    return await self._catch_up()
+        except OperatorError as error:
+            log.warning("%s Those in memory are used until then.", error)
+            return False
+
+    @asynccontextmanager
+    async def _translated(self) -> AsyncIterator[None]:
+        """Give up a connection that fails, because what it has done is not known."""
+        try:
+            yield
+        except OperatorError:
+            raise
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            self._disconnect()
+            text = str(error).splitlines()[0] if str(error) else "the server does not answer"
+            self.failure = str(self._error(text))
+            raise self._error(text) from error
+        except BaseException:
+            self._disconnect()
+            self._notified.set()
+            raise
+
+    def _error(self, text: str) -> OperatorError:
+        if text.startswith("The accounts in "):
+            return OperatorError(text)
+        return OperatorError(f"The accounts in {self._name} cannot be used: {text.rstrip('.')}.")
+
+    # -- rows -----------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[None]:
+        """Changes in the block are stored when it ends; all of them, or none if it raises."""
+        database = self._server.transaction()
+        await database.start()
+        try:
+            await self._take_lock()
+            await self._catch_up()
+            with self.transaction():
+                yield
+                # The copy follows the database, not the other way round.
+                revision = await self._store(self.changed_rows())
+                await database.commit()
+            self._revision = max(self._revision, revision)
+        except OperatorError:
+            await database.rollback()
+            raise
+
+    async def _take_lock(self) -> None:
+        await self._server.execute("SELECT pg_advisory_xact_lock($1)", CHANGE_LOCK)
+
+    async def _load(self) -> None:
+        rows = await self._server.fetch(
+            "SELECT kind, key, body, revision FROM entry ORDER BY revision"
+        )
+        self.load((row["kind"], row["key"], row["body"]) for row in rows)
+        self._revision = rows[-1]["revision"] if rows else 0
+
+    async def _catch_up(self) -> bool:
+        rows = await self._server.fetch(
+            "SELECT kind, key, body, revision FROM entry WHERE revision > $1 ORDER BY revision",
+            self._revision,
+        )
+        if rows:
+            self.apply((row["kind"], row["key"], row["body"]) for row in rows)
+            self._revision = rows[-1]["revision"]
+        return bool(rows)
+
+    async def _store(self, rows: list[AccountRow]) -> int:
+        """Returns the revision of the last one."""
+        if not rows:
+            return 0
+        await self._server.executemany(
+            "INSERT INTO entry (kind, key, body) VALUES ($1, $2, $3) ON CONFLICT (kind, key)"
+            " DO UPDATE SET body = excluded.body, changed_at = now(),"
+            " revision = excluded.revision",
+            rows,
+        )
+        await self._server.execute(
+            "DELETE FROM entry WHERE body IS NULL AND changed_at < now() - $1 * interval '1 s'",
+            REMOVED_LIFE_S,
+        )
+        await self._server.execute(f"NOTIFY {_CHANNEL}")
+        return int(await self._server.fetchval("SELECT max(revision) FROM entry") or 0)
+
+
+@contextlib.contextmanager
+def changing_once(url: str, name: str) -> Iterator[AccountsFile]:
+    """All accounts, for a command. What the block changes is stored when it ends, unless it raises.
+
+    Others wait meanwhile: the block must not. Raises `OperatorError`.
+    """
+    with asyncio.Runner() as runner:
+        accounts = SharedAccounts(url, name)
+        stack = contextlib.AsyncExitStack()
+
+        async def begin() -> None:
+            await accounts.connect()
+            await stack.enter_async_context(accounts._translated())
+            await stack.enter_async_context(accounts._changing())
+
+        try:
+            runner.run(begin())
+            try:
+                yield accounts
+            except BaseException as error:
+                if not runner.run(stack.__aexit__(type(error), error, error.__traceback__)):
+                    raise
+            else:
+                runner.run(stack.aclose())
+        finally:
+            accounts._disconnect()
+            accounts.close()
+
+
+async def _migrate(db: Any) -> None:
+    """Raises `OperatorError` if the schema is of a newer version."""
+    await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot_accounts")
+    await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
+    version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")
+    if version > len(MIGRATIONS):
+        raise OperatorError(
+            f"The schema of the accounts, version {version}, was written by a newer Pyaiot: update"
+            " this one."
+        )
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        for statement in statements:
+            await db.execute(statement)
+        await db.execute("INSERT INTO version VALUES ($1)", number)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where accounts are kept: in a file, or, for the brokers of a cluster, in their database."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pyaiot.accounts.store import FILE_NAME, AccountsFile
+from pyaiot.config import Config, data_folder
+from pyaiot.redaction import redact
+
+if TYPE_CHECKING:
+    from pyaiot.accounts.shared import SharedAccounts
+
+_DATABASE = re.compile(r"postgres(ql)?://")
+
+
+def shared_database(config: Config) -> str:
+    """The URL of the database with what the brokers of a cluster share; empty: there is none."""
+    if not config.cluster.is_on:
+        return ""
+    for location in (config.cluster.database, config.registry.store, config.history.store):
+        if _DATABASE.match(location):
+            return location
+    return ""
+
+
+def open_accounts(config: Config, *, creates: bool) -> AccountsFile:
+    """The accounts of a broker. `creates`: their file is made if it does not exist.
+
+    Raises `OperatorError`.
+    """
+    url = shared_database(config)
+    if url:
+        from pyaiot.accounts.shared import SharedAccounts  # noqa: PLC0415 - only in a cluster
+
+        return SharedAccounts(url, redact(url))
+    return AccountsFile(data_folder(os.environ) / FILE_NAME, creates=creates)
+
+
+def shared_accounts(accounts: AccountsFile | None) -> "SharedAccounts | None":
+    """The same, if they are in a database."""
+    if accounts is None or not accounts.is_shared:
+        return None
+    from pyaiot.accounts.shared import SharedAccounts  # noqa: PLC0415 - as above
+
+    assert isinstance(accounts, SharedAccounts)  # noqa: S101 - no other is
+    return accounts
+
+
+@contextlib.contextmanager
+def accounts_of_command(config: Config) -> Iterator[AccountsFile]:
+    """The accounts, open while the block of a command runs. Raises `OperatorError`."""
+    url = shared_database(config)
+    if url:
+        from pyaiot.accounts.shared import changing_once  # noqa: PLC0415 - as above
+
+        with changing_once(url, redact(url)) as shared:
+            yield shared
+        return
+    accounts = AccountsFile(data_folder(os.environ) / FILE_NAME)
+    try:
+        yield accounts
+    finally:
+        accounts.close()
