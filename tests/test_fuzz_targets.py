@@ -20,6 +20,7 @@ SEED = 7252
 PARSERS_ELSEWHERE = {
     "cluster_packets",
     "homeassistant",
+    "image_heads",
     "api_queries",
     "backup_manifest",
     "coap_intake",

@@ -187,6 +187,7 @@ PURE = {
         *("cluster/remote_nodes", "cluster/streams"),
         "registry/documents",
         "registry/forgettable",
+        "registry/images",
         "registry/last_values",
         "registry/search_texts",
         "registry/unwritten",

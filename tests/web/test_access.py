@@ -54,6 +54,8 @@ DOCUMENTED: dict[tuple[str, str], Need] = {
     ("GET", "/api/devices"): "admin",
     ("POST", "/api/devices"): "admin",
     ("DELETE", "/api/devices/{uid}"): "admin",
+    ("PUT", "/api/plans/{room}/image"): "admin",
+    ("DELETE", "/api/plans/{room}"): "admin",
     ("GET", "/api/access"): "admin",
     ("POST", "/api/access/invitations"): "admin",
     ("POST", "/api/access/qr"): "admin",

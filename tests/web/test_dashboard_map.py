@@ -162,3 +162,63 @@ async def test_the_map_has_no_accessibility_violations(browser: Browser, tmp_pat
         await page.get_by_role("button", name="Move nodes").click()
         assert await violations(page) == []
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+async def test_a_room_gets_a_floor_plan_and_its_nodes_are_put_on_it(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with mapped(tmp_path) as broker:
+        async with broker.web.patch("/api/nodes/box", json={"room": "Lab 1"}) as answer:
+            assert answer.status == 200
+        async with showing(browser, broker, "map") as page:
+            choice = page.get_by_label("Map or floor plan")
+            await choice.select_option("Lab 1")
+            await see(page.locator(".map-screen"), "Lab 1 has no floor plan")
+            header = await page.locator("header").bounding_box()
+            assert header is not None
+            picture = await page.locator("header").screenshot(type="jpeg")
+            await page.locator('input[type="file"]').set_input_files(
+                {"name": "plan.jpg", "mimeType": "image/jpeg", "buffer": picture}
+            )
+            await see(page.locator(".toast"), "Lab 1 has a floor plan")
+            # It was drawn anew: no photograph keeps its data.
+            (plan,) = (await broker.json("/api/plans"))["plans"]
+            assert (plan["type"], plan["width"], plan["height"]) == (
+                *("image/webp", header["width"], header["height"]),
+            )
+            width = "document.querySelector('.plan-sheet img').naturalWidth"
+            await until(page, f"{width} === {header['width']}")
+
+            await page.get_by_role("button", name="Move nodes").click()
+            await page.get_by_role("button", name="Put in the middle: box").click()
+            await see(page.locator(".toast"), "box was placed")
+            await mark(page, "box").focus()
+            await page.keyboard.press("ArrowRight")
+            await page.keyboard.press("Shift+ArrowUp")
+            await page.keyboard.press("Enter")
+            await see(page.locator(".toast"), "box was moved")
+            assert await spot(broker) == {"x": 0.51, "y": 0.498}
+
+            sheet = await page.locator(".plan-sheet").bounding_box()
+            box = await mark(page, "box").bounding_box()
+            assert sheet is not None
+            assert box is not None
+            await page.mouse.move(box["x"] + 22, box["y"] + 22)
+            await page.mouse.down()
+            x, y = sheet["x"] + sheet["width"] / 4, sheet["y"] + sheet["height"] / 2
+            await page.mouse.move(x, y, steps=3)
+            await page.mouse.up()
+            await until(page, "document.querySelector('.plan-node').style.left.startsWith('25')")
+            await see(page.locator(".toast"), "box was moved")
+            moved = await spot(broker)
+            assert moved["x"] == pytest.approx(0.25, abs=0.01)
+            await page.get_by_role("button", name="Undo").click()
+            await until(page, "!document.querySelector('.toast')")
+            assert await spot(broker) == {"x": 0.51, "y": 0.498}
+            if AXE.exists():
+                assert await violations(page) == []
+
+
+async def spot(broker: Served) -> Any:
+    (plan,) = (await broker.json("/api/plans"))["plans"]
+    return plan["places"]["box"]

@@ -45,6 +45,7 @@ BODIES: Final[dict[str, Any]] = {
     "try_mapping": {"mapping": {"topic": "a/{node}"}, "topic": "a/x", "payload": "1"},
     "edit_nodes": {"label": "taken"},
     "write_nodes": {"resource": "led", "payload": "1"},
+    "place_nodes": {"places": {HIDDEN: {"x": 0.5, "y": 0.5}}},
     "put_view": {"title": "taken", "pins": [HIDDEN]},
 }
 

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from pyaiot.errors import ProtocolError, PyaiotError, Refused
 from pyaiot.registry.documents import Document, Documents
 from pyaiot.registry.online_nodes import OnlineNodes
+from pyaiot.registry.plans import PlanBook
 from pyaiot.registry.record import Edit, NodeRecord, edited_row, observed_row
 from pyaiot.registry.refusals import UnknownNode, check_revision
 from pyaiot.registry.registry import Registry
@@ -69,6 +70,7 @@ class RegistryService:
         self.documents = Documents()
         """Rules of alerts, alerts, saved views. Complete once `loaded` is set."""
         self.views = ViewBook(self.documents, self.put_documents)
+        self.plans = PlanBook(self.documents, self.put_documents)
         self.loaded = asyncio.Event()
         """Set when the store was read for the first time; at once without a store."""
         self.failures = 0

@@ -36,6 +36,9 @@ KINDS: Final = {
     "rule-refused": "The rule cannot be added, replaced or removed. `detail` has the reason.",
     "unknown-view": "There is no such saved view.",
     "view-refused": "The view cannot be saved or removed. `detail` has the reason.",
+    "unknown-plan": "The room has no floor plan.",
+    "plan-refused": "The floor plan cannot be saved. `detail` has the reason.",
+    "too-large": "The body is larger than it may be.",
     "not-sent": "The service of the channel did not accept the notice.",
     "too-many-rows": "The response would exceed the limit of rows. Narrow the range, widen the"
     " step, set a `limit` and follow the pages, or use an export.",

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The map with the list of its nodes. Outlines and floor plans need no internet; tiles only if configured. */
 import { signal, useComputed, useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { config } from "../../config";
-import { mayEdit } from "../../info";
+import { isAdmin, mayEdit } from "../../info";
 import { normal } from "../../model/geo";
+import { natural } from "../../model/order";
 import { nodeState, placeOf, type Node } from "../../model/state";
 import { nodeTitle, quote, visible } from "../../model/text";
 import { jumps } from "../../past";
@@ -15,6 +17,8 @@ import { formatNumber, reasonText, translate, t } from "../../i18n";
 import { mt, type MapKey } from "../../i18n/map";
 import { moveNode } from "./moves";
 import { degrees, NodeMap, type Label } from "./NodeMap";
+import { nodesIn, planOf, PlanPlace } from "./Plan";
+import { plans, readPlans, spotNode } from "./plans";
 import { Tracks, TRACKS_MAX } from "./tracks";
 import "../../more.css";
 import "../../map.css";
@@ -26,6 +30,8 @@ const DIGITS = 5;
 const span = signal<number>(SPANS[1]);
 /** Nodes can be dragged. */
 const moving = signal(false);
+/** The room whose floor plan is shown; empty: the map. */
+const room = signal("");
 
 const located = (): Node[] => shown.value.filter((node) => placeOf(node) !== null);
 const unplaced = (): Node[] => shown.value.filter((node) => placeOf(node) === null && node.registered !== null);
@@ -34,11 +40,64 @@ export const lengthText = (metres: number): string => (metres < 1000 ? `${format
 
 const coordinates = (lat: number, lng: number): string => `${degrees(lat, "NS", DIGITS)}  ${degrees(normal(lng), "EW", DIGITS)}`;
 
+/** Rooms with a plan; for those who may add one, all rooms of nodes. */
+function roomsToShow(): string[] {
+  const withPlan = (plans.value ?? []).map((it) => it.room);
+  const others = isAdmin.value && plans.value ? shown.value.map(({ registered }) => registered?.room ?? "") : [];
+  return [...new Set([...withPlan, ...others])].filter(Boolean).sort(natural);
+}
+
 export function MapScreen() {
   void membership.value;
+  useEffect(() => void readPlans(), []);
   const map = useRef<NodeMap | null>(null);
-  const nodes = located();
+  const rooms = roomsToShow();
+  const its = rooms.includes(room.value) ? room.value : "";
   const isMoving = moving.value && mayEdit.value;
+  const tools = (
+    <>
+      {rooms.length > 0 && (
+        <label class="map-select first">
+          <span class="visually-hidden">{mt("choose")}</span>
+          <select class="input" value={its} onChange={(event) => (room.value = event.currentTarget.value)}>
+            <option value="">{mt("world")}</option>
+            <optgroup label={mt("plans")}>
+              {rooms.map((name) => (
+                <option key={name} value={name}>
+                  {visible(name)}
+                </option>
+              ))}
+            </optgroup>
+          </select>
+        </label>
+      )}
+      {mayEdit.value && (!its || planOf(its)) && (
+        <button type="button" class="wide" aria-pressed={isMoving} onClick={() => (moving.value = !moving.peek())}>
+          {mt(isMoving ? "move.done" : "move")}
+        </button>
+      )}
+    </>
+  );
+  return (
+    <section class="map-screen">
+      <h2 class="visually-hidden">{t("map.title")}</h2>
+      {its ? (
+        <PlanPlace key={its} room={its} moving={isMoving}>
+          {tools}
+        </PlanPlace>
+      ) : (
+        <MapPlace isWhole its={map}>
+          {tools}
+        </MapPlace>
+      )}
+      {its ? <PlanList its={its} isMoving={isMoving} /> : <MapList map={map} isMoving={isMoving} />}
+    </section>
+  );
+}
+
+function MapList({ map, isMoving }: { map: { current: NodeMap | null }; isMoving: boolean }) {
+  void membership.value;
+  const nodes = located();
   const others = isMoving ? unplaced() : [];
   const put = (node: Node) => {
     const it = map.current;
@@ -47,57 +106,83 @@ export function MapScreen() {
     void moveNode(node, { lat: Number(lat.toFixed(DIGITS + 1)), lng: Number(normal(lng).toFixed(DIGITS + 1)) }).then((isPut) => isPut && it.focus(node));
   };
   return (
-    <section class="map-screen">
-      <h2 class="visually-hidden">{t("map.title")}</h2>
-      <MapPlace isWhole its={map} />
-      <aside aria-label={t("map.nodes")}>
-        {isMoving && (
-          <p class="hint" role="status">
-            {mt("move.hint")}
-          </p>
-        )}
-        {nodes.length === 0 && others.length === 0 && (
-          <div class="empty">
-            <h3>{mt("no_place")}</h3>
-            <p>{mt("no_place_more")}</p>
-          </div>
-        )}
-        <ul>
-          {nodes.map((node) => (
-            <Place key={node.uid} node={node} />
-          ))}
-        </ul>
-        {others.length > 0 && (
-          <>
-            <h3>{mt("without")}</h3>
-            <ul>
-              {others.map((node) => (
-                <li key={node.uid} class="unplaced">
-                  <span>{nodeTitle(node)}</span>
-                  <button type="button" class="button small" aria-label={mt("put", { name: quote(nodeTitle(node)) })} onClick={() => put(node)}>
-                    {mt("put.short")}
-                  </button>
-                </li>
-              ))}
-            </ul>
-          </>
-        )}
-      </aside>
-    </section>
+    <aside aria-label={t("map.nodes")}>
+      {isMoving && <Hint />}
+      {nodes.length === 0 && others.length === 0 && (
+        <div class="empty">
+          <h3>{mt("no_place")}</h3>
+          <p>{mt("no_place_more")}</p>
+        </div>
+      )}
+      <ul>
+        {nodes.map((node) => (
+          <Place key={node.uid} node={node} />
+        ))}
+      </ul>
+      {others.length > 0 && <h3>{mt("without")}</h3>}
+      <ul>
+        {others.map((node) => (
+          <Unplaced key={node.uid} node={node} put={() => put(node)} />
+        ))}
+      </ul>
+    </aside>
   );
 }
 
-function Place({ node }: { node: Node }) {
+function PlanList({ its, isMoving }: { its: string; isMoving: boolean }) {
+  void membership.value;
+  const plan = planOf(its);
+  const nodes = nodesIn(its);
+  const placed = nodes.filter(({ uid }) => plan?.places[uid]);
+  const others = nodes.filter(({ uid }) => !plan?.places[uid]);
+  return (
+    <aside aria-label={mt("plan.nodes", { room: quote(its) })}>
+      {isMoving && plan && <Hint />}
+      <ul>
+        {placed.map((node) => (
+          <Place key={node.uid} node={node} isShort off={isMoving ? () => void spotNode(node, its, undefined) : undefined} />
+        ))}
+      </ul>
+      {others.length > 0 && plan && <h3>{mt("plan.without")}</h3>}
+      <ul>
+        {others.map((node) => (isMoving && plan ? <Unplaced key={node.uid} node={node} put={() => void spotNode(node, its, { x: 0.5, y: 0.5 })} /> : <Place key={node.uid} node={node} isShort />))}
+      </ul>
+    </aside>
+  );
+}
+
+function Hint() {
+  return (
+    <p class="hint" role="status">
+      {mt("move.hint")}
+    </p>
+  );
+}
+
+function Unplaced({ node, put }: { node: Node; put: () => void }) {
+  return (
+    <li class="unplaced">
+      <span>{nodeTitle(node)}</span>
+      <button type="button" class="button small" aria-label={mt("put", { name: quote(nodeTitle(node)) })} onClick={put}>
+        {mt("put.short")}
+      </button>
+    </li>
+  );
+}
+
+/** `isShort`: without coordinates. `off`: takes it off the plan. */
+function Place({ node, isShort = false, off }: { node: Node; isShort?: boolean; off?: () => void }) {
   void triggerOf(node).value;
   const text = useComputed(() => {
     void second.value;
     const at = placeOf(node);
     const how = nodeState(state, node, clock());
-    const words = how === "live" || how === "quiet" ? "" : ` · ${how === "left" ? visible(reasonText(node.left?.reason)) : translate(`state.${how}`, { age: "" })}`;
+    const words = how === "live" || how === "quiet" ? "" : `${isShort ? "" : " · "}${how === "left" ? visible(reasonText(node.left?.reason)) : translate(`state.${how}`, { age: "" })}`;
+    if (isShort) return words;
     return at ? `${coordinates(at.lat, at.lng)}${words}` : "";
   });
   return (
-    <li>
+    <li class={off && "unplaced"}>
       <button
         type="button"
         class="place"
@@ -111,6 +196,11 @@ function Place({ node }: { node: Node }) {
         <span>{nodeTitle(node)}</span>
         <span class="soft">{text}</span>
       </button>
+      {off && (
+        <button type="button" class="button small" aria-label={mt("plan.off.of", { name: quote(nodeTitle(node)) })} onClick={off}>
+          {mt("plan.off")}
+        </button>
+      )}
     </li>
   );
 }
@@ -134,7 +224,7 @@ interface View {
   at: string;
 }
 
-function MapPlace({ isWhole = false, its }: { isWhole?: boolean; its?: { current: NodeMap | null } }) {
+function MapPlace({ isWhole = false, its, children }: { isWhole?: boolean; its?: { current: NodeMap | null }; children?: ComponentChildren }) {
   const place = useRef<HTMLDivElement>(null);
   const map = useRef<NodeMap | null>(null);
   const tracks = useRef(new Tracks());
@@ -204,6 +294,7 @@ function MapPlace({ isWhole = false, its }: { isWhole?: boolean; its?: { current
         ))}
       </div>
       <div class="map-buttons">
+        {children}
         {isWhole && movers > 0 && (
           <label class="map-select">
             <span>{mt("tracks")}</span>
@@ -215,11 +306,6 @@ function MapPlace({ isWhole = false, its }: { isWhole?: boolean; its?: { current
               ))}
             </select>
           </label>
-        )}
-        {isWhole && mayEdit.value && (
-          <button type="button" class="wide" aria-pressed={isMoving} onClick={() => (moving.value = !moving.peek())}>
-            {mt(isMoving ? "move.done" : "move")}
-          </button>
         )}
         <button type="button" class="wide" onClick={() => map.current?.fit()}>
           {t("map.fit")}

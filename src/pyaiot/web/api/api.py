@@ -30,6 +30,7 @@ from pyaiot.web.api.operation import Operation
 from pyaiot.web.api.operations import OPERATIONS
 from pyaiot.web.api.parameters import read_query
 from pyaiot.web.api.past_state import PastStateApi
+from pyaiot.web.api.plans import PlansApi
 from pyaiot.web.api.registry import RegistryApi
 from pyaiot.web.api.responses import Handler
 from pyaiot.web.api.streams import CaughtUp, Streams
@@ -71,6 +72,7 @@ class Api:
         alarms = AlertsApi(broker, alerts)
         topics = MappingsApi(mappings)
         views = ViewsApi(broker, registry.views)
+        plans = PlansApi(broker, registry.plans)
         self._handlers: dict[str, Handler] = {
             "info": nodes.info,
             "gateways": nodes.gateways,
@@ -113,6 +115,11 @@ class Api:
             "views": views.views,
             "put_view": views.put,
             "remove_view": views.remove,
+            "plans": plans.plans,
+            "plan_image": plans.image,
+            "put_plan_image": plans.put_image,
+            "place_nodes": plans.place,
+            "remove_plan": plans.remove,
             "devices": credentials.devices,
             "add_device": credentials.add_device,
             "remove_device": credentials.remove_device,

@@ -23,7 +23,7 @@ function requestOf(form) {
   const body = form.elements.namedItem("body");
   if (body) headers["Content-Type"] = form.elements.namedItem("content-type").value;
   const search = query.toString();
-  return { url: path + (search && `?${search}`), headers, body: body ? body.value : undefined };
+  return { url: path + (search && `?${search}`), headers, body: body ? (body.files ? body.files[0] : body.value) : undefined };
 }
 
 /** The beginning of a body as text, and whether there is more. */

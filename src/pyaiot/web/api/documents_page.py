@@ -79,7 +79,12 @@ def _form(path: str, method: str, operation: Mapping[str, Any]) -> list[str]:
         parts.append(
             f'<label>type of the body <select name="content-type">{kinds}</select></label>'
         )
-        parts.append('<label>body <textarea name="body" spellcheck="false"></textarea></label>')
+        is_file = all(kind.startswith("image/") for kind in operation["requestBody"]["content"])
+        parts.append(
+            '<label>body <input type="file" name="body"></label>'
+            if is_file
+            else '<label>body <textarea name="body" spellcheck="false"></textarea></label>'
+        )
     return [
         *parts,
         f'<button>Send {method.upper()}</button></form><output aria-live="polite"></output>',

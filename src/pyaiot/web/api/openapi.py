@@ -64,7 +64,14 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if operation.description:
         described["description"] = operation.description
-    if operation.body:
+    if operation.body and operation.body_types:
+        binary = {"schema": {"type": "string", "format": "binary"}}
+        described["requestBody"] = {
+            "description": operation.body,
+            "required": True,
+            "content": dict.fromkeys(operation.body_types, binary),
+        }
+    elif operation.body:
         described["requestBody"] = {
             "description": operation.body,
             "required": True,

@@ -50,6 +50,8 @@ class Operation:
     headers: tuple[RequestHeader, ...] = ()
     body: str = ""
     """Description of the body of the request, which is text; empty if there is none."""
+    body_types: tuple[str, ...] = ()
+    """Media types of a body that is not text; empty: it is text."""
     json_body: type[msgspec.Struct] | None = None
     """Type of the body of the request, if it is JSON."""
     problems: Mapping[int, tuple[str, ...]] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from pyaiot.web.api.audit_query import AuditQuery
 from pyaiot.web.api.history_operations import HISTORY_OPERATIONS
 from pyaiot.web.api.mapping_operations import MAPPING_OPERATIONS
 from pyaiot.web.api.operation import Operation, RequestHeader, ResponseSpec
+from pyaiot.web.api.plan_operations import PLAN_OPERATIONS
 from pyaiot.web.api.view_operations import VIEW_OPERATIONS
 
 JSON: Final = "application/json"
@@ -33,6 +34,7 @@ PATH_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
         "window": "The id of the maintenance.",
         "mapping": "The id of the mapping.",
         "view": "The id of the view.",
+        "room": "The name of the room. Percent-encoded, a `/` as `%2F`.",
     }
 )
 
@@ -324,6 +326,7 @@ OPERATIONS: Final = (
     *ALERT_OPERATIONS,
     *MAPPING_OPERATIONS,
     *VIEW_OPERATIONS,
+    *PLAN_OPERATIONS,
     Operation(
         "devices",
         "GET",
