@@ -474,7 +474,7 @@ HOMEASSISTANT: Final = recorded(
                     "stat_t": "fan-7/odd",
                     "val_tpl": "{% for i in range(9) %}{{ i }}{% endfor %}",
                 },
-                "heater": {"p": "climate", "mode_stat_t": "fan-7/heat"},
+                "eye": {"p": "camera", "t": "fan-7/eye"},
             },
             "stat_t": "fan-7/state",
             "qos": 1,

@@ -43,7 +43,7 @@ def test_topics_of_states_and_availability_are_wanted() -> None:
 
 def test_what_is_not_understood_is_stated_per_entity() -> None:
     reader = Reader("homeassistant").read(HOMEASSISTANT)
-    assert list(reader.problems()) == ["sensor odd", "climate heater"]
+    assert list(reader.problems()) == ["sensor odd", "camera eye"]
     assert list(reader.dialect.describe(FAN).types) == ["speed", "mode", "restart"]
 
 

@@ -7,18 +7,28 @@ documentation of its MQTT integration.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.mqtt.dialects.dialect import (
-    DeviceMessage,
-    label_of,
-    plain_value,
-    type_of,
-)
+from pyaiot.gateways.mqtt.dialects.dialect import label_of, type_of
+from pyaiot.gateways.mqtt.dialects.ha_appliances import APPLIANCES
 from pyaiot.gateways.mqtt.dialects.ha_config import EntityConfig
-from pyaiot.gateways.mqtt.dialects.templates import WHOLE, CommandTemplate, NoValue, Template
+from pyaiot.gateways.mqtt.dialects.ha_resources import (
+    EntityResource,
+    ReadValue,
+    WritePayload,
+    command_of,
+    named,
+    number_of,
+    part,
+    scalar,
+    state_topic,
+    templated,
+    text_value,
+    two_words,
+    written_unit,
+)
+from pyaiot.gateways.mqtt.dialects.templates import NoValue, Template
 from pyaiot.gateways.mqtt.dialects.units import unit_of
 from pyaiot.model import ResourceType, encode
 
@@ -27,132 +37,50 @@ BRIGHTNESS_SCALE: Final = 255
 POSITION_OPEN: Final = 100
 """The position of an open cover, if its configuration states no other."""
 
-ReadValue: TypeAlias = Callable[[Any], Any]
-"""From what the template picks to what is reported. Raises `NoValue` for nothing to report."""
-WritePayload: TypeAlias = Callable[[str], str]
-"""From the text of a command to the payload. Raises `ProtocolError`."""
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class EntityResource:
-    """One resource of an entity."""
-
-    suffix: str
-    """Behind the name of the entity; empty for its main resource."""
-    type: ResourceType
-    state_topic: str = ""
-    template: Template = WHOLE
-    read: ReadValue = _same
-    command_topic: str = ""
-    write: WritePayload | None = None
-    qos: int = 0
-    retain: bool = False
-
-    def publication(self, text: str) -> DeviceMessage:
-        """The message that sets it. Raises `ProtocolError`."""
-        if not self.command_topic or self.write is None:
-            raise ProtocolError("this resource cannot be written")
-        payload = self.write(text).encode(errors="replace")
-        return DeviceMessage(self.command_topic, payload, self.qos, self.retain)
-
-
-def _scalar(value: Any) -> Any:
-    """A value as reported: numbers of texts are numbers."""
-    return plain_value(value) if isinstance(value, str) else value
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _command(
-    entity: EntityConfig, write: WritePayload, topic_key: str = "command_topic"
-) -> dict[str, Any]:
-    topic = entity.topic(topic_key)
-    return {
-        "command_topic": topic,
-        "write": write if topic else None,
-        "qos": entity.qos,
-        "retain": entity.retain,
-    }
-
-
-def _templated(template: CommandTemplate | None) -> WritePayload:
-    return (lambda text: text) if template is None else template.render
-
 
 def _sensor(entity: EntityConfig) -> list[EntityResource]:
     device_class = entity.text("device_class")
     unit = unit_of(entity.value("unit_of_measurement"), device_class)
     is_measured = bool(entity.value("unit_of_measurement") or entity.value("state_class"))
     if device_class == "enum" or entity.value("options"):
-        kind = type_of("enum", choices=entity.value("options"), writable=False, **_named(entity))
+        kind = type_of("enum", choices=entity.value("options"), writable=False, **named(entity))
     elif is_measured:
         kind = type_of(
             "number",
             unit=unit.senml,
             precision=entity.value("suggested_display_precision"),
             writable=False,
-            **_named(entity),
+            **named(entity),
         )
     else:
-        kind = type_of("text", writable=False, **_named(entity))
+        kind = type_of("text", writable=False, **named(entity))
 
     def read(value: Any) -> Any:
         if not is_measured:
-            return _text(value)
-        number = _scalar(value)
+            return text_value(value)
+        number = scalar(value)
         if number in ("", "None", "unknown", "unavailable"):
             raise NoValue
         return unit.reported(number)
 
-    return [EntityResource("", kind, _state(entity), entity.template("value_template"), read)]
-
-
-def _state(entity: EntityConfig) -> str:
-    topic = entity.topic("state_topic")
-    if not topic:
-        raise ProtocolError("it has no state_topic")
-    return topic
-
-
-def _named(entity: EntityConfig) -> dict[str, Any]:
-    return {"label": entity.label, "device_class": entity.text("device_class")}
-
-
-def _two_words(on: str, off: str, on_of_state: str = "", off_of_state: str = "") -> ReadValue:
-    """Reads two words of a state, and reports those of commands."""
-    words = {on_of_state or on: on, off_of_state or off: off}
-    # A template prints true of JSON as `True`, and payloads are compared with that.
-
-    def read(value: Any) -> Any:
-        word = words.get(value if isinstance(value, str) else str(value))
-        if word is None:
-            raise NoValue
-        return word
-
-    return read
+    return [EntityResource("", kind, state_topic(entity), entity.template("value_template"), read)]
 
 
 def _binary_sensor(entity: EntityConfig) -> list[EntityResource]:
     on, off = entity.text("payload_on", "ON"), entity.text("payload_off", "OFF")
-    kind = type_of("boolean", on=on, off=off, writable=False, **_named(entity))
+    kind = type_of("boolean", on=on, off=off, writable=False, **named(entity))
     return [
         EntityResource(
-            *("", kind, _state(entity), entity.template("value_template")), _two_words(on, off)
+            *("", kind, state_topic(entity), entity.template("value_template")), two_words(on, off)
         )
     ]
 
 
 def _switch(entity: EntityConfig) -> list[EntityResource]:
     on, off = entity.text("payload_on", "ON"), entity.text("payload_off", "OFF")
-    kind = type_of("boolean", on=on, off=off, writable=True, **_named(entity))
-    read = _two_words(on, off, entity.text("state_on"), entity.text("state_off"))
-    write = _templated(entity.command_template("command_template"))
+    kind = type_of("boolean", on=on, off=off, writable=True, **named(entity))
+    read = two_words(on, off, entity.text("state_on"), entity.text("state_off"))
+    write = templated(entity.command_template("command_template"))
     return [
         EntityResource(
             "",
@@ -160,7 +88,7 @@ def _switch(entity: EntityConfig) -> list[EntityResource]:
             entity.topic("state_topic"),
             entity.template("value_template"),
             read,
-            **_command(entity, lambda text: write(encode(kind, text))),
+            **command_of(entity, lambda text: write(encode(kind, text))),
         )
     ]
 
@@ -172,15 +100,15 @@ def _light(entity: EntityConfig) -> list[EntityResource]:
     if schema != "basic":
         raise ProtocolError("lights with this schema are not understood")
     on, off = entity.text("payload_on", "ON"), entity.text("payload_off", "OFF")
-    kind = type_of("boolean", on=on, off=off, writable=True, **_named(entity))
+    kind = type_of("boolean", on=on, off=off, writable=True, **named(entity))
     resources = [
         EntityResource(
             "",
             kind,
             entity.topic("state_topic"),
             entity.template("state_value_template"),
-            _two_words(on, off),
-            **_command(entity, lambda text: encode(kind, text)),
+            two_words(on, off),
+            **command_of(entity, lambda text: encode(kind, text)),
         )
     ]
     if entity.topic("brightness_command_topic"):
@@ -191,13 +119,46 @@ def _light(entity: EntityConfig) -> list[EntityResource]:
                 brightness,
                 entity.topic("brightness_state_topic"),
                 entity.template("brightness_value_template"),
-                _scalar,
-                **_command(
+                scalar,
+                **command_of(
                     entity, lambda text: encode(brightness, text), "brightness_command_topic"
                 ),
             )
         )
-    return resources
+    return resources + _basic_colours(entity)
+
+
+def _basic_colours(entity: EntityConfig) -> list[EntityResource]:
+    """Colour, colour temperature and effect of a light with the basic schema."""
+
+    def read(value: Any) -> str:
+        numbers = text_value(value).split(",")
+        if len(numbers) != 3 or not all(it.isdecimal() and int(it) < 256 for it in numbers):
+            raise NoValue
+        return "#{:02x}{:02x}{:02x}".format(*map(int, numbers))
+
+    found = part(entity, "color_temp", "color_temp", "number", scalar, step=1, **_mireds(entity))
+    found += part(entity, "effect", "effect", "enum", choices=entity.value("effect_list"))
+    if entity.topic("rgb_command_topic"):
+        if entity.value("rgb_command_template"):
+            raise ProtocolError("templates of colours are not understood")
+        it = type_of("colour", form="hex", writable=True)
+
+        def write(text: str) -> str:
+            return ",".join(map(str, bytes.fromhex(encode(it, text).removeprefix("#"))))
+
+        topic, template = entity.topic("rgb_state_topic"), entity.template("rgb_value_template")
+        found.append(
+            EntityResource(
+                *("color", it, topic, template, read),
+                **command_of(entity, write, "rgb_command_topic"),
+            )
+        )
+    return found
+
+
+def _mireds(entity: EntityConfig) -> dict[str, Any]:
+    return {"minimum": entity.value("min_mireds"), "maximum": entity.value("max_mireds")}
 
 
 def _brightness_type(entity: EntityConfig) -> ResourceType:
@@ -207,14 +168,14 @@ def _brightness_type(entity: EntityConfig) -> ResourceType:
 
 
 def _json_light(entity: EntityConfig) -> list[EntityResource]:
-    kind = type_of("boolean", on="ON", off="OFF", writable=True, **_named(entity))
+    kind = type_of("boolean", on="ON", off="OFF", writable=True, **named(entity))
     topic = entity.topic("state_topic")
 
     def member(*path: str) -> Template:
         return Template(is_json=True, path=path)
 
     def whole(name: str, it: ResourceType) -> WritePayload:
-        return lambda text: json.dumps({"state": "ON", name: _number(encode(it, text))})
+        return lambda text: json.dumps({"state": "ON", name: number_of(encode(it, text))})
 
     resources = [
         EntityResource(
@@ -222,8 +183,8 @@ def _json_light(entity: EntityConfig) -> list[EntityResource]:
             kind,
             topic,
             member("state"),
-            _two_words("ON", "OFF"),
-            **_command(entity, lambda text: json.dumps({"state": encode(kind, text)})),
+            two_words("ON", "OFF"),
+            **command_of(entity, lambda text: json.dumps({"state": encode(kind, text)})),
         )
     ]
     modes = entity.value("supported_color_modes")
@@ -232,22 +193,21 @@ def _json_light(entity: EntityConfig) -> list[EntityResource]:
         it = _brightness_type(entity)
         resources.append(
             EntityResource(
-                *("brightness", it, topic, member("brightness"), _scalar),
-                **_command(entity, whole("brightness", it)),
+                *("brightness", it, topic, member("brightness"), scalar),
+                **command_of(entity, whole("brightness", it)),
             )
         )
     if "color_temp" in modes:
         it = type_of(
             "number",
-            minimum=entity.value("min_mireds"),
-            maximum=entity.value("max_mireds"),
             step=1,
             writable=True,
+            **_mireds(entity),
         )
         resources.append(
             EntityResource(
-                *("color_temp", it, topic, member("color_temp"), _scalar),
-                **_command(entity, whole("color_temp", it)),
+                *("color_temp", it, topic, member("color_temp"), scalar),
+                **command_of(entity, whole("color_temp", it)),
             )
         )
     if set(modes) & {"rgb", "rgbw", "rgbww"}:
@@ -269,14 +229,7 @@ def _json_colour(entity: EntityConfig, topic: str, template: Template) -> Entity
         red, green, blue = (int(digits[at : at + 2], 16) for at in (0, 2, 4))
         return json.dumps({"state": "ON", "color": {"r": red, "g": green, "b": blue}})
 
-    return EntityResource("color", it, topic, template, read, **_command(entity, write))
-
-
-def _number(text: str) -> Any:
-    value = plain_value(text)
-    if isinstance(value, str):
-        raise ProtocolError("a number is expected")
-    return value
+    return EntityResource("color", it, topic, template, read, **command_of(entity, write))
 
 
 def _cover(entity: EntityConfig) -> list[EntityResource]:
@@ -293,12 +246,12 @@ def _cover(entity: EntityConfig) -> list[EntityResource]:
         entity.text(f"state_{name}", name)
         for name in ("open", "opening", "closed", "closing", "stopped")
     ]
-    kind = type_of("enum", choices=tuple(dict.fromkeys(commands)), writable=True, **_named(entity))
+    kind = type_of("enum", choices=tuple(dict.fromkeys(commands)), writable=True, **named(entity))
 
     def read(value: Any) -> Any:
-        if _text(value) not in states:
+        if text_value(value) not in states:
             raise NoValue
-        return _text(value)
+        return text_value(value)
 
     resources = [
         EntityResource(
@@ -307,7 +260,7 @@ def _cover(entity: EntityConfig) -> list[EntityResource]:
             entity.topic("state_topic"),
             entity.template("value_template"),
             read,
-            **_command(entity, lambda text: encode(kind, text)),
+            **command_of(entity, lambda text: encode(kind, text)),
         )
     ]
     position_topic, set_topic = entity.topic("position_topic"), entity.topic("set_position_topic")
@@ -322,37 +275,37 @@ def _cover(entity: EntityConfig) -> list[EntityResource]:
             step=1,
             writable=bool(set_topic),
         )
-        write = _templated(entity.command_template("set_position_template"))
+        write = templated(entity.command_template("set_position_template"))
         resources.append(
             EntityResource(
                 "position",
                 it,
                 position_topic,
                 entity.template("position_template"),
-                _scalar,
-                **_command(entity, lambda text: write(encode(it, text)), "set_position_topic"),
+                scalar,
+                **command_of(entity, lambda text: write(encode(it, text)), "set_position_topic"),
             )
         )
     return resources
 
 
 def _select(entity: EntityConfig) -> list[EntityResource]:
-    kind = type_of("enum", choices=entity.value("options"), writable=True, **_named(entity))
-    return [_written(entity, kind, _text)]
+    kind = type_of("enum", choices=entity.value("options"), writable=True, **named(entity))
+    return [_written(entity, kind, text_value)]
 
 
 def _number_entity(entity: EntityConfig) -> list[EntityResource]:
     low, high = entity.value("min"), entity.value("max")
     kind = type_of(
         "number",
-        unit=unit_of(entity.value("unit_of_measurement"), entity.text("device_class")).senml,
+        unit=written_unit(entity.value("unit_of_measurement"), entity.text("device_class")),
         minimum=1 if low is None else low,
         maximum=100 if high is None else high,
         step=entity.value("step") or 1,
         writable=True,
-        **_named(entity),
+        **named(entity),
     )
-    return [_written(entity, kind, _scalar)]
+    return [_written(entity, kind, scalar)]
 
 
 def _text_entity(entity: EntityConfig) -> list[EntityResource]:
@@ -361,22 +314,22 @@ def _text_entity(entity: EntityConfig) -> list[EntityResource]:
         minimum=entity.value("min"),
         maximum=entity.value("max"),
         writable=True,
-        **_named(entity),
+        **named(entity),
     )
-    return [_written(entity, kind, _text)]
+    return [_written(entity, kind, text_value)]
 
 
 def _written(entity: EntityConfig, kind: ResourceType, read: ReadValue) -> EntityResource:
     if not entity.topic("command_topic"):
         raise ProtocolError("it has no command_topic")
-    write = _templated(entity.command_template("command_template"))
+    write = templated(entity.command_template("command_template"))
     return EntityResource(
         "",
         kind,
         entity.topic("state_topic"),
         entity.template("value_template"),
         read,
-        **_command(entity, lambda text: write(encode(kind, text))),
+        **command_of(entity, lambda text: write(encode(kind, text))),
     )
 
 
@@ -384,12 +337,13 @@ def _button(entity: EntityConfig) -> list[EntityResource]:
     if not entity.topic("command_topic"):
         raise ProtocolError("it has no command_topic")
     press = entity.text("payload_press", "PRESS")
-    kind = type_of("command", on=press, writable=True, **_named(entity))
-    write = _templated(entity.command_template("command_template"))
-    return [EntityResource("", kind, **_command(entity, lambda _: write(press)))]
+    kind = type_of("command", on=press, writable=True, **named(entity))
+    write = templated(entity.command_template("command_template"))
+    return [EntityResource("", kind, **command_of(entity, lambda _: write(press)))]
 
 
 ENTITIES: Final[Mapping[str, Callable[[EntityConfig], list[EntityResource]]]] = {
+    **APPLIANCES,
     "binary_sensor": _binary_sensor,
     "button": _button,
     "cover": _cover,

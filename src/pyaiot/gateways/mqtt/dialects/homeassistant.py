@@ -42,7 +42,8 @@ from pyaiot.gateways.mqtt.dialects.ha_config import (
     entities_of,
     expanded,
 )
-from pyaiot.gateways.mqtt.dialects.ha_entities import EntityResource, resources_of
+from pyaiot.gateways.mqtt.dialects.ha_entities import resources_of
+from pyaiot.gateways.mqtt.dialects.ha_resources import EntityResource
 from pyaiot.gateways.mqtt.dialects.templates import NoValue
 
 CONFIGS_MAX: Final = 10_000

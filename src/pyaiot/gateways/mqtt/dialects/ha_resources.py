@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A resource of an entity of Home Assistant, and what all kinds of entities share. Pure."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.dialects.dialect import DeviceMessage, plain_value, type_of
+from pyaiot.gateways.mqtt.dialects.ha_config import EntityConfig
+from pyaiot.gateways.mqtt.dialects.templates import WHOLE, CommandTemplate, NoValue, Template
+from pyaiot.gateways.mqtt.dialects.units import unit_of
+from pyaiot.model import ResourceKind, ResourceType, encode
+
+ReadValue: TypeAlias = Callable[[Any], Any]
+"""From what the template picks to what is reported. Raises `NoValue` for nothing to report."""
+WritePayload: TypeAlias = Callable[[str], str]
+"""From the text of a command to the payload. Raises `ProtocolError`."""
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class EntityResource:
+    """One resource of an entity."""
+
+    suffix: str
+    """Behind the name of the entity; empty for its main resource."""
+    type: ResourceType
+    state_topic: str = ""
+    template: Template = WHOLE
+    read: ReadValue = same
+    command_topic: str = ""
+    write: WritePayload | None = None
+    qos: int = 0
+    retain: bool = False
+
+    def publication(self, text: str) -> DeviceMessage:
+        """The message that sets it. Raises `ProtocolError`."""
+        if not self.command_topic or self.write is None:
+            raise ProtocolError("this resource cannot be written")
+        payload = self.write(text).encode(errors="replace")
+        return DeviceMessage(self.command_topic, payload, self.qos, self.retain)
+
+
+def scalar(value: Any) -> Any:
+    """A value as reported: numbers of texts are numbers."""
+    return plain_value(value) if isinstance(value, str) else value
+
+
+def text_value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def command_of(
+    entity: EntityConfig, write: WritePayload, topic_key: str = "command_topic"
+) -> dict[str, Any]:
+    topic = entity.topic(topic_key)
+    return {
+        "command_topic": topic,
+        "write": write if topic else None,
+        "qos": entity.qos,
+        "retain": entity.retain,
+    }
+
+
+def templated(template: CommandTemplate | None) -> WritePayload:
+    return (lambda text: text) if template is None else template.render
+
+
+def state_topic(entity: EntityConfig) -> str:
+    topic = entity.topic("state_topic")
+    if not topic:
+        raise ProtocolError("it has no state_topic")
+    return topic
+
+
+def named(entity: EntityConfig) -> dict[str, Any]:
+    return {"label": entity.label, "device_class": entity.text("device_class")}
+
+
+def two_words(on: str, off: str, on_of_state: str = "", off_of_state: str = "") -> ReadValue:
+    """Reads two words of a state, and reports those of commands."""
+    words = {on_of_state or on: on, off_of_state or off: off}
+    # A template prints true of JSON as `True`, and payloads are compared with that.
+
+    def read(value: Any) -> Any:
+        word = words.get(value if isinstance(value, str) else str(value))
+        if word is None:
+            raise NoValue
+        return word
+
+    return read
+
+
+def number_of(text: str) -> Any:
+    value = plain_value(text)
+    if isinstance(value, str):
+        raise ProtocolError("a number is expected")
+    return value
+
+
+def word(value: Any) -> str:
+    """A word of a state. `None` stands for none."""
+    text = text_value(value)
+    if text in ("", "None", "null"):
+        raise NoValue
+    return text
+
+
+def part(
+    entity: EntityConfig,
+    suffix: str,
+    prefix: str,
+    kind: ResourceKind,
+    read: ReadValue = word,
+    **fields: Any,
+) -> list[EntityResource]:
+    """A part of an entity that has topics and templates of its own: `mode`, with
+    `mode_command_topic` and `mode_state_topic`. None, if it has no topics."""
+    state, command = (entity.topic(f"{prefix}_{it}_topic") for it in ("state", "command"))
+    if not state and not command:
+        return []
+    it = type_of(kind, writable=bool(command), label=part_label(entity, suffix), **fields)
+    templates = [f"{prefix}_state_template", f"{prefix}_value_template", "value_template"]
+    key = next((each for each in templates if entity.value(each)), "")
+    write = templated(entity.command_template(f"{prefix}_command_template"))
+    return [
+        EntityResource(
+            *(suffix, it, state, entity.template(key), read),
+            **command_of(entity, lambda text: write(encode(it, text)), f"{prefix}_command_topic"),
+        )
+    ]
+
+
+def measured(
+    entity: EntityConfig, suffix: str, key: str, unit: object = "", device_class: str = ""
+) -> list[EntityResource]:
+    """A value that an entity only reports: `action`, with `action_topic`."""
+    topic = entity.topic(f"{key}_topic")
+    if not topic:
+        return []
+    found = unit_of(unit, device_class)
+    it = type_of(
+        "number" if unit else "text",
+        unit=found.senml,
+        writable=False,
+        label=part_label(entity, suffix),
+        device_class=device_class,
+    )
+
+    def read(value: Any) -> Any:
+        return found.reported(scalar(word(value))) if unit else word(value)
+
+    return [EntityResource(suffix, it, topic, entity.template(f"{key}_template"), read)]
+
+
+def written_unit(unit: object, device_class: str = "") -> str:
+    """The SenML name of the unit of a number that is written; empty if it would be converted:
+    limits and commands are in the unit of the device."""
+    found = unit_of(unit, device_class)
+    return "" if found.printed else found.senml
+
+
+def part_label(entity: EntityConfig, suffix: str) -> str:
+    """The label of a part: that of its entity, and what it is."""
+    return f"{entity.label} {suffix.replace('_', ' ')}".strip() if entity.label else ""
+
+
+def actions(
+    entity: EntityConfig, suffix: str, words: Iterable[str], states: str = ""
+) -> EntityResource:
+    """Commands with a state that has words of its own.
+
+    `states`: the key of the template of the state; empty: it has none.
+    """
+    choices = tuple(dict.fromkeys(filter(None, words)))
+    it = type_of("enum" if states else "command", choices=choices, writable=True, **named(entity))
+    write = templated(entity.command_template("command_template"))
+    return EntityResource(
+        suffix,
+        it,
+        entity.topic("state_topic") if states else "",
+        entity.template(states) if states else WHOLE,
+        word,
+        **command_of(entity, lambda text: write(encode(it, text))),
+    )
