@@ -561,6 +561,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot device add lamp --protocol oscore": Finish(
         prints(r'(?m)^master_secret,hex,"[0-9a-f]{32}"$')
     ),
+    "aiot device add fridge --protocol edhoc": Finish(prints(r"-4: h'[0-9a-f]{64}'")),
     "aiot mapping try 'sensors/{node}/{resource}' sensors/attic/temperature 21.5"
     " --unit temperature=°C": Finish(prints(r"temperature +21\.5 Cel +number")),
     "aiot mapping add sensors 'sensors/{node}/{resource}' --unit temperature=°C": Finish(

@@ -216,7 +216,7 @@ PURE = {
 }
 """Bytes and `now` go in, values come out."""
 
-VALUES = {"cryptography", "msgspec"}
+VALUES = {"cryptography", "lakers", "msgspec"}
 """What protocols may use besides the standard library: they compute values and do nothing else."""
 
 DOING = {
@@ -363,7 +363,7 @@ def test_every_distribution_that_is_imported_is_declared() -> None:
     wanted = [*project["dependencies"], *extras]
     names = (re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted)
     # A distribution whose package has another name.
-    packages = {"argon2-cffi": "argon2", "pyopenssl": "OpenSSL"}
+    packages = {"argon2-cffi": "argon2", "pyopenssl": "OpenSSL", "lakers-python": "lakers"}
     declared = {packages.get(name, name.replace("-", "_")) for name in names}
     imported = {
         name.split(".")[0]

@@ -171,10 +171,7 @@ def test_kid_context_is_another_context() -> None:
 def test_devices_that_share_a_kid_are_distinguished_by_their_keys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in ("device", "contexts"):
-        monkeypatch.setattr(
-            f"pyaiot.gateways.coap.oscore.{module}.device_id", lambda _uid: b"\xaa\xaa"
-        )
+    monkeypatch.setattr("pyaiot.gateways.coap.oscore.device.device_id", lambda _uid: b"\xaa\xaa")
     monkeypatch.setattr("tests.gateways.oscore_device.device_id", lambda _uid: b"\xaa\xaa")
     rig = Rig("lamp", "robot")
     robot = OscoreTestDevice("robot")

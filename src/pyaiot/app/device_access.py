@@ -13,7 +13,7 @@ from pyaiot.app.protocols import plugins
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError, ProtocolError
 from pyaiot.gateways.base import device_file
-from pyaiot.gateways.plugin import DeviceAccess, Language, NewDevice, Snippet
+from pyaiot.gateways.plugin import DeviceAccess, Enrolled, Language, NewDevice, Snippet
 from pyaiot.messages import check_uid
 from pyaiot.transport.addresses import own_address
 from pyaiot.web.api.schemas import (
@@ -56,9 +56,11 @@ def add_device(
     host: str,
     now: float,
     language: Language = "en",
+    public_key: str = "",
 ) -> AddedDevice:
     """Store a new credential. `host`: this machine, as the device reaches it. `now`: Unix time.
-    `language`: that of the summary.
+    `language`: that of the summary. `public_key`: of a device with a key pair, in hexadecimal
+    digits; empty: it gets one.
 
     Raises `OperatorError`.
     """
@@ -83,12 +85,22 @@ def add_device(
     except ProtocolError as error:
         raise OperatorError(f"{str(error).capitalize()}: choose another name.") from error
     _check_names(store, access, uid)
-    secret = ""
+    if access.excludes and store.credential(uid, access.excludes) is not None:
+        raise OperatorError(
+            f"The device {uid} has another credential for OSCORE: remove it first with aiot device"
+            f" remove {uid}."
+        )
+    if public_key and access.enroll is None:
+        raise OperatorError(f"Devices with {protocol} have no public key: leave out --public-key.")
+    secret, stored = "", b""
     if access.kind:
-        secret = _new_secret()
-        stored = bytes.fromhex(secret) if access.is_key else digest_of_password(secret)
+        secret, stored = (
+            _random_secret(access) if access.enroll is None else access.enroll(config, public_key)
+        )
         store.add(DeviceCredential(uid, access.kind, stored, now))
-    device = NewDevice(uid=uid, secret=secret, host=host, config=config, language=language)
+    device = NewDevice(
+        uid=uid, secret=secret, stored=stored, host=host, config=config, language=language
+    )
     return AddedDevice(
         uid,
         protocol,
@@ -110,6 +122,11 @@ def _check_names(store: DeviceStore, access: DeviceAccess, uid: str) -> None:
             raise OperatorError(
                 f"The device {other.uid} connects with this name already: choose another name."
             )
+
+
+def _random_secret(access: DeviceAccess) -> Enrolled:
+    secret = _new_secret()
+    return Enrolled(secret, bytes.fromhex(secret) if access.is_key else digest_of_password(secret))
 
 
 def _new_secret() -> str:

@@ -60,6 +60,14 @@ def add(
         str,
         typer.Option(help="Address at which the device reaches this machine. Empty: detected."),
     ] = "",
+    public_key: Annotated[
+        str,
+        typer.Option(
+            metavar="HEX",
+            help="Public key that the device made itself, for a protocol with key pairs (edhoc)."
+            " Empty: make a key pair, and print the private key.",
+        ),
+    ] = "",
     config_file: ConfigOption = None,
 ) -> None:
     """Give a device a credential, and print what to paste into it. The secret is shown once."""
@@ -73,6 +81,7 @@ def add(
             *(store, config, name, protocol),
             host=host or own_address() or "127.0.0.1",
             now=time.time(),
+            public_key=public_key,
         )
     finally:
         store.close()

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pyaiot.config import Config, ProtocolSection, SettingFlag
 
@@ -160,7 +160,10 @@ class NewDevice:
 
     uid: str
     secret: str = field(repr=False)
-    """32 hexadecimal digits: a key of 16 bytes, or a password. Empty: the protocol has none."""
+    """Hexadecimal digits: a key, or a password. Empty: the protocol has none, or the device made it
+    itself."""
+    stored: bytes = field(default=b"", repr=False)
+    """What the gateway has stored of it: the key, a digest, or a public key."""
     host: str
     """Address of this machine, as the device reaches it."""
     config: Config
@@ -177,6 +180,15 @@ class Snippet:
     text: str
 
 
+class Enrolled(NamedTuple):
+    """A new credential of a device."""
+
+    secret: str
+    """What the device needs, in hexadecimal digits; empty: it has it already."""
+    stored: bytes
+    """What the gateway stores."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceAccess:
     """A way in which a device of the protocol proves its uid: `aiot device add`."""
@@ -188,6 +200,11 @@ class DeviceAccess:
     is_key: bool = False
     """Whether the secret is a key that the gateway needs as it is. Else it is a password, of which
     the SHA-256 is stored."""
+    enroll: Callable[[Config, str], Enrolled] | None = None
+    """Makes the credential; None: a random secret. The second argument is the public key of the
+    device in hexadecimal digits; empty: it has none yet. Raises `OperatorError`."""
+    excludes: str = ""
+    """A kind of credential that the same device cannot have; empty: none."""
     summary: Callable[[NewDevice], str]
     """Some sentences for people, in their language: where the device connects, what it sends."""
     snippets: Callable[[NewDevice], Iterable[Snippet]]

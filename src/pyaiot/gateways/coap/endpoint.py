@@ -196,11 +196,6 @@ class CoapEndpoint:
         limits = self._datagrams.limits
         return (0, 0) if limits is None else (limits.held_back, limits.refused)
 
-    @property
-    def oscore_refused(self) -> int:
-        """Messages with OSCORE that were not accepted, since the start."""
-        return 0 if self.oscore is None else self.oscore.refusals.refused
-
     async def answers(self, limit_s: float) -> bool:
         """Whether the endpoint answers a CoAP ping of this machine."""
         return await answers_ping(*self.local_address, limit_s)

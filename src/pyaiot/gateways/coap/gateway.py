@@ -33,7 +33,7 @@ from pyaiot.gateways.coap.intake_events import (
     values_of,
 )
 from pyaiot.gateways.coap.link_types import describe_by_link
-from pyaiot.gateways.coap.metrics import DATAGRAMS_HELD_BACK, OSCORE_REFUSED, REQUESTS_OVER_RATE
+from pyaiot.gateways.coap.metrics import DATAGRAMS_HELD_BACK, REQUESTS_OVER_RATE
 from pyaiot.gateways.coap.observer import Observer
 from pyaiot.gateways.coap.oscore.service import OscoreDevices
 from pyaiot.gateways.coap.post_intake import PostIntake, PostResource
@@ -140,7 +140,7 @@ class CoapGateway:
         self._lines = RateLimitedLog(log)
         self._refusals = RateLimitedLog(log)
         gateway.evicted = self._forget
-        self._oscore = OscoreDevices(endpoint, gateway, oscore_file, gateway.unix_time)
+        self._oscore = OscoreDevices(endpoint, site, gateway, oscore_file, self._queue_discovery)
         sessions = SessionNodes(endpoint, self._table, self._posts, discover=self._queue_discovery)
         endpoint.on_session = sessions.changed
         self.secured: SecuredPort | None = None
@@ -219,7 +219,7 @@ class CoapGateway:
         yield from metrics.collect(self.gateway, refused=self.refused)
         held_back, over_rate = self._endpoint.refusals()
         yield DATAGRAMS_HELD_BACK.of(held_back)
-        yield OSCORE_REFUSED.of(self._endpoint.oscore_refused)
+        yield from self._oscore.collect()
         yield REQUESTS_OVER_RATE.of(over_rate + self._intake.posts.unknown_rate.refused)
         if self.secured is not None:
             yield from self.secured.collect()

@@ -15,6 +15,16 @@ OSCORE_REFUSED: Final = Metric(
     "counter",
     "OSCORE messages that were not accepted: from unknown devices, replayed, or not authentic.",
 )
+EDHOC_HANDSHAKES: Final = Metric(
+    "pyaiot_coap_edhoc_handshakes",
+    "counter",
+    "Handshakes of EDHOC after which a device had a new OSCORE context.",
+)
+EDHOC_REFUSED: Final = Metric(
+    "pyaiot_coap_edhoc_refused",
+    "counter",
+    "EDHOC messages that were refused: malformed, of an unknown device, or above a rate limit.",
+)
 REQUESTS_OVER_RATE: Final = Metric(
     "pyaiot_coap_requests_over_rate", "counter", "Requests above the rate limit of their host."
 )

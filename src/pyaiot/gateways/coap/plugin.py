@@ -82,6 +82,17 @@ PLUGIN: Final = Plugin(
             summary=function_at("pyaiot.gateways.coap.oscore.access:summary"),
             snippets=function_at("pyaiot.gateways.coap.oscore.access:snippets"),
             is_local_only=function_at("pyaiot.gateways.coap.oscore.access:is_local_only"),
+            excludes="edhoc",
+        ),
+        DeviceAccess(
+            name="edhoc",
+            kind="edhoc",
+            is_key=True,
+            enroll=function_at("pyaiot.gateways.coap.oscore.edhoc_access:enroll"),
+            summary=function_at("pyaiot.gateways.coap.oscore.edhoc_access:summary"),
+            snippets=function_at("pyaiot.gateways.coap.oscore.edhoc_access:snippets"),
+            is_local_only=function_at("pyaiot.gateways.coap.oscore.access:is_local_only"),
+            excludes="oscore",
         ),
     ),
     demo=(

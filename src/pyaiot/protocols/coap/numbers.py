@@ -88,6 +88,7 @@ class OptionNumber(enum.IntEnum):
     HOP_LIMIT = 16  # RFC 8768 section 3
     ACCEPT = 17
     LOCATION_QUERY = 20
+    EDHOC = 21  # RFC 9668 section 3.1
     BLOCK2 = 23  # RFC 7959 section 2.1
     BLOCK1 = 27  # RFC 7959 section 2.1
     SIZE2 = 28  # RFC 7959 section 4
@@ -107,6 +108,8 @@ class ContentFormat(enum.IntEnum):
     OCTET_STREAM = 42
     JSON = 50
     CBOR = 60  # RFC 8949 section 9.2
+    EDHOC = 64  # RFC 9528 section 10.7: `application/edhoc+cbor-seq`
+    EDHOC_WITH_ID = 65  # the same with a connection identifier in front of the message
     SENML_JSON = 110  # RFC 8428 section 12.3
     SENML_CBOR = 112  # RFC 8428 section 12.3
 

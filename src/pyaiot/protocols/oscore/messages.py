@@ -13,6 +13,7 @@ import msgspec
 from pyaiot.errors import NotEnoughBytes, ProtocolError
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import PAYLOAD_MARKER, Code, OptionNumber
+from pyaiot.protocols.edhoc.messages import split_combined
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
 from pyaiot.protocols.oscore.option import OscoreOption, encode_partial_iv
 
@@ -28,11 +29,13 @@ _OBSERVE_BYTES: Final = 3
 
 
 class Unacceptable(ProtocolError):
-    """A protected message that cannot be accepted. `code` is the answer to a request."""
+    """A protected message that cannot be accepted. `code` is the answer to a request, and
+    `edhoc_error` its payload, an error message of EDHOC; empty: the text is the payload."""
 
-    def __init__(self, code: Code, text: str) -> None:
+    def __init__(self, code: Code, text: str, edhoc_error: bytes = b"") -> None:
         super().__init__(text)
         self.code = code
+        self.edhoc_error = edhoc_error
 
 
 class ProtectedMessage(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +45,8 @@ class ProtectedMessage(msgspec.Struct, frozen=True, gc=False):
     token_end: int
     option: OscoreOption
     ciphertext: bytes
+    message_3: bytes = b""
+    """The third message of EDHOC in front of the ciphertext (RFC 9668); empty: none."""
 
     @property
     def token(self) -> bytes:
@@ -79,6 +84,7 @@ def read_protected(datagram: bytes) -> ProtectedMessage:
     """
     message = CoapMessage.from_bytes(datagram)
     value: bytes | None = None
+    ciphertext, message_3 = message.payload, b""
     for number, found in message.options:
         if number == _OSCORE:
             if value is not None:
@@ -86,16 +92,21 @@ def read_protected(datagram: bytes) -> ProtectedMessage:
             value = found
         elif number in _PROXY:
             raise Unacceptable(Code.PROXYING_NOT_SUPPORTED, "this is not a proxy")
+        elif number == OptionNumber.EDHOC and message.code < _REQUEST_CODES_END:
+            try:
+                message_3, ciphertext = split_combined(message.payload)
+            except ProtocolError as error:
+                raise Unacceptable(Code.BAD_REQUEST, "there is no EDHOC message_3") from error
         elif number & 1 and number not in _OUTER:
             raise Unacceptable(Code.BAD_OPTION, f"option {number} is outside of OSCORE")
-    if value is None or not message.payload:
+    if value is None or not ciphertext:
         raise Unacceptable(Code.BAD_OPTION, "the OSCORE message has no ciphertext")
     try:
         option = OscoreOption.from_bytes(value)
     except (NotEnoughBytes, ProtocolError) as error:
         # Section 8.2, step 2.
         raise Unacceptable(Code.BAD_OPTION, "failed to decode COSE") from error
-    return ProtectedMessage(datagram, 4 + len(message.token), option, message.payload)
+    return ProtectedMessage(datagram, 4 + len(message.token), option, ciphertext, message_3)
 
 
 # -- requests -------------------------------------------------------------------------------------

@@ -28,22 +28,22 @@ _SUMMARIES: Final[Mapping[Language, str]] = {
 def summary(device: NewDevice) -> str:
     return _SUMMARIES[device.language].format(
         uid=device.uid,
-        uri=_uri(device),
+        uri=uri_of(device),
         device=device_id(device.uid).hex(),
         gateway=GATEWAY_ID.hex(),
     )
 
 
 def snippets(device: NewDevice) -> Iterator[Snippet]:
-    uid, secret, uri = device.uid, device.secret, _uri(device)
+    uid, secret, uri = device.uid, device.secret, uri_of(device)
     sender, recipient = device_id(uid).hex(), GATEWAY_ID.hex()
     yield Snippet(
         "riot",
         f"""\
 /* RIOT with libOSCORE: the arguments of oscore_context_primitive_derive(). No salt. */
-static const uint8_t master_secret[] = {{{_c_bytes(secret)}}};
-static const uint8_t sender_id[] = {{{_c_bytes(sender)}}};
-static const uint8_t recipient_id[] = {{{_c_bytes(recipient)}}};
+static const uint8_t master_secret[] = {{{c_bytes(secret)}}};
+static const uint8_t sender_id[] = {{{c_bytes(sender)}}};
+static const uint8_t recipient_id[] = {{{c_bytes(recipient)}}};
 """,
     )
     yield Snippet(
@@ -82,12 +82,13 @@ def is_local_only(config: Config) -> bool:
     return is_loopback(config.of(CoapSection).host)
 
 
-def _uri(device: NewDevice) -> str:
+def uri_of(device: NewDevice) -> str:
+    """The gateway, as the device reaches it."""
     port = device.config.of(CoapSection).port
     host = f"[{device.host}]" if ":" in device.host else device.host
     return f"coap://{host}" if port == COAP_PORT else f"coap://{host}:{port}"
 
 
-def _c_bytes(digits: str) -> str:
+def c_bytes(digits: str) -> str:
     """Hexadecimal digits as the elements of an array in C."""
     return ", ".join(f"0x{digits[at : at + 2]}" for at in range(0, len(digits), 2))

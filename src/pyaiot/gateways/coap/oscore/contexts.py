@@ -4,6 +4,7 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from pyaiot.accounts.devices import DeviceCredential
@@ -11,14 +12,15 @@ from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.oscore.device import (
     OBSERVATIONS_MAX,
     REQUESTS_MAX,
+    ContextKeys,
     ContextNumbers,
     ExchangeKey,
     OscoreDevice,
     SentRequest,
-    gateway_context,
     keep,
+    pre_shared_keys,
 )
-from pyaiot.protocols.oscore.ids import device_id
+from pyaiot.protocols.oscore.context import SEQUENCE_NUMBERS
 from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers
 
 CONTEXTS_MAX: Final = 4096
@@ -28,6 +30,17 @@ NUMBERS_LOW: Final = 64
 """Reserved sequence numbers of a device below which another block is reserved."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContext:
+    """A context whose keys may be loaded."""
+
+    credential: DeviceCredential
+    keys: ContextKeys
+    numbers: ContextNumbers
+    is_kept: bool
+    """Whether its numbers outlive the process."""
 
 
 class NumbersStore(Protocol):
@@ -49,7 +62,7 @@ class OscoreContexts:
     def __init__(self, store: NumbersStore, *, contexts_max: int = CONTEXTS_MAX) -> None:
         self._store = store
         self._contexts_max = contexts_max
-        self._stored: dict[str, tuple[DeviceCredential, ContextNumbers]] = {}
+        self._stored: dict[str, StoredContext] = {}
         self._uids_of: dict[bytes, list[str]] = {}
         self._loaded: OrderedDict[str, OscoreDevice] = OrderedDict()
         self._sent: dict[ExchangeKey, SentRequest] = {}
@@ -61,32 +74,44 @@ class OscoreContexts:
     def __contains__(self, credential: DeviceCredential) -> bool:
         """Whether this credential was added."""
         found = self._stored.get(credential.uid)
-        return found is not None and found[0] == credential
+        return found is not None and found.credential == credential
 
     def add(self, *credentials: DeviceCredential) -> None:
         """Accept these devices. Raises `OperatorError` if their numbers cannot be stored."""
         taken = self._store.take_all(credentials) if credentials else []
         for credential, numbers in zip(credentials, taken, strict=True):
-            self.remove(credential.uid)
-            self._stored[credential.uid] = credential, numbers
-            self._uids_of.setdefault(device_id(credential.uid), []).append(credential.uid)
+            self._put(StoredContext(credential, pre_shared_keys(credential), numbers, is_kept=True))
+
+    def establish(self, credential: DeviceCredential, keys: ContextKeys) -> None:
+        """Use new keys for a device, instead of those before. They end with the process."""
+        numbers = SequenceNumbers()
+        numbers.add(0, SEQUENCE_NUMBERS)
+        new = ContextNumbers(numbers, ReplayWindow())
+        self._put(StoredContext(credential, keys, new, is_kept=False))
+
+    def _put(self, context: StoredContext) -> None:
+        uid = context.credential.uid
+        self.remove(uid)
+        self._stored[uid] = context
+        self._uids_of.setdefault(context.keys.recipient_id, []).append(uid)
 
     def remove(self, uid: str) -> None:
         """No longer accept this device."""
-        if self._stored.pop(uid, None) is None:
+        context = self._stored.pop(uid, None)
+        if context is None:
             return
         self._unload(uid)
-        uids = self._uids_of[device_id(uid)]
-        uids.remove(uid)
-        if not uids:
-            del self._uids_of[device_id(uid)]
+        kid = context.keys.recipient_id
+        self._uids_of[kid].remove(uid)
+        if not self._uids_of[kid]:
+            del self._uids_of[kid]
 
     def windows(self) -> list[tuple[DeviceCredential, ReplayWindow]]:
         """The replay windows, to store them before a restart."""
         return [
-            (credential, numbers.window)
-            for credential, numbers in self._stored.values()
-            if numbers.window is not None
+            (context.credential, context.numbers.window)
+            for context in self._stored.values()
+            if context.is_kept and context.numbers.window is not None
         ]
 
     # -- devices --------------------------------------------------------------------------------
@@ -106,8 +131,8 @@ class OscoreContexts:
             return None
         while len(self._loaded) >= self._contexts_max:
             self._unload(next(iter(self._loaded)))
-        credential, numbers = found
-        device = self._loaded[uid] = OscoreDevice(credential, gateway_context(credential), numbers)
+        device = OscoreDevice(found.credential, found.keys.derive(), found.numbers)
+        self._loaded[uid] = device
         return device
 
     def _unload(self, uid: str) -> None:

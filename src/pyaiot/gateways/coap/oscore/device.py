@@ -3,7 +3,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from pyaiot.accounts.devices import DeviceCredential
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
@@ -25,11 +25,28 @@ ExchangeKey: TypeAlias = tuple[PeerAddress, bytes]
 """The unsecured address of a device, and a token."""
 
 
-def gateway_context(credential: DeviceCredential) -> SecurityContext:
-    """The context of the gateway with a device."""
-    return SecurityContext(
-        credential.secret, sender_id=GATEWAY_ID, recipient_id=device_id(credential.uid)
-    )
+class ContextKeys(NamedTuple):
+    """What a security context is derived from."""
+
+    secret: bytes
+    salt: bytes
+    sender_id: bytes
+    """Of the gateway."""
+    recipient_id: bytes
+    """Of the device."""
+
+    def derive(self) -> SecurityContext:
+        return SecurityContext(
+            self.secret,
+            sender_id=self.sender_id,
+            recipient_id=self.recipient_id,
+            master_salt=self.salt,
+        )
+
+
+def pre_shared_keys(credential: DeviceCredential) -> ContextKeys:
+    """Of a device whose credential is the secret itself."""
+    return ContextKeys(credential.secret, b"", GATEWAY_ID, device_id(credential.uid))
 
 
 @dataclass(slots=True, eq=False)

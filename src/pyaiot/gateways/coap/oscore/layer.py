@@ -9,7 +9,7 @@ time in seconds.
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.oscore.contexts import OscoreContexts
@@ -24,6 +24,7 @@ from pyaiot.gateways.coap.oscore.device import (
 from pyaiot.gateways.coap.oscore.refusals import OscoreRefusals, build_answer
 from pyaiot.protocols.coap.message import CoapMessage, rejection
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
+from pyaiot.protocols.edhoc.responder import EdhocRefused
 from pyaiot.protocols.oscore.context import RequestIds
 from pyaiot.protocols.oscore.messages import (
     ProtectedMessage,
@@ -39,6 +40,9 @@ from pyaiot.protocols.oscore.messages import (
 from pyaiot.protocols.oscore.numbers import ReplayWindow, received_up_to
 from pyaiot.transport.peers import Peer, PeerAddress
 from pyaiot.transport.rate_limit import RateLimit
+
+if TYPE_CHECKING:
+    from pyaiot.gateways.coap.oscore.edhoc import EdhocResponder
 
 MESSAGE_IDS_MAX: Final = 8192
 """Confirmable messages to devices whose acknowledgements are recognised. Beyond that, the oldest is
@@ -70,6 +74,8 @@ class OscoreLayer:
         self, contexts: OscoreContexts, random_bytes: Callable[[int], bytes] = os.urandom
     ) -> None:
         self.refusals = OscoreRefusals()
+        self.edhoc: EdhocResponder | None = None
+        """Set while there are devices with a key pair."""
         self._contexts = contexts
         self._random_bytes = random_bytes
         self._message_ids: OrderedDict[tuple[PeerAddress, bytes], Peer] = OrderedDict()
@@ -103,6 +109,8 @@ class OscoreLayer:
         try:
             message = read_protected(datagram)
             if is_request and mtype in (MessageType.CON, MessageType.NON):
+                if message.message_3:
+                    self._receive_message_3(message, peer, now)
                 return self._receive_request(message, peer, now)
             if code >> 5 in _RESPONSE_CLASSES:
                 return self._receive_response(message, peer)
@@ -113,6 +121,19 @@ class OscoreLayer:
         except ProtocolError:
             pass  # of the message format: rejected as any other message
         return datagram, peer
+
+    def _receive_message_3(self, request: ProtectedMessage, peer: Peer, now: float) -> None:
+        """RFC 9668 section 3.3.1: the context of the request is that of a handshake which the
+        message in front of it ends."""
+        if self.edhoc is None:
+            raise Unacceptable(Code.BAD_OPTION, f"option {OptionNumber.EDHOC} is not supported")
+        kid = request.option.kid or b""
+        if self._contexts.uids_of(kid):
+            return  # a copy: it has ended
+        try:
+            self.edhoc.receive_combined(kid, request.message_3, peer.host, now)
+        except EdhocRefused as problem:
+            raise Unacceptable(Code.BAD_REQUEST, str(problem), problem.answer) from problem
 
     def _receive_request(
         self, request: ProtectedMessage, peer: Peer, now: float
@@ -302,7 +323,7 @@ class OscoreLayer:
     # -- answers of this layer ------------------------------------------------------------------
 
     def _refuse(self, datagram: bytes, peer: Peer, problem: Unacceptable, now: float) -> None:
-        answer = self.refusals.refuse(datagram, peer.host, problem.code, str(problem), now=now)
+        answer = self.refusals.refuse(datagram, peer.host, problem, now=now)
         if answer:
             self._to_send.append((answer, peer))
 

@@ -7,8 +7,9 @@ from typing import Final
 
 from pyaiot.gateways.coap.oscore.device import keep
 from pyaiot.protocols.coap.message import CoapMessage, build_options
-from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
+from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
 from pyaiot.protocols.coap.post import answer_id
+from pyaiot.protocols.oscore.messages import Unacceptable
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.rate_limit import RateLimitedLog
 
@@ -55,22 +56,26 @@ class OscoreRefusals:
         if host not in self._proved:
             keep(self._proved, host, None, PROVED_HOSTS_MAX)
 
-    def refuse(self, datagram: bytes, host: str, code: Code, words: str, *, now: float) -> bytes:
+    def refuse(self, datagram: bytes, host: str, problem: Unacceptable, *, now: float) -> bytes:
         """Count a request that is not accepted. Returns its answer, which is not protected
         (RFC 8613 section 8.2); b"": none."""
         self.refused += 1
-        self._lines.warning("OSCORE message from %s refused: %s", host, words, now=now)
+        self._lines.warning("OSCORE message from %s refused: %s", host, problem, now=now)
         wait_s = self._failures.take(host, now=now)
         if wait_s == 0:
+            if problem.edhoc_error:
+                format_ = OptionNumber.CONTENT_FORMAT, ContentFormat.EDHOC
+                return build_answer(datagram, problem.code, format_, payload=problem.edhoc_error)
             # Section 8.2: a cache must not keep 4.01.
-            return build_answer(datagram, code, (OptionNumber.MAX_AGE, 0), words=words)
+            no_cache = OptionNumber.MAX_AGE, 0
+            return build_answer(datagram, problem.code, no_cache, payload=str(problem).encode())
         if wait_s is not None:
             keep(self._muted, host, now + MUTED_S, MUTED_HOSTS_MAX)
         return b""
 
 
 def build_answer(
-    datagram: bytes, code: Code, option: tuple[int, bytes | int], *, words: str = ""
+    datagram: bytes, code: Code, option: tuple[int, bytes | int], *, payload: bytes = b""
 ) -> bytes:
     """An answer to the request in a datagram, not protected."""
     token = datagram[4 : 4 + (datagram[0] & 0x0F)]
@@ -82,5 +87,5 @@ def build_answer(
         message_id if confirmable else answer_id(message_id),
         token,
         build_options(option),
-        words.encode(),
+        payload,
     ).to_bytes()

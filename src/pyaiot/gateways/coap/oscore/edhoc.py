@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Handshakes of devices with a key pair: the responder of EDHOC (RFC 9528, RFC 9668). Pure.
+
+A handshake ends with an OSCORE context for the uid of the device. `now` is the loop's time in
+seconds.
+"""
+
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.coap.oscore.contexts import OscoreContexts
+from pyaiot.gateways.coap.oscore.device import ContextKeys
+from pyaiot.protocols.edhoc.credentials import (
+    by_value,
+    device_credential,
+    gateway_credential,
+    key_id_of,
+    public_key_of,
+    reference,
+)
+from pyaiot.protocols.edhoc.messages import MESSAGE_BYTES_MAX, read_message
+from pyaiot.protocols.edhoc.responder import EdhocHandshake, EdhocRefused
+from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
+from pyaiot.transport.rate_limit import RateLimitedLog
+
+IDENTIFIER_BYTES: Final = 3
+"""Bytes of a connection identifier, by which an OSCORE context is found then. Contexts with a
+pre-shared secret have two, so that they never meet."""
+HANDSHAKES_MAX: Final = 256
+"""Handshakes that wait for a third message. Beyond that, the oldest is forgotten, and its device
+begins anew."""
+HANDSHAKE_S: Final = 60.0
+"""How long a handshake waits for its third message. Later ones are refused."""
+HOST_HANDSHAKES_PER_S: Final = 1.0
+HOST_HANDSHAKES_BURST: Final = 10.0
+"""Handshakes that one host may begin, sustained and at once. Each costs 0.5 ms. Above: 4.29."""
+HANDSHAKES_PER_S: Final = 50.0
+HANDSHAKES_BURST: Final = 200.0
+"""The same for all hosts together."""
+
+log = logging.getLogger(__name__)
+
+
+class TooManyHandshakes(ProtocolError):
+    """Above the rate limit of the host, or of all. `wait_s`: until when to wait; 0: unknown."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("too many handshakes")
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A handshake that waits for its third message."""
+
+    handshake: EdhocHandshake
+    until: float
+
+
+class EdhocResponder:
+    """All handshakes at one UDP port."""
+
+    def __init__(
+        self,
+        private_key: bytes,
+        contexts: OscoreContexts,
+        established: Callable[[str], None],
+        refresh: Callable[[], None] = lambda: None,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """`private_key` is that of the gateway. `established` gets the uid of a device with a new
+        context: it has forgotten observations of the context before. `refresh` reads the
+        credentials again, for a device that was just added."""
+        self.opened = 0
+        """Handshakes that ended with a context, since the start."""
+        self.refused = 0
+        """Messages that were refused, since the start."""
+        self._private_key = private_key
+        self._credential = gateway_credential(public_key_of(private_key))
+        self._contexts = contexts
+        self._established = established
+        self._refresh = refresh
+        self._random_bytes = random_bytes
+        self._devices: dict[bytes, tuple[DeviceCredential, bytes]] = {}
+        self._begun: OrderedDict[bytes, Begun] = OrderedDict()
+        self._rate = HostRateLimit(
+            Rate(HOST_HANDSHAKES_PER_S, HOST_HANDSHAKES_BURST),
+            Rate(HANDSHAKES_PER_S, HANDSHAKES_BURST),
+        )
+        self._lines = RateLimitedLog(log)
+
+    def __len__(self) -> int:
+        """Handshakes that wait for a third message."""
+        return len(self._begun)
+
+    def set_devices(self, devices: Iterable[DeviceCredential]) -> None:
+        """The devices that may connect, instead of those before. Their secrets are public keys."""
+        self._devices = {}
+        for device in devices:
+            its = device_credential(device.uid, device.secret)
+            for name in (reference(key_id_of(device.uid)), by_value(its)):
+                self._devices[name] = device, its
+
+    def receive_message(self, payload: bytes, host: str, now: float) -> bytes:
+        """The answer to a POST to `/.well-known/edhoc`: a second or fourth message.
+
+        Raises `EdhocRefused`, which has the answer, and `TooManyHandshakes`.
+        """
+        try:
+            if len(payload) > MESSAGE_BYTES_MAX:
+                raise EdhocRefused("too long")
+            try:
+                identifier, message = read_message(payload)
+            except ProtocolError as error:
+                raise EdhocRefused("not an EDHOC message") from error
+            if identifier is None:
+                return self._begin(message, host, now)
+            return self.finish(identifier, message, host, now).message_4
+        except EdhocRefused as problem:
+            self._refuse(host, problem, now)
+            raise
+
+    def receive_combined(self, identifier: bytes, message_3: bytes, host: str, now: float) -> None:
+        """The third message in front of an OSCORE message (RFC 9668): a context with this kid can
+        be used then. Raises `EdhocRefused`."""
+        try:
+            self.finish(identifier, message_3, host, now)
+        except EdhocRefused as problem:
+            self._refuse(host, problem, now)
+            raise
+
+    def _begin(self, message_1: bytes, host: str, now: float) -> bytes:
+        wait_s = self._rate.take(host, now=now)
+        if wait_s != 0:
+            self.refused += 1
+            raise TooManyHandshakes(wait_s or 0.0)
+        handshake = EdhocHandshake(self._private_key, self._credential, message_1)
+        identifier = self._new_identifier(handshake.peers_identifier)
+        message_2 = handshake.message_2(identifier)
+        self._forget(now)
+        self._begun[identifier] = Begun(handshake, now + HANDSHAKE_S)
+        return message_2
+
+    def finish(self, identifier: bytes, message_3: bytes, host: str, now: float) -> EdhocHandshake:
+        """Take a third message. Raises `EdhocRefused`: nothing changes but that this handshake
+        is over (RFC 9528 section 5.4.3)."""
+        begun = self._begun.pop(identifier, None)
+        if begun is None or now >= begun.until:
+            raise EdhocRefused("unknown handshake")
+        found: list[DeviceCredential] = []
+
+        def find(name: bytes) -> bytes | None:
+            if name not in self._devices:
+                self._refresh()
+            device = self._devices.get(name)
+            if device is None:
+                return None
+            found.append(device[0])
+            return device[1]
+
+        keys = begun.handshake.finish(message_3, find)
+        device = found[0]
+        self.opened += 1
+        self._contexts.establish(device, ContextKeys(*keys))
+        self._established(device.uid)
+        log.debug("EDHOC handshake of %s at %s", device.uid, host)
+        return begun.handshake
+
+    def _new_identifier(self, peers: bytes) -> bytes:
+        while True:
+            identifier = self._random_bytes(IDENTIFIER_BYTES)
+            is_used = identifier in self._begun or self._contexts.uids_of(identifier)
+            if identifier != peers and not is_used:
+                return identifier
+
+    def _forget(self, now: float) -> None:
+        """Make room for one more."""
+        while self._begun:
+            oldest = next(iter(self._begun))
+            if len(self._begun) < HANDSHAKES_MAX and now < self._begun[oldest].until:
+                break
+            del self._begun[oldest]
+
+    def _refuse(self, host: str, problem: EdhocRefused, now: float) -> None:
+        self.refused += 1
+        self._lines.warning("EDHOC message from %s refused: %s", host, problem, now=now)
