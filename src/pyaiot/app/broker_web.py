@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from pyaiot.config import BrokerSection, Config
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import OpenGateway
 from pyaiot.metrics import Collector
+from pyaiot.redaction import redact
 from pyaiot.registry import metrics as registry_metrics
 from pyaiot.registry.service import RegistryService
 from pyaiot.systemd.notify import is_managed
@@ -43,6 +44,7 @@ from pyaiot.web.sign_in import SignIn
 
 if TYPE_CHECKING:
     from pyaiot.history.service import HistoryService
+    from pyaiot.web.api.idempotency_database import IdempotencyDatabase
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ async def serve_web(
     section = config.broker
     check_web(config)
     accounts = access.accounts
+    shared_keys = _shared_keys(config)
     watch = None if accounts is None else _watch(accounts, broker)
     sign_in = None
     if needs_sign_in(section):
@@ -106,6 +109,7 @@ async def serve_web(
             lambda: (sample for gateway in gateways for sample in gateway.collect()),
         ],
         keys=IdempotencyFile(keys),
+        shared_keys=shared_keys,
         audit=audit,
         alerts=alerts,
         mappings=mappings,
@@ -122,7 +126,11 @@ async def serve_web(
         proxies=_proxies(section),
     )
     try:
-        async with serve_metrics(config, tls, app.metrics, print_line), _watching(watch):
+        async with (
+            nullcontext() if shared_keys is None else shared_keys.running(),
+            serve_metrics(config, tls, app.metrics, print_line),
+            _watching(watch),
+        ):
             if sign_in is not None and is_managed(os.environ):
                 # A link would be in the journal, which others can read.
                 log.info("clients must sign in: aiot service exec invite prints a link")
@@ -134,6 +142,16 @@ async def serve_web(
         app.api.streams.close_all()
         await app.sockets.close_all()
         await server.close()
+
+
+def _shared_keys(config: Config) -> "IdempotencyDatabase | None":
+    """The `Idempotency-Key`s of all brokers of a cluster."""
+    url = app_accounts.shared_database(config)
+    if not url:
+        return None
+    from pyaiot.web.api.idempotency_database import IdempotencyDatabase  # noqa: PLC0415
+
+    return IdempotencyDatabase(url, redact(url))
 
 
 async def _print_link(

@@ -30,7 +30,7 @@ from pyaiot.web import metrics as web_metrics
 from pyaiot.web.access_watch import AccessWatch
 from pyaiot.web.api.api import Api
 from pyaiot.web.api.devices import DeviceAdministration
-from pyaiot.web.api.idempotency_file import IdempotencyFile
+from pyaiot.web.api.idempotency_file import IdempotencyFile, SharedKeyStore
 from pyaiot.web.api.streams import CaughtUp
 from pyaiot.web.auditing import audit_requests
 from pyaiot.web.dashboard import Dashboard, Look
@@ -64,6 +64,7 @@ class WebApp:
         caught_up: CaughtUp | None = None,
         collectors: Iterable[Collector] = (),
         keys: IdempotencyFile | None = None,
+        shared_keys: SharedKeyStore | None = None,
         audit: AuditLog | None = None,
         alerts: AlertService | None = None,
         mappings: MappingBook | None = None,
@@ -75,10 +76,11 @@ class WebApp:
         `collectors`: what `/metrics` reports besides the broker and its web application.
         `sign_in` None: every client may see and command all nodes. `dashboard` None: it is not
         built. `history` None: nothing is recorded. `keys`: where `Idempotency-Key`s survive a
-        restart; None: they do not. `devices`: credentials of devices; None: no gateway is here.
-        `registry` None: it ends with the process. `audit` None: nothing is audited; else it is
-        also given to the broker. `alerts` None: there are no rules. `mappings` None: no topics
-        are mapped. `access`: ends what is open without access, and has the tokens of gateways.
+        restart; None: they do not; `shared_keys`: where brokers share them. `devices`: credentials
+        of devices; None: no gateway is here. `registry` None: it ends with the process. `audit`
+        None: nothing is audited; else it is also given to the broker. `alerts` None: there are no
+        rules. `mappings` None: no topics are mapped. `access`: ends what is open without access,
+        and has the tokens of gateways.
         `key_file_identity` of gateways whose `tokens` are valid.
         """
         self._broker = broker
@@ -99,6 +101,7 @@ class WebApp:
             history=history,
             caught_up=caught_up,
             keys=keys,
+            shared_keys=shared_keys,
             audit=audit,
             alerts=alerts,
             mappings=mappings,

@@ -16,6 +16,7 @@ from pyaiot.broker.commands import IN_FLIGHT_PER_CLIENT_MAX
 from pyaiot.messages import VALUE_SIZE_MAX, Command, NodeAppeared, Receipt
 from pyaiot.protocols.coap.numbers import Code
 from pyaiot.web.api import idempotency, idempotency_file
+from pyaiot.web.api.http_command import HttpCommand
 from pyaiot.web.api.idempotency_file import IdempotencyFile
 from pyaiot.web.problems import ProblemError
 from tests.coap_device import Reply
@@ -256,9 +257,7 @@ class Table:
         receipt = Receipt(id=command.id, state="confirmed")
         self.broker._deliver(self.broker.router.from_gateway(1, receipt, now=0.0, ts=0.0))
 
-    async def issue(
-        self, key: str = "", *, program: str = "p", uid: str = "n"
-    ) -> idempotency.HttpCommand:
+    async def issue(self, key: str = "", *, program: str = "p", uid: str = "n") -> HttpCommand:
         command = self.table.issue(program, uid, "led", "1", 5.0, key)
         await asyncio.sleep(0.1)  # below the rate limit of a client
         return command

@@ -23,7 +23,7 @@ from pyaiot.web.api.documents import FILES, DocumentsApi
 from pyaiot.web.api.history import HistoryApi
 from pyaiot.web.api.history_queries import HistoryQueries
 from pyaiot.web.api.idempotency import HttpCommandTable
-from pyaiot.web.api.idempotency_file import IdempotencyFile
+from pyaiot.web.api.idempotency_file import IdempotencyFile, SharedKeyStore
 from pyaiot.web.api.mappings import MappingsApi
 from pyaiot.web.api.nodes import NodesApi
 from pyaiot.web.api.operation import Operation
@@ -56,6 +56,7 @@ class Api:
         mappings: MappingBook | None = None,
         devices: DeviceAdministration | None = None,
         keys: IdempotencyFile | None = None,
+        shared_keys: SharedKeyStore | None = None,
         checks: Mapping[str, Check] = MappingProxyType({}),
         unix_time: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
@@ -63,7 +64,9 @@ class Api:
         self.streams = Streams(broker, history, caught_up)
         self._documents = DocumentsApi()
         nodes = NodesApi(broker, title=title, has_history=history is not None, checks=checks)
-        commands = CommandsApi(broker, HttpCommandTable(broker, unix_time, clock, keys))
+        commands = CommandsApi(
+            broker, HttpCommandTable(broker, unix_time, clock, keys, shared_keys)
+        )
         things = ThingsApi(broker)
         edits = RegistryApi(broker, registry)
         credentials = DevicesApi(devices)

@@ -14,7 +14,8 @@ from pyaiot.broker.client_rates import COMMANDS_BURST, COMMANDS_PER_S
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_name, check_uid, check_value
 from pyaiot.transport.rate_limit import RateLimit
-from pyaiot.web.api.idempotency import KEY_LENGTH_MAX, HttpCommand, HttpCommandTable
+from pyaiot.web.api.http_command import HttpCommand
+from pyaiot.web.api.idempotency import KEY_LENGTH_MAX, HttpCommandTable
 from pyaiot.web.api.nodes import sees
 from pyaiot.web.api.parameters import FilterQuery, Query, WriteQuery
 from pyaiot.web.api.registry import read_json, select
@@ -64,7 +65,7 @@ class CommandsApi:
             )
         program = quota_owner_of(request)
         payload = await _payload(request)
-        command = self._commands.issue(
+        command = await self._commands.issue_once(
             *(program, uid, resource, payload, query.timeout, key), principal_of(request)
         )
         if command.receipt is None and not _prefers_async(request):
@@ -120,7 +121,7 @@ class CommandsApi:
         return commands
 
     async def command(self, request: web.Request, _query: Query) -> web.StreamResponse:
-        command = self._commands.find(request.match_info["id"])
+        command = await self._commands.find_anywhere(request.match_info["id"])
         if command is None or not sees(self._broker, request, command.uid):
             raise ProblemError(
                 404, "unknown-command", "the command does not exist or was forgotten"

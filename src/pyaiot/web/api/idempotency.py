@@ -16,8 +16,14 @@ from typing import Final
 from pyaiot.audit.entry import THIS_PROCESS, Principal
 from pyaiot.broker.broker import Broker
 from pyaiot.messages import Command, Receipt, ToClient
-from pyaiot.web.api.idempotency_file import IdempotencyFile, KeyedCommand
-from pyaiot.web.api.schemas import CommandState, CommandStatus
+from pyaiot.web.api.http_command import HttpCommand
+from pyaiot.web.api.idempotency_file import (
+    IdempotencyFile,
+    KeyedCommand,
+    KeyStore,
+    KeysUnavailable,
+    SharedKeyStore,
+)
 from pyaiot.web.problems import ProblemError
 
 ENDED_MAX: Final = 10_000
@@ -37,65 +43,13 @@ PROGRAMS_MAX: Final = 1000
 """Programs with a command that waits for its receipt. One more program: 503."""
 KEY_LENGTH_MAX: Final = 255
 """Characters of an `Idempotency-Key`. Longer: 400."""
+LOOK_INTERVAL_S: Final = 0.1
+"""Between two looks for the receipt of a command that another broker carries out."""
+CLAIMS_WAITING_MAX: Final = 1000
+"""Commands with a key that wait until it is claimed. One more is refused with 503."""
+_TURNS: Final = 64
+_LOST: Final = "the broker that carried it out stored no receipt"
 _RESTART: Final = "the broker was restarted before the node answered"
-
-
-class HttpCommand:
-    """A command that was issued, and its receipt as soon as there is one."""
-
-    __slots__ = (
-        *("_ended", "command_id", "fingerprint", "issued_at", "key", "program", "receipt"),
-        *("resource", "ts", "uid"),
-    )
-
-    def __init__(
-        self,
-        program: str,
-        uid: str,
-        resource: str,
-        *,
-        ts: float,
-        issued_at: float,
-        key: bytes,
-        fingerprint: bytes,
-    ) -> None:
-        """`ts` is Unix time, `issued_at` is seconds of the monotonic clock."""
-        self.program = program
-        self.issued_at = issued_at
-        self.command_id = secrets.token_hex(8)
-        self.uid = uid
-        self.resource = resource
-        self.ts = ts
-        self.key = key
-        """Hash of the program and its `Idempotency-Key`; empty if there is no key."""
-        self.fingerprint = fingerprint
-        """Hash of node, resource and payload, to recognise a repeated command."""
-        self.receipt: Receipt | None = None
-        self._ended: asyncio.Event | None = asyncio.Event()
-
-    def end(self, receipt: Receipt) -> None:
-        self.receipt = receipt
-        if self._ended is not None:
-            self._ended.set()
-            self._ended = None  # saves memory: many commands are remembered
-
-    async def ended(self) -> None:
-        """Wait for the receipt. The broker gives one at most a second after the deadline."""
-        if self._ended is not None:
-            await self._ended.wait()
-
-    def status(self) -> CommandStatus:
-        receipt = self.receipt
-        state: CommandState = "pending" if receipt is None else receipt.state
-        return CommandStatus(
-            id=self.command_id,
-            uid=self.uid,
-            resource=self.resource,
-            state=state,
-            detail="" if receipt is None else receipt.detail,
-            elapsed_ms=0.0 if receipt is None else receipt.elapsed_ms,
-            ts=self.ts,
-        )
 
 
 class _Program:
@@ -112,11 +66,13 @@ class HttpCommandTable:
         broker: Broker,
         unix_time: Callable[[], float],
         clock: Callable[[], float],
-        file: IdempotencyFile | None = None,
+        file: KeyStore | None = None,
+        shared: SharedKeyStore | None = None,
     ) -> None:
         """`clock` is monotonic and measures the lifetime of keys.
 
-        `file`: where keys survive a restart; None: they do not.
+        `file`: where keys survive a restart; None: they do not. `shared`: instead of it, with those
+        of other brokers.
         """
         self._broker = broker
         self._unix_time = unix_time
@@ -133,7 +89,13 @@ class HttpCommandTable:
         """Number of keys by program."""
         self._keyed: dict[str, HttpCommand] = {}
         """Commands with a key by their id."""
-        self._file = file or IdempotencyFile(None)
+        self._file = shared or file or IdempotencyFile(None)
+        self._shared = shared
+        self._turns = [asyncio.Lock() for _ in range(_TURNS)]
+        """By the first byte of a key: it is claimed once at a time."""
+        self._claims = 0
+        self._following: set[asyncio.Task[None]] = set()
+        """Tasks that wait for receipts of commands of other brokers."""
         self._restore()
 
     def find(self, command_id: str) -> HttpCommand | None:
@@ -153,10 +115,12 @@ class HttpCommandTable:
         timeout_s: float,
         key: str,
         principal: Principal = THIS_PROCESS,
+        command_id: str = "",
     ) -> HttpCommand:
         """Issue a command, or find the one that was issued with the same `key` ("": none).
 
-        `principal`: who issues it, for the audit log. Raises `ProblemError`.
+        `principal`: who issues it, for the audit log. `command_id`: see `issue_once`. Raises
+        `ProblemError`.
         """
         fingerprint = _hash(uid, resource, payload)
         scoped_key = _hash(program, key) if key else b""
@@ -179,13 +143,12 @@ class HttpCommandTable:
             key=scoped_key,
             fingerprint=fingerprint,
         )
+        command.command_id = command_id or command.command_id
         self._pending[command.command_id] = (command, sender)
         sender.pending += 1
         if scoped_key:
-            self._keys[scoped_key] = command
-            self._keys_of[program] += 1
-            self._keyed[command.command_id] = command
-            self._file.add(_stored(command))
+            self._remember(command)
+            self._file.add(command.stored())
         self._broker.from_issuer(
             sender.client,
             Command(
@@ -203,6 +166,108 @@ class HttpCommandTable:
             if scoped_key:
                 self._file.end(command.command_id, None)
         return command
+
+    async def issue_once(
+        self,
+        program: str,
+        uid: str,
+        resource: str,
+        payload: str,
+        timeout_s: float,
+        key: str,
+        principal: Principal = THIS_PROCESS,
+    ) -> HttpCommand:
+        """As `issue`. A key that was used at another broker of the cluster is known, too."""
+        arguments = (program, uid, resource, payload, timeout_s, key, principal)
+        shared = self._shared
+        if not key or shared is None:
+            return self.issue(*arguments)
+        if self._claims >= CLAIMS_WAITING_MAX:
+            raise ProblemError(
+                503, "busy", f"{CLAIMS_WAITING_MAX} commands wait for their key", retry_after_s=1
+            )
+        scoped_key = _hash(program, key)
+        self._claims += 1
+        try:
+            async with self._turns[scoped_key[0] % _TURNS]:
+                self._forget_old_keys()
+                if scoped_key in self._keys:
+                    return self.issue(*arguments)
+                self._check_room_for_key(program)
+                wanted = KeyedCommand(
+                    id=secrets.token_hex(8),
+                    program=program,
+                    uid=uid,
+                    resource=resource,
+                    ts=self._unix_time(),
+                    key=scoped_key,
+                    fingerprint=_hash(uid, resource, payload),
+                )
+                other = await shared.claim(wanted, timeout_s)
+                if other is None:
+                    try:
+                        return self.issue(*arguments, command_id=wanted.id)
+                    except ProblemError:
+                        shared.end(wanted.id, None)
+                        raise
+                self._adopt(other, shared)
+                return self.issue(*arguments)
+        except KeysUnavailable as error:
+            raise ProblemError(
+                503,
+                "busy",
+                f"the keys of the cluster cannot be read ({error}). The command was not carried"
+                " out",
+                retry_after_s=1,
+            ) from error
+        finally:
+            self._claims -= 1
+
+    async def find_anywhere(self, command_id: str) -> HttpCommand | None:
+        """The command with this id. One with a key may be of another broker."""
+        command = self.find(command_id)
+        if command is not None or self._shared is None:
+            return command
+        try:
+            found = await self._shared.find(command_id)
+        except KeysUnavailable:
+            return None
+        if found is None:
+            return None
+        stored, is_over = found
+        command = HttpCommand.of(stored, self._clock())
+        receipt = stored.receipt
+        if receipt is None and is_over:
+            receipt = Receipt(id=stored.id, state="timeout", detail=_LOST)
+        if receipt is not None:
+            command.end(receipt)
+        return command
+
+    def _adopt(self, stored: KeyedCommand, shared: SharedKeyStore) -> None:
+        """Remember a command of another broker, and wait for its receipt."""
+        command = HttpCommand.of(stored, self._clock())
+        self._remember(command)
+        if stored.receipt is not None:
+            command.end(stored.receipt)
+            return
+        task = asyncio.create_task(self._follow(command, shared), name="command of another broker")
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
+
+    async def _follow(self, command: HttpCommand, shared: SharedKeyStore) -> None:
+        while command.receipt is None:
+            await asyncio.sleep(LOOK_INTERVAL_S)
+            try:
+                found = await shared.find(command.command_id)
+            except KeysUnavailable:
+                continue
+            stored, is_over = found or (None, True)
+            if stored is not None and stored.receipt is not None:
+                command.end(stored.receipt)
+            elif is_over:
+                command.end(Receipt(id=command.command_id, state="timeout", detail=_LOST))
+                if stored is None:
+                    self._forget(command)  # it was not sent, and its key is free
 
     def remembers(self, command: HttpCommand) -> bool:
         """Whether `find` still finds it."""
@@ -247,7 +312,7 @@ class HttpCommandTable:
             if oldest.issued_at > until:
                 return
             self._forget(oldest)
-            self._file.compact(map(_stored, self._keys.values()), len(self._keys))
+            self._file.compact(map(HttpCommand.stored, self._keys.values()), len(self._keys))
 
     def _restore(self) -> None:
         """Load the keys of the previous run, for the rest of their lifetime."""
@@ -255,24 +320,18 @@ class HttpCommandTable:
         restored = []
         for stored in self._file.read():
             left_s = min(KEY_LIFE_S, max(KEY_GRACE_S, stored.ts + KEY_LIFE_S - ts))
-            command = HttpCommand(
-                stored.program,
-                stored.uid,
-                stored.resource,
-                ts=stored.ts,
-                issued_at=now + left_s - KEY_LIFE_S,
-                key=stored.key,
-                fingerprint=stored.fingerprint,
-            )
-            command.command_id = stored.id
+            command = HttpCommand.of(stored, now + left_s - KEY_LIFE_S)
             command.end(stored.receipt or Receipt(id=stored.id, state="timeout", detail=_RESTART))
             restored.append(command)
         restored.sort(key=lambda command: command.issued_at)
         for command in restored[-KEYS_MAX:]:
-            self._keys[command.key] = command
-            self._keys_of[command.program] += 1
-            self._keyed[command.command_id] = command
-        self._file.compact(map(_stored, self._keys.values()), len(self._keys))
+            self._remember(command)
+        self._file.compact(map(HttpCommand.stored, self._keys.values()), len(self._keys))
+
+    def _remember(self, command: HttpCommand) -> None:
+        self._keys[command.key] = command
+        self._keys_of[command.program] += 1
+        self._keyed[command.command_id] = command
 
     def _check_room_for_key(self, program: str) -> None:
         if self._keys_of[program] >= KEYS_PER_PROGRAM_MAX:
@@ -314,19 +373,6 @@ class HttpCommandTable:
         raise ProblemError(
             503, "busy", f"{PROGRAMS_MAX} clients are waiting for nodes", retry_after_s=1
         )
-
-
-def _stored(command: HttpCommand) -> KeyedCommand:
-    return KeyedCommand(
-        id=command.command_id,
-        program=command.program,
-        uid=command.uid,
-        resource=command.resource,
-        ts=command.ts,
-        key=command.key,
-        fingerprint=command.fingerprint,
-        receipt=command.receipt,
-    )
 
 
 def _hash(*parts: str) -> bytes:

@@ -11,10 +11,11 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
+from pyaiot.errors import PyaiotError
 from pyaiot.messages import Receipt, ReceiptState
 
 LINES_SPARE: Final = 10_000
@@ -46,6 +47,30 @@ class _Ended(msgspec.Struct, frozen=True, omit_defaults=True):
     state: ReceiptState | None = None
     detail: str = ""
     elapsed_ms: float = 0.0
+
+
+class KeysUnavailable(PyaiotError):
+    """The keys of the other brokers are not known now."""
+
+
+class KeyStore(Protocol):
+    """Where commands with keys survive this process. See `IdempotencyFile`."""
+
+    def read(self) -> Iterator[KeyedCommand]: ...
+
+    def add(self, command: KeyedCommand) -> None: ...
+
+    def end(self, command_id: str, receipt: Receipt | None) -> None: ...
+
+    def compact(self, commands: Iterable[KeyedCommand], count: int) -> None: ...
+
+
+class SharedKeyStore(KeyStore, Protocol):
+    """One that several brokers share. See `IdempotencyDatabase`."""
+
+    async def claim(self, command: KeyedCommand, timeout_s: float) -> KeyedCommand | None: ...
+
+    async def find(self, command_id: str) -> tuple[KeyedCommand, bool] | None: ...
 
 
 class IdempotencyFile:
