@@ -32,6 +32,7 @@ from pyaiot.registry.record import Edit
 from pyaiot.registry.registry import Registry
 from pyaiot.registry.service import RegistryService
 from tests.gateways.mqtt_servers import Server, server
+from tests.time_limits import time_limit
 
 pytestmark = pytest.mark.sockets
 
@@ -103,7 +104,7 @@ class Scene:
         return found.value
 
     async def until(self, condition: Callable[[], bool], limit_s: float = 10.0) -> None:
-        async with asyncio.timeout(limit_s):
+        async with time_limit(limit_s):
             while not condition():  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.01)
 
