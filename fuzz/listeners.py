@@ -36,6 +36,7 @@ LISTENERS: Final = (
     nodes.NODE,
     coap.COAP,
     coap.OSCORE,
+    coap.EDHOC,
     coap.COAPS,
     coap.DTLS,
     mqtt.MQTTSN,

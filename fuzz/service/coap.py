@@ -8,10 +8,12 @@ import time
 from itertools import count
 from typing import Final
 
+import msgspec
+
 from fuzz.service.listener import Listener, corpus, on, targets
 from fuzz.service.sockets import ANSWER_LIMIT_S, HONEST_HOST, HOST, Datagrams, udp
 from fuzz.service.system import System
-from pyaiot.protocols.coap.message import build_options
+from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import OptionNumber
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
 from pyaiot.protocols.oscore.ids import GATEWAY_ID, device_id
@@ -24,6 +26,8 @@ PLAINTEXT_MAX: Final = 1200
 """Bytes of an input inside of a session."""
 DAMAGED_SHARE: Final = 0.2
 """Share of the protected inputs of which a byte is changed after they were protected."""
+COMBINED_SHARE: Final = 0.3
+"""Share of the messages of EDHOC that precede an OSCORE message."""
 ALIVE: Final = b"\xb5alive\x10\xffalive:"
 """Path, content format and the begin of the payload."""
 _numbers = count(1)
@@ -118,6 +122,34 @@ class Protected:
         self._udp.close()
 
 
+class Handshakes:
+    """Each input is a message of EDHOC, alone or in front of an OSCORE message."""
+
+    def __init__(self, system: System, seed: int) -> None:
+        self._udp = udp(system.ports["coap"])
+        self._chance = random.Random(seed)
+        self._number = 0
+
+    def send(self, data: bytes) -> None:
+        self._number += 1
+        head = struct.pack("!BBHH", 0x42, 2, self._number & 0xFFFF, self._number & 0xFFFF)
+        if self._chance.random() < COMBINED_SHARE:
+            option = OscoreOption(b"\x00", self._chance.randbytes(3)).to_bytes()
+            options = build_options((OptionNumber.OSCORE, option), (OptionNumber.EDHOC, b""))
+        else:
+            options = build_options(
+                (OptionNumber.URI_PATH, ".well-known"), (OptionNumber.URI_PATH, "edhoc")
+            )
+        message = CoapMessage.from_bytes(head)
+        datagram = msgspec.structs.replace(message, options=options, payload=data[:PLAINTEXT_MAX])
+        self._udp.send(datagram.to_bytes())
+        while select.select([self._udp], [], [], 0)[0]:
+            self._udp.recv(65536)
+
+    def close(self) -> None:
+        self._udp.close()
+
+
 def damaged(datagram: bytes, chance: random.Random) -> bytes:
     """The datagram, or one with another byte."""
     if chance.random() >= DAMAGED_SHARE:
@@ -202,3 +234,6 @@ DTLS: Final = Listener(
     "dtls", corpus("coap_message", "coap_post", "coap_request"), InSession, good_session
 )
 OSCORE: Final = Listener("oscore", plaintexts(), Protected, good_protected)
+EDHOC: Final = Listener(
+    "edhoc", corpus("edhoc_messages", "coap_edhoc"), Handshakes, on(good_coap, "coap")
+)

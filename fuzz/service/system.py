@@ -22,6 +22,7 @@ HONEST: Final = ("honest-coap", "honest-node")
 """Nodes of good requests. They are registered, too."""
 SECURED: Final = {
     "secured-coap": "coap",
+    "secured-edhoc": "edhoc",
     "secured-oscore": "oscore",
     "honest-dtls": "coap",
     "honest-oscore": "oscore",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 LISTENERS = Path(__file__).parents[2] / "fuzz" / "listeners.py"
-INPUTS = 150
+INPUTS = 130
 LIMIT_MS = 250.0
 """Of a good request, in processes that run beside other tests."""
 GROWTH_MAX = 6_000_000
@@ -21,6 +21,7 @@ NAMES = (
         "node",
         "coap",
         "oscore",
+        "edhoc",
         "coaps",
         "dtls",
         "mqttsn",
