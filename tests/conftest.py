@@ -23,7 +23,7 @@ from hypothesis import settings
 from tests.no_secrets import NoSecrets
 from tests.time_limits import time_limit
 
-settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
+settings.register_profile("fixed", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("fixed")
 
 SOCKET_TEST_LIMIT_S = 120.0

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "pyaiot"
 RUN = ROOT / "fuzz" / "run.py"
-MUTATIONS = 2000
+MUTATIONS = 1000
 SEED = 7252
 
 # Modules outside protocols/ that read outside bytes.
