@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LAST_FAILED = ".pytest_cache/v/cache/lastfailed"
-FAILURES_MAX = 5
+FAILURES_MAX = 10
 """More failures than this have another reason than the load, and are not run again."""
 
 

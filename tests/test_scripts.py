@@ -304,7 +304,7 @@ def test_{name}():
             },
             1,
         ),
-        ({f"test_{n}.py": FAILS_ONCE.format(name=f"n{n}") for n in range(6)}, 1),
+        ({f"test_{n}.py": FAILS_ONCE.format(name=f"n{n}") for n in range(11)}, 1),
         ({"test_good.py": "def test_good():\n    pass\n"}, 1),
     ],
     ids=["passes alone", "fails again", "too many", "nothing recorded"],
