@@ -48,6 +48,7 @@ from pyaiot.protocols.mqttsn.packets import (
     SearchGw,
     SubAck,
     Subscribe,
+    UnsubAck,
     WillMsg,
     WillMsgResp,
     WillMsgUpd,
@@ -179,6 +180,34 @@ def test_a_client_id_that_cannot_be_is_refused(client_id: str) -> None:
     refusal = [to("here", ConnAck(ReturnCode.NOT_SUPPORTED))]
     assert peers.receive(Connect(client_id, 360)) == refusal
     assert len(peers.gateway) == 0
+
+
+@pytest.mark.parametrize(
+    ("wire", "answer"),
+    [
+        ("07 04 04 01 0168 ff", ConnAck(ReturnCode.NOT_SUPPORTED)),
+        ("08 0a 0000 0007 c328", RegAck(0, 7, ReturnCode.INVALID_TOPIC_ID)),
+        ("06 12 00 0007 ff", SubAck(0, 7, ReturnCode.INVALID_TOPIC_ID)),
+        ("07 12 02 0007 61ff", SubAck(0, 7, ReturnCode.INVALID_TOPIC_ID)),
+        ("06 14 00 0007 ff", UnsubAck(7)),
+        ("04 1a 00 ff", WillTopicResp(ReturnCode.NOT_SUPPORTED)),
+        ("03 16 ff", Disconnect()),
+    ],
+)
+def test_text_that_is_not_utf8_is_refused_with_the_answer_of_its_packet(
+    wire: str, answer: Packet
+) -> None:
+    peers = Peers()
+    peers.connected()
+    datagram = bytes.fromhex(wire)
+    assert peers.gateway.receive_datagram(datagram, "here", now=peers.now) == [to("here", answer)]
+
+
+def test_a_will_topic_that_is_not_utf8_refuses_the_connection() -> None:
+    peers = Peers()
+    peers.receive(Connect("node", 360, will=True))
+    outputs = peers.gateway.receive_datagram(b"\x04\x07\x00\xff", "here", now=peers.now)
+    assert outputs == [to("here", ConnAck(ReturnCode.NOT_SUPPORTED))]
 
 
 def test_another_protocol_id_is_refused() -> None:

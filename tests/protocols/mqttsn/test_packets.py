@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pyaiot.errors import NotEnoughBytes, ProtocolError
 from pyaiot.protocols.mqttsn.numbers import PacketType, ReturnCode, TopicIdType
+from pyaiot.protocols.mqttsn.packet import NOT_UTF8
 from pyaiot.protocols.mqttsn.packets import (
     Advertise,
     ConnAck,
@@ -39,6 +40,7 @@ from pyaiot.protocols.mqttsn.packets import (
     WillTopicUpd,
     parse_packet,
 )
+from pyaiot.protocols.mqttsn.topics import is_filter
 
 NORMAL, PREDEFINED, SHORT = TopicIdType
 
@@ -261,8 +263,6 @@ def test_the_longest_packet_has_65535_bytes() -> None:
         ("05 07 60 6162", "QoS -1"),
         ("08 12 01 0001 000900", "6 bytes; the limit is 5"),
         ("08 12 02 0001 616263", "6 bytes; the limit is 5"),
-        ("07 04 04 01 0001 ff", "not UTF-8"),
-        ("08 0a 0000 0001 c328", "not UTF-8"),
         ("01 0005 fe 00 02 16", "header of a forwarded packet"),
         ("02 fe 02 16", "header of a forwarded packet"),
         ("03 fe 00 03 fe 00 02 16", "header of a forwarded packet"),
@@ -271,6 +271,27 @@ def test_the_longest_packet_has_65535_bytes() -> None:
 def test_wrong_bytes_are_refused_with_the_reason(wire: str, why: str) -> None:
     with pytest.raises(ProtocolError, match=why):
         from_hex(wire)
+
+
+@pytest.mark.parametrize(
+    ("wire", "packet"),
+    [
+        ("07 04 04 01 0001 ff", Connect(NOT_UTF8, 1)),
+        ("08 0a 0000 0001 c328", Register(NOT_UTF8, 1)),
+        ("06 12 00 0001 ff", Subscribe(NOT_UTF8, 1)),
+        ("07 12 02 0001 61ff", Subscribe(NOT_UTF8, 1, topic_id_type=SHORT)),
+        ("06 14 00 0001 ff", Unsubscribe(NOT_UTF8, 1)),
+        ("04 07 00 ff", WillTopic(NOT_UTF8)),
+        ("04 1a 00 ff", WillTopicUpd(NOT_UTF8)),
+        ("03 16 ff", PingReq(NOT_UTF8)),
+    ],
+)
+def test_text_that_is_not_utf8_is_no_valid_name_but_its_packet_can_be_answered(
+    wire: str, packet: Packet
+) -> None:
+    assert from_hex(wire) == packet
+    assert not NOT_UTF8.isprintable()
+    assert not is_filter(NOT_UTF8)
 
 
 def test_forwarders_in_forwarders_are_no_deep_recursion() -> None:

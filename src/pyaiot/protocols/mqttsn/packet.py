@@ -11,6 +11,8 @@ from pyaiot.protocols.mqttsn.numbers import PACKET_BYTES_MAX, Flag, PacketType, 
 _LOGGED_VALUE: Final = 60
 QOS_OF_BITS: Final = (0, 1, 2, -1)  # 5.3.4: 0b11 is QoS level -1
 _TOPIC_ID_TYPES: Final = tuple(TopicIdType)
+NOT_UTF8: Final = "\0"
+"""Stands for text that is not UTF-8. No client id, topic or filter may contain it."""
 _CLASSES: "Final[dict[int, type[Packet]]]" = {}
 
 
@@ -133,10 +135,11 @@ def two_bytes(value: int) -> bytes:
 
 
 def text(data: bytes) -> str:
+    """`NOT_UTF8` for text that is not UTF-8: the packet is refused with its own answer."""
     try:
         return data.decode()
-    except UnicodeDecodeError as error:
-        raise ProtocolError("text is not UTF-8") from error
+    except UnicodeDecodeError:
+        return NOT_UTF8
 
 
 def qos_of(flags: int) -> int:
