@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from pyaiot.broker.away import gateway_away
 from pyaiot.broker.deliveries import Delivery, ToAll, ToOneClient, ToOneGateway
 from pyaiot.broker.identity import GatewayIdentity
 from pyaiot.broker.router import Router
 from pyaiot.cluster.member import GRACE_S, ClusterMember, client_of, is_broker
 from pyaiot.cluster.owned_nodes import OwnedNodes
-from pyaiot.cluster.remote_nodes import gateway_away
 from pyaiot.messages import (
     Checkpoint,
     Command,
@@ -178,6 +178,7 @@ class SimBroker:
         if self.is_alive:
             now = self.world.now
             self.deliver(self.router.gateway_lost(number, now=now, ts=TS + now))
+            self.member.local.gateways_changed()
 
     def command(self, client: str, command: Command) -> None:
         self.deliver(self.router.from_client(client, command, now=self.world.now))

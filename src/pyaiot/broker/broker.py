@@ -10,6 +10,7 @@ from typing import Final
 from pyaiot import __version__
 from pyaiot.accounts.scopes import EVERYTHING, Scope
 from pyaiot.audit.entry import THIS_PROCESS, Principal
+from pyaiot.broker.away import AwayGateways
 from pyaiot.broker.cluster_state import ClusterState
 from pyaiot.broker.command_audit import AuditSink, CommandAudit
 from pyaiot.broker.deliveries import (
@@ -104,6 +105,9 @@ class Broker:
         self.command_seconds = Histogram()
         """Durations of the confirmed ones."""
         self._expiry_scheduled = False
+        self._away = AwayGateways(
+            self.router, timer, self._clock, deliver=self._deliver, lose=self._lose_gateway
+        )
         self._refusals = RateLimitedLog(log)
         self._states = RateLimitedLog(log)
 
@@ -131,6 +135,7 @@ class Broker:
         self.gateway_links += 1
         gateway = self.gateway_links
         self._links[gateway] = link
+        self._away.watch(lambda: bool(self._links))
         router = self.router
         self._deliver(
             router.gateway_connected(
@@ -180,7 +185,7 @@ class Broker:
 
     def _gateway_lost(self, gateway: int) -> None:
         """The link of a gateway has ended."""
-        self._lose_gateway(gateway)
+        self._away.link_lost(gateway)
 
     def _lose_gateway(self, gateway: int) -> None:
         self._deliver(self.router.gateway_lost(gateway, now=self._clock(), ts=self._unix_time()))

@@ -99,6 +99,11 @@ class ConnectedGateway:
             return self.hello.name
         return self.identity.name if self.identity.has_token else LEGACY_GATEWAY
 
+    @property
+    def can_return(self) -> bool:
+        """Whether its next link is recognised as of the same gateway."""
+        return self.identity.has_token or self.hello is not None
+
     def state(self, ts: float, *, connected: bool) -> GatewayState:
         return GatewayState(
             name=self.name,
@@ -178,6 +183,12 @@ class ConnectedGateways(dict[int, ConnectedGateway]):
             if gateway.hello or not gateway.acknowledges
         ]
 
+    def states_without(self, lost: ConnectedGateway, ts: float) -> list[GatewayState]:
+        """That a gateway is lost; nothing if another link of it is up."""
+        if any(it.name == lost.name and not it.is_away for it in self.values()):
+            return []
+        return [lost.state(ts, connected=False)]
+
     def ignored(self) -> list[Ignored]:
         """The reports of messages that no node sent, for a client that joins."""
         return [gateway.ignored for gateway in self.values() if gateway.ignored is not None]
@@ -196,5 +207,6 @@ class ConnectedGateways(dict[int, ConnectedGateway]):
             if gateway.is_remote:
                 continue
             gateways, nodes = found.get(gateway.protocol, (0, 0))
-            found[gateway.protocol] = gateways + 1, nodes + nodes_of(number)
+            linked = gateways + (not gateway.is_away)
+            found[gateway.protocol] = linked, nodes + nodes_of(number)
         return found

@@ -86,8 +86,7 @@ class Router:
         deliveries: list[Delivery] = list(receipts_of(self.commands.gateway_lost(gateway, now)))
         for uid in self.nodes.uids_of(gateway):
             deliveries += self.remove(uid, NodeLeft(uid=uid, ts=ts, reason="gateway lost"), ts)
-        deliveries.append(ToAll(lost.state(ts, connected=False)))
-        return deliveries
+        return [*deliveries, *map(ToAll, self.gateways.states_without(lost, ts))]
 
     def from_gateway(
         self, gateway: int, message: FromGateway, *, now: float, ts: float

@@ -19,7 +19,6 @@ from pyaiot.broker.encoders import ARRAYS, Encoder
 from pyaiot.broker.subscriber import Sink, Subscriber
 from pyaiot.cluster.member import GRACE_S, ClusterMember, is_broker
 from pyaiot.cluster.owned_nodes import OwnedNodes
-from pyaiot.cluster.remote_nodes import gateway_away
 from pyaiot.messages import (
     Checkpoint,
     Command,
@@ -164,12 +163,8 @@ class ClusteredBroker(Broker):
 
     def _gateway_lost(self, gateway: int) -> None:
         """It has some time to connect again, here or to another broker."""
-        away = gateway_away(self.router, gateway, self._clock())
-        if gateway not in self.router.gateways:
-            return
-        self._deliver(away)
+        self._away.set_away(gateway, limit_s=GRACE_S)
         self.member.local.gateways_changed()
-        self._loop.call_later(GRACE_S, self._lose_gateway, gateway)
 
     def _lose_gateway(self, gateway: int) -> None:
         super()._lose_gateway(gateway)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from pyaiot.broker import resource_types
+from pyaiot.broker.away import gateway_away
 from pyaiot.broker.connected_gateway import ConnectedGateway
 from pyaiot.broker.deliveries import Delivery, ToAll, ToOneGateway, receipts_of
 from pyaiot.broker.identity import GatewayIdentity
@@ -271,16 +272,6 @@ class RemoteNodes:
     def _node(self, number: int, uid: str) -> KnownNode | None:
         node = self._router.nodes.get(uid)
         return node if node is not None and node.gateway == number else None
-
-
-def gateway_away(router: Router, gateway: int, now: float) -> Sequence[Delivery]:
-    """The link of a gateway, of this broker or another one, is down. It has time to connect again:
-    only its commands end."""
-    away = router.gateways.get(gateway)
-    if away is None or away.is_away:
-        return ()
-    away.is_away = True
-    return receipts_of(router.commands.gateway_lost(gateway, now))
 
 
 def _is_one_process(before: ConnectedGateway, after: ConnectedGateway) -> bool:

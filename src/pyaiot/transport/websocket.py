@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_websocket import WebSocketWriter
 
 from pyaiot.transport.frame_check import TURN_FRAMES_MAX, FrameCheck, TakeMessages
+from pyaiot.transport.pauses import PAUSED_MIN_S, READ_FIRST_S
 from pyaiot.transport.websocket_frames import close_frame, cut_reason, is_utf8
 
 CLOSE_LIMIT_S: Final = 2.0
@@ -137,6 +138,15 @@ class NonBlockingWebSocket(web.WebSocketResponse):
         # connection and its memory for another minute.
         if not self._closed and not self._closing:
             super()._reset_heartbeat()
+
+    def _pong_not_received(self) -> None:
+        due = self._pong_response_cb
+        loop = asyncio.get_running_loop()
+        if due is not None and loop.time() - due.when() > PAUSED_MIN_S:
+            # This process was paused: what the peer sent meanwhile is read first.
+            self._pong_response_cb = loop.call_later(READ_FIRST_S, self._pong_not_received)
+            return
+        super()._pong_not_received()
 
     def take_simple(self, take: TakeMessages) -> None:
         """Call `take` with messages in one frame that arrive while `receive` waits, without waking
