@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { newState, nodeState, reduce, type State } from "../src/model/state";
 import { pastNode } from "../src/model/pastNode";
-import { branchesOf, DEVICES_SHOWN, findBoard, isSame, JOURNEYS_MAX, Rates, withJourney, type Journey } from "../src/model/topology";
+import { branchesOf, DEVICES_SHOWN, findBoard, isSame, JOURNEYS_MAX, lastRefusals, peerHealth, Rates, type Journey, withJourney } from "../src/model/topology";
 
 const T = 1_760_000_000;
 
@@ -77,8 +77,18 @@ describe("topology", () => {
     const reports = [{ name: "coap", ignored: 1, ignored_topics: ["home/N1/x"], refused: 0, messages_refused: 1, refusals: ["post from fe80::1 refused: bad name"] }];
     expect(findBoard("n1", nodes, reports).map(({ kind }) => kind)).toEqual(["online", "topic"]);
     expect(findBoard("FE80", nodes, reports).map(({ kind }) => kind)).toEqual(["online", "online", "refused"]);
+    expect(findBoard("bad name", nodes, reports)).toEqual([{ kind: "refused", gateway: "coap", text: "post from fe80::1 refused: bad name", ts: 0 }]);
+    const timed = { ...reports[0], refusals: ["first", "last"], refusal_times: [5, 9] };
+    expect(lastRefusals(timed)).toEqual([{ text: "last", ts: 9 }, { text: "first", ts: 5 }]);
     expect(findBoard(" ", nodes, reports)).toEqual([]);
     expect(findBoard("nothing", nodes, reports)).toEqual([]);
+  });
+});
+
+describe("the brokers of a cluster", () => {
+  it("that are late, joining or lost need attention", () => {
+    const peer = { name: "b", address: "", version: "1", state: "online" as const, silent_s: 0, lag_s: 0.2 };
+    expect([peer, { ...peer, lag_s: 6 }, { ...peer, state: "joining" as const }, { ...peer, state: "lost" as const }].map(peerHealth)).toEqual(["good", "warn", "warn", "bad"]);
   });
 });
 

@@ -81,7 +81,9 @@ async def test_refused_clients_are_reported_beside_ignored_messages() -> None:
 
 async def test_refused_messages_are_counted_and_the_last_different_ones_are_described() -> None:
     reports: list[Ignored] = []
-    rejections = Rejections(asyncio.get_running_loop(), lambda: 1.8e9, reports.append)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    rejections = Rejections(loop, lambda: 1.8e9 + loop.time() - began, reports.append)
     for number in range(30):
         rejections.refuse_message("post from %s refused: %s", f"10.0.0.{number % 15}", "\nbad")
         await asyncio.sleep(DESCRIBED_INTERVAL_S)
@@ -94,6 +96,10 @@ async def test_refused_messages_are_counted_and_the_last_different_ones_are_desc
         "post from 10.0.0.14 refused: \N{REPLACEMENT CHARACTER}bad",
         "post from flood refused: bad",
     )
+    # Each with its own time, although they are reported together.
+    assert len(reports[-1].refusal_times) == REFUSALS_MAX
+    last, flood = (ts - 1.8e9 for ts in reports[-1].refusal_times[-2:])
+    assert (round(last, 3), round(flood, 3)) == (2.9, 3.0)
     assert (reports[-1].count, reports[-1].refused) == (0, 0)
     rejections.close()
 

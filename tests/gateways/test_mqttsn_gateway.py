@@ -566,3 +566,22 @@ async def _connection(kept: ReconnectingMqttClient) -> MqttConnection:
     await eventually(lambda: kept.connection is not None)
     assert kept.connection is not None
     return kept.connection
+
+
+async def test_refused_clients_and_dropped_datagrams_are_reported() -> None:
+    """Without an MQTT broker: the owner of a board reads it in the dashboard."""
+    reports: list[str] = []
+
+    def report(text: str, *details: object) -> None:
+        reports.append(text % details)
+
+    async with mqttsn_gateway(free_port(socket.SOCK_STREAM), report=report) as running:
+        with Device(running.port) as device:
+            assert await device.exchange("LL 04 04 02 0168", b"board") == "030503"
+            device.send("02 ff")
+            await eventually(lambda: len(reports) == 2)
+            assert reports[0] == (
+                f"MQTT-SN: a client at 127.0.0.1:{device.port} was refused: its client id or its"
+                " will is not allowed"
+            )
+            assert reports[1].startswith("MQTT-SN: a datagram of 127.0.0.1 was dropped: ")

@@ -28,7 +28,12 @@ class Rig:
         self.store = NumbersInMemory(lost=lost)
         self.contexts = OscoreContexts(self.store, contexts_max=contexts_max)
         self.contexts.add(*(credential(uid) for uid in uids or ("lamp",)))
-        self.layer = OscoreLayer(self.contexts, random_bytes=lambda size: b"e" * size)
+        self.reports: list[str] = []
+        self.layer = OscoreLayer(
+            self.contexts,
+            random_bytes=lambda size: b"e" * size,
+            report=lambda text, *details: self.reports.append(text % details),
+        )
         self.lamp = OscoreTestDevice("lamp")
 
     def receive(
@@ -148,6 +153,8 @@ def test_unknown_kid_and_wrong_key_are_refused() -> None:
     rig = Rig()
     unknown = OscoreTestDevice("unknown").protect(POST)
     assert rig.refusal(unknown) == (Code.UNAUTHORIZED, b"security context not found")
+    # The owner of the board reads it in the dashboard.
+    assert rig.reports == [f"OSCORE message from {HERE.host} refused: security context not found"]
     assert rig.answer().message_id == 7
     broken = rig.lamp.protect(POST)[:-1] + b"?"
     assert rig.refusal(broken) == (Code.BAD_REQUEST, b"decryption failed")

@@ -20,6 +20,7 @@ from pyaiot.protocols.coap.numbers import Code
 from pyaiot.transport.dtls.server import DtlsServer
 from tests.coap_device import coap_device
 from tests.dtls_tunnel import dtls_tunnel
+from tests.gateways.mqttsn_device import eventually
 from tests.programs import free_port
 from tests.protocols.dtls import hellos
 
@@ -84,6 +85,33 @@ async def test_open_port_answers_and_is_counted(tmp_path: Path) -> None:
             assert samples(coap)["pyaiot_coap_dtls_sessions_opened"] == 1
         server_of(coap).close_all("ends")
         assert samples(coap)["pyaiot_coap_dtls_sessions"] == 0
+
+
+async def test_failed_handshake_is_reported_with_its_identity(tmp_path: Path) -> None:
+    add_key(tmp_path / "devices.db")
+    async with opened(tmp_path / "devices.db") as coap:
+        async with dtls_tunnel("greenhouse", KEY, secured(coap).port) as tunnel:
+            loop = asyncio.get_running_loop()
+            tunnel.dtls.send(b"hello", now=loop.time())
+            tunnel.transmit()
+            server, dtls = server_of(coap), secured(coap)._dtls
+            assert dtls is not None
+
+            def identified() -> bool:
+                return any(it.connection.identity for it in server._handshakes.values())
+
+            await eventually(identified)
+            # Its records cannot be decrypted, and are ignored until its time is over.
+            server.handle_timer(now=loop.time() + 1000.0)
+            dtls._apply()
+        report = coap.gateway.rejections.report
+        assert report is not None
+        assert report.messages_refused == 1
+        (text,) = report.refusals
+        assert text.startswith(
+            "CoAP: no session with 127.0.0.1, which sent the identity greenhouse (this uid has no"
+            " credential): "
+        )
 
 
 async def test_port_that_is_in_use_is_one_sentence(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The path: devices, gateways, broker, clients, and why a board is not seen; with a real broker."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,12 @@ async def test_why_a_board_is_not_seen_is_answered(browser: Browser, tmp_path: P
                 topics=("home/<b>x",),
                 messages_refused=2,
                 refusals=("post from fe80::7 refused: bad name",),
+                refusal_times=(time.time() - 130,),
             )
         )
         await see(place, "Gateway test refused 2 messages. The last ones:")
-        await see(place.locator(".why-lines").first, "post from fe80::7 refused: bad name")
+        line = place.locator(".why-lines").first
+        await see(line, "post from fe80::7 refused: bad name 2m ago")
         await see(place, "home/<b>x")
         search = place.get_by_label("Uid, name, address or topic of the board")
         await search.fill("FE80::7")
@@ -74,6 +77,53 @@ async def test_why_a_board_is_not_seen_is_answered(browser: Browser, tmp_path: P
         broker.gateway.lose("lamp")
         await search.fill("lamp")
         await see(place.locator(".found"), "lamp is offline")
+
+
+PEER: dict[str, Any] = {
+    "name": "cellar",
+    "address": "http://cellar.local:8081",
+    "version": "0.1.0",
+    "state": "online",
+    "silent_s": 0.1,
+    "lag_s": 0.2,
+    "nodes": 7,
+    "gateways": 2,
+}
+CLUSTER: dict[str, Any] = {
+    "in_cluster": True,
+    "name": "roof",
+    "version": "0.1.0",
+    "connected": True,
+    "problem": "",
+    "queued_bytes": 0,
+    "nodes": 1,
+    "gateways": 1,
+    "peers": [PEER, {**PEER, "name": "barn", "address": "", "state": "lost", "nodes": None}],
+}
+
+
+async def test_the_brokers_of_a_cluster_are_boxes_and_the_path_is_readable_as_text(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with broker_with_page(tmp_path) as broker, browser.page(**PHONE) as page:
+        await page.route("**/api/cluster", lambda route: route.fulfill(json=CLUSTER))
+        broker.gateway.send("lamp", "led", "0")
+        await page.goto(f"{broker.url}#/path")
+        place = page.locator(".path-map")
+        await see(place.locator('[data-box="broker"]'), "roof")
+        await see(place.locator('[data-box="broker cellar"]'), "7 nodes, 2 gateways")
+        await has(
+            place.locator('[data-box="broker cellar"]'), "href", "http://cellar.local:8081/#/path"
+        )
+        await see(place.locator('[data-box="broker barn"]'), "lost")
+        # As a screen reader reads it: from the devices to the clients.
+        text = await place.aria_snapshot()
+        order = ['link "lamp', "switch", 'button "test 1 online', "roof", "cellar", "barn"]
+        at = [text.index(word) for word in [*order, "This page"]]
+        assert at == sorted(at), text
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        if AXE.exists():
+            assert await violations(page) == []
 
 
 @pytest.mark.parametrize(

@@ -117,11 +117,41 @@ export interface GatewayReport {
   refused: number;
   messages_refused: number;
   refusals: string[];
+  /** Unix time of each of them; a broker of an earlier version does not tell. */
+  refusal_times?: number[];
 }
+
+/** Another broker of the cluster, and this one. */
+export interface Peer {
+  name: string;
+  address: string;
+  version: string;
+  state: "joining" | "online" | "lost";
+  silent_s: number;
+  lag_s: number;
+  nodes?: number | null;
+  gateways?: number | null;
+}
+
+export interface Cluster {
+  in_cluster: boolean;
+  name: string;
+  connected: boolean;
+  nodes?: number | null;
+  peers: Peer[];
+}
+
+/** What was refused, the last first, and when (Unix time; 0: unknown). */
+export const lastRefusals = ({ refusals, refusal_times = [] }: GatewayReport): { text: string; ts: number }[] => refusals.map((text, at) => ({ text, ts: refusal_times[at] ?? 0 })).reverse();
+
+/** More than this behind, a broker of the cluster needs attention. */
+const LAG_S = 5;
+
+export const peerHealth = ({ state, lag_s }: Peer): Health => (state === "lost" ? "bad" : state === "joining" || lag_s > LAG_S ? "warn" : "good");
 
 export type Finding =
   | { kind: "online" | "offline" | "waiting" | "banned" | "quiet"; node: Node }
-  | { kind: "refused"; gateway: string; text: string }
+  | { kind: "refused"; gateway: string; text: string; ts: number }
   | { kind: "topic"; gateway: string; text: string };
 
 /** What is known about a board, by a part of its uid, name, address or topic. */
@@ -135,8 +165,9 @@ export function findBoard(words: string, nodes: readonly { node: Node; how: Node
     const kind = how === "waiting" || how === "banned" ? how : how === "left" || how === "lost" ? "offline" : how === "live" ? "online" : "quiet";
     found.push({ kind, node });
   }
-  for (const { name, refusals, ignored_topics } of reports) {
-    for (const text of [...refusals].reverse()) if (has(text)) found.push({ kind: "refused", gateway: name, text });
+  for (const report of reports) {
+    const { name, ignored_topics } = report;
+    for (const { text, ts } of lastRefusals(report)) if (has(text)) found.push({ kind: "refused", gateway: name, text, ts });
     for (const text of [...ignored_topics].reverse()) if (has(text)) found.push({ kind: "topic", gateway: name, text });
   }
   return found.slice(0, 20);

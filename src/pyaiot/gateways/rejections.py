@@ -42,10 +42,10 @@ class Rejections:
         self._is_reported = True
         self._report = Ignored(count=0, topic="")
         """The current report but for the lists."""
-        self._topics: dict[str, None] = {}
-        """The latest topics that were ignored, the latest last."""
-        self._refusals: dict[str, None] = {}
-        """The latest texts of refusals, the latest last."""
+        self._topics: dict[str, float] = {}
+        """The latest topics that were ignored, the latest last, and the Unix time of each."""
+        self._refusals: dict[str, float] = {}
+        """The latest texts of refusals, the latest last, and the Unix time of each."""
         self._messages_refused = 0
         self._described_at = float("-inf")
 
@@ -59,6 +59,7 @@ class Rejections:
             topics=tuple(self._topics),
             messages_refused=self._messages_refused,
             refusals=tuple(self._refusals),
+            refusal_times=tuple(self._refusals.values()),
         )
 
     @property
@@ -69,13 +70,13 @@ class Rejections:
     def ignore(self, topic: str) -> None:
         """A device published a message under a topic of no node."""
         shown = printable(topic)[:TOPIC_LENGTH_MAX]
-        _add(self._topics, shown, IGNORED_TOPICS_MAX)
+        self._add(self._topics, shown, IGNORED_TOPICS_MAX)
         self._change(count=self._report.count + 1, topic=shown)
 
     def refuse(self, refusal: str) -> None:
         """A client was refused. `refusal`: which one, and why."""
         shown = printable(refusal)[:REFUSAL_LENGTH_MAX]
-        _add(self._refusals, shown, REFUSALS_MAX)
+        self._add(self._refusals, shown, REFUSALS_MAX)
         self._change(refused=self._report.refused + 1, refusal=shown)
 
     def refuse_message(self, text: str, *details: object) -> None:
@@ -87,13 +88,21 @@ class Rejections:
         now = self._loop.time()
         if now - self._described_at >= DESCRIBED_INTERVAL_S:
             self._described_at = now
-            _add(self._refusals, printable(text % details)[:REFUSAL_LENGTH_MAX], REFUSALS_MAX)
+            shown = printable(text % details)[:REFUSAL_LENGTH_MAX]
+            self._add(self._refusals, shown, REFUSALS_MAX)
         self._schedule()
 
     def close(self) -> None:
         """Send no further reports."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def _add(self, latest: dict[str, float], text: str, most: int) -> None:
+        """Add a text as the latest, and drop the first one beyond `most`."""
+        latest.pop(text, None)
+        latest[text] = self._unix_time()
+        if len(latest) > most:
+            del latest[next(iter(latest))]
 
     def _change(self, **changes: object) -> None:
         self._report = msgspec.structs.replace(self._report, **changes)
@@ -114,14 +123,6 @@ class Rejections:
         self._is_reported = True
         self._send(report)
         self._timer = self._loop.call_later(IGNORED_INTERVAL_S, self._send_report)
-
-
-def _add(latest: dict[str, None], text: str, most: int) -> None:
-    """Add a text as the latest, and drop the first one beyond `most`."""
-    latest.pop(text, None)
-    latest[text] = None
-    if len(latest) > most:
-        del latest[next(iter(latest))]
 
 
 def printable(text: str) -> str:

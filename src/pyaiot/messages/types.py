@@ -161,6 +161,8 @@ class Ignored(_Message, frozen=True, kw_only=True, tag="ignored"):
     """Number of messages of devices that the gateway refused since it started."""
     refusals: Annotated[tuple[_Refusal, ...], Meta(max_length=REFUSALS_MAX)] = ()
     """What was refused, from where and why: the latest different texts, the latest last."""
+    refusal_times: Annotated[tuple[UnixTime, ...], Meta(max_length=REFUSALS_MAX)] = ()
+    """Unix time in seconds of each of `refusals`; empty if unknown."""
 
 
 class NodeAppeared(_Message, frozen=True, kw_only=True, tag="new"):
@@ -172,8 +174,7 @@ class NodeAppeared(_Message, frozen=True, kw_only=True, tag="new"):
     gateway: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Name of the gateway that has the node. Set by the broker."""
     secured: bool = False
-    """The node proved its uid with a credential. From then on, the broker refuses the uid to nodes
-    without one, at all gateways."""
+    """The node proved its uid with a credential. The broker refuses it to nodes without one."""
 
 
 class Reading(_Message, frozen=True, kw_only=True, tag="update"):
@@ -240,8 +241,7 @@ class NodeDescribed(_Message, frozen=True, kw_only=True, tag="describe"):
 
     uid: Uid
     types: Annotated[dict[ResourceName, ResourceType], Meta(max_length=TYPES_MAX)]
-    """Types by resource. A resource with an empty type is described no more; one that is absent
-    keeps its type."""
+    """Types by resource. An empty type removes it; a resource that is absent keeps its type."""
     complete: bool = False
     """Other resources of the node are described no more."""
 

@@ -62,6 +62,7 @@ async def test_gateway_is_listed_while_it_is_connected() -> None:
                     "refusal": "",
                     "messages_refused": 0,
                     "refusals": [],
+                    "refusal_times": [],
                 }
             ]
         }
@@ -79,6 +80,7 @@ async def test_gateways_have_counts_of_ignored_messages() -> None:
                 refusal="device a b was refused",
                 messages_refused=7,
                 refusals=("post from ::1 refused: bad name",),
+                refusal_times=(1.8e9,),
             )
         )
         await served.until(2)
@@ -88,6 +90,7 @@ async def test_gateways_have_counts_of_ignored_messages() -> None:
         assert (gateway["refused"], gateway["refusal"]) == (2, "device a b was refused")
         assert gateway["messages_refused"] == 7
         assert gateway["refusals"] == ["post from ::1 refused: bad name"]
+        assert gateway["refusal_times"] == [1.8e9]
         ignored = served.broker.router.gateways.ignored()
         assert [(it.gateway, it.count) for it in ignored] == [("test", 12)]
 

@@ -4,9 +4,9 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { apiUrl, mayHaveApi } from "../../config";
-import { info, mayCommand, type Info } from "../../info";
+import { info, isAdmin, mayCommand, signsIn, type Info } from "../../info";
 import { payloadOf, truthOf } from "../../model/resourceTypes";
-import { branchesOf, type Branch, type Device, type GatewayReport, type Journey } from "../../model/topology";
+import { branchesOf, peerHealth, type Branch, type Cluster, type Device, type GatewayReport, type Journey, type Peer } from "../../model/topology";
 import { nodeTitle, quote, visible } from "../../model/text";
 import { navigate } from "../../route";
 import { clock, isLive, link, membership, past, rate, second, sendCommand, state, titleByUid } from "../../store";
@@ -33,14 +33,20 @@ export function PathScreen() {
   void second.value;
   const root = useRef<HTMLDivElement>(null);
   const reports = useSignal<GatewayReport[] | null>(null);
+  const cluster = useSignal<Cluster | null>(null);
   const about = useSignal<(Info & { clients?: number }) | null>(null);
   useEffect(() => follow((journey) => travel(root.current, journey)), []);
   useEffect(() => {
+    let hasCluster = true;
     const read = async () => {
       if (document.hidden || link.peek().legacy || !mayHaveApi()) return;
       const [gateways, broker] = await Promise.all(["gateways", "info"].map(async (what) => (await fetch(apiUrl() + what)).json() as Promise<unknown>));
       reports.value = (gateways as { gateways?: GatewayReport[] }).gateways ?? [];
       about.value = broker as Info;
+      // A broker of an earlier version has no such path.
+      const answer = hasCluster ? await fetch(`${apiUrl()}cluster`) : null;
+      if (answer?.ok) cluster.value = (await answer.json()) as Cluster;
+      else if (answer?.status === 404) hasCluster = false;
     };
     const again = () => void read().catch(() => undefined); // the next time
     again();
@@ -66,21 +72,22 @@ export function PathScreen() {
               <BranchRow key={branch.name} branch={branch} />
             ))}
           </ul>
-          <Box name="broker" title={pt("broker")} health={link.value.phase === "live" ? "good" : "bad"} open={() => (overlay.value = "activity")} label={`${pt("broker")}: ${t("tab.activity")}`}>
+          <div class="path-brokers">
+          <Box name="broker" title={cluster.value?.in_cluster ? quote(cluster.value.name) : pt("broker")} health={link.value.phase === "live" ? "good" : "bad"} open={() => (overlay.value = "activity")} label={`${pt("broker")}: ${t("tab.activity")}`}>
             <span>Pyaiot {visible(state.brokerVersion)}</span>
             <span>{rateText(rate.value)}</span>
             {info.value && <span>{pt(info.value.history ? "history" : "no_history")}</span>}
+            {cluster.value?.in_cluster && <span>{pt(cluster.value.connected ? "broker.this" : "broker.alone")}</span>}
           </Box>
+          {(cluster.value?.peers ?? []).map((peer) => (
+            <PeerBox key={`${peer.name} ${peer.address}`} peer={peer} />
+          ))}
+          </div>
           <div class="path-clients">
             <Box name="page" title={pt("clients.page")} health={link.value.phase === "live" ? "good" : "bad"} open={() => navigate({ screen: "settings", node: "" })} label={`${pt("clients.page")}: ${t("tab.settings")}`}>
               <span>{t(past.value ? "pill.past" : link.value.phase === "live" ? "pill.live" : "pill.connecting")}</span>
             </Box>
-            {others > 0 && (
-              <div class="path-box" data-box="others" data-health="good">
-                <strong>{pt("clients.others", { n: formatNumber(others) })}</strong>
-                <span>{pt("clients.n", { n: formatNumber(others + 1) })}</span>
-              </div>
-            )}
+            {others > 0 && <Others others={others} />}
           </div>
         </div>
       </div>
@@ -109,6 +116,60 @@ function Box({ name, title, health, open, label, children }: { name: string; tit
       {children}
     </button>
   );
+}
+
+/** Where people sign in, administrators see who they are. */
+function Others({ others }: { others: number }) {
+  const content = <span>{pt("clients.n", { n: formatNumber(others + 1) })}</span>;
+  const title = pt("clients.others", { n: formatNumber(others) });
+  if (isAdmin.value && signsIn.value)
+    return (
+      <Box name="others" title={title} health="good" open={() => (overlay.value = "account")} label={`${title}: ${t("account.title")}`}>
+        {content}
+      </Box>
+    );
+  return (
+    <div class="path-box" data-box="others" data-health="good">
+      <strong>{title}</strong>
+      {content}
+    </div>
+  );
+}
+
+/** Another broker of the cluster: leads to its dashboard, if its address is known. */
+function PeerBox({ peer }: { peer: Peer }) {
+  const { name, address, version, nodes, gateways, lag_s } = peer;
+  const health = peerHealth(peer);
+  const content = (
+    <>
+      <strong>{quote(name)}</strong>
+      <span>Pyaiot {visible(version)}</span>
+      {typeof nodes === "number" && <span>{pt("broker.nodes", { n: formatNumber(nodes), gateways: formatNumber(gateways ?? 0) })}</span>}
+      <span class="path-health">{pt(health === "good" ? "health.good" : peer.state === "online" ? "broker.late" : `broker.${peer.state}`, { s: formatNumber(Math.round(lag_s)) })}</span>
+    </>
+  );
+  const page = pageOf(address);
+  if (!page)
+    return (
+      <div class="path-box" data-box={`broker ${name}`} data-health={health}>
+        {content}
+      </div>
+    );
+  return (
+    <a class="path-box" data-box={`broker ${name}`} data-health={health} href={page} target="_blank" rel="noopener" title={pt("broker.open", { name: quote(name) })}>
+      {content}
+    </a>
+  );
+}
+
+/** The dashboard of a broker, from the address that it states; empty if that is no address of the web. */
+function pageOf(address: string): string {
+  try {
+    const url = new URL(address.replace(/^ws/, "http"));
+    return /^https?:$/.test(url.protocol) ? `${url.origin}/#/path` : "";
+  } catch {
+    return "";
+  }
 }
 
 function BranchRow({ branch }: { branch: Branch }) {

@@ -2,12 +2,12 @@
 /** "Why do I not see my board?": what was refused, ignored and waits, and a search in it. */
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { findBoard, type Branch, type Finding, type GatewayReport } from "../../model/topology";
+import { findBoard, lastRefusals, type Branch, type Finding, type GatewayReport } from "../../model/topology";
 import { fact, findNode, nodeState } from "../../model/state";
 import { nodeTitle, quote, visible } from "../../model/text";
 import { navigate } from "../../route";
 import { clock, newcomers, state } from "../../store";
-import { formatNumber } from "../../i18n";
+import { ago, formatNumber, timeOf } from "../../i18n";
 import { pt } from "../../i18n/path";
 
 const SHOWN = 5;
@@ -38,35 +38,45 @@ export function Why({ branches, reports }: { branches: Branch[]; reports: Gatewa
             </a>
           </li>
         )}
-        {wrong.map(({ name, refused, messages_refused, refusals, ignored, ignored_topics }) => (
+        {wrong.map((report) => {
+          const { name, refused, messages_refused, ignored, ignored_topics } = report;
+          return (
           <li key={name} data-kind="warn">
             {messages_refused + refused > 0 && (
-              <Last text={pt(messages_refused ? "list.refused" : "list.clients", { gateway: quote(name), n: formatNumber(messages_refused || refused) })} lines={refusals} />
+              <Last text={pt(messages_refused ? "list.refused" : "list.clients", { gateway: quote(name), n: formatNumber(messages_refused || refused) })} lines={lastRefusals(report)} />
             )}
-            {ignored > 0 && <Last text={pt("list.ignored", { gateway: quote(name), n: formatNumber(ignored) })} lines={ignored_topics} />}
+            {ignored > 0 && <Last text={pt("list.ignored", { gateway: quote(name), n: formatNumber(ignored) })} lines={[...ignored_topics].reverse().map((topic) => ({ text: topic, ts: 0 }))} />}
           </li>
-        ))}
+          );
+        })}
         {!lost.length && !waiting && !wrong.length && <li data-kind="good">{pt(reports ? "list.good" : "list.hidden")}</li>}
       </ul>
     </section>
   );
 }
 
-function Last({ text, lines }: { text: string; lines: string[] }) {
+function Last({ text, lines }: { text: string; lines: { text: string; ts: number }[] }) {
   return (
     <>
       <p>{text}</p>
       <ul class="why-lines">
-        {[...lines]
-          .reverse()
-          .slice(0, SHOWN)
-          .map((line) => (
-            <li key={line}>
-              <code>{visible(line)}</code>
-            </li>
-          ))}
+        {lines.slice(0, SHOWN).map((line) => (
+          <li key={line.text}>
+            <code>{visible(line.text)}</code> <When ts={line.ts} />
+          </li>
+        ))}
       </ul>
     </>
+  );
+}
+
+/** When it was; empty if that is unknown. */
+function When({ ts }: { ts: number }) {
+  if (!ts) return null;
+  return (
+    <time class="soft" dateTime={new Date(ts * 1000).toISOString()} title={timeOf(ts)}>
+      {ago(Math.max(0, clock() + state.offset - ts))}
+    </time>
   );
 }
 
@@ -94,7 +104,7 @@ function Found({ finding }: { finding: Finding }) {
     return line(
       "bad",
       <>
-        {pt(`why.${finding.kind}`, { gateway: quote(finding.gateway) })} <code>{visible(finding.text)}</code>
+        {pt(`why.${finding.kind}`, { gateway: quote(finding.gateway) })} <code>{visible(finding.text)}</code> {finding.kind === "refused" && <When ts={finding.ts} />}
       </>,
     );
   const { node, kind } = finding;

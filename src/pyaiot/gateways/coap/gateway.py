@@ -199,7 +199,8 @@ class CoapGateway:
             unix_time=gateway.unix_time(),
         )
         if coaps_port is not None:
-            secured = SecuredPort(endpoint, gateway.devices, host, coaps_port, interface)
+            report = gateway.rejections.refuse_message
+            secured = SecuredPort(endpoint, gateway.devices, host, coaps_port, interface, report)
             try:
                 secured.open_if_needed()
             except BaseException:

@@ -29,9 +29,16 @@ class SecuredPort:
     """The port is open from the first moment at which a device has a key."""
 
     def __init__(
-        self, endpoint: CoapEndpoint, devices: DeviceStore, host: str, port: int, interface: str
+        self,
+        endpoint: CoapEndpoint,
+        devices: DeviceStore,
+        host: str,
+        port: int,
+        interface: str,
+        report: Callable[..., None] = lambda _text, *_details: None,
     ) -> None:
-        """`host`, `port`, `interface`: see `udp_socket`."""
+        """`host`, `port`, `interface`: see `udp_socket`. `report`: see `DtlsEndpoint`."""
+        self._report = report
         self._endpoint = endpoint
         self._devices = devices
         self._host = host
@@ -62,6 +69,7 @@ class SecuredPort:
             protocol="CoAP",
             flag="--coaps-port",
         )
+        self._dtls.report = self._report
         self._endpoint.add_secured(self._dtls)
         if is_loopback(self._host):
             log.info("UDP port %d is open for devices with a key", self.port)

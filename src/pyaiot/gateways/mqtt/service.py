@@ -36,6 +36,7 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
     )
     if section.count_ignored and broker.report_ignored is not None:
         broker.report_ignored(gateway.rejections.ignore)
+    broker.refused_messages.append(gateway.rejections.refuse_message)
     if broker.report_refused is not None:
         broker.report_refused(gateway.rejections.refuse)
 

@@ -71,6 +71,9 @@ class SharedMqttBroker:
     """Registers a function that is called with each topic outside `node/` that is published to."""
     report_refused: Callable[[Callable[[str], None]], None] | None = None
     """Registers a function that is called with each refused client, and the reason."""
+    refused_messages: list[Callable[..., None]] = field(default_factory=list)
+    """Functions that are called with a text, as in the log, about each refused message of an
+    MQTT-SN client: its node would be one of the MQTT gateway, which shows it."""
     mqttsn_server: MqttServer | None = None
     """Address and credentials for connections on behalf of MQTT-SN clients, if it is embedded."""
     home_assistant: MqttServer | None = None

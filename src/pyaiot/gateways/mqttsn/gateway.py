@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -36,7 +36,7 @@ from pyaiot.protocols.mqttsn.gateway_events import (
     ToMqtt,
 )
 from pyaiot.protocols.mqttsn.mqtt import MqttEvent
-from pyaiot.protocols.mqttsn.numbers import ReturnCode
+from pyaiot.protocols.mqttsn.numbers import PacketType, ReturnCode
 from pyaiot.protocols.mqttsn.packets import ConnAck, Forwarded, parse_packet
 from pyaiot.protocols.mqttsn.settings import GatewayConfig
 from pyaiot.transport.datagram_batches import BATCH_MAX
@@ -52,6 +52,12 @@ UNCONNECTED_BURST: Final = 200.0
 """Publications with QoS -1 of all senders. Above: dropped."""
 KEEP_ALIVE_S: Final = 60
 """MQTT keep-alive of the connection for publications with QoS -1."""
+
+_CONNACK: Final = bytes((PacketType.CONNACK,))
+_REASONS: Final[Mapping[int, str]] = {
+    ReturnCode.CONGESTION: "too many clients, or the MQTT broker does not accept it now",
+    ReturnCode.NOT_SUPPORTED: "its client id or its will is not allowed",
+}
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +75,12 @@ class MqttSnGateway:
         client_prefix: str = "sn-",
         kept: StateStore | None = None,
         deadlines: CommandDeadlines | None = None,
+        report: Callable[..., None] = lambda _text, *_details: None,
     ) -> None:
         """`endpoint` is open already.
+
+        `report` gets a text as in the log, with the address and the reason, of each datagram that
+        is dropped and each client that is refused.
 
         `kept`: keeps the clients over a restart. `deadlines`: those of the commands that the MQTT
         gateway of this process sends.
@@ -103,6 +113,7 @@ class MqttSnGateway:
         self.counts: Counter[str] = Counter()
         """Datagrams that were received, and those that were dropped, by reason."""
         self._log = RateLimitedLog(log)
+        self._report = report
 
     @property
     def port(self) -> int:
@@ -214,6 +225,8 @@ class MqttSnGateway:
             match output:
                 case Send(address, datagram):
                     self._send_soon(datagram, address)
+                    if datagram[1:2] == _CONNACK and datagram[2] != ReturnCode.ACCEPTED:
+                        self._report_refused(datagram[2], address)
                 case ToMqtt(client_id, action):
                     self._connections.perform(client_id, action)
                 case PublishWithoutConnection():
@@ -258,12 +271,12 @@ class MqttSnGateway:
 
     def _count_dropped(self, why: str, peer: Peer, now: float, detail: str = "") -> None:
         self.counts[why] += 1
-        self._log.warning(
-            "MQTT-SN: a datagram of %s was dropped: %s",
-            peer.address.host,
-            detail or why,
-            now=now,
-        )
+        text, host = "MQTT-SN: a datagram of %s was dropped: %s", peer.address.host
+        self._log.warning(text, host, detail or why, now=now)
+        self._report(text, host, detail or why)
+
+    def _report_refused(self, code: int, peer: Peer) -> None:
+        self._report("MQTT-SN: a client at %s was refused: %s", peer, _REASONS.get(code, code))
 
     def _is_client(self, peer: Peer, node_id: bytes | None) -> bool:
         return self._protocol.is_client(ClientAddress(peer, node_id))

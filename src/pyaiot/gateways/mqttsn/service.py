@@ -37,6 +37,11 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
             messages_max=section.messages_max,
         ),
     )
+
+    def report(text: str, *details: object) -> None:
+        for refuse in broker.refused_messages:
+            refuse(text, *details)
+
     mqttsn = MqttSnGateway(
         Endpoint(section.host, section.port, section.advertise_address),
         broker.for_devices,
@@ -45,6 +50,7 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         client_prefix=broker.secret_prefix + section.client_prefix,
         kept=state_store(section.state_file, "mqttsn", section.port),
         deadlines=broker.deadlines,
+        report=report,
     )
     listener = f"UDP port {mqttsn.port}"
     warn_if_open(log, section.host, listener, "can publish at the MQTT broker, under any client id")

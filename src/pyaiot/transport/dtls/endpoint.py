@@ -49,6 +49,8 @@ class DtlsEndpoint:
         self.server = DtlsServer(context, secret=os.urandom(_SECRET_BYTES))
         self.trace: DatagramTrace | None = None
         """Takes plaintexts."""
+        self.report: Callable[..., None] = lambda _text, *_details: None
+        """Takes a text as in the log for each handshake that failed, with address and reason."""
         self._datagrams = datagrams
         self._loop = loop
         self._protocol = protocol
@@ -176,20 +178,15 @@ class DtlsEndpoint:
         """Log why a handshake failed, which the client does not learn."""
         now, host = self._loop.time(), failure.peer.address.host
         if failure.identity is None:
-            self._lines.info(
-                "%s: no session with %s: %s", self._protocol, host, failure.reason, now=now
-            )
+            text, details = "%s: no session with %s: %s", (self._protocol, host, failure.reason)
+            self._lines.info(text, *details, now=now)
+            self.report(text, *details)
         else:
             guess = "wrong key?" if failure.is_known else "this uid has no credential"
-            self._lines.warning(
-                "%s: no session with %s, which sent the identity %s (%s): %s",
-                self._protocol,
-                host,
-                failure.identity,
-                guess,
-                failure.reason,
-                now=now,
-            )
+            text = "%s: no session with %s, which sent the identity %s (%s): %s"
+            sent = (self._protocol, host, failure.identity, guess, failure.reason)
+            self._lines.warning(text, *sent, now=now)
+            self.report(text, *sent)
 
 
 _PROBE: Final = (

@@ -128,6 +128,7 @@ class NodesApi:
                         refusal=ignored_by.get(state.name, nothing).refusal,
                         messages_refused=ignored_by.get(state.name, nothing).messages_refused,
                         refusals=list(ignored_by.get(state.name, nothing).refusals),
+                        refusal_times=list(ignored_by.get(state.name, nothing).refusal_times),
                     )
                     for state in self._gateways(scope)
                 ]

@@ -130,6 +130,10 @@ class GatewayInfo(_Response, frozen=True, kw_only=True):
             " one at the end."
         ),
     ]
+    refusal_times: Annotated[
+        list[float],
+        Meta(description="Unix time in seconds of each of `refusals`; empty if unknown."),
+    ]
 
 
 class Gateways(_Response, frozen=True, kw_only=True):

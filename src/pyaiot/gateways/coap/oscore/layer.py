@@ -71,9 +71,13 @@ class OscoreLayer:
     """All devices with a credential for OSCORE, at one UDP port."""
 
     def __init__(
-        self, contexts: OscoreContexts, random_bytes: Callable[[int], bytes] = os.urandom
+        self,
+        contexts: OscoreContexts,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+        report: Callable[..., None] = lambda _text, *_details: None,
     ) -> None:
-        self.refusals = OscoreRefusals()
+        """`report`: see `OscoreRefusals`."""
+        self.refusals = OscoreRefusals(report)
         self.edhoc: EdhocResponder | None = None
         """Set while there are devices with a key pair."""
         self._contexts = contexts

@@ -3,6 +3,7 @@
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from pyaiot.gateways.coap.oscore.device import keep
@@ -35,7 +36,10 @@ log = logging.getLogger(__name__)
 class OscoreRefusals:
     """Counts and limits refusals. `now` is the loop's time in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: Callable[..., None] = lambda _text, *_details: None) -> None:
+        """`report` gets a text as in the log, with the address and the reason, of each request
+        that is not accepted."""
+        self._report = report
         self.refused = 0
         """Protected messages that were not accepted, since the start."""
         self.replayed = 0
@@ -61,6 +65,7 @@ class OscoreRefusals:
         (RFC 8613 section 8.2); b"": none."""
         self.refused += 1
         self._lines.warning("OSCORE message from %s refused: %s", host, problem, now=now)
+        self._report("OSCORE message from %s refused: %s", host, problem)
         wait_s = self._failures.take(host, now=now)
         if wait_s == 0:
             if problem.edhoc_error:

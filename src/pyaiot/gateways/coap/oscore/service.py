@@ -113,7 +113,8 @@ class OscoreDevices:
 
         self._file = NumbersFile(self._path, self._gateway.unix_time)
         contexts = OscoreContexts(self._file)
-        self._layer = self._endpoint.oscore = OscoreLayer(contexts)
+        report = self._gateway.rejections.refuse_message
+        self._layer = self._endpoint.oscore = OscoreLayer(contexts, report=report)
         return contexts
 
     def _open_edhoc(self) -> "EdhocResponder | None":
