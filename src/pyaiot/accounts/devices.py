@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pyaiot.accounts.device_file import DeviceFile
 
 FILE_NAME: Final = "devices.db"
-EDHOC_KEY_FILE: Final = "edhoc.key"
-"""Beside it: the private key of the CoAP gateway, if devices have key pairs."""
+KEY_PAIR_FILE: Final = "devices.key"
+"""Beside it: the private key of the gateway, if devices have key pairs."""
 CREDENTIALS_MAX: Final = 10_000
 """Credentials of devices in one file. One more is refused."""
 RELEASED_MAX: Final = 1000

@@ -86,9 +86,10 @@ def add_device(
         raise OperatorError(f"{str(error).capitalize()}: choose another name.") from error
     _check_names(store, access, uid)
     if access.excludes and store.credential(uid, access.excludes) is not None:
+        other = next(it.name for it in known.values() if it.kind == access.excludes)
         raise OperatorError(
-            f"The device {uid} has another credential for OSCORE: remove it first with aiot device"
-            f" remove {uid}."
+            f"The device {uid} has a credential for {other}, and cannot have both: remove it first"
+            f" with aiot device remove {uid}."
         )
     if public_key and access.enroll is None:
         raise OperatorError(f"Devices with {protocol} have no public key: leave out --public-key.")

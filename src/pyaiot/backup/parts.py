@@ -14,8 +14,8 @@ from typing import Final, Literal, TypeAlias
 
 from pyaiot.accounts import database as accounts
 from pyaiot.accounts import device_file as devices
-from pyaiot.accounts.devices import EDHOC_KEY_FILE
 from pyaiot.accounts.devices import FILE_NAME as DEVICES_FILE
+from pyaiot.accounts.devices import KEY_PAIR_FILE
 from pyaiot.accounts.store import FILE_NAME as ACCOUNTS_FILE
 from pyaiot.config import Config, data_folder, settings
 
@@ -64,7 +64,7 @@ def parts(config: Config, environ: Mapping[str, str], config_file: Path) -> list
     if config.devices.file != "off":
         path = _expanded(config.devices.file) if config.devices.file else folder / DEVICES_FILE
         found.append(_database("devices", path, devices.APPLICATION_ID, devices.MIGRATIONS))
-        found.append(Part("edhoc", "file", path.with_name(EDHOC_KEY_FILE)))
+        found.append(Part("devices-key", "file", path.with_name(KEY_PAIR_FILE)))
     if config.audit.folder != "off":
         path = _expanded(config.audit.folder) if config.audit.folder else folder / "audit"
         found.append(Part(AUDIT, "folder", path))

@@ -64,7 +64,7 @@ def add(
         str,
         typer.Option(
             metavar="HEX",
-            help="Public key that the device made itself, for a protocol with key pairs (edhoc)."
+            help="Public key that the device made itself, for a protocol with key pairs."
             " Empty: make a key pair, and print the private key.",
         ),
     ] = "",

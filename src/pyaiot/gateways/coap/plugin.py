@@ -70,6 +70,7 @@ PLUGIN: Final = Plugin(
         DeviceAccess(
             name="coap",
             kind="dtls-psk",
+            title="CoAP over DTLS",
             is_key=True,
             summary=function_at("pyaiot.gateways.coap.dtls_access:summary"),
             snippets=function_at("pyaiot.gateways.coap.dtls_access:snippets"),
@@ -78,6 +79,7 @@ PLUGIN: Final = Plugin(
         DeviceAccess(
             name="oscore",
             kind="oscore",
+            title="CoAP with OSCORE",
             is_key=True,
             summary=function_at("pyaiot.gateways.coap.oscore.access:summary"),
             snippets=function_at("pyaiot.gateways.coap.oscore.access:snippets"),
@@ -87,6 +89,7 @@ PLUGIN: Final = Plugin(
         DeviceAccess(
             name="edhoc",
             kind="edhoc",
+            title="CoAP with OSCORE, by EDHOC",
             is_key=True,
             enroll=function_at("pyaiot.gateways.coap.oscore.edhoc_access:enroll"),
             summary=function_at("pyaiot.gateways.coap.oscore.edhoc_access:summary"),

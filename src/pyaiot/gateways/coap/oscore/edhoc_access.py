@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from pyaiot.accounts.devices import EDHOC_KEY_FILE
+from pyaiot.accounts.devices import KEY_PAIR_FILE
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.base import device_file
@@ -42,7 +42,7 @@ _SUMMARIES: Final[Mapping[Language, str]] = {
 def key_file(config: Config) -> Path | None:
     """The file of the private key of the gateway, beside the credentials; None: there are none."""
     devices = device_file(config.devices)
-    return None if devices is None else devices.with_name(EDHOC_KEY_FILE)
+    return None if devices is None else devices.with_name(KEY_PAIR_FILE)
 
 
 def enroll(config: Config, public_key: str) -> Enrolled:

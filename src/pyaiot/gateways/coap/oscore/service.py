@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import aiocoap
 from aiocoap.resource import Resource, Site
 
-from pyaiot.accounts.devices import EDHOC_KEY_FILE, CredentialChanges, DeviceCredential
+from pyaiot.accounts.devices import KEY_PAIR_FILE, CredentialChanges, DeviceCredential
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.endpoint import CoapEndpoint
 from pyaiot.gateways.coap.metrics import EDHOC_HANDSHAKES, EDHOC_REFUSED, OSCORE_REFUSED
@@ -125,7 +125,7 @@ class OscoreDevices:
         if self._path is None or self._contexts is None or self._layer is None:
             return None
         check_available()
-        private_key = read_key(self._path.with_name(EDHOC_KEY_FILE))
+        private_key = read_key(self._path.with_name(KEY_PAIR_FILE))
         responder = EdhocResponder(
             *(private_key, self._contexts, self._established),
             refresh=self._gateway.device_watch.refresh,
