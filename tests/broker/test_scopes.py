@@ -253,3 +253,81 @@ async def test_types_are_of_the_nodes_of_the_scope() -> None:
         await system.edit("C", Edit(tags=("lab",)))
         (described,) = scoped.take(NodeDescribed)
         assert described.types.keys() == {"led", "relay"}
+
+
+# -- filters of the client ----------------------------------------------------------------------
+
+
+def filtered(system: System, scope: Scope = EVERYTHING, **filters: Any) -> Scoped:
+    it = Scoped(system, scope, join=None)
+    system.broker.from_client(it.client, Subscription(**filters))
+    system.broker.from_client(it.client, JOIN)
+    return it
+
+
+async def test_a_filter_by_tag_shows_what_a_scope_shows() -> None:
+    async with prepared() as system:
+        client = filtered(system, tags=("lab",))
+        assert uids(client.take()) == {"A", "B"}
+        await system.send(of("A", "2"), of("C", "2"))
+        assert client.take() == [of("A", "2")]
+        await system.edit("C", Edit(add_tags=("lab",)))
+        await system.edit("A", Edit(remove_tags=("lab",)))
+        changes = [(type(it).__name__, it.uid) for it in client.take(NodeAppeared, NodeLeft)]
+        assert changes == [("NodeAppeared", "C"), ("NodeLeft", "A")]
+        await system.send(of("A", "3"), of("C", "3"))
+        assert client.take() == [of("C", "3")]
+
+
+async def test_filters_by_tag_gateway_uid_and_resource_hold_together() -> None:
+    async with prepared() as system:
+        assert uids(filtered(system, tags=("lab",), gateways=("g",)).take()) == {"A", "B"}
+        assert uids(filtered(system, gateways=("other",)).take()) == set()
+        both = filtered(system, tags=("lab",), uids=("A", "C"), resources=("ip",))
+        assert {(it.uid, it.resource) for it in both.take(Reading)} == {("A", "ip")}
+        assert both.client.uids == {"A"}
+
+
+async def test_a_filter_shows_nothing_beyond_the_scope() -> None:
+    async with prepared() as system:
+        client = filtered(system, LAB, tags=("A", "C"))
+        assert uids(client.take()) == {"A"}
+        await system.edit("C", Edit(add_tags=("C",)))
+        assert client.take() == []
+        other_gateway = Scope(gateways=("other",))
+        assert uids(filtered(system, other_gateway, tags=("lab",)).take()) == set()
+        public = filtered(system, PUBLIC, tags=("lab",))
+        assert not [it for it in public.take(Reading) if it.resource == "ip"]
+
+
+async def test_a_filter_does_not_limit_commands_and_a_scope_does() -> None:
+    async with prepared() as system:
+        client = filtered(system, LAB, tags=("A",))
+        client.take()
+        for uid, state in (("B", "unreachable"), ("C", "forbidden")):
+            system.broker.from_client(
+                client.client, Command(id=uid, uid=uid, resource="led", payload="1")
+            )
+            await asyncio.sleep(10.0)
+            (receipt,) = client.take(Receipt)
+            assert (receipt.id, receipt.state == "forbidden") == (uid, state == "forbidden")
+
+
+async def test_a_filter_is_replaced_by_the_next_one() -> None:
+    async with prepared() as system:
+        client = filtered(system, tags=("A",))
+        client.take()
+        system.broker.from_client(client.client, Subscription())
+        await system.send(of("A", "2"), of("C", "2"))
+        assert uids(client.take()) == {"A", "C"}
+        assert system.broker.fanout.views == {}
+
+
+async def test_a_client_with_one_filter_too_many_is_closed() -> None:
+    async with prepared() as system:
+        for number in range(VIEWS_MAX):
+            filtered(system, tags=(f"tag {number}",))
+        assert len(system.broker.fanout.views) == VIEWS_MAX
+        again = filtered(system, tags=("tag 1",))
+        assert not again.client.closed
+        assert filtered(system, tags=("one more",)).client.close_code == 1013

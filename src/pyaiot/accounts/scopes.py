@@ -2,7 +2,7 @@
 """Which nodes a person or a program sees and commands, and what of them. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -26,16 +26,35 @@ class Scope:
     """Names of gateways, one of which has the node or had it last; empty: any."""
     hides_personal: bool = False
     """Notes of people and addresses of devices are not shown."""
+    within: "Scope | None" = None
+    """A node must be in this scope, too."""
 
     @property
     def has_all_nodes(self) -> bool:
-        return not self.tags and not self.gateways
+        return not self.tags and not self.gateways and self.within is None
 
     def includes(self, tags: Iterable[str], gateway: str) -> bool:
         """Whether a node with these tags, of this gateway, is in the scope."""
-        if self.gateways and gateway not in self.gateways:
+        if not self.has_gateway(gateway):
             return False
-        return not self.tags or any(tag in self.tags for tag in tags)
+        if self.tags and not any(tag in self.tags for tag in tags):
+            return False
+        return self.within is None or self.within.includes(tags, gateway)
+
+    def has_gateway(self, name: str) -> bool:
+        """Whether nodes of this gateway may be in the scope."""
+        if self.gateways and name not in self.gateways:
+            return False
+        return self.within is None or self.within.has_gateway(name)
+
+    def narrowed(self, tags: Iterable[str] | None, gateways: Iterable[str] | None) -> "Scope":
+        """The nodes of this scope with one of these tags, of one of these gateways. None: any."""
+        # In order, so that equal filters are equal.
+        narrow = Scope(tuple(sorted(set(tags or ()))), tuple(sorted(set(gateways or ()))))
+        if narrow == EVERYTHING:
+            return self
+        within = None if self.has_all_nodes else self
+        return replace(narrow, within=within, hides_personal=self.hides_personal)
 
     @property
     def text(self) -> str:

@@ -247,9 +247,9 @@ class Broker:
 
         End it with `client_left`. `scope` and errors: see `client_connected`.
         """
-        # What is gathered is older than what the client gets from now on.
-        self.fanout.flush()
+        self.fanout.flush()  # what is gathered is older
         self.fanout.hold_recent()
+        scope = scope.narrowed(request.tags, request.gateways)
         client = self._subscriber(sink, encoder, scope, may_command=False)
         client.subscribe(request)
         self.fanout.add(client)
@@ -265,7 +265,6 @@ class Broker:
         may_command: bool,
         withheld_until_join: int = 0,
     ) -> Subscriber:
-        view = self.fanout.view(scope, self.router.nodes, self.router.registry.records)
         return Subscriber(
             client_id or secrets.token_hex(8),
             sink,
@@ -274,7 +273,8 @@ class Broker:
             now=self._timer.time(),
             may_command=may_command,
             withheld_until_join=withheld_until_join,
-            view=view,
+            scope=scope,
+            view=self.fanout.view(scope, self.router.nodes, self.router.registry.records),
             parts=self.fanout.parts,
         )
 
@@ -284,8 +284,7 @@ class Broker:
             case Join() if not client.may_join(self._timer.time()):
                 self.router.refused += 1
             case Join():
-                # What is gathered is older than what the client gets now.
-                self.fanout.flush()
+                self.fanout.flush()  # what is gathered is older
                 for gateway in self.router.gateways.states(self._unix_time()):
                     client.send_state(gateway)
                 for ignored in self.router.gateways.ignored():
@@ -293,8 +292,9 @@ class Broker:
                 client.join(self.router.nodes, self.router.view if message.registry else None)
                 self.fanout.drain(client)
             case Subscription():
-                client.subscribe(message)
-            case Command() if problem := client.problem_of(message):
+                nodes, records = self.router.nodes, self.router.registry.records
+                self.fanout.subscribe(client, message, nodes, records)
+            case Command() if problem := client.problem_of(message, self.router.registry.records):
                 self.router.refused += 1
                 refusal = Receipt(id=message.id, state="forbidden", detail=problem)
                 self._deliver([ToOneClient(refusal, client.id, never_sent(message, client.id))])

@@ -20,7 +20,7 @@ from pyaiot.broker.state import NodeTable
 from pyaiot.broker.state_parts import PARTS_LIFE_S, StateParts
 from pyaiot.broker.subscriber import CLOSE_SLOW, EncodedBatch, Subscriber
 from pyaiot.errors import Refused
-from pyaiot.messages import ToClient
+from pyaiot.messages import Subscription, ToClient
 from pyaiot.metrics import Histogram
 from pyaiot.registry.record import NodeRecord
 from pyaiot.transport.rate_limit import RateLimit
@@ -120,12 +120,36 @@ class Fanout:
             view = self.views[scope] = ScopedView(scope, nodes, records)
         return view
 
+    def subscribe(
+        self,
+        client: Subscriber,
+        request: Subscription,
+        nodes: NodeTable,
+        records: Mapping[str, NodeRecord],
+    ) -> None:
+        """Filter what follows. A client whose filter is one too many is closed."""
+        try:
+            view = self.view(client.scope.narrowed(request.tags, request.gateways), nodes, records)
+        except Refused as error:
+            client.close(CLOSE_SLOW, str(error))
+            return
+        if view is not client.view:
+            self.flush()
+            if view is not None:
+                view.subscribers += 1
+            self._leave_view(client)
+            client.view = view
+        client.subscribe(request)
+
+    def _leave_view(self, client: Subscriber) -> None:
+        if client.view is not None:
+            client.view.subscribers -= 1
+            if not client.view.subscribers:
+                del self.views[client.view.scope]
+
     def remove(self, client: Subscriber) -> None:
         if self.clients.pop(client.id, None) is not None:
-            if client.view is not None:
-                client.view.subscribers -= 1
-                if not client.view.subscribers:
-                    del self.views[client.view.scope]
+            self._leave_view(client)
             self.conflated += client.conflated
             if client.close_code:
                 self.closed[client.close_code] += 1

@@ -6,6 +6,7 @@ For a subscriber it then appears, or is offline and forgotten.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -26,8 +27,8 @@ from pyaiot.messages import (
 from pyaiot.registry.record import NodeRecord
 
 VIEWS_MAX: Final = 100
-"""Different scopes of clients that are connected at once. A client with one more is answered
-503, because each costs time for each message."""
+"""Different scopes and filters by tag or gateway of clients that are connected at once. A client
+with one more is answered 503, or closed with 1013, because each costs time for each message."""
 
 
 class ScopedView:
@@ -50,6 +51,11 @@ class ScopedView:
         if not self.scope.has_all_nodes:
             self._uids = {uid for uid, record in self._records.items() if self._includes(record)}
 
+    @property
+    def uids(self) -> AbstractSet[str] | None:
+        """The nodes in the scope; None: all."""
+        return self._uids
+
     def sees(self, uid: str) -> bool:
         return self._uids is None or uid in self._uids
 
@@ -64,7 +70,7 @@ class ScopedView:
         """The message without what the scope hides; None if it hides all of it."""
         match message:
             case GatewayState(name=name):
-                return message if not self.scope.gateways or name in self.scope.gateways else None
+                return message if self.scope.has_gateway(name) else None
             case Ignored():
                 return None  # its topic may name a node of others
             case Reading(uid=uid, resource=resource):

@@ -4,10 +4,12 @@
 The sink is a socket elsewhere; here it takes bytes and reports how many wait.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
 from pyaiot import legacy
+from pyaiot.accounts.scopes import EVERYTHING, Scope
 from pyaiot.backlog import Backlog, BacklogFull
 from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.encoders import (
@@ -29,6 +31,7 @@ from pyaiot.broker.snapshot import (
 from pyaiot.broker.state import NodeTable
 from pyaiot.broker.state_parts import StateParts, state_form
 from pyaiot.messages import Command, Joined, Reading, Receipt, Subscription, ToClient
+from pyaiot.registry.record import NodeRecord
 from pyaiot.transport.rate_limit import RateLimit
 
 BUFFER_HIGH: Final = 256 * 1024
@@ -108,18 +111,21 @@ class Subscriber:
         now: float,
         may_command: bool = True,
         withheld_until_join: int = 0,
+        scope: Scope = EVERYTHING,
         view: ScopedView | None = None,
         parts: StateParts | None = None,
     ) -> None:
         """`position` of the last message that was published. `parts` are shared by all clients.
 
         Messages about nodes up to the sequence `withheld_until_join` are not sent before `join`.
-        `view`: what its scope shows; the batches that it is given are of this view. None: all.
+        `scope`: what it may see and command. `view`: what that, and its filter by tag or gateway,
+        shows; the batches that it is given are of this view. None: all.
         """
         self.id = client_id
         self.sink = sink
         self.encoder = encoder
         self.may_command = may_command
+        self.scope = scope
         self.view = view
         self.closed = False
         self.close_code = 0
@@ -170,20 +176,28 @@ class Subscriber:
         return held
 
     def sees(self, uid: str) -> bool:
-        """Whether the node is in its scope."""
+        """Whether it gets messages of this node, but for a filter by uid."""
         return self.view is None or self.view.sees(uid)
 
-    def problem_of(self, command: Command) -> str:
-        """Why it may not send this command; empty if it may."""
+    def problem_of(self, command: Command, registry: Mapping[str, NodeRecord]) -> str:
+        """Why it may not send this command; empty if it may. `registry`: its records."""
         if not self.may_command:
             return "this client may read, not write"
+        record = registry.get(command.uid)
+        if self.scope.has_all_nodes or (
+            record is not None and self.scope.includes(record.annotations.tags, record.gateway)
+        ):
+            return ""
         # The same for a node that does not exist: whether it does is hidden, too.
-        return "" if self.sees(command.uid) else "the node is not in the scope of this client"
+        return "the node is not in the scope of this client"
 
     @property
-    def uids(self) -> frozenset[str] | None:
+    def uids(self) -> AbstractSet[str] | None:
         """The nodes whose messages it gets; None: all."""
-        return self._uids
+        in_view = None if self.view is None else self.view.uids
+        if in_view is None or self._uids is None:
+            return self._uids if in_view is None else in_view
+        return self._uids & in_view
 
     def subscribe(self, request: Subscription) -> None:
         """Filter what follows. Replaces the filter before."""

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, Self
@@ -33,7 +33,7 @@ from pyaiot.client.registry import RegistryClient, payload_of
 from pyaiot.client.rows import Rows
 from pyaiot.client.session import no_broker, open_session
 from pyaiot.client.view import Event, Node
-from pyaiot.client.watch import Watch
+from pyaiot.client.watch import SelectedNode, Watch
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
 from pyaiot.messages import (
     COMMAND_TIMEOUT_MAX_S,
@@ -76,6 +76,8 @@ class Client(RegistryClient):
         ca_file: str | None = None,
         uids: Iterable[str] | None = None,
         resources: Iterable[str] | None = None,
+        tags: Iterable[str] | None = None,
+        gateways: Iterable[str] | None = None,
         patience_s: float = 0.0,
         live: bool = True,
         tell: Callable[[str], None] = log.warning,
@@ -91,6 +93,8 @@ class Client(RegistryClient):
         the system.
         `uids`, `resources`: filters. The broker sends nothing about other nodes and resources. A
         unique label works in place of a uid; entering resolves it.
+        `tags`, `gateways`: the same by one of several tags of a node, or names of gateways; at most
+        32 each, and at least one.
         `patience_s`: how long entering retries until the broker answers.
         `live`: False for a client that only queries the history. It opens no WebSocket.
         `tell`: called with a sentence when the connection is lost and when it is restored.
@@ -110,6 +114,8 @@ class Client(RegistryClient):
         self._ca_file = os.environ.get("AIOT_CA_FILE", "") if ca_file is None else ca_file
         self._uids = None if uids is None else tuple(uids)
         self._resources = None if resources is None else tuple(resources)
+        self._tags = None if tags is None else tuple(tags)
+        self._gateways = None if gateways is None else tuple(gateways)
         self._patience_s = patience_s
         self._with_live = live
         self._notify = tell
@@ -143,9 +149,12 @@ class Client(RegistryClient):
 
     async def _start(self, stack: AsyncExitStack, session: aiohttp.ClientSession) -> LiveConnection:
         subscription = None
-        if self._uids is not None or self._resources is not None:
+        filters = (self._uids, self._resources, self._tags, self._gateways)
+        if any(it is not None for it in filters):
             uids = None if self._uids is None else await self._subscribed(self._uids)
-            subscription = Subscription(uids=uids, resources=self._resources)
+            subscription = Subscription(
+                uids=uids, resources=self._resources, tags=self._tags, gateways=self._gateways
+            )
         live = LiveConnection(
             self._given_connect or (lambda: connect(session, self.address)),
             subscription=subscription,
@@ -215,7 +224,7 @@ class Client(RegistryClient):
         A slow reader gets only the latest reading of each resource. A reader that falls further
         behind gets `Behind`.
         """
-        selected = _SelectedNode(uid)
+        selected = SelectedNode(uid)
 
         def current() -> list[Reading]:
             nodes = self.nodes.values() if known else ()
@@ -243,7 +252,7 @@ class Client(RegistryClient):
         differences between the old and the new state.
         """
 
-        selected = _SelectedNode(uid)
+        selected = SelectedNode(uid)
 
         async def resolve(_watch: Watch[Event]) -> None:
             await selected.resolve(self._resolved)
@@ -422,23 +431,6 @@ class Client(RegistryClient):
     def _started(self, watch: Watch[Any]) -> Watch[Any]:
         self._live_or_raise.add(watch)
         return watch
-
-
-class _SelectedNode:
-    """The node of a watch. Its uid may be a label until that is resolved. None: all nodes."""
-
-    def __init__(self, uid: str | None) -> None:
-        self.uid = uid
-
-    async def resolve(self, resolved: Callable[[str], Awaitable[str]]) -> bool:
-        """Replace a label by the uid. Returns whether it was one."""
-        before = self.uid
-        if before is not None:
-            self.uid = await resolved(before)
-        return self.uid != before
-
-    def includes(self, event: Event) -> bool:
-        return self.uid is None or getattr(event, "uid", None) == self.uid
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -90,3 +90,20 @@ class Watch(Generic[E]):
             await self._wake.wait()
         event: E = self._taken.popleft()  # type: ignore[assignment]  # `add` checked its type
         return event
+
+
+class SelectedNode:
+    """The node of a watch. Its uid may be a label until that is resolved. None: all nodes."""
+
+    def __init__(self, uid: str | None) -> None:
+        self.uid = uid
+
+    async def resolve(self, resolved: Callable[[str], Awaitable[str]]) -> bool:
+        """Replace a label by the uid. Returns whether it was one."""
+        before = self.uid
+        if before is not None:
+            self.uid = await resolved(before)
+        return self.uid != before
+
+    def includes(self, event: Event) -> bool:
+        return self.uid is None or getattr(event, "uid", None) == self.uid

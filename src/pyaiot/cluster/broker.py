@@ -26,6 +26,7 @@ from pyaiot.messages import (
     Reading,
     ReadingsDropped,
     Receipt,
+    RegisteredNode,
     Subscription,
     ToClient,
     ToGateway,
@@ -36,6 +37,8 @@ FLUSH_INTERVAL_S: Final = 0.02
 """Between two frames to the same broker."""
 INTEREST_S: Final = 60.0
 """How long all values are kept after a request that read them."""
+VIEW_DELAY_S: Final = 0.1
+"""After a change of the registry, when the filters of clients have taken it over."""
 VALUES_LIMIT_S: Final = 1.0
 """How long such a request waits for them. Then it is answered with what is here."""
 
@@ -70,6 +73,7 @@ class ClusteredBroker(Broker):
         self.observers.add(self)
         self.observers.set_readings(self, wanted=True)
         self.observers.of_registry.append(self.member.local.published)
+        self.observers.of_registry.append(lambda _message: self._views_changed())
 
     async def run_member(self) -> None:
         """Run until cancelled. Then the other brokers learn that this one leaves."""
@@ -111,6 +115,10 @@ class ClusteredBroker(Broker):
         """Messages about nodes of other brokers go to clients; those brokers record them."""
         readings: list[ToAll] = []
         others: list[Delivery] = []
+        if self.fanout.views and any(
+            type(it) is ToAll and type(it.message) is RegisteredNode for it in deliveries
+        ):
+            self._views_changed()
         for delivery in deliveries:
             if type(delivery) is ToAll:
                 if type(delivery.message) is Reading:
@@ -257,6 +265,12 @@ class ClusteredBroker(Broker):
         if not self._interest_due:
             self._interest_due = True
             self._loop.call_later(0.0, self._set_interest)
+
+    def _views_changed(self) -> None:
+        """Nodes may come into the filters of clients, or leave them, with the next flush."""
+        if not self._interest_due and self.fanout.views:
+            self._interest_due = True
+            self._loop.call_later(VIEW_DELAY_S, self._set_interest)
 
     def _set_interest(self) -> int:
         self._interest_due = False

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The limits of messages."""
+"""The limits of messages and the types of their fields."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
 
 NAME_LENGTH_MAX: Final = 64
 """Characters of a uid, of a resource and of the name of a gateway. Longer names are refused."""
@@ -34,3 +36,17 @@ TYPES_MAX: Final = 264
 """Resources of one message `describe`. More are refused."""
 RESERVED_UIDS: Final = frozenset({"alive", "all"})
 """Words that stand for a uid in keep-alives and `dst` (legacy protocol, sections 1 and 2)."""
+
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
+Uid = Annotated[Name, Meta(description="The node, by its unique name.")]
+ResourceName = Annotated[Name, Meta(description="The resource, without a leading `/`.")]
+UnixTime = Annotated[
+    float, Meta(ge=0.0, le=UNIX_TIME_MAX, description="Unix time in seconds; 0 if unknown.")
+]
+ReceiptState = Literal[
+    "confirmed", "refused", "timeout", "unreachable", "unknown", "forbidden", "sent"
+]
+LeftReason = Literal["silent", "left", "gateway lost"]
+
+Topic = Annotated[str, Meta(max_length=TOPIC_LENGTH_MAX)]
+RefusalText = Annotated[str, Meta(max_length=REFUSAL_LENGTH_MAX)]

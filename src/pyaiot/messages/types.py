@@ -14,11 +14,16 @@ from pyaiot.messages.limits import (
     COMMAND_TIMEOUT_MAX_S,
     IGNORED_TOPICS_MAX,
     NAME_LENGTH_MAX,
-    REFUSAL_LENGTH_MAX,
     REFUSALS_MAX,
-    TOPIC_LENGTH_MAX,
     TYPES_MAX,
-    UNIX_TIME_MAX,
+    LeftReason,
+    Name,
+    ReceiptState,
+    RefusalText,
+    ResourceName,
+    Topic,
+    Uid,
+    UnixTime,
 )
 from pyaiot.model import ResourceType
 from pyaiot.model.topic_mapping import MAPPINGS_MAX, TopicMapping
@@ -28,20 +33,6 @@ SUBPROTOCOL: Final = "pyaiot.v2"
 
 _INTEGER_BITS: Final = 256
 """An integer of more bits is not an identifier, and `check` refuses it."""
-
-Name = Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
-Uid = Annotated[Name, Meta(description="The node, by its unique name.")]
-ResourceName = Annotated[Name, Meta(description="The resource, without a leading `/`.")]
-UnixTime = Annotated[
-    float, Meta(ge=0.0, le=UNIX_TIME_MAX, description="Unix time in seconds; 0 if unknown.")
-]
-ReceiptState = Literal[
-    "confirmed", "refused", "timeout", "unreachable", "unknown", "forbidden", "sent"
-]
-LeftReason = Literal["silent", "left", "gateway lost"]
-
-_Topic = Annotated[str, Meta(max_length=TOPIC_LENGTH_MAX)]
-_Refusal = Annotated[str, Meta(max_length=REFUSAL_LENGTH_MAX)]
 
 
 class _Message(
@@ -69,6 +60,11 @@ class Subscription(_Message, frozen=True, kw_only=True, tag="subscribe"):
         name="endpoints", default=None
     )
     """The resources whose readings to send. `new`, `reset` and `out` are always sent."""
+    tags: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=32)] | None = None
+    """Only nodes with one of these tags. A node that gets its first one appears, and one that loses
+    its last one is sent as `out`."""
+    gateways: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=32)] | None = None
+    """Only nodes of gateways with one of these names."""
 
 
 class Command(_Message, frozen=True, kw_only=True, tag="command"):
@@ -147,19 +143,19 @@ class Ignored(_Message, frozen=True, kw_only=True, tag="ignored"):
     """Name of the gateway. Set by the broker."""
     count: Annotated[int, Meta(ge=0, le=2**53)]
     """Number of ignored messages since the gateway started."""
-    topic: _Topic
+    topic: Topic
     """Topic of the latest one, truncated."""
-    topics: Annotated[tuple[_Topic, ...], Meta(max_length=IGNORED_TOPICS_MAX)] = ()
+    topics: Annotated[tuple[Topic, ...], Meta(max_length=IGNORED_TOPICS_MAX)] = ()
     """The latest different topics, truncated, the latest last."""
     ts: UnixTime = 0.0
     """Unix time in seconds of the latest one."""
     refused: Annotated[int, Meta(ge=0, le=2**53)] = 0
     """Number of times that the embedded MQTT broker refused a client since the gateway started."""
-    refusal: _Refusal = ""
+    refusal: RefusalText = ""
     """Which client was refused last, and why, truncated; empty if none was."""
     messages_refused: Annotated[int, Meta(ge=0, le=2**53)] = 0
     """Number of messages of devices that the gateway refused since it started."""
-    refusals: Annotated[tuple[_Refusal, ...], Meta(max_length=REFUSALS_MAX)] = ()
+    refusals: Annotated[tuple[RefusalText, ...], Meta(max_length=REFUSALS_MAX)] = ()
     """What was refused, from where and why: the latest different texts, the latest last."""
     refusal_times: Annotated[tuple[UnixTime, ...], Meta(max_length=REFUSALS_MAX)] = ()
     """Unix time in seconds of each of `refusals`; empty if unknown."""

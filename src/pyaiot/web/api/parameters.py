@@ -81,6 +81,21 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """No parameters."""
 
 
+WithTags: TypeAlias = Annotated[
+    tuple[Name, ...],
+    Meta(
+        description="Only nodes with one of these tags (may be repeated).", max_length=FILTERS_MAX
+    ),
+]
+OfGateways: TypeAlias = Annotated[
+    tuple[Name, ...],
+    Meta(
+        description="Only nodes of these gateways (may be repeated).",
+        max_length=FILTERS_MAX,
+    ),
+]
+
+
 class FilterQuery(Query, frozen=True, kw_only=True):
     """The nodes to select. All conditions must hold; for a repeated one, any of its values."""
 
@@ -102,26 +117,8 @@ class FilterQuery(Query, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    tag: (
-        Annotated[
-            tuple[Name, ...],
-            Meta(
-                description="Only nodes with one of these tags (may be repeated).",
-                max_length=FILTERS_MAX,
-            ),
-        ]
-        | None
-    ) = None
-    gateway: (
-        Annotated[
-            tuple[Name, ...],
-            Meta(
-                description="Only nodes of these gateways (may be repeated).",
-                max_length=FILTERS_MAX,
-            ),
-        ]
-        | None
-    ) = None
+    tag: WithTags | None = None
+    gateway: OfGateways | None = None
     protocol: (
         Annotated[
             tuple[Name, ...],
@@ -352,6 +349,8 @@ class StreamQuery(Query, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    tag: WithTags | None = None
+    gateway: OfGateways | None = None
 
 
 Q = TypeVar("Q", bound=Query)

@@ -102,7 +102,9 @@ class Streams:
         if request.method == hdrs.METH_HEAD or transport is None or transport.is_closing():
             return response
         sink = EventSink(transport, chunked=chunked)
-        subscription = Subscription(uids=query.uid, resources=query.resource)
+        subscription = Subscription(
+            uids=query.uid, resources=query.resource, tags=query.tag, gateways=query.gateway
+        )
         try:
             client = self._broker.reader_connected(sink, EVENTS, subscription, scope)
         except Refused as error:
