@@ -362,7 +362,13 @@ HOMIE_5: Final = recorded(
 
 
 def metric(
-    name: str, datatype: int, value: object, alias: int | None = None, unit: str = ""
+    name: str,
+    datatype: int,
+    value: object,
+    alias: int | None = None,
+    unit: str = "",
+    *,
+    historical: bool = False,
 ) -> bytes:
     """A metric of Sparkplug B."""
     data = write_field(1, WireType.BYTES, name.encode()) if name else b""
@@ -371,6 +377,8 @@ def metric(
     data += write_field(3, WireType.VARINT, 1_700_000_000_000)
     if datatype:
         data += write_field(4, WireType.VARINT, datatype)
+    if historical:
+        data += write_field(5, WireType.VARINT, 1)
     if unit:
         text = write_field(1, WireType.VARINT, 12) + write_field(8, WireType.BYTES, unit.encode())
         data += write_field(

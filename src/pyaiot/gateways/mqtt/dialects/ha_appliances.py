@@ -55,7 +55,7 @@ def _choices(entity: EntityConfig, key: str, *default: str) -> Sequence[str]:
 
 def _some(resources: list[EntityResource]) -> list[EntityResource]:
     if not resources:
-        raise ProtocolError("it has no topics")
+        raise ProtocolError("it has no topics that are understood")
     return resources
 
 

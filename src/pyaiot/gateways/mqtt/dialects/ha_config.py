@@ -64,6 +64,8 @@ class EntityConfig:
         self.component = component
         self.object_id = object_id
         self._values = values
+        self.problems: list[str] = []
+        """Why parts of it are left out, for people."""
 
     def text(self, key: str, default: str = "") -> str:
         """A word, as text: payloads may be written as numbers and truth values."""

@@ -120,29 +120,33 @@ def part(
     **fields: Any,
 ) -> list[EntityResource]:
     """A part of an entity that has topics and templates of its own: `mode`, with
-    `mode_command_topic` and `mode_state_topic`. None, if it has no topics."""
-    state, command = (entity.topic(f"{prefix}_{it}_topic") for it in ("state", "command"))
-    if not state and not command:
+    `mode_command_topic` and `mode_state_topic`. None, if it has no topics, or one of them or a
+    template is not understood, which is added to the problems of the entity."""
+    try:
+        state, command = (entity.topic(f"{prefix}_{it}_topic") for it in ("state", "command"))
+        if not state and not command:
+            return []
+        it = type_of(kind, writable=bool(command), label=part_label(entity, suffix), **fields)
+        templates = [f"{prefix}_state_template", f"{prefix}_value_template", "value_template"]
+        key = next((each for each in templates if entity.value(each)), "")
+        write = templated(entity.command_template(f"{prefix}_command_template"))
+        return [
+            EntityResource(
+                *(suffix, it, state, entity.template(key), read),
+                **command_of(
+                    entity, lambda text: write(encode(it, text)), f"{prefix}_command_topic"
+                ),
+            )
+        ]
+    except ProtocolError as error:
+        entity.problems.append(f"its {suffix}: {error}")
         return []
-    it = type_of(kind, writable=bool(command), label=part_label(entity, suffix), **fields)
-    templates = [f"{prefix}_state_template", f"{prefix}_value_template", "value_template"]
-    key = next((each for each in templates if entity.value(each)), "")
-    write = templated(entity.command_template(f"{prefix}_command_template"))
-    return [
-        EntityResource(
-            *(suffix, it, state, entity.template(key), read),
-            **command_of(entity, lambda text: write(encode(it, text)), f"{prefix}_command_topic"),
-        )
-    ]
 
 
 def measured(
     entity: EntityConfig, suffix: str, key: str, unit: object = "", device_class: str = ""
 ) -> list[EntityResource]:
-    """A value that an entity only reports: `action`, with `action_topic`."""
-    topic = entity.topic(f"{key}_topic")
-    if not topic:
-        return []
+    """A value that an entity only reports: `action`, with `action_topic`. None, as for `part`."""
     found = unit_of(unit, device_class)
     it = type_of(
         "number" if unit else "text",
@@ -155,7 +159,12 @@ def measured(
     def read(value: Any) -> Any:
         return found.reported(scalar(word(value))) if unit else word(value)
 
-    return [EntityResource(suffix, it, topic, entity.template(f"{key}_template"), read)]
+    try:
+        topic, template = entity.topic(f"{key}_topic"), entity.template(f"{key}_template")
+    except ProtocolError as error:
+        entity.problems.append(f"its {suffix}: {error}")
+        return []
+    return [EntityResource(suffix, it, topic, template, read)] if topic else []
 
 
 def written_unit(unit: object, device_class: str = "") -> str:

@@ -205,6 +205,7 @@ class HomeAssistantDialect:
             what = f"{entity.component} {entity.object_id}"
             try:
                 resources = resources_of(entity)
+                problems += [NotUnderstood(what, why) for why in entity.problems]
                 name = self._free_name(device, entity)
                 for availability in entity.availability():
                     device.availability[availability.topic] = availability

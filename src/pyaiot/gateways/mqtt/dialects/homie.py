@@ -113,8 +113,10 @@ class HomieDialect:
             case ["$state"]:
                 events = list(self._receive_state(device, payload))
             case ["$description"] if version == 5:
+                before = dict(device.paths)
                 self._receive_description(device, payload)
-                events = self._kept_values(device, device.paths if retained else ())
+                new = [it for it in device.paths if it not in before]
+                events = self._kept_values(device, device.paths if retained else new)
             case ["$name"] if version == 4:
                 device.set_detail("name", read_text(payload))
                 events = []
@@ -124,8 +126,9 @@ class HomieDialect:
                 events = self._receive_value(device, f"{node}/{name}", topic, payload)
             case [node, name, attribute] if version == 4 and attribute[1:] in ATTRIBUTES:
                 path = f"{node}/{name}"
+                is_new = path not in device.paths
                 self._receive_attribute(device, path, attribute[1:], payload)
-                events = self._kept_values(device, (path,) if retained else ())
+                events = self._kept_values(device, (path,) if retained or is_new else ())
             case _:
                 events = []  # commands, targets, and attributes that are for people
         if device.changed:

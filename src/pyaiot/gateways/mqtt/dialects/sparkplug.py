@@ -278,8 +278,8 @@ class SparkplugDialect:
             known = device.by_name.get(metric.name) if metric.name else None
             if known is None and metric.alias is not None:
                 known = device.by_alias.get(metric.alias)
-            if known is None:
-                continue
+            if known is None or metric.is_historical:
+                continue  # a value of the past would look like the newest
             value = metric.value
             if value is None:
                 value = value_of(known.datatype, metric.raw)

@@ -60,6 +60,8 @@ class SparkplugMetric:
     raw: tuple[int, "int | bytes"] | None = None
     """Field number and value, until the type is known."""
     properties: dict[str, Any] = field(default_factory=dict)
+    is_historical: bool = False
+    """It is a value of the past, sent late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def read_payload(data: bytes) -> SparkplugPayload:
 
 
 def _read_metric(data: bytes) -> SparkplugMetric:
-    name, alias, datatype, raw, is_null = "", None, 0, None, False
+    name, alias, datatype, raw, is_null, is_historical = "", None, 0, None, False, False
     properties: dict[str, Any] = {}
     for number, wire_type, value in read_fields(data):
         if number == 1 and isinstance(value, bytes):
@@ -93,6 +95,8 @@ def _read_metric(data: bytes) -> SparkplugMetric:
             alias = value
         elif number == 4 and isinstance(value, int):
             datatype = value
+        elif number == 5 and wire_type == WireType.VARINT:
+            is_historical = value != 0
         elif number == 7 and wire_type == WireType.VARINT:
             is_null = value != 0
         elif number == 9 and isinstance(value, bytes):
@@ -101,7 +105,8 @@ def _read_metric(data: bytes) -> SparkplugMetric:
             raw = (number, value)
     if is_null:
         raw = None
-    return SparkplugMetric(name, alias, datatype, value_of(datatype, raw), raw, properties)
+    value = value_of(datatype, raw)
+    return SparkplugMetric(name, alias, datatype, value, raw, properties, is_historical)
 
 
 _VALUE_TYPES: Final = {
