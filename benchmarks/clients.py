@@ -25,10 +25,13 @@ PONG_INTERVAL_S: Final = 10.0
 class Client:
     """One connection and its count."""
 
-    __slots__ = ("_header", "_left", "closed", "marks", "socket")
+    __slots__ = ("_header", "_left", "_mark", "_tail", "closed", "marks", "socket")
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, mark: bytes = MARK) -> None:
         self.socket = connection
+        self._mark = mark
+        self._tail = b""
+        """The last bytes of the payload so far, which may be the beginning of a mark."""
         self.marks = 0
         self.closed = False
         self._left = 0  # bytes of the current frame not yet received
@@ -42,7 +45,10 @@ class Client:
                 at = self._read_header(data, at, size)
                 continue
             end = min(size, at + self._left)
-            self.marks += data.count(MARK, at, end)
+            self.marks += data.count(self._mark, at, end)
+            if more := len(self._mark) - 1:
+                self.marks += (self._tail + data[at : min(end, at + more)]).count(self._mark)
+                self._tail = bytes(self._tail + data[max(at, end - more) : end])[-more:]
             self._left -= end - at
             at = end
 
@@ -75,7 +81,7 @@ class Clients:
         for _ in range(spec["count"]):
             protocols = spec.get("protocols", [V2] if self._v2 else [])
             connection, rest = connect(spec["port"], spec["path"], protocols)
-            client = Client(connection)
+            client = Client(connection, spec.get("mark", "").encode() or MARK)
             self._clients[connection.fileno()] = client
             self._count(client, rest, len(rest))
             if "first" in spec:

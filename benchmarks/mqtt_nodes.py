@@ -4,16 +4,19 @@
 It uses neither `pyaiot` nor an MQTT library: load must be cheap.
 """
 
-import json
 import socket
+import time
 from typing import Any, Final
 
+from benchmarks.foreign_messages import DIALECTS
 from benchmarks.paced_writes import ROUNDS, TOGETHER, write_in_turn
 from benchmarks.processes import HOST, BenchmarkError, run_worker
 
 CONNECTS_TOGETHER: Final = 100
 """Connections opened before the first answer is read."""
 LIMIT_S: Final = 20.0
+DESCRIBED_S: Final = 0.5
+"""Between descriptions and values: one node may describe the others."""
 
 _CONNECT, _PUBLISH, _SUBSCRIBE = 0x10, 0x30, 0x82
 _CONNACK: Final = b"\x20\x02\x00\x00"
@@ -35,10 +38,11 @@ def packet(kind: int, *parts: bytes) -> bytes:
             return bytes([kind]) + size + body
 
 
-def publication(topic: str, payload: str, *, qos: int = 0) -> bytes:
+def publication(topic: str, payload: str | bytes, *, qos: int = 0) -> bytes:
     """With QoS 1 all have the same packet identifier: acknowledgements are ignored."""
     identifier = b"\x00\x07" if qos else b""
-    return packet(_PUBLISH | qos << 1, text(topic), identifier, payload.encode())
+    content = payload.encode() if isinstance(payload, str) else payload
+    return packet(_PUBLISH | qos << 1, text(topic), identifier, content)
 
 
 def connect(uid: str) -> bytes:
@@ -52,80 +56,46 @@ def accepts_nodes(connection: socket.socket) -> bool:
     return connection.recv(16).startswith(_CONNACK)
 
 
-def own_topic(uid: str) -> str:
-    return f"node/{uid}/temperature"
-
-
-def own_payload(degrees: int) -> str:
-    return f'{{"value":"{degrees}.5°C"}}'
-
-
-def homie_topic(uid: str) -> str:
-    return f"homie/5/{uid}/room/temperature"
-
-
-def homie_payload(degrees: int) -> str:
-    return f"{degrees}.5°C"
-
-
-def first_messages(uid: str, *, homie: bool) -> bytes:
-    """What a node sends when it connects: its description and its first value."""
-    if homie:
-        description = {
-            "homie": "5.0",
-            "nodes": {"room": {"properties": {"temperature": {"datatype": "string"}}}},
-        }
-        return (
-            publication(f"homie/5/{uid}/$description", json.dumps(description))
-            + publication(f"homie/5/{uid}/$state", "ready")
-            + publication(homie_topic(uid), homie_payload(20))
-        )
-    return (
-        publication("node/check", f'{{"id":"{uid}"}}')
-        + publication(f"node/{uid}/resources", '["temperature"]')
-        + publication(own_topic(uid), own_payload(20))
-    )
-
-
 class Nodes:
     """All nodes. Each has a connection and one resource (legacy protocol, section 4).
 
-    `homie`: they are Homie devices instead.
+    `dialect`: they are devices of this dialect instead.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        self._homie = bool(spec.get("homie"))
-        value_topic, value_payload = (
-            (homie_topic, homie_payload) if self._homie else (own_topic, own_payload)
-        )
-        uids = [f"mqtt-{number:05}" for number in range(spec["nodes"])]
+        self._messages = DIALECTS[spec.get("dialect", "own")]
+        self._count = spec["nodes"]
+        numbers = range(self._count)
         self._sockets: list[socket.socket] = []
-        for first in range(0, len(uids), CONNECTS_TOGETHER):
-            self._connect(spec["port"], uids[first : first + CONNECTS_TOGETHER])
+        for first in range(0, self._count, CONNECTS_TOGETHER):
+            self._connect(spec["port"], numbers[first : first + CONNECTS_TOGETHER])
+        time.sleep(DESCRIBED_S)
+        for number, connection in enumerate(self._sockets):
+            connection.sendall(publication(*self._messages.value(number, 0)))
         self._writes = [
             [
                 b"".join(
                     publication(
-                        value_topic(uid),
-                        value_payload(20 + (turn + more) % ROUNDS),
+                        *self._messages.value(number, turn * TOGETHER + more),
                         qos=spec.get("qos", 0),
                     )
                     for more in range(TOGETHER)
                 )
-                for uid in uids
+                for number in numbers
             ]
             for turn in range(ROUNDS)
         ]
 
-    def _connect(self, port: int, uids: list[str]) -> None:
+    def _connect(self, port: int, numbers: range) -> None:
         opened = []
-        for uid in uids:
+        for number in numbers:
+            uid = f"n{number:05}"
             connection = socket.create_connection((HOST, port), timeout=LIMIT_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             subscription = text(f"gateway/{uid}/#") + b"\x00"
             connection.sendall(connect(uid) + packet(_SUBSCRIBE, b"\x00\x01", subscription))
-            opened.append((connection, uid))
-        for connection, uid in opened:
+            opened.append((connection, number))
+        for connection, number in opened:
             answered = b""
             while len(answered) < len(_CONNACK + _SUBACK):
                 piece = connection.recv(4096)
@@ -134,7 +104,8 @@ class Nodes:
                 answered += piece
             if answered != _CONNACK + _SUBACK:
                 raise BenchmarkError(f"the MQTT broker answered {answered!r}")
-            connection.sendall(first_messages(uid, homie=self._homie))
+            first = self._messages.first(number, self._count)
+            connection.sendall(b"".join(publication(*it) for it in first))
             self._sockets.append(connection)
 
     def send(self, seconds: float, rate: float) -> dict[str, Any]:

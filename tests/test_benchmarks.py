@@ -137,3 +137,24 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
     assert percentile(values, 0.5) == 50.0
     assert percentile(values, 0.99) == 99.0
     assert percentile([7.0], 0.99) == 7.0
+
+
+def test_messages_of_each_dialect_are_those_of_the_dialect() -> None:
+    from benchmarks.foreign_messages import DIALECTS
+    from pyaiot.gateways.mqtt.dialects import new_dialects
+    from pyaiot.gateways.mqtt.dialects.dialect import DeviceValue
+
+    for name, messages in DIALECTS.items():
+        if name == "own":
+            continue
+        (dialect,) = (it for it in new_dialects([name], lambda: 0.0) if it.name == name)
+        values = []
+        for topic, payload in (*messages.first(1, 3), *messages.first(0, 3)):
+            content = payload.encode() if isinstance(payload, str) else payload
+            assert dialect.receive(topic, content, retained=False, now=0.0) is not None, topic
+        for turn in range(3):
+            topic, payload = messages.value(0, turn)
+            content = payload.encode() if isinstance(payload, str) else payload
+            events = dialect.receive(topic, content, retained=False, now=0.0)
+            values += [it.data for it in events or () if isinstance(it, DeviceValue)]
+        assert values == [20.5, 21.5, 22.5], name

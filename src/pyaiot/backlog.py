@@ -147,6 +147,9 @@ class Backlog(Generic[M]):
         return taken
 
 
+_NUMBERS: Final = frozenset({int, float})
+
+
 def cost(message: Message) -> int:
     """Approximate bytes of a message in memory or on the wire, whichever is more."""
     if isinstance(message, Reading):
@@ -154,6 +157,8 @@ def cost(message: Message) -> int:
         names = _LETTER_SIZE * (len(message.uid) + len(message.resource))
         if isinstance(data, str) and len(data) <= _SHORT_LENGTH:
             return ENTRY_COST + names + _ESCAPE_SIZE * len(data)
+        if type(data) in _NUMBERS:
+            return ENTRY_COST + names + sys.getsizeof(data)
         return ENTRY_COST + names + _value_cost(data)
     if isinstance(message, RegisteredNode | NodeDescribed | NodesSeen | UidsSecured):
         return ENTRY_COST + len(encode(message))

@@ -130,11 +130,13 @@ class NodeTable:
     def replace(self, gateway: int, reading: Reading) -> KnownNode | None:
         """Store the latest reading of a known resource, and return its node.
 
-        None, and nothing stored, if the gateway owns no such node, the resource is new or the node
-        has `units`.
+        None, and nothing stored, if the gateway owns no such node, the resource is new or the
+        reading may need one of the `units` of the node.
         """
         node = self._by_uid.get(reading.uid)
-        if node is None or node.plain_gateway != gateway or reading.resource not in node.readings:
+        if node is None or reading.resource not in node.readings:
+            return None
+        if node.plain_gateway != gateway and (node.gateway != gateway or not reading.unit):
             return None
         node.readings[reading.resource] = reading
         self.touched.add(node)

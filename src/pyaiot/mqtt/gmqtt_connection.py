@@ -43,8 +43,9 @@ GATHER_S: Final = 0.002
 together."""
 GATHER_READS: Final = 4
 """Reads within `GATHER_S` after which the rest of it is a pause."""
-GATHER_BYTES: Final = 512
-"""Bytes of a read after which a pause follows at once: the broker still sends much."""
+GATHER_BYTES: Final = 128
+"""Bytes of a read after which a pause follows at once: the broker still sends much. Some short
+messages have as many."""
 _UNACCEPTABLE_VERSION: Final = frozenset({1, 0x84})
 """CONNACK of MQTT 3.1.1 section 3.2.2.3 and of MQTT 5 section 3.2.2.2."""
 

@@ -32,9 +32,13 @@ Field: TypeAlias = tuple[int, int, "int | bytes"]
 
 def read_fields(data: bytes) -> Iterator[Field]:
     """The fields of a message, in order. Raises `ProtocolError` for bytes that are no message."""
-    at = 0
-    while at < len(data):
-        key, at = _read_varint(data, at)
+    at, end = 0, len(data)
+    while at < end:
+        key = data[at]
+        if key < 0x80:  # most keys and lengths are one byte
+            at += 1
+        else:
+            key, at = _read_varint(data, at)
         number, wire_type = key >> 3, key & 7
         if not 0 < number <= FIELD_NUMBER_MAX:
             raise ProtocolError("protobuf: invalid field number")
@@ -46,7 +50,7 @@ def read_fields(data: bytes) -> Iterator[Field]:
                 value, at = _read_fixed(data, at, 8)
             case 2:
                 size, at = _read_varint(data, at)
-                if size > len(data) - at:
+                if size > end - at:
                     raise ProtocolError("protobuf: a field is longer than its message")
                 value, at = data[at : at + size], at + size
             case 5:
@@ -83,6 +87,8 @@ def as_double(value: int) -> float:
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    if at < len(data) and data[at] < 0x80:
+        return data[at], at + 1
     value = 0
     for index in range(VARINT_BYTES_MAX):
         if at + index >= len(data):

@@ -134,8 +134,9 @@ def test_devices_at_the_embedded_broker_may_use_other_base_topics() -> None:
 
 
 def test_message_for_two_filters_is_read_once() -> None:
-    filters = ForeignFilters(new_dialects(["shelly-rpc", "homeassistant"], lambda: 0.0))
-    assert filters.add("garden/status/temperature") == "garden/#"
+    dialects = new_dialects(["shelly-rpc", "homeassistant"], lambda: 0.0)
+    filters = ForeignFilters(dialects)
+    assert filters.add("garden/status/temperature", dialects[-1]) == "garden/#"
     copies = [filters.is_copy("garden/status/temperature", b"5") for _ in range(4)]
     assert copies == [False, True, False, True]
     assert not any(filters.is_copy("garden/temperature", b"5") for _ in range(4))

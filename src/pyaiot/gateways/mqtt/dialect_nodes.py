@@ -253,7 +253,7 @@ class DialectNodes:
                 case DeviceRemoved(uid=uid):
                     self._remove(uid)
                 case TopicsWanted(topics=topics):
-                    self._want(topics)
+                    self._want(dialect, topics)
                 case DeviceMessage():
                     self._publish(event)
                 case CommandRefused(uid=uid, resource=resource, text=text, why=why):
@@ -380,10 +380,10 @@ class DialectNodes:
             if before.get(name) != text and name not in description.types:
                 self._gateway.reading(uid, name, text)
 
-    def _want(self, topics: Iterable[str]) -> None:
+    def _want(self, dialect: Dialect, topics: Iterable[str]) -> None:
         new: list[str] = []
         for topic in topics:
-            added = self._filters.add(topic)
+            added = self._filters.add(topic, dialect)
             if added is None:
                 self._refuse(topic, f"devices named {FILTERS_MAX} first levels of topics already")
             elif added:

@@ -5,15 +5,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from pyaiot.gateways.mqtt.dialects.dialect import Dialect
-from pyaiot.gateways.mqtt.dialects.homeassistant import HomeAssistantDialect
-from pyaiot.gateways.mqtt.dialects.tasmota import TasmotaDialect
 
 FILTERS_MAX: Final = 150
 """Topic filters that devices may add with their descriptions, one for each first level of a topic.
 Topics of one more are not received, which the log states."""
-
-_NAME_TOPICS: Final = frozenset({HomeAssistantDialect.name, TasmotaDialect.name})
-"""Dialects whose devices name topics."""
 
 
 class ForeignFilters:
@@ -22,7 +17,9 @@ class ForeignFilters:
     def __init__(self, dialects: Sequence[Dialect]) -> None:
         self._dialects = dialects
         self._wanted: dict[str, None] = {}
-        """First levels of topics that descriptions named."""
+        """First levels of topics that descriptions named, and that are subscribed to for them."""
+        self._named: dict[str, dict[str, None]] = {}
+        """The names of dialects whose descriptions named topics, by their first level."""
         self._previous: tuple[str, bytes] | None = None
         self.changed()
 
@@ -42,11 +39,17 @@ class ForeignFilters:
             for each in dialect.filters
             if each.partition("/")[0] not in self._covered
         ]
-        self._any_first = tuple(it for it in dialects if _may_have_any_topic(it))
-        self._of_first = {
-            first: tuple(it for it in dialects if it in self._any_first or _begins(it, first))
-            for first in {each.partition("/")[0] for it in dialects for each in it.filters} - {"+"}
-        }
+        self._any_first = tuple(it for it in dialects if any(map(_is_open, it.filters)))
+        firsts = {each.partition("/")[0] for it in dialects for each in it.filters} - {"+"}
+        self._of_first = {first: self._readers(first) for first in (*firsts, *self._named)}
+
+    def _readers(self, first: str) -> tuple[Dialect, ...]:
+        named = self._named.get(first, {})
+        return tuple(
+            it
+            for it in self._dialects
+            if it in self._any_first or it.name in named or _begins(it, first)
+        )
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -65,14 +68,18 @@ class ForeignFilters:
             return True
         return any(_matches(each, levels) for each in self._patterns)
 
-    def add(self, topic: str) -> str | None:
+    def add(self, topic: str, dialect: Dialect) -> str | None:
         """Receive a topic that a device named. Returns a new filter, empty if there is none to
         add; None if there are too many."""
         first = topic.partition("/")[0]
-        if first in self._covered or first in self._wanted:
-            return ""
-        if len(self._wanted) >= FILTERS_MAX:
+        is_received = first in self._covered or first in self._wanted
+        if not is_received and len(self._wanted) >= FILTERS_MAX:
             return None
+        if dialect.name not in self._named.get(first, ()):
+            self._named.setdefault(first, {})[dialect.name] = None
+            self._of_first[first] = self._readers(first)
+        if is_received:
+            return ""
         self._wanted[first] = None
         return f"{first}/#"
 
@@ -93,9 +100,9 @@ class ForeignFilters:
         return True
 
 
-def _may_have_any_topic(dialect: Dialect) -> bool:
-    """Whether the topics of its devices can begin with any level."""
-    return dialect.name in _NAME_TOPICS or any(it.startswith("+") for it in dialect.filters)
+def _is_open(pattern: str) -> bool:
+    """Whether the first level of a topic filter is a wildcard."""
+    return pattern.startswith("+")
 
 
 def _begins(dialect: Dialect, first: str) -> bool:

@@ -268,19 +268,26 @@ def leaves(
 
     A list is one value. Null is left out. Objects below `JSON_DEPTH_MAX` levels are left out.
     """
-    pending: list[tuple[tuple[str, ...], Any]] = [(path, value)]
-    count = 0
-    while pending:
-        names, each = pending.pop()
+    found: list[tuple[tuple[str, ...], Any]] = []
+    _collect(value, path, found, count_max)
+    return iter(found)
+
+
+def _collect(
+    value: Mapping[str, Any],
+    path: tuple[str, ...],
+    found: list[tuple[tuple[str, ...], Any]],
+    count_max: int,
+) -> None:
+    if len(path) >= JSON_DEPTH_MAX:
+        return
+    for key, each in value.items():
         if isinstance(each, dict):
-            if len(names) < JSON_DEPTH_MAX:
-                pending += [((*names, key), inner) for key, inner in reversed(each.items())]
-                # What waits is bounded by the payload.
+            _collect(each, (*path, key), found, count_max)
         elif each is not None:
-            yield names, each
-            count += 1
-            if count >= count_max:
-                return
+            found.append(((*path, key), each))
+        if len(found) >= count_max:
+            return
 
 
 def _escaped(name: str) -> str:

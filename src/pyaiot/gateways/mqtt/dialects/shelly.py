@@ -10,12 +10,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
+from pyaiot.gateways.mqtt.dialects.devices import (
+    RESOURCES_MAX,
+    DeviceTable,
+    LearnedDevice,
+    ResourceBudget,
+)
 from pyaiot.gateways.mqtt.dialects.dialect import (
     DeviceChanged,
     DeviceDescription,
     DeviceMessage,
     DevicePresence,
+    DeviceValue,
     DialectEvent,
     is_level,
     is_number,
@@ -68,6 +74,8 @@ class ShellyDialect:
 
     def __init__(self) -> None:
         self._devices: DeviceTable[_Device] = DeviceTable()
+        self._known: dict[str, tuple[_Device, str, float]] = {}
+        """Device, resource and divisor of topics of sensors, at most `RESOURCES_MAX`."""
 
     @property
     def filters(self) -> Sequence[str]:
@@ -76,6 +84,9 @@ class ShellyDialect:
     def receive(
         self, topic: str, payload: bytes, *, retained: bool, now: float
     ) -> Sequence[DialectEvent] | None:
+        known = self._known.get(topic)
+        if known is not None and (event := self._receive_known(*known, payload, now)):
+            return [event]
         levels = topic.split("/")
         if levels[0] != BASE:
             return None
@@ -122,6 +133,18 @@ class ShellyDialect:
             events.insert(0, DeviceChanged(device.uid))
         return events
 
+    def _receive_known(
+        self, device: _Device, resource: str, divisor: float, payload: bytes, now: float
+    ) -> DeviceValue | None:
+        """The value of a sensor whose topic is known. None: it is read anew."""
+        if payload[:1] == b"{" or self._devices.get(device.uid) is not device:
+            return None
+        value = plain_value(read_text(payload))
+        if not is_number(value):
+            return None
+        self._devices.seen(device, now)
+        return device.value(resource, value if divisor == 1 else round(value / divisor, 3))
+
     def _receive_announcement(self, payload: bytes, now: float) -> Sequence[DialectEvent]:
         announcement = read_object(payload)
         name = announcement.get("id")
@@ -167,7 +190,14 @@ class ShellyDialect:
 
     def _sensor(self, device: _Device, levels: list[str], payload: bytes) -> Iterator[DialectEvent]:
         if payload[:1] != b"{":
-            yield from self._measured(device, levels, plain_value(read_text(payload)))
+            value = plain_value(read_text(payload))
+            for event in self._measured(device, levels, value):
+                if is_number(value) and not device.changed:
+                    if len(self._known) >= RESOURCES_MAX:
+                        self._known.clear()
+                    topic = "/".join((BASE, device.name, *levels))
+                    self._known[topic] = device, event.resource, _divisor(levels)
+                yield event
             return
         for names, value in leaves(read_object(payload), *levels):
             yield from self._measured(device, list(names), value)
@@ -202,14 +232,13 @@ class ShellyDialect:
                     device, [kind, channel, name], it, value, f"{kind}/{channel}/set {name}"
                 )
 
-    def _measured(self, device: _Device, levels: list[str], value: Any) -> Iterator[DialectEvent]:
+    def _measured(self, device: _Device, levels: list[str], value: Any) -> Iterator[DeviceValue]:
         last = levels[-1]
         if not is_number(value):
             yield from self._add(device, levels, type_of("text", writable=False), value)
             return
-        if last in {"energy", "total"} and levels[0] in {"relay", "light", "roller"}:
-            # Watt-minutes, which have no SenML name.
-            unit, value = unit_of("Wh"), round(value / 60, 3)
+        if _divisor(levels) != 1:
+            unit, value = unit_of("Wh"), round(value / _divisor(levels), 3)
         elif last in {"total", "total_returned"}:
             unit = unit_of("Wh")
         else:
@@ -221,9 +250,15 @@ class ShellyDialect:
 
     def _add(
         self, device: _Device, levels: list[str], it: ResourceType, value: Any, command: str = ""
-    ) -> Iterator[DialectEvent]:
+    ) -> Iterator[DeviceValue]:
         resource = resource_of(*levels)
         if device.set_type(resource, it, NO_UNIT):
             if command:
                 device.commands[resource] = command
             yield device.value(resource, value)
+
+
+def _divisor(levels: Sequence[str]) -> float:
+    """By what a number is divided: energy of relays is in watt-minutes, without a SenML name."""
+    is_energy = levels[-1] in {"energy", "total"} and levels[0] in {"relay", "light", "roller"}
+    return 60 if is_energy else 1

@@ -5,6 +5,7 @@ The pages "MQTT", "Notifications" and "Component concept" of the documentation "
 Reference". Their topics begin with the id of the device, or with a prefix that people set.
 """
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialect_access import SHELLY_SOURCE
 from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
 from pyaiot.gateways.mqtt.dialects.dialect import (
+    NAMES_MAX,
     CommandRefused,
     DeviceChanged,
     DeviceDescription,
@@ -69,7 +71,7 @@ _NOT_VALUES: Final = frozenset({"id", "source", "minute_ts", "by_minute", "tF", 
 
 
 class _Device(LearnedDevice):
-    __slots__ = ("calls", "count", "name", "prefix", "sent")
+    __slots__ = ("calls", "count", "name", "paths", "prefix", "sent")
 
     def __init__(self, name: str, prefix: str, budget: ResourceBudget) -> None:
         super().__init__(uid_of("shelly2", name), budget)
@@ -77,6 +79,8 @@ class _Device(LearnedDevice):
         self.prefix = prefix
         self.calls: dict[str, Callable[[str], tuple[str, dict[str, Any]]]] = {}
         """Method and parameters for the text of a command, by resource."""
+        self.paths: dict[tuple[str, ...], str] = {}
+        """Resources by component and the names that lead to a value."""
         self.count = _QUERY
         """The id of its latest call."""
         self.sent: dict[int, tuple[str, str]] = {}
@@ -111,9 +115,13 @@ class ShellyRpcDialect:
         if rest == "events/rpc":
             message = read_object(payload)
             source = message.get("src")
-            if not isinstance(source, str) or not _ID.fullmatch(source):
+            known = self._by_prefix.get(prefix)
+            if known is not None and known.name == source:
+                device = known
+            elif not isinstance(source, str) or not _ID.fullmatch(source):
                 return None
-            device = self._device(source, prefix, now)
+            else:
+                device = self._device(source, prefix, now)
         elif rest == "online" or rest.startswith("status/"):
             known = self._by_prefix.get(prefix)
             if known is None and not _ID.fullmatch(prefix):
@@ -212,12 +220,18 @@ class ShellyRpcDialect:
     def _component(
         self, device: _Device, name: str, component: Mapping[str, Any]
     ) -> Iterator[DialectEvent]:
-        found = _COMPONENT.fullmatch(name)
-        if found is None or found[1] in _LEFT_OUT:
+        found = _read_component(name)
+        if found is None:
             return
-        kind, number = found[1], int(found[2] or 0)
+        kind, number = found
         base = name.replace(":", "_")
+        known_paths = device.paths
         for names, value in leaves(component):
+            path = (name, *names)
+            known_resource = known_paths.get(path)
+            if known_resource is not None:
+                yield device.value(known_resource, value)
+                continue
             last = names[-1]
             if last in _NOT_VALUES or (kind in {"sys", "wifi"} and last not in _OF_SYSTEM):
                 continue
@@ -232,9 +246,17 @@ class ShellyRpcDialect:
                 it, unit = _type_of_value(last, value)
             known = device.types.get(resource)
             if device.set_type(resource, known or it, unit):
+                known_paths[path] = resource
                 yield device.value(resource, value)
             else:
                 device.calls.pop(resource, None)
+
+
+@functools.lru_cache(maxsize=NAMES_MAX)
+def _read_component(name: str) -> tuple[str, int] | None:
+    """`switch:0` is the component 0 of the kind `switch`. None: it is left out."""
+    found = _COMPONENT.fullmatch(name)
+    return None if found is None or found[1] in _LEFT_OUT else (found[1], int(found[2] or 0))
 
 
 def _reason(error: Mapping[str, Any]) -> str:

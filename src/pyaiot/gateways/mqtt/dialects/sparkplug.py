@@ -5,12 +5,14 @@ Eclipse Sparkplug 3.0, sections 4 (topics) and 6.4 (payloads). This side is no p
 application: it publishes no STATE.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
 from pyaiot.gateways.mqtt.dialects.dialect import (
+    NAMES_MAX,
     PAYLOAD_MAX,
     DeviceChanged,
     DeviceDescription,
@@ -106,20 +108,12 @@ class SparkplugDialect:
     def receive(
         self, topic: str, payload: bytes, *, retained: bool, now: float
     ) -> Sequence[DialectEvent] | None:
-        levels = topic.split("/")
-        if levels[0] != NAMESPACE:
+        if not topic.startswith(f"{NAMESPACE}/"):
             return None
-        if not all(map(is_level, levels)):
-            raise ProtocolError("a level of the topic is too long or not printable")
-        match levels[1:]:
-            case ["STATE", *_] | [_, "STATE", *_] | [_, "NCMD" | "DCMD", *_]:
-                return []  # of host applications
-            case [group, kind, edge] if kind in _EDGE:
-                name = ""
-            case [group, kind, edge, name] if kind in _DEVICE:
-                pass
-            case _:
-                raise ProtocolError("the topic has another form than spBv1.0/GROUP/TYPE/NODE")
+        found = _read_topic(topic)
+        if found is None:
+            return []  # of host applications
+        group, kind, edge, name = found
         if retained:
             return []  # only STATE may be retained (section 6.4)
         if len(payload) > PAYLOAD_MAX:
@@ -285,6 +279,26 @@ class SparkplugDialect:
                 value = value_of(known.datatype, metric.raw)
             if value is not None:
                 yield device.value(known.resource, value)
+
+
+@functools.lru_cache(maxsize=NAMES_MAX)
+def _read_topic(topic: str) -> tuple[str, str, str, str] | None:
+    """Group, type, edge node and device of a topic; None: it is not of an edge node.
+
+    Raises `ProtocolError`.
+    """
+    levels = topic.split("/")
+    if not all(map(is_level, levels)):
+        raise ProtocolError("a level of the topic is too long or not printable")
+    match levels[1:]:
+        case ["STATE", *_] | [_, "STATE", *_] | [_, "NCMD" | "DCMD", *_]:
+            return None
+        case [group, kind, edge] if kind in _EDGE:
+            return group, kind, edge, ""
+        case [group, kind, edge, name] if kind in _DEVICE:
+            return group, kind, edge, name
+        case _:
+            raise ProtocolError("the topic has another form than spBv1.0/GROUP/TYPE/NODE")
 
 
 def _bd_seq(payload: SparkplugPayload) -> Any:

@@ -7,8 +7,8 @@ Eclipse Sparkplug 3.0, section 6.4, and its `sparkplug_b.proto`.
 import enum
 import math
 import struct
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from pyaiot.errors import ProtocolError
 from pyaiot.model import ResourceType, encode
@@ -48,8 +48,10 @@ NUMBERS: Final = frozenset({*_SIGNED, *_UNSIGNED, MetricType.FLOAT, MetricType.D
 TEXTS: Final = frozenset({MetricType.STRING, MetricType.TEXT, MetricType.UUID})
 
 
-@dataclass(frozen=True, slots=True)
-class SparkplugMetric:
+_NO_PROPERTIES: Final[Mapping[str, Any]] = {}
+
+
+class SparkplugMetric(NamedTuple):
     """A metric. `value` None: null, or of a type that is not understood."""
 
     name: str = ""
@@ -59,13 +61,12 @@ class SparkplugMetric:
     value: Any = None
     raw: tuple[int, "int | bytes"] | None = None
     """Field number and value, until the type is known."""
-    properties: dict[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = _NO_PROPERTIES
     is_historical: bool = False
     """It is a value of the past, sent late."""
 
 
-@dataclass(frozen=True, slots=True)
-class SparkplugPayload:
+class SparkplugPayload(NamedTuple):
     """Metrics, with the sequence number of the message; None: it has none."""
 
     metrics: tuple[SparkplugMetric, ...] = ()
@@ -87,7 +88,7 @@ def read_payload(data: bytes) -> SparkplugPayload:
 
 def _read_metric(data: bytes) -> SparkplugMetric:
     name, alias, datatype, raw, is_null, is_historical = "", None, 0, None, False, False
-    properties: dict[str, Any] = {}
+    properties = _NO_PROPERTIES
     for number, wire_type, value in read_fields(data):
         if number == 1 and isinstance(value, bytes):
             name = _text(value) if len(value) <= NAME_LENGTH_MAX else ""

@@ -7,7 +7,12 @@ from typing import Any, Final, NamedTuple
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.base_topics import TASMOTA_FULL_TOPIC
-from pyaiot.gateways.mqtt.dialects.dialect import DEVICES_MAX, LEVEL_LENGTH_MAX, is_topic
+from pyaiot.gateways.mqtt.dialects.dialect import (
+    DEVICES_MAX,
+    LEVEL_LENGTH_MAX,
+    NAMES_MAX,
+    is_topic,
+)
 
 PREFIXES: Final = ["cmnd", "stat", "tele"]
 """The default prefixes, in the order of discovery."""
@@ -37,6 +42,8 @@ class TasmotaTopics:
         self._own: dict[str, tuple[str, str, str]] = {}
         """Prefix, device and topics of commands, by the levels before the last one, of devices
         whose discovery states another FullTopic."""
+        self._known: dict[str, TasmotaMessage] = {}
+        """The latest topics, at most `NAMES_MAX`."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -44,6 +51,17 @@ class TasmotaTopics:
 
     def read(self, topic: str) -> TasmotaMessage | None:
         """None: it is not of Tasmota."""
+        known = self._known.get(topic)
+        if known is not None:
+            return known
+        found = self._find(topic)
+        if found is not None:
+            if len(self._known) >= NAMES_MAX:
+                self._known.clear()
+            self._known[topic] = found
+        return found
+
+    def _find(self, topic: str) -> TasmotaMessage | None:
         before, _, what = topic.rpartition("/")
         own = self._own.get(before)
         if own is not None:
@@ -74,6 +92,7 @@ class TasmotaTopics:
             raise ProtocolError("two of its prefixes are the same")
         if len(self._own) + 2 > OWN_TOPICS_MAX and status not in self._own:
             raise ProtocolError(f"discovery named {OWN_TOPICS_MAX} topics already")
+        self._known.clear()
         self._own[status] = "stat", topic, f"{commands}/"
         self._own[telemetry] = "tele", topic, f"{commands}/"
         return f"{commands}/", [f"{status}/RESULT", f"{telemetry}/STATE"]
