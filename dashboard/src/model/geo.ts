@@ -135,7 +135,7 @@ export function fan(count: number, spacing: number): { x: number; y: number }[] 
 /** At least this many pixels are between two lines of the grid. */
 const GRID_PX = 90;
 /** Round parts of a degree, down to 10⁻⁶. */
-const DEGREES = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30];
+const DEGREES = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60];
 /** Below this step, the cells of the grid are squares of round metres. */
 const METRIC_DEGREES = 0.1;
 const LINES_MAX = 80;
@@ -161,7 +161,7 @@ export function gridOf({ south, west, north, east }: Box, zoom: number): Grid {
   const least = degreesPerPixel * GRID_PX;
   const [bottom, top] = [Math.max(-LATITUDE_MAX, south), Math.min(LATITUDE_MAX, north)];
   if (least >= METRIC_DEGREES / 2) {
-    const step = DEGREES.find((degrees) => degrees >= least) ?? 30;
+    const step = DEGREES.find((degrees) => degrees >= least) ?? 60;
     return { metres: 0, lats: series(bottom, top, step), lngs: series(west, east, step), digits: step < 1 ? 1 : 0 };
   }
   // The same columns for all of the neighbourhood, so that they stay when the map moves.

@@ -13,11 +13,11 @@ import { jumps } from "../../past";
 import { navigate } from "../../route";
 import { clock, hovered, membership, past, second, shown, state, toast, triggerOf } from "../../store";
 import { colours } from "../canvas";
-import { formatNumber, reasonText, translate, t } from "../../i18n";
+import { formatNumber, reasonText, t } from "../../i18n";
 import { mt, type MapKey } from "../../i18n/map";
 import { moveNode } from "./moves";
 import { degrees, NodeMap, type Label } from "./NodeMap";
-import { nodesIn, planOf, PlanPlace } from "./Plan";
+import { nodesIn, planOf, PlanPlace, stateWord } from "./Plan";
 import { plans, readPlans, spotNode } from "./plans";
 import { Tracks, TRACKS_MAX } from "./tracks";
 import "../../more.css";
@@ -177,9 +177,8 @@ function Place({ node, isShort = false, off }: { node: Node; isShort?: boolean; 
     void second.value;
     const at = placeOf(node);
     const how = nodeState(state, node, clock());
-    const words = how === "live" || how === "quiet" ? "" : `${isShort ? "" : " · "}${how === "left" ? visible(reasonText(node.left?.reason)) : translate(`state.${how}`, { age: "" })}`;
-    if (isShort) return words;
-    return at ? `${coordinates(at.lat, at.lng)}${words}` : "";
+    const words = how === "live" || how === "quiet" ? "" : how === "left" ? visible(reasonText(node.left?.reason)) : stateWord(how);
+    return [at && !isShort ? coordinates(at.lat, at.lng) : "", words].filter(Boolean).join(" · ");
   });
   return (
     <li class={off && "unplaced"}>

@@ -23,6 +23,8 @@ const FAN_PX = 34;
 const NAMES_IN_CLUSTER = 3;
 /** A single node is shown with its surroundings, if only outlines tell where it is. */
 const ALONE_ZOOM = 5;
+/** On land and on water, in both themes. */
+const GRID_OPACITY = 0.28;
 const STEP_PX = 10;
 /** The message about an edit may come after the answer to it. */
 const SETTLE_MS = 1500;
@@ -112,8 +114,8 @@ export class NodeMap {
     this.shownGrid = gridOf(box, this.map.getZoom());
     if (config.tiles || config.floorPlan) return;
     const { lats, lngs } = this.shownGrid;
-    const color = themed("--edge");
-    const line = (from: L.LatLngTuple, to: L.LatLngTuple) => L.polyline([from, to], { color, weight: 1, interactive: false }).addTo(this.grid);
+    const color = themed("--soft");
+    const line = (from: L.LatLngTuple, to: L.LatLngTuple) => L.polyline([from, to], { color, weight: 1, opacity: GRID_OPACITY, interactive: false }).addTo(this.grid);
     const [south, north] = [Math.max(-LATITUDE_MAX, box.south), Math.min(LATITUDE_MAX, box.north)];
     for (const lng of lngs) line([south, lng], [north, lng]);
     for (const lat of lats) line([lat, box.west], [lat, box.east]);

@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { isAdmin } from "../../info";
-import { nodeState, type Node } from "../../model/state";
+import { nodeState, type Node, type NodeState } from "../../model/state";
 import { nodeTitle, quote } from "../../model/text";
 import { navigate } from "../../route";
 import { clock, hovered, question, second, shown, state } from "../../store";
@@ -18,6 +18,12 @@ const STEP = 0.01;
 const SMALL_STEP = 0.002;
 const ARROWS: Record<string, [number, number]> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const TYPES = "image/png,image/jpeg,image/webp";
+
+/** Empty for states that have no word of their own. */
+export function stateWord(how: NodeState): string {
+  const word = translate(`filter.state.${how}`);
+  return word.startsWith("filter.") ? "" : word;
+}
 
 const within = (share: number): number => Math.round(Math.min(1, Math.max(0, share)) * 10_000) / 10_000;
 
@@ -165,7 +171,7 @@ function PlanNode({ node, room, at, moving }: { node: Node; room: string; at: Sp
       onBlur={() => !isDragged.current && void save()}
     >
       <span class="plan-name">{title}</span>
-      {!isWell && <span class="visually-hidden">{translate(`filter.state.${how}`)}</span>}
+      {!isWell && <span class="visually-hidden">{stateWord(how)}</span>}
     </button>
   );
 }

@@ -61,9 +61,12 @@ export function PathScreen() {
       <p class="soft">{pt("about")}</p>
       <div class="path-place" ref={root}>
         <div class="path-columns" aria-hidden="true">
-          {(["devices", "gateways", "broker", "clients"] as const).map((name) => (
-            <span key={name}>{pt(name)}</span>
-          ))}
+          <span>
+            <span>{pt("devices")}</span>
+            <span>{pt("gateways")}</span>
+          </span>
+          <span>{pt("broker")}</span>
+          <span>{pt("clients")}</span>
         </div>
         <div class="path-map">
           <ul class="path-branches" aria-label={pt("gateways")}>
