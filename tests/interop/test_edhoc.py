@@ -11,7 +11,9 @@ import pytest
 from pyaiot.accounts.devices import DeviceStore
 from pyaiot.app.device_access import AddedDevice, add_device
 from pyaiot.config import Config, DevicesSection
+from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.settings import CoapSection
+from pyaiot.protocols.edhoc import responder
 from pyaiot.protocols.edhoc.credentials import new_private_key, public_key_of
 from tests.clients import Broker
 from tests.running import running_coap
@@ -84,6 +86,18 @@ async def test_device_keeps_the_private_key_that_it_made(tmp_path: Path) -> None
         assert "Replace the private key" in text
         await paste(tmp_path, text.replace("00" * 32, private_key.hex()))
         await client.shows("lamp", led="1")
+
+
+async def test_gateway_without_the_extra_starts_and_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    devices = tmp_path / "devices.db"
+    added(devices, 5683, "lamp")
+    monkeypatch.setattr(responder, "find_spec", lambda _name: None)
+    async with running_coap(devices=devices):
+        assert "devices with a key pair cannot connect: EDHOC needs the package" in caplog.text
+    with pytest.raises(OperatorError, match=r"pip install 'pyaiot\[edhoc\]'"):
+        added(devices, 5683, "desk")
 
 
 async def test_after_a_restart_of_the_gateway_the_device_begins_anew(tmp_path: Path) -> None:

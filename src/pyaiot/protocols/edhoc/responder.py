@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from pyaiot.errors import OperatorError, ProtocolError
+from pyaiot.errors import NotInstalled, ProtocolError
 from pyaiot.protocols.edhoc import messages
 from pyaiot.protocols.edhoc.credentials import check_share
 from pyaiot.protocols.edhoc.messages import ErrorCode
@@ -46,9 +46,9 @@ class DerivedKeys(NamedTuple):
 
 
 def check_available() -> None:
-    """Raises `OperatorError` if lakers is not installed."""
+    """Raises `NotInstalled` if lakers is not installed."""
     if find_spec("lakers") is None:
-        raise OperatorError(
+        raise NotInstalled(
             "EDHOC needs the package lakers-python, which has wheels for Linux on x86-64 and for"
             " Macs: install it with pip install 'pyaiot[edhoc]'."
         )

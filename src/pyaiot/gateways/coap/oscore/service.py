@@ -11,7 +11,7 @@ import aiocoap
 from aiocoap.resource import Resource, Site
 
 from pyaiot.accounts.devices import KEY_PAIR_FILE, CredentialChanges, DeviceCredential
-from pyaiot.errors import OperatorError
+from pyaiot.errors import NotInstalled, OperatorError
 from pyaiot.gateways.coap.endpoint import CoapEndpoint
 from pyaiot.gateways.coap.metrics import EDHOC_HANDSHAKES, EDHOC_REFUSED, OSCORE_REFUSED
 from pyaiot.gateways.gateway import Gateway
@@ -56,7 +56,10 @@ class OscoreDevices:
         self._contexts: OscoreContexts | None = None
         self._layer: OscoreLayer | None = None
         self._edhoc: EdhocResponder | None = None
-        self._apply(CredentialChanges())
+        try:
+            self._apply(CredentialChanges())
+        except NotInstalled as error:
+            log.warning("devices with a key pair cannot connect: %s", error)
         gateway.device_watch.changed.append(self._apply_or_warn)
 
     def close(self) -> None:
