@@ -339,3 +339,35 @@ async def test_ages_are_words_also_of_a_clock_that_is_ahead(
             await has(card(page, "new"), "data-state", "live")
             await until(page, "!document.body.innerText.includes('-10')")
             await until(page, "!document.body.innerText.includes('-16')")
+
+
+HEADER_PROBLEMS: Final = """() => {
+  const header = document.querySelector("#app > header");
+  const boxes = [...header.children].map((it) => it.getBoundingClientRect());
+  const parts = boxes.filter((it) => it.width);
+  const overlaps = parts.slice(1).filter((it, at) => it.left < parts[at].right - 1);
+  const tabs = [...header.querySelectorAll(".tabs.top a")].map((it) => it.clientHeight);
+  const title = header.querySelector("h1");
+  return [
+    ...(overlaps.length ? ["parts overlap"] : []),
+    ...(Math.max(...tabs) > 44 ? ["a tab has two lines"] : []),
+    ...(title.scrollWidth > title.clientWidth + 1 ? ["the title is cut"] : []),
+    ...(header.querySelector(".search").clientWidth < 120 ? ["no room to search"] : []),
+    ...(document.documentElement.scrollWidth > innerWidth ? ["the page scrolls sideways"] : []),
+  ];
+}"""
+
+
+async def test_parts_of_the_header_have_room_at_every_width(browser: Browser) -> None:
+    """Also in French, whose words are the longest."""
+    async with (
+        running() as broker,
+        browser.page(locale="fr-FR", **WIDE) as page,
+    ):
+        await page.goto(broker.url)
+        await has(page.locator("#pill"), "data-how", "live")
+        found = {}
+        for width in (861, 1000, 1100, 1270, 1366, 1450, 1570, 1900):
+            await page.set_viewport_size({"width": width, "height": 700})
+            found[width] = await page.evaluate(HEADER_PROBLEMS)
+        assert not {width: it for width, it in found.items() if it}
