@@ -20,5 +20,5 @@ def test_addresses_that_are_not_valid_are_refused(hosts: str) -> None:
 
 
 def test_more_brokers_than_the_limit_are_refused() -> None:
-    with pytest.raises(OperatorError, match="at most 16"):
+    with pytest.raises(OperatorError, match="At most 16 brokers"):
         brokers_of(GatewaySection(broker_host=",".join(["a"] * 17)))

@@ -145,8 +145,8 @@ async def test_a_jwt_of_an_account_of_the_operator_is_accepted(
     )
     of_account = credentials(tmp_path, account.jwt(user, "user"), user)
     assert await connects(nats, key=of_account)
-    of_stranger = credentials(tmp_path, Nkey(ACCOUNT, 4).jwt(user, "user"), user)
-    assert not await connects(nats, key=of_stranger)
+    of_another = credentials(tmp_path, Nkey(ACCOUNT, 4).jwt(user, "user"), user)
+    assert not await connects(nats, key=of_another)
 
 
 def credentials(folder: Path, jwt: str, user: Nkey) -> KeyCredentials:

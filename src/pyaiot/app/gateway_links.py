@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -27,15 +26,13 @@ from pyaiot.errors import LinkLost, OperatorError, reason_of
 from pyaiot.gateways.gateway import ConnectToBroker, GatewayLink
 from pyaiot.links import HEARTBEAT_S, MemoryLink
 from pyaiot.links.connecting import connect_gateway, connect_gateway_with_token
-from pyaiot.transport.addresses import authority
+from pyaiot.transport.addresses import authority, parse_hosts
 from pyaiot.transport.resolver import reason_of_tls_failure
 
 TOKEN_VARIABLE: Final = "AIOT_GATEWAY_TOKEN"  # noqa: S105 - a name
 """The environment variable with the token of a gateway."""
 KEY_FILE_OFF: Final = "off"
 """In place of the path of the key file: gateways with it are refused."""
-BROKERS_MAX: Final = 16
-"""Brokers to which a gateway may connect, one at a time. More are refused."""
 FAILOVER_HEARTBEAT_S: Final = 2.0
 """Interval of pings to one of several brokers. One that is not answered within half of it loses the
 link, and the next broker is tried."""
@@ -212,28 +209,7 @@ def connect_by_websocket(
 
 def brokers_of(section: GatewaySection) -> list[tuple[str, int]]:
     """The brokers of `HOST[:PORT][,HOST[:PORT]…]`. Raises `OperatorError`."""
-    if "," not in section.broker_host:
-        return [(section.broker_host, section.broker_port)]
-    found = []
-    for part in section.broker_host.split(","):
-        text = part.strip()
-        try:
-            # An IPv6 address alone has colons, too.
-            parts = urlsplit(
-                f"//{f'[{text}]' if text.count(':') > 1 and '[' not in text else text}"
-            )
-            host, port = parts.hostname, parts.port or section.broker_port
-        except ValueError:
-            host, port = None, 0
-        if not host or parts.path or parts.username:
-            raise OperatorError(
-                f"{text[:64]!r} is not the address of a broker: --broker-host takes HOST, or"
-                " HOST[:PORT] of several brokers, separated by commas."
-            )
-        found.append((host, port))
-    if len(found) > BROKERS_MAX:
-        raise OperatorError(f"A gateway connects to at most {BROKERS_MAX} brokers.")
-    return found
+    return parse_hosts(section.broker_host, section.broker_port)
 
 
 def read_token(path: Path) -> str:

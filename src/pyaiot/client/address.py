@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The address of a broker. Pure."""
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
 from pyaiot.errors import OperatorError
-from pyaiot.transport.addresses import authority
+from pyaiot.transport.addresses import authority, parse_hosts
 
 HOST: Final = "localhost"
 PORT: Final = 8000
@@ -65,6 +67,34 @@ class BrokerAddress:
         """The sign-in link, with this address in place of its own. Raises `OperatorError`."""
         parts = _parts(link)
         return f"{self.http_url}{parts.path}?{parts.query}"
+
+
+class BrokerAddresses:
+    """The brokers of one cluster, of which a client uses one at a time."""
+
+    def __init__(self, addresses: Iterable[BrokerAddress]) -> None:
+        """At least one."""
+        self._addresses = deque(addresses)
+
+    @classmethod
+    def of(cls, hosts: str, port: int, *, ssl: bool) -> "BrokerAddresses":
+        """Those of `HOST[:PORT][,HOST[:PORT]…]`. Raises `OperatorError`."""
+        return cls(BrokerAddress(host, own, ssl) for host, own in parse_hosts(hosts, port))
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def __iter__(self) -> Iterator[BrokerAddress]:
+        return iter(self._addresses)
+
+    @property
+    def current(self) -> BrokerAddress:
+        return self._addresses[0]
+
+    def failed(self, address: BrokerAddress) -> None:
+        """This one does not answer: the next one is used, unless another is already."""
+        if address is self.current:
+            self._addresses.rotate(-1)
 
 
 def path(*names: str) -> str:

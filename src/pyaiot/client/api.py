@@ -8,8 +8,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from pyaiot.client.address import BrokerAddress
-from pyaiot.client.connection import FORBIDDEN, UNAUTHORIZED
+from pyaiot.client.address import BrokerAddress, BrokerAddresses
+from pyaiot.client.connection import FAILOVER_CONNECT_LIMIT_S, FORBIDDEN, UNAUTHORIZED
 from pyaiot.client.errors import ApiProblem
 from pyaiot.client.session import login_needed, no_broker
 from pyaiot.errors import LinkLost
@@ -18,6 +18,8 @@ ANSWER_LIMIT_S: Final = 60.0
 """Longest pause in an answer. Then the connection is lost."""
 CONNECT_LIMIT_S: Final = 10.0
 """Time to connect. Then the request fails."""
+
+_NOT_CONNECTED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 UrlQuery: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 B = TypeVar("B")
@@ -35,13 +37,20 @@ _problem: Final = msgspec.json.Decoder(_ProblemDocument)
 
 
 class HttpApi:
-    """The API of one broker. Each method raises `OperatorError` if the broker does not answer or
-    refuses, and `LinkLost` if the answer is interrupted.
+    """The API of a broker, or of one of several.
+
+    Each method raises `OperatorError` if the broker does not answer or refuses, and `LinkLost` if
+    the answer is interrupted.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, address: BrokerAddress) -> None:
-        self.address: Final = address
+    def __init__(self, session: aiohttp.ClientSession, addresses: BrokerAddresses) -> None:
+        self._addresses = addresses
         self._session = session
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Of the broker that is asked."""
+        return self._addresses.current
 
     async def open(
         self,
@@ -54,23 +63,33 @@ class HttpApi:
         answer_limit_s: float = ANSWER_LIMIT_S,
     ) -> aiohttp.ClientResponse:
         """A successful answer, which the caller closes. `body` is sent as JSON."""
+        several = len(self._addresses) > 1
         timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=CONNECT_LIMIT_S, sock_read=answer_limit_s
+            total=None,
+            sock_connect=FAILOVER_CONNECT_LIMIT_S if several else CONNECT_LIMIT_S,
+            sock_read=answer_limit_s,
         )
         data = None if body is None else msgspec.json.encode(body)
         content_type = {} if body is None else {"Content-Type": "application/json"}
-        try:
-            answer = await self._session.request(
-                method,
-                # Already encoded: keeps encoded slashes in names.
-                URL(self.address.http_url + url_path, encoded=True),
-                params=dict(query) if isinstance(query, Mapping) else list(query),
-                data=data,
-                headers={**content_type, **(headers or {})},
-                timeout=timeout,
-            )
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise no_broker(self.address, error) from error
+        params = dict(query) if isinstance(query, Mapping) else list(query)
+        for number in range(1, len(self._addresses) + 1):
+            address = self.address
+            try:
+                answer = await self._session.request(
+                    method,
+                    # Already encoded: keeps encoded slashes in names.
+                    URL(address.http_url + url_path, encoded=True),
+                    params=params,
+                    data=data,
+                    headers={**content_type, **(headers or {})},
+                    timeout=timeout,
+                )
+                break
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+                # Only what certainly did not arrive is sent to another broker.
+                if number == len(self._addresses) or not isinstance(error, _NOT_CONNECTED):
+                    raise no_broker(address, error) from error
+                self._addresses.failed(address)
         if answer.status not in (200, 204):
             async with answer:
                 raise await _refusal(answer)

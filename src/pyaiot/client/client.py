@@ -13,11 +13,11 @@ from typing import Any, Final, Self
 import aiohttp
 
 from pyaiot.client import mappings as topic_mappings
-from pyaiot.client.address import HOST, PORT, BrokerAddress
+from pyaiot.client.address import HOST, PORT, BrokerAddress, BrokerAddresses
 from pyaiot.client.alerts import AlertRow, AlertRowState, alert_rows, edit_alerts
 from pyaiot.client.api import HttpApi
 from pyaiot.client.cluster import ClusterRow, cluster_row
-from pyaiot.client.connection import OpenConnection, connect
+from pyaiot.client.connection import OpenConnection, connect_to_one
 from pyaiot.client.errors import NoBroker
 from pyaiot.client.history import (
     AuditRow,
@@ -31,7 +31,7 @@ from pyaiot.client.live import LiveConnection
 from pyaiot.client.mappings import MappingRow, TriedMapping
 from pyaiot.client.registry import RegistryClient, payload_of
 from pyaiot.client.rows import Rows
-from pyaiot.client.session import no_broker, open_session
+from pyaiot.client.session import no_broker, open_session, share_cookies
 from pyaiot.client.view import Event, Node
 from pyaiot.client.watch import SelectedNode, Watch
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
@@ -85,6 +85,9 @@ class Client(RegistryClient):
     ) -> None:
         """Connect to `host` and `port`, else to that of `login_link`, else to `localhost:8000`.
 
+        `host` may be the brokers of a cluster, `HOST[:PORT]` separated by commas. The client uses
+        one of them, and the next one when that does not answer for three seconds.
+
         `login_link`: the sign-in link that the broker printed, if it requires one. It works once.
         `token`: a token of `aiot token add`; None: that of the environment variable `AIOT_TOKEN`.
         `cookie_file`: file for the cookie of the sign-in, which later clients use.
@@ -103,10 +106,10 @@ class Client(RegistryClient):
         default = (
             BrokerAddress.from_link(login_link) if login_link else BrokerAddress(HOST, PORT, ssl)
         )
-        self.address: Final = BrokerAddress(
+        self._addresses = BrokerAddresses.of(
             default.host if host is None else host,
             default.port if port is None else port,
-            ssl or default.ssl,
+            ssl=ssl or default.ssl,
         )
         self._login_link = login_link
         self._token = os.environ.get("AIOT_TOKEN", "") if token is None else token
@@ -125,6 +128,11 @@ class Client(RegistryClient):
         self._live: LiveConnection | None = None
         self._http: HttpApi | None = None
 
+    @property
+    def address(self) -> BrokerAddress:
+        """Of the broker that it uses."""
+        return self._addresses.current
+
     async def __aenter__(self) -> Self:
         """Raises `NoBroker` if no broker answers, `LoginNeeded` if it requires a sign-in."""
         async with AsyncExitStack() as stack:
@@ -137,7 +145,8 @@ class Client(RegistryClient):
                     ca_file=self._ca_file,
                 )
             )
-            self._http = HttpApi(session, self.address)
+            share_cookies(session, self._addresses)
+            self._http = HttpApi(session, self._addresses)
             if self._with_live:
                 self._live = await self._start(stack, session)
             self._stack = stack.pop_all()
@@ -156,7 +165,7 @@ class Client(RegistryClient):
                 uids=uids, resources=self._resources, tags=self._tags, gateways=self._gateways
             )
         live = LiveConnection(
-            self._given_connect or (lambda: connect(session, self.address)),
+            self._given_connect or (lambda: connect_to_one(session, self._addresses)),
             subscription=subscription,
             patience_s=self._patience_s,
             notify=self._notify,

@@ -4,12 +4,12 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final, Protocol, TypeAlias
 
 import aiohttp
 
-from pyaiot.client.address import BrokerAddress
+from pyaiot.client.address import BrokerAddress, BrokerAddresses
 from pyaiot.client.errors import NoBroker
 from pyaiot.client.session import login_needed, no_broker, reason_of_failure
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
@@ -22,6 +22,10 @@ SEND_LIMIT_S: Final = 30.0
 """Time for the broker to accept a message. Then the connection is lost."""
 HEARTBEAT_S: Final = 10.0
 """Seconds between pings. The connection is lost if a ping is not answered within half of this."""
+FAILOVER_CONNECT_LIMIT_S: Final = 2.0
+"""The same as `CONNECT_LIMIT_S` for one of several brokers. Then the next one is tried."""
+FAILOVER_HEARTBEAT_S: Final = 2.0
+"""The same as `HEARTBEAT_S` for one of several brokers."""
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
 
@@ -68,16 +72,20 @@ class WebSocketConnection:
 
 @asynccontextmanager
 async def connect(
-    session: aiohttp.ClientSession, address: BrokerAddress
+    session: aiohttp.ClientSession,
+    address: BrokerAddress,
+    *,
+    connect_limit_s: float = CONNECT_LIMIT_S,
+    heartbeat_s: float = HEARTBEAT_S,
 ) -> AsyncIterator[WebSocketConnection]:
     """A connection to a broker for the duration of the block. See `OpenConnection`."""
     try:
-        async with asyncio.timeout(CONNECT_LIMIT_S):
+        async with asyncio.timeout(connect_limit_s):
             socket = await session.ws_connect(
                 address.ws_url,
                 protocols=(SUBPROTOCOL,),
                 max_msg_size=2 * FRAME_SIZE_MAX,
-                heartbeat=HEARTBEAT_S,
+                heartbeat=heartbeat_s,
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
             )
     except aiohttp.WSServerHandshakeError as error:
@@ -90,7 +98,7 @@ async def connect(
             ) from error
         raise LinkLost(f"it answers {error.status}") from error
     except TimeoutError as error:
-        raise LinkLost(f"no answer in {CONNECT_LIMIT_S:.0f} s") from error
+        raise LinkLost(f"no answer in {connect_limit_s:.0f} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         if isinstance(error, ssl.CertificateError):
             raise no_broker(address, error) from error
@@ -101,3 +109,35 @@ async def connect(
         yield WebSocketConnection(socket)
     finally:
         await socket.close()
+
+
+@asynccontextmanager
+async def connect_to_one(
+    session: aiohttp.ClientSession, addresses: BrokerAddresses
+) -> AsyncIterator[WebSocketConnection]:
+    """A connection to the first broker that answers. The next one is used when it is lost."""
+    if len(addresses) == 1:
+        async with connect(session, addresses.current) as only:
+            yield only
+        return
+    async with AsyncExitStack() as stack:
+        for number in range(1, len(addresses) + 1):
+            address = addresses.current
+            opening = connect(
+                session,
+                address,
+                connect_limit_s=FAILOVER_CONNECT_LIMIT_S,
+                heartbeat_s=FAILOVER_HEARTBEAT_S,
+            )
+            try:
+                connection = await stack.enter_async_context(opening)
+                break
+            except LinkLost:
+                addresses.failed(address)
+                if number == len(addresses):
+                    raise
+        try:
+            yield connection
+        except LinkLost:
+            addresses.failed(address)
+            raise

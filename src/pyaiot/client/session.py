@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
-from pyaiot.client.address import BrokerAddress
+from pyaiot.client.address import BrokerAddress, BrokerAddresses
 from pyaiot.client.errors import LoginNeeded, NoBroker
 from pyaiot.errors import OperatorError
 from pyaiot.transport.resolver import open_http_session, reason_of_tls_failure
@@ -55,6 +55,16 @@ async def open_session(
         elif not token:
             jar.update_cookies(saved, URL(address.http_url))
         yield session
+
+
+def share_cookies(session: aiohttp.ClientSession, addresses: BrokerAddresses) -> None:
+    """Use the cookies of the current broker at the others, which know the same sign-ins."""
+    first = addresses.current
+    found = session.cookie_jar.filter_cookies(URL(first.http_url))
+    cookies = {name: morsel.value for name, morsel in found.items()}
+    for address in addresses:
+        if cookies and address.host != first.host:
+            session.cookie_jar.update_cookies(cookies, URL(address.http_url))
 
 
 async def sign_in(session: aiohttp.ClientSession, address: BrokerAddress, link: str) -> None:

@@ -296,7 +296,14 @@ class DevicesSection(Section, frozen=True, kw_only=True):
 class ClientSection(Section, frozen=True, kw_only=True):
     """The connection of client commands such as `aiot nodes` and `aiot get` to the broker."""
 
-    broker_host: Annotated[str, Meta(min_length=1, description="Host of the broker.")] = "localhost"
+    broker_host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Host of the broker; or the brokers of a cluster, `HOST[:PORT]` separated"
+            " by commas: the next one is used if one does not answer.",
+        ),
+    ] = "localhost"
     broker_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the broker.")] = 8000
     broker_ssl: Annotated[bool, Meta(description="Use TLS for the connection to the broker.")] = (
         False

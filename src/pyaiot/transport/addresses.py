@@ -16,6 +16,8 @@ from pyaiot.errors import OperatorError
 ANY: Final = ("::", "0.0.0.0")  # noqa: S104 - compared, or bound because an operator says so
 """The unspecified addresses of IPv6 and IPv4. `::` means both families."""
 LOOPBACK: Final = ("127.0.0.1", "::1")
+BROKERS_MAX: Final = 16
+"""Brokers to which a gateway or a client may connect, one at a time. More are refused."""
 _NO_HOST: Final = frozenset(" /?#@[]\\\"'<>;,")
 """Characters that end the host in a URL, or the URL in the policy of a page."""
 _ATTEMPTS: Final = 20
@@ -44,6 +46,33 @@ def authority(host: str, port: int) -> str:
             f"Invalid host {host[:100]!r}: write a name, or an address without brackets."
         )
     return named
+
+
+def parse_hosts(text: str, port: int) -> list[tuple[str, int]]:
+    """The hosts of `HOST[:PORT][,HOST[:PORT]…]`, with `port` where none is given.
+
+    Raises `OperatorError`.
+    """
+    if "," not in text:
+        return [(text, port)]
+    found = []
+    for part in map(str.strip, text.split(",")):
+        try:
+            # An IPv6 address alone has colons, too.
+            bare = part.count(":") > 1 and "[" not in part
+            parts = urlsplit(f"//[{part}]" if bare else f"//{part}")
+            host, own_port = parts.hostname, parts.port or port
+        except ValueError:
+            host, own_port = None, 0
+        if not host or parts.path or parts.username:
+            raise OperatorError(
+                f"{part[:64]!r} is not the address of a broker: set HOST, or HOST[:PORT] of several"
+                " brokers, separated by commas."
+            )
+        found.append((host, own_port))
+    if len(found) > BROKERS_MAX:
+        raise OperatorError(f"At most {BROKERS_MAX} brokers can be set.")
+    return found
 
 
 def is_loopback(host: str) -> bool:
