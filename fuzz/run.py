@@ -57,6 +57,9 @@ class Failure(NamedTuple):
 def load_targets(folder: Path = TARGETS) -> dict[str, Target]:
     """Import every target of the folder; return them by name."""
     targets = {}
+    beside = str(Path(__file__).parents[1])
+    if beside not in sys.path:
+        sys.path.append(beside)  # for what several targets share
     for path in sorted(folder.glob("*.py")):
         spec = importlib.util.spec_from_file_location(f"fuzz_target_{path.stem}", path)
         if spec is None or spec.loader is None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from pyaiot.gateways.mqtt.dialects import DIALECTS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "pyaiot"
 RUN = ROOT / "fuzz" / "run.py"
@@ -33,6 +35,7 @@ PARSERS_ELSEWHERE = {
     "legacy",
     "messages",
     "mqtt_dialects",
+    *(f"dialect_{it.replace('-', '_')}" for it in (*DIALECTS, "mapping")),
     "plain_http",
     "python_settings",
     "readings",

@@ -1,30 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Messages of foreign MQTT devices: topic, a zero byte, payload; a record separator between two.
+"""Messages of foreign MQTT devices. Each dialect receives all of them."""
 
-Each dialect receives all of them. The first byte of a message is `R` if it is retained.
-"""
-
-import contextlib
-
-from pyaiot.errors import ProtocolError
-from pyaiot.gateways.mqtt.dialects import DIALECTS, new_dialects
-from pyaiot.gateways.mqtt.dialects.dialect import (
-    RESOURCE_LENGTH_MAX,
-    RESOURCES_PER_DEVICE_MAX,
-    CommandRefused,
-    DeviceChanged,
-    DeviceMessage,
-    DeviceValue,
-    Dialect,
-    DialectEvent,
-    TopicsWanted,
-)
-from pyaiot.messages.checks import check_name, check_uid
-from pyaiot.model import check_type
-from pyaiot.model.topic_mapping import TopicMapping
-
-SEPARATOR = b"\x1e"
-MESSAGES_MAX = 20
+from fuzz.dialect_checks import fuzz_dialects
+from pyaiot.gateways.mqtt.dialects import DIALECTS
 
 CORPUS: list[bytes] = [
     b"",
@@ -73,55 +51,8 @@ CORPUS: list[bytes] = [
         b'\x1e d/s\0{"state":"ON","color":{"r":1,"g":2,"b":3}}'
     ),
 ]
-MAPPINGS = (
-    TopicMapping(topic="sensors/{node}/{resource}", units={"t": "°F"}, command="{topic}/set"),
-    TopicMapping(topic="json/{node}", payload="json", command="do/{node}/{resource}"),
-    TopicMapping(topic="paths/{node}", payload="json", fields={"t": "$.a[0].b"}),
-    TopicMapping(topic="csv/{node}", payload="csv", columns=("", "t", "h")),
-)
-VALUES = ("on", "5", "", "#ff0000", "{}", "a")
 
 
 def fuzz_one(data: bytes) -> None:
-    """Invalid messages raise `ProtocolError`. Names are valid, and topics have no wildcard."""
-    dialects = new_dialects(DIALECTS, lambda: 0.0, MAPPINGS)
-    for message in data.split(SEPARATOR)[:MESSAGES_MAX]:
-        head, _, payload = message.partition(b"\0")
-        topic = head[1:].decode(errors="replace")
-        for dialect in dialects:
-            with contextlib.suppress(ProtocolError):
-                events = dialect.receive(topic, payload, retained=head[:1] == b"R", now=0.0)
-                for event in events or ():
-                    check_event(dialect, event)
-
-
-def check_event(dialect: Dialect, event: DialectEvent) -> None:
-    match event:
-        case DeviceChanged(uid=uid):
-            check_uid(uid)
-            with contextlib.suppress(KeyError):  # it was removed by a later event
-                check_description(dialect, uid)
-        case DeviceValue(uid=uid, resource=resource):
-            check_uid(uid)
-            check_name(resource, "resource")
-        case TopicsWanted(topics=topics):
-            for topic in topics:
-                assert not {"+", "#"} & set(topic)
-                assert not topic.startswith(("node/", "gateway/", "$"))
-        case CommandRefused(uid=uid, why=why):
-            check_uid(uid)
-            assert why.isprintable()
-        case DeviceMessage(topic=topic):
-            assert not {"+", "#"} & set(topic)
-
-
-def check_description(dialect: Dialect, uid: str) -> None:
-    description = dialect.describe(uid)
-    assert len(description.types) <= RESOURCES_PER_DEVICE_MAX
-    for resource, it in description.types.items():
-        assert len(resource) <= RESOURCE_LENGTH_MAX
-        check_type(it)
-        for value in VALUES:
-            with contextlib.suppress(ProtocolError):
-                check_event(dialect, dialect.command(uid, resource, value))
-    assert all(text.isprintable() for text in description.details.values())
+    """See `fuzz_dialects`."""
+    fuzz_dialects(DIALECTS, data)
