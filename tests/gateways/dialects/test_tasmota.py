@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tasmota devices, from what their documentation shows."""
 
+import json
+
 import pytest
 
 from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.dialects.devices import PATHS_MAX
 from pyaiot.gateways.mqtt.dialects.dialect import TopicsWanted
 from pyaiot.gateways.mqtt.dialects.tasmota import TasmotaDialect
 from tests.gateways.dialects.reading import Reader
@@ -283,3 +286,14 @@ def test_several_thermometers_on_one_wire_have_units() -> None:
     device = Reader("tasmota").read(recorded(("tele/cellar/SENSOR", sensors)))
     assert device.value("tasmota-cellar", "ds18b20-1_temperature") == (20.1, "Cel")
     assert device.value("tasmota-cellar", "ds18b20-2_id") == "01131B654321"
+
+
+def test_names_that_are_one_resource_do_not_fill_the_memory() -> None:
+    device = TasmotaDialect()
+    for number in range(PATHS_MAX):
+        sensor = {"A": {f"{number:b}".replace("0", "é").replace("1", "è"): 5}, "xUnit": 1}
+        payload = json.dumps({f"{number}Unit": 5, **sensor}).encode()
+        device.receive("tele/x/SENSOR", payload, retained=False, now=0.0)
+    (learned,) = device._devices.values()
+    assert len(learned.known) == PATHS_MAX
+    assert len(learned.types) < 20

@@ -32,10 +32,15 @@ class ResourceBudget:
         self.used = 0
 
 
+PATHS_MAX: Final = 2 * RESOURCES_PER_DEVICE_MAX
+"""Names of values of a device whose resources are remembered. Those of others are found anew in
+each message."""
+
+
 class LearnedDevice:
     """A device, and what it has stated so far."""
 
-    __slots__ = ("_budget", "changed", "details", "seen_at", "types", "uid", "units")
+    __slots__ = ("_budget", "changed", "details", "known", "seen_at", "types", "uid", "units")
 
     def __init__(self, uid: str, budget: ResourceBudget) -> None:
         self.uid = uid
@@ -43,6 +48,8 @@ class LearnedDevice:
         self.types: dict[str, ResourceType] = {}
         self.units: dict[str, DeviceUnit] = {}
         """Units of resources whose numbers have one."""
+        self.known: dict[tuple[str, ...], str] = {}
+        """Resources by the names that lead to a value; empty: it is left out."""
         self.details: dict[str, str] = {}
         self.changed = True
         """Whether the description changed since it was reported."""
@@ -60,6 +67,11 @@ class LearnedDevice:
             self.changed = True
         self.units[resource] = unit
         return True
+
+    def remember(self, names: tuple[str, ...], resource: str) -> None:
+        """Which resource a value is, for its next messages; empty: it is left out."""
+        if len(self.known) < PATHS_MAX:
+            self.known[names] = resource
 
     def forget_types(self) -> None:
         self._budget.used -= len(self.types)

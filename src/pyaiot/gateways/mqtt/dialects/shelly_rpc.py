@@ -71,7 +71,7 @@ _NOT_VALUES: Final = frozenset({"id", "source", "minute_ts", "by_minute", "tF", 
 
 
 class _Device(LearnedDevice):
-    __slots__ = ("calls", "count", "name", "paths", "prefix", "sent")
+    __slots__ = ("calls", "count", "name", "prefix", "sent")
 
     def __init__(self, name: str, prefix: str, budget: ResourceBudget) -> None:
         super().__init__(uid_of("shelly2", name), budget)
@@ -79,8 +79,6 @@ class _Device(LearnedDevice):
         self.prefix = prefix
         self.calls: dict[str, Callable[[str], tuple[str, dict[str, Any]]]] = {}
         """Method and parameters for the text of a command, by resource."""
-        self.paths: dict[tuple[str, ...], str] = {}
-        """Resources by component and the names that lead to a value."""
         self.count = _QUERY
         """The id of its latest call."""
         self.sent: dict[int, tuple[str, str]] = {}
@@ -225,7 +223,7 @@ class ShellyRpcDialect:
             return
         kind, number = found
         base = name.replace(":", "_")
-        known_paths = device.paths
+        known_paths = device.known
         for names, value in leaves(component):
             path = (name, *names)
             known_resource = known_paths.get(path)
@@ -246,7 +244,7 @@ class ShellyRpcDialect:
                 it, unit = _type_of_value(last, value)
             known = device.types.get(resource)
             if device.set_type(resource, known or it, unit):
-                known_paths[path] = resource
+                device.remember(path, resource)
                 yield device.value(resource, value)
             else:
                 device.calls.pop(resource, None)

@@ -79,7 +79,7 @@ _DEGREES: Final = frozenset({"temperature", "dewpoint", "feelslike"})
 
 
 class _Device(LearnedDevice):
-    __slots__ = ("base", "commands", "paths", "power", "states", "words")
+    __slots__ = ("base", "commands", "power", "states", "words")
 
     def __init__(self, topic: str, base: str, budget: ResourceBudget) -> None:
         super().__init__(uid_of("tasmota", topic), budget)
@@ -91,8 +91,6 @@ class _Device(LearnedDevice):
         """The words of its last will."""
         self.commands: dict[str, str] = {}
         """The command of each resource that can be written."""
-        self.paths: dict[tuple[str, ...], str] = {}
-        """Resources of sensors by the names that lead to a value."""
         self.power: dict[str, str] = {}
         """The latest state of each relay: it is often sent on two topics."""
 
@@ -252,12 +250,14 @@ class TasmotaDialect:
 
     def _sensors(self, device: _Device, sensors: dict[str, Any]) -> Iterator[DialectEvent]:
         for names, value in leaves(sensors):
-            known = device.paths.get(names)
+            known = device.known.get(names)
             if known is not None and not isinstance(value, list):
-                yield device.value(known, value)
+                if known:
+                    yield device.value(known, value)
                 continue
             last = names[-1]
             if last == "Time" or last.endswith(("Unit", "StartTime")):
+                device.remember(names, "")
                 continue
             if len(names) == 1 and _POWER.fullmatch(names[0]):
                 yield from self._state(device, {names[0]: value})
@@ -268,7 +268,7 @@ class TasmotaDialect:
                 continue
             resource = resource_of(*names)
             if not isinstance(value, list) and resource in device.types:
-                device.paths[names] = resource
+                device.remember(names, resource)
             if isinstance(value, list) and len(value) <= PHASES_MAX and all(map(is_number, value)):
                 for number, each in enumerate(value, 1):
                     name = resource_of(*names, str(number))
