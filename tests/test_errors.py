@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 
-from pyaiot.errors import requirement
+from pyaiot.errors import reason_of, requirement
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,3 +44,26 @@ def test_requirement_names_the_value_and_what_it_must_be(body: str, sentence: st
     with pytest.raises(msgspec.MsgspecError) as raised:
         msgspec.json.decode(body, type=Body)
     assert requirement(str(raised.value)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/x"), "No such file or directory"),
+        (
+            ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"),
+            "Connection refused",
+        ),
+        (
+            OSError(
+                "Multiple exceptions: [Errno 111] Connect call failed ('::1', 1, 0, 0),"
+                " [Errno 111] Connect call failed ('127.0.0.1', 1)"
+            ),
+            "Connection refused",
+        ),
+        (ValueError("one line\nand another"), "one line"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_the_reason_of_an_error_is_one_line_without_numbers(error: Exception, reason: str) -> None:
+    assert reason_of(error) == reason

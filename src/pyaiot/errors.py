@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Errors, by the party that has to act: the operator, the peer, or the network."""
 
+import os
 import re
 from typing import Final
 
@@ -21,8 +22,12 @@ class NotInstalled(OperatorError):
 
 
 def reason_of(error: Exception) -> str:
-    """The reason of an error, without the `errno` and without the path."""
-    return getattr(error, "strerror", None) or str(error)
+    """The reason of an error in one line, without the `errno`, the path and the address."""
+    text: str = getattr(error, "strerror", None) or str(error)
+    numbers = re.findall(r"\[Errno (\d+)\]", text) or [getattr(error, "errno", None)]
+    if "Connect call failed" in text and numbers[0]:  # of asyncio, for each address
+        return os.strerror(int(numbers[0]))
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 _KINDS: Final = {

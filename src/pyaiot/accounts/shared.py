@@ -17,7 +17,7 @@ import asyncpg
 
 from pyaiot.accounts.mirror import AccountRow, AccountsMirror
 from pyaiot.accounts.store import AccountsFile
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
 
 CONNECT_LIMIT_S: Final = 5.0
 """How long the server may take to accept a connection."""
@@ -179,7 +179,7 @@ class SharedAccounts(AccountsMirror):
             raise
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             self._disconnect()
-            text = str(error).splitlines()[0] if str(error) else "the server does not answer"
+            text = reason_of(error) if str(error) else "the server does not answer"
             self.failure = str(self._error(text))
             raise self._error(text) from error
         except BaseException:

@@ -146,7 +146,9 @@ def values_of(
     log = LogSection(debug=bool(given.pop("log__debug")))
     names = {name: name.partition("__")[2] for name in given}
     values = {
-        names[name]: config.convert(value, settings[names[name]], "flag")
+        names[name]: config.convert(
+            value, settings[names[name]], "--" + names[name].replace("_", "-")
+        )
         for name, value in given.items()
         if value is not None
     }

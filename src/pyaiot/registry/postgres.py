@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
 from pyaiot.registry.documents import Document
 from pyaiot.registry.record import (
     COLUMNS,
@@ -221,7 +221,7 @@ class PostgresStore:
         try:
             return self._loop.run_until_complete(work)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            text = str(error).splitlines()[0] if str(error) else "the server does not answer"
+            text = reason_of(error) if str(error) else "the server does not answer"
             raise RegistryStoreError(f"{self.name}: {text}") from error
         except (ValueError, LookupError, TypeError) as error:
             raise RegistryStoreError(f"{self.name}: a row is not valid ({error})") from error

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
+from pyaiot.errors import reason_of
 from pyaiot.history.clock import ClockState
 from pyaiot.history.postgres.retention import PostgresRetention, partition, partitions
 from pyaiot.history.postgres.schema import SCHEMA_LOCK, WEEK, WORKER_LOCK, WRITER_LOCK, migrate
@@ -323,7 +324,7 @@ def value_of(number: float | None, data: str | None, json: str | None) -> Value:
 
 def describe(name: str, error: Exception) -> str:
     """The problem with the database, in one line."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = reason_of(error)
     if isinstance(error, asyncpg.DiskFullError):
         return f"{name}: the disk of the server is full"
     return f"{name}: {text}"
