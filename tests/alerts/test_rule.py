@@ -27,7 +27,7 @@ def test_durations_may_be_texts_with_a_unit() -> None:
 
 @pytest.mark.parametrize("text", ["", "5 weeks", "-1m", "1h30m", True, None, "m"])
 def test_another_text_is_no_duration(text: object) -> None:
-    with pytest.raises(ProtocolError, match="is no duration: use for example"):
+    with pytest.raises(ProtocolError, match="is not a duration: use for example"):
         read_duration_s(text)
 
 

@@ -73,7 +73,7 @@ async def test_a_rule_is_made_edited_and_removed(browser: Browser) -> None:
         await dialog.get_by_label("Limit", exact=True).fill("30")
         await dialog.get_by_label("For at least").fill("soon")
         await dialog.get_by_role("button", name="Save").click()
-        await see(dialog.get_by_role("alert"), "is no duration")
+        await see(dialog.get_by_role("alert"), "is not a duration")
         await dialog.get_by_label("For at least").fill("0s")
         await dialog.get_by_role("button", name="Save").click()
         await eventually(lambda: broker.alerts.engine.rules)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Maintenance: times in which nobody is notified of some nodes. Pure."""
+"""Maintenance: times in which no notices about some nodes are sent. Pure."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -17,7 +17,7 @@ _PERIODS: Final = {"once": 0.0, "daily": 86_400.0, "weekly": 7 * 86_400.0}
 
 
 class Maintenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A time in which alerts are shown, and nobody is notified and no command is sent."""
+    """A time in which alerts are shown, but no notices and no commands are sent."""
 
     title: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
     start: UnixTime

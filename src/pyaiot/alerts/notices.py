@@ -17,7 +17,7 @@ NOTICE_INTERVAL_S: Final = 60.0
 LINES_MAX: Final = 10
 """Alerts that one notice lists. It has the number of the others."""
 WAITING_MAX: Final = 1000
-"""Changes that wait for the next notice. Of further ones only the number is sent."""
+"""Changes that wait for the next notice. Of further ones, only their number is sent."""
 ATTEMPTS_MAX: Final = 5
 """Attempts to send a notice, with growing pauses. Then it is dropped and counted."""
 RETRY_S: Final = 15.0

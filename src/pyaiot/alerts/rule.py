@@ -70,7 +70,7 @@ class Rule(
     """A rule. `check_rule` finds what the types do not."""
 
     title: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
-    """For people: what the alert says."""
+    """The text of the alert, for people."""
     when: Condition
     resource: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """The resource that is watched. `no data` and `command failed`: empty for any."""
@@ -173,7 +173,7 @@ def read_duration_s(value: object) -> float:
         return float(value)
     found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
-        raise ProtocolError(f"{value!r:.40} is no duration: use for example 90s, 5m, 2h or 1d")
+        raise ProtocolError(f"{value!r:.40} is not a duration: use for example 90s, 5m, 2h or 1d")
     return float(found[1]) * _UNITS[found[2]]
 
 

@@ -158,7 +158,7 @@ class AlertService:
         return name
 
     def acknowledge(self, ids: Iterable[str], who: str) -> list[Alert]:
-        """Somebody takes care of these active alerts. Raises `UnknownRule`."""
+        """Acknowledge these active alerts. Raises `UnknownRule`."""
         found = self.active(ids)
         for alert in found:
             alert.acknowledged, alert.acknowledged_by = self.unix_time(), who
@@ -166,7 +166,7 @@ class AlertService:
         return found
 
     def snooze(self, ids: Iterable[str], seconds: float) -> list[Alert]:
-        """Notify nobody of these active alerts for some time; 0 ends that. Raises `UnknownRule`."""
+        """Snooze these active alerts; 0 ends that. Raises `UnknownRule`."""
         found = self.active(ids)
         for alert in found:
             alert.snoozed_until = self.unix_time() + seconds if seconds else 0.0

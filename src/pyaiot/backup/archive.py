@@ -125,7 +125,7 @@ def _extract(source: IO[bytes], target: Path, member: Member) -> None:
         file.flush()
         os.fsync(file.fileno())
     if size != member.size or digest.hexdigest() != member.sha256:
-        raise ProtocolError(f"{member.name} is not what its checksum says")
+        raise ProtocolError(f"{member.name} does not match its checksum")
 
 
 @contextlib.contextmanager

@@ -22,7 +22,11 @@ def add_to(app: typer.Typer) -> None:
         _alerts,
         flag("all_states", bool, "Also alerts that are cleared.", "--all", default=False),
         flag("acknowledge", list[str] | None, "Acknowledge the alert with this id, or all."),
-        flag("snooze", list[str] | None, "Notify nobody of the alert with this id, or all."),
+        flag(
+            "snooze",
+            list[str] | None,
+            "Snooze the alert with this id, or all: no notices are sent.",
+        ),
         flag(
             "seconds",
             float,

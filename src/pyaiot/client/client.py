@@ -326,7 +326,7 @@ class Client(RegistryClient):
         return await edit_alerts(self._api, ids, acknowledge=True)
 
     async def snooze(self, *ids: str, seconds: float) -> list[AlertRow]:
-        """Notify nobody of active alerts for some time; 0 ends that. Raises like `alerts`."""
+        """Snooze active alerts; 0 ends that. Raises like `alerts`."""
         return await edit_alerts(self._api, ids, snooze_s=seconds)
 
     async def cluster(self) -> ClusterRow:

@@ -162,10 +162,10 @@ class ClusteredBroker(Broker):
         """The broker of its client records it."""
 
     def command_ended(self, command: Command, receipt: Receipt, ts: float, who: str) -> None:
-        """As above."""
+        """The broker of its client records it."""
 
     def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
-        """It is recorded by this broker alone."""
+        """Recorded by this broker alone."""
 
     # -- what a broker alone does otherwise -------------------------------------------------------
 

@@ -49,7 +49,7 @@ class ClaimTable:
         return None if claims is None else claims.pop(uid, None)
 
     def forget(self, run: str) -> None:
-        """The broker is lost for good."""
+        """The broker is lost permanently."""
         self._of.pop(run, None)
 
     def owner(self, uid: str) -> Owner | None:

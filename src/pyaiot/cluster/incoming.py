@@ -62,7 +62,7 @@ class Incoming:
         self._values = values
 
     def begin(self, peer: OtherBroker) -> None:
-        """A snapshot begins: what it does not name does not exist any more."""
+        """A snapshot begins: gateways and nodes that are not in it no longer exist."""
         peer.unseen = set(self._directory.of(peer.run))
         peer.unseen_gateways = set(peer.gateways)
 
@@ -227,7 +227,7 @@ class Incoming:
         return deliveries
 
     def forget(self, peer: OtherBroker, now: float, ts: float) -> Sequence[Delivery]:
-        """The broker is lost for good: nodes that no other one has claimed are offline."""
+        """The broker is lost permanently: nodes that no other one has claimed are offline."""
         deliveries: list[Delivery] = []
         uids = list(self._directory.of(peer.run))
         self._directory.forget(peer.run)

@@ -33,9 +33,9 @@ class LocalSide:
         self, run: str, router: Router, nodes: OwnedNodes, directory: ClaimTable, out: Outgoing
     ) -> None:
         self.interest = Interest(number=0)
-        """Of which nodes this broker needs values."""
+        """The nodes whose values this broker needs."""
         self.gateways: dict[int, GatewayItem] = {}
-        """Those of this broker, as the others know them."""
+        """The gateways of this broker, as the others know them."""
         self.unsettled: set[str] = set()
         """Nodes that left this broker while another one claims them."""
         self.run = run

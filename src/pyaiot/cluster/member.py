@@ -71,7 +71,7 @@ class ClusterMember:
         self.version = ""
         self.url = ""
         self.clients = 0
-        """For others to show."""
+        """Shown by other brokers."""
         self.peers: dict[str, OtherBroker] = {}
         self.directory = ClaimTable()
         self.invalid = 0
@@ -349,7 +349,7 @@ class ClusterMember:
         return deliveries
 
     def packets_to_send(self) -> list[Packet]:
-        """The packets of now. With `has_jobs`, more follow."""
+        """The packets to send now. More follow if `has_jobs`."""
         packets, self._controls = self._controls, []
         return [*packets, *self._all_frames()]
 

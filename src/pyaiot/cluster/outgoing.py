@@ -80,7 +80,7 @@ class Outgoing:
         self._gathered.append(item)
 
     def flush(self, peers: Sequence[OtherBroker]) -> Iterator[Packet]:
-        """What was gathered, for all brokers that asked for a stream."""
+        """The gathered items, for all brokers that asked for a stream."""
         if not self._gathered:
             return
         gathered, self._gathered = self._gathered, []
@@ -106,7 +106,7 @@ class Outgoing:
         self.items += len(items)
 
     def for_one(self, peer: OtherBroker) -> Iterator[Packet]:
-        """What only this broker gets."""
+        """Items for this broker only."""
         if not peer.outgoing.is_active:
             return
         yield from self.items_for(peer)

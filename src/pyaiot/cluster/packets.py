@@ -53,9 +53,9 @@ class Beacon(_Header, frozen=True, gc=False, tag="beacon", omit_defaults=True, k
     clock: float = 0.0
     """Its monotonic clock in seconds."""
     streams: Annotated[dict[Run, tuple[Number, Number]], Meta(max_length=1000)] = {}
-    """Of each broker that asked for a stream: its generation, and the number of its next frame."""
+    """For each broker that asked for a stream: the generation and the number of its next frame."""
     leaves: bool = False
-    """It stops: its gateways connect to other brokers."""
+    """The broker stops: its gateways connect to other brokers."""
     nodes: Number = 0
     gateways: Number = 0
     clients: Number = 0
@@ -75,7 +75,7 @@ class FrameHeader(_Header, frozen=True, gc=False, tag="frame", kw_only=True):
     sender: Run
     generation: Number
     number: Number
-    """0 for the first frame of a generation, then one more for each."""
+    """0 for the first frame of a generation, increased by one for each frame."""
 
 
 Header: TypeAlias = Beacon | StreamRequest | FrameHeader
@@ -118,7 +118,7 @@ class NodeClaim(_Item, frozen=True, gc=False, tag="claim", omit_defaults=True, k
     secured: bool = False
     is_waiting: bool = False
     is_new: bool = False
-    """It has no values yet, whatever another broker has of it."""
+    """It has no values yet. Values that other brokers have of it are discarded."""
 
 
 class Release(_Item, frozen=True, gc=False, tag="release", omit_defaults=True, kw_only=True):
@@ -135,11 +135,11 @@ class CurrentValues(_Item, frozen=True, gc=False, tag="values", omit_defaults=Tr
     uid: Uid
     readings: Annotated[tuple[Reading, ...], Meta(max_length=512)]
     is_part: bool = False
-    """It has others, which follow: all of them are too large for a frame."""
+    """More values follow, because all of them do not fit into one frame."""
 
 
 class Interest(_Item, frozen=True, gc=False, tag="interest", omit_defaults=True, kw_only=True):
-    """Of which nodes the sender needs values, from now on. Answered by `ValuesSent`."""
+    """The nodes whose values the sender needs from now on. Answered by `ValuesSent`."""
 
     number: Number
     """Grows with each."""

@@ -29,7 +29,7 @@ class OtherBroker:
     gateways: dict[int, int] = field(default_factory=dict)
     """Our numbers of its gateways, by its own."""
     interest: Interest = field(default_factory=lambda: Interest(number=0))
-    """Of which of our nodes it needs values."""
+    """Those of our nodes whose values it needs."""
     watched: frozenset[str] = frozenset()
     """`interest.uids`."""
     values_number: int = 0
@@ -46,7 +46,7 @@ class OtherBroker:
     jobs: deque[Iterator[ClusterItem]] = field(default_factory=deque)
     """Snapshots for this broker only, which are made while they are sent."""
     receipts: deque[tuple[float, Receipt]] = field(default_factory=deque)
-    """Those that were sent lately."""
+    """Receipts that were sent recently."""
 
     @property
     def run(self) -> str:

@@ -37,7 +37,7 @@ FIRST_NUMBER: Final = -2
 
 
 class RemoteNodes:
-    """Does in a router what other brokers report. Nothing of it is stored by this broker."""
+    """Applies the reports of other brokers to a router. This broker does not store them."""
 
     def __init__(self, router: Router, claim: Callable[[KnownNode], None]) -> None:
         """`claim`: claims a node for this broker, before all others."""
@@ -161,7 +161,7 @@ class RemoteNodes:
         self._forget_changes(node.uid)
 
     def _forget_changes(self, uid: str) -> None:
-        """What was observed of the node is stored by the broker that has it."""
+        """Observations of the node are stored by the broker that has it."""
         self._router.registry.unwritten.forgets(uid)
 
     # -- what nodes report ----------------------------------------------------------------------

@@ -81,7 +81,7 @@ class IncomingStream:
         return ready
 
     def receive_position(self, position: tuple[int, int] | None, now: float) -> None:
-        """The sender is so far; None: it does not send this stream."""
+        """The position that the sender reports; None: it does not send this stream."""
         if self.is_broken or self.next_number == 0:
             return  # a request is on the way
         if position is None:

@@ -30,7 +30,7 @@ class Documents:
         return self._bodies.get(kind, {})
 
     def load(self, documents: Iterable[Document]) -> None:
-        """Add those of a store. What was set meanwhile stays."""
+        """Add the documents of a store. Those that were set meanwhile stay."""
         for kind, key, body in documents:
             if body is not None and (kind, key) not in self._unwritten:
                 self._bodies.setdefault(kind, {}).setdefault(key, body)
@@ -64,7 +64,7 @@ class Documents:
         self._unwritten.update(dict.fromkeys((kind, key) for kind, key, _ in some))
 
     def take_unwritten(self, most: int) -> list[Document]:
-        """Some documents that are not written; if the store fails, give them to `not_written`."""
+        """Some unwritten documents. If the store fails, pass them to `not_written`."""
         keys = list(self._unwritten)[:most]
         for key in keys:
             del self._unwritten[key]

@@ -12,7 +12,7 @@ SEGMENTS_MAX: Final = 256
 """Segments of a JPEG image before the one with its size. More are refused."""
 
 ImageType: TypeAlias = Literal["image/png", "image/jpeg", "image/webp"]
-"""SVG is no such type: it is a document that can have scripts."""
+"""SVG is not accepted: it is a document that can contain scripts."""
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIZES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -23,7 +23,7 @@ _JPEG_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 
 @dataclass(frozen=True, slots=True)
 class ImageHead:
-    """What the first bytes of an image say."""
+    """The type and size from the first bytes of an image."""
 
     type: ImageType
     width: int
@@ -32,7 +32,7 @@ class ImageHead:
 
 
 def read_image_head(data: bytes) -> ImageHead:
-    """Raises `ProtocolError` if it is no PNG, JPEG or WebP image, or too large."""
+    """Raises `ProtocolError` if it is not a PNG, JPEG or WebP image, or is too large."""
     head: ImageHead | None = None
     if data.startswith(_PNG):
         head = _png(data)

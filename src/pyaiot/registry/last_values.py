@@ -9,7 +9,7 @@ import msgspec
 from pyaiot.messages import LastValue, Reading, encode
 
 VALUES_OF_NODE_MAX: Final = 32 * 1024
-"""Bytes of the last values of one node, as JSON. Of more, the largest are left out."""
+"""Bytes of the last values of one node, as JSON. Beyond that, the largest are left out."""
 VALUES_SMALL: Final = 1024
 """Last values of up to this many bytes are kept of every offline node."""
 VALUES_MAX: Final = 64 * 1024 * 1024
@@ -94,7 +94,7 @@ class ValuesBudget:
         self._sizes: dict[str, int] = {}
 
     def keep(self, uid: str, size: int) -> list[str]:
-        """The node has values of this size now. Returns nodes whose values are to be dropped."""
+        """Record the size of the values of a node. Returns nodes whose values must be dropped."""
         self.used -= self._sizes.pop(uid, 0)
         if size <= VALUES_SMALL:
             return []

@@ -31,7 +31,7 @@ EDITS: Final = Metric(
 WRITTEN: Final = Metric(
     "pyaiot_registry_written",
     "counter",
-    "Nodes of which new observations are committed to the store.",
+    "Nodes whose new observations were committed to the store.",
 )
 WELL: Final = Metric(
     "pyaiot_registry_well",

@@ -67,7 +67,7 @@ class FloorPlan(msgspec.Struct, frozen=True, kw_only=True):
     revision: Annotated[int, Meta(ge=1)]
     """Grows with each edit."""
     image: str
-    """Identifies the bytes of the image: another image has another one."""
+    """Identifies the bytes of the image: a different image has a different value."""
     type: ImageType
     size: Annotated[int, Meta(ge=1)]
     """Bytes of the image."""

@@ -22,6 +22,6 @@ class Banned(Refused):
 
 
 def check_revision(record: NodeRecord, revision: int | None) -> None:
-    """Raises `StaleRevision` if the record has another revision; None: whatever it is."""
+    """Raises `StaleRevision` if the record has another revision. None: any revision is accepted."""
     if revision is not None and revision != record.revision:
         raise StaleRevision(f"{record.name} was edited: revision {record.revision}")

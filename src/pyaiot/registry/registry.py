@@ -35,7 +35,7 @@ EDITED_MAX: Final = 100_000
 WAITING_MAX: Final = 1000
 """Newcomers that wait for approval. One more is refused."""
 WAITING_OF_GATEWAY_MAX: Final = 500
-"""The same of one gateway."""
+"""Newcomers of one gateway that wait. One more is refused."""
 LEFTOVER_SIZE_MAX: Final = 4 * VALUES_SMALL
 """Bytes of the values of a node that are encoded a moment later. More are encoded at once."""
 FORGOTTEN_MAX: Final = 1000
@@ -171,7 +171,7 @@ class Registry:
         return record
 
     def set_secured(self, record: NodeRecord, *, secured: bool) -> None:
-        """The node has got a credential, or its credential was removed."""
+        """The node was given a credential, or its credential was removed."""
         if record.secured is not secured:
             record.secured = secured
             self._changed(record)

@@ -204,7 +204,7 @@ class RegistryService:
             self._edits_waiting -= 1
 
     async def _forget(self, records: Sequence[NodeRecord], now: float) -> list[NodeRecord]:
-        """Those of them that did not come online meanwhile. Raises `NotStored`."""
+        """Forget those nodes that did not come online meanwhile. Raises `NotStored`."""
         uids = [record.uid for record in records]
         if not uids:
             return []
@@ -315,7 +315,7 @@ class RegistryService:
             await self._encode_leftover()
 
     async def _encode_leftover(self) -> None:
-        """Of nodes that were not written: readings take more memory than their JSON."""
+        """Encode values of unwritten nodes: readings take more memory than their JSON."""
         more = True
         while more:
             more = self.registry.encode_leftover(TURN_NODES_MAX)

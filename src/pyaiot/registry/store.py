@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The interface of the places where the registry is stored."""
+"""The interface of the stores of the registry."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What of the registry is still to be written to its store. Pure."""
+"""The changes of the registry that are still to be written to its store. Pure."""
 
 import itertools
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ class Unwritten:
         self._records = records
         self._observed: dict[str, None] = {}
         self._seen: dict[str, None] = {}
-        """Nodes of which only the time changed that they were last seen."""
+        """Nodes of which only the last-seen time changed."""
         self._removed: dict[str, None] = {}
 
     @property
@@ -27,11 +27,11 @@ class Unwritten:
         self._observed[uid] = None
 
     def seen(self, uid: str) -> None:
-        """Only the time changed that the node was last seen: it is written with the next values."""
+        """Only the last-seen time of the node changed. It is written with the next values."""
         self._seen[uid] = None
 
     def observe_seen(self) -> None:
-        """What `seen` was called with is to be written, too."""
+        """Nodes for which `seen` was called are to be written, too."""
         self._observed |= self._seen
         self._seen = {}
 
@@ -42,7 +42,7 @@ class Unwritten:
             self._removed[record.uid] = None
 
     def forgets(self, uid: str) -> None:
-        """The node is about to be removed: nothing of it is to be written."""
+        """The node is about to be removed: its changes are not written."""
         self._observed.pop(uid, None)
         self._seen.pop(uid, None)
 
@@ -51,7 +51,7 @@ class Unwritten:
         self._removed.pop(uid, None)
 
     def of(self, uids: Iterable[str]) -> list[NodeRecord]:
-        """Those of the nodes whose observed part is still to be written."""
+        """The nodes whose observed part is still to be written."""
         return [
             self._records[uid] for uid in uids if uid in self._observed and uid in self._records
         ]

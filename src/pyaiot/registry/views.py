@@ -82,7 +82,7 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 ViewCheck: TypeAlias = Callable[[str, DashboardView | None], None]
-"""Gets the id of a view and what it will be, None: removed. Raises `Refused` to keep it as it is.
+"""Called with the id of a view and the new view (None: removed). Raises `Refused` to prevent it.
 """
 
 

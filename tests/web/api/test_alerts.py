@@ -87,7 +87,7 @@ async def test_an_unknown_alert_is_a_problem_and_nothing_is_acknowledged() -> No
     [
         ({"title": "x", "when": "above", "resource": "t"}, "needs a limit"),
         ({"title": "x", "when": "above"}, "needs a resource"),
-        ({**WARM, "for": "soon"}, "is no duration"),
+        ({**WARM, "for": "soon"}, "is not a duration"),
     ],
 )
 async def test_an_invalid_rule_is_a_problem_with_the_reason(

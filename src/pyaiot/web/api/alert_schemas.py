@@ -53,7 +53,7 @@ class AlertEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     snooze_s: Annotated[float, Meta(ge=0, le=SNOOZE_MAX_S)] | None = msgspec.field(
         name="snooze", default=None
     )
-    """Notify nobody of them for this many seconds; 0 ends that."""
+    """Send no notices about them for this many seconds; 0 ends that."""
 
 
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True):

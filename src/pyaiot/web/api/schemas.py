@@ -41,7 +41,7 @@ Unit = Annotated[str, Meta(description="SenML name of the unit; absent if there 
 
 _OfAll = Annotated[
     int | None,
-    Meta(description="How many of them it has; null for a client whose scope is not all nodes."),
+    Meta(description="Their number; null for a client whose scope is not all nodes."),
 ]
 
 C = TypeVar("C", bound=type)
@@ -111,16 +111,16 @@ class GatewayInfo(_Response, frozen=True, kw_only=True):
         int, Meta(description="Messages of devices on topics that belong to no node.")
     ]
     ignored_topic: Annotated[
-        str, Meta(description="The topic of the last of these, shortened; empty if there is none.")
+        str, Meta(description="The topic of the last one, shortened; empty if there is none.")
     ]
     ignored_topics: Annotated[
-        list[str], Meta(description="The last different topics of these, the last one at the end.")
+        list[str], Meta(description="The latest distinct topics of these, the newest last.")
     ]
     refused: Annotated[
-        int, Meta(description="Clients that were refused when they connected, each time anew.")
+        int, Meta(description="Connections of clients that were refused; repeated ones count.")
     ]
     refusal: Annotated[
-        str, Meta(description="Which of them was the last, and why; empty if there is none.")
+        str, Meta(description="The last of them and the reason; empty if there is none.")
     ]
     messages_refused: Annotated[int, Meta(description="Messages of devices that it refused.")]
     refusals: Annotated[
@@ -160,7 +160,7 @@ class PeerInfo(_Response, frozen=True, kw_only=True):
     ]
     silent_s: Annotated[float, Meta(description="Seconds since its last packet.")]
     lag_s: Annotated[
-        float, Meta(description="Seconds since all that it reports was known to be here.")
+        float, Meta(description="Seconds since its state was last known to be complete here.")
     ]
     nodes: _OfAll
     gateways: _OfAll
@@ -171,7 +171,8 @@ class ClusterInfo(_Response, frozen=True, kw_only=True):
     """The cluster of this broker."""
 
     in_cluster: Annotated[
-        bool, Meta(description="False: this broker is alone, and the other fields are empty.")
+        bool,
+        Meta(description="False: this broker is not in a cluster, and the other fields are empty."),
     ]
     name: Annotated[str, Meta(description="The name of this broker.")] = ""
     version: Annotated[str, Meta(description="Its version of Pyaiot.")] = ""
@@ -244,7 +245,7 @@ class NodeInfo(_Response, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(description="Why it is offline, as in an `out`; empty if unknown.")]
     resources: Annotated[
         list[LatestReading],
-        Meta(description="Latest values; of a node that is offline, its last ones."),
+        Meta(description="Latest values; for an offline node, its last ones."),
     ]
     resource_types: Annotated[
         dict[str, ResourceType] | UnsetType,
@@ -345,7 +346,7 @@ class AuditRecord(_Response, frozen=True, kw_only=True, omit_defaults=True):
     ]
     uids: Annotated[tuple[str, ...], Meta(description="The nodes.")] = ()
     resource: Annotated[str, Meta(description="The resource of a command.")] = ""
-    detail: Annotated[str, Meta(description="More about it, never a secret or a payload.")] = ""
+    detail: Annotated[str, Meta(description="Details, never a secret or a payload.")] = ""
     suppressed: Annotated[
         int,
         Meta(description="Refused attempts before this one that have no entry of their own."),
@@ -365,7 +366,8 @@ class DeviceProtocol(_Response, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="Its name in `protocol`.")]
     title: Annotated[str, Meta(description="The name that people see.")]
     has_credentials: Annotated[
-        bool, Meta(description="Whether a device can prove its uid. If not, none is made.")
+        bool,
+        Meta(description="Whether a device can prove its uid. If not, no credential is created."),
     ]
 
 
@@ -374,7 +376,7 @@ class DeviceEntry(_Response, frozen=True, kw_only=True):
 
     uid: str
     protocols: Annotated[tuple[str, ...], Meta(description="Those of its credentials.")]
-    created_at: Annotated[float, Meta(description="When the latest was made, in Unix seconds.")]
+    created_at: Annotated[float, Meta(description="When the latest was created, in Unix seconds.")]
 
 
 class Devices(_Response, frozen=True, kw_only=True):
