@@ -38,11 +38,11 @@ def packet(kind: int, *parts: bytes) -> bytes:
             return bytes([kind]) + size + body
 
 
-def publication(topic: str, payload: str | bytes, *, qos: int = 0) -> bytes:
+def publication(topic: str, payload: str | bytes, *, qos: int = 0, retain: bool = False) -> bytes:
     """With QoS 1 all have the same packet identifier: acknowledgements are ignored."""
     identifier = b"\x00\x07" if qos else b""
     content = payload.encode() if isinstance(payload, str) else payload
-    return packet(_PUBLISH | qos << 1, text(topic), identifier, content)
+    return packet(_PUBLISH | qos << 1 | retain, text(topic), identifier, content)
 
 
 def connect(uid: str) -> bytes:

@@ -154,7 +154,11 @@ def measure_discovery(results: Results, home: Home, size: Size) -> None:
         )
         for number in range(devices * ENTITIES_OF_DEVICE)
     ]
-    messages += [publication(f"d{device}/status", "online") for device in range(devices)]
+    messages += [
+        # Retained, as devices do: the gateway subscribes to it when it has read the configuration.
+        publication(f"d{device}/status", "online", retain=True)
+        for device in range(devices)
+    ]
     with server, socket.create_connection((HOST, mqtt_port)) as connection:
         connection.sendall(connect("bridge"))
         if connection.recv(16)[:1] != b"\x20":
