@@ -315,11 +315,15 @@ export function setVisible(node: Node, becomesVisible: boolean): void {
 /** The title of a node, online or not. */
 export const titleByUid = (uid: string): string => nodeTitle(findNode(state, uid) ?? { uid });
 
-/** Call `draw` when the resource changed, at most four times a second. */
-export function onSample(resource: Resource, draw: () => void): () => void {
+/**
+ * Call `draw` when the resource changed, at most four times a second. With `later`, the first time is
+ * when the node is visible.
+ */
+export function onSample(resource: Resource, draw: () => void, later = false): () => void {
   const all = drawers.get(resource) ?? new Set();
   drawers.set(resource, all.add(draw));
-  draw();
+  if (later && !resource.node.visible) resource.node.behind = true;
+  else draw();
   return () => {
     all.delete(draw);
     if (!all.size && drawers.get(resource) === all) drawers.delete(resource);

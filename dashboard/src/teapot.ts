@@ -10,17 +10,22 @@ const SIZE = 132; // CSS pixels
 type Point = [number, number, number];
 type Draw = (orientation: Orientation) => void;
 
-/** Put a teapot into `container`; returns the function that turns it. */
+/** Put a teapot into `container`, after `prepare`; returns the function that turns it. */
 export function makeTeapot(container: HTMLElement): Draw {
-  painter ??= makePainter();
   return painter ? canvasIn(container, painter) : boxIn(container);
 }
+
+let prepared: Promise<void> | undefined;
+/** Make the painter, in steps between which the page answers. */
+export const prepare = (): Promise<void> => (prepared ??= makePainter().then((made) => void (painter = made)));
+
+const pause = () => new Promise<void>((done) => setTimeout(done));
 
 interface Painter {
   canvas: HTMLCanvasElement;
   paint: (orientation: Orientation, size: number, colour: Point) => void;
 }
-let painter: Painter | null | undefined;
+let painter: Painter | null = null;
 
 function canvasIn(container: HTMLElement, { canvas, paint }: Painter): Draw {
   const own = document.createElement("canvas");
@@ -129,7 +134,9 @@ float light = .35 + .65 * max(0., dot(n, normalize(vec3(-.4, .75, .6))));
 float shine = pow(max(0., dot(n, normalize(vec3(-.25, .5, .85)))), 24.) * .45;
 gl_FragColor = vec4(colour * light + shine, 1.); }`;
 
-function makePainter(): Painter | null {
+async function makePainter(): Promise<Painter | null> {
+  const mesh = teapotMesh();
+  await pause();
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = SIZE * 2;
   const gl = canvas.getContext("webgl", { antialias: true, alpha: true, preserveDrawingBuffer: true });
@@ -143,9 +150,9 @@ function makePainter(): Painter | null {
     gl.attachShader(program, shader);
   }
   gl.linkProgram(program);
+  await pause();
   if (!gl.getProgramParameter(program, gl.LINK_STATUS)) return null;
   gl.useProgram(program);
-  const mesh = teapotMesh();
   gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
   gl.bufferData(gl.ARRAY_BUFFER, mesh, gl.STATIC_DRAW);
   for (const [name, offset] of [["p", 0], ["n", 12]] as const) {

@@ -57,21 +57,18 @@ export function translate(key: string, values?: Record<string, string | number>)
 export const reasonText = (reason = ""): string => translate(`reason.${reason}`).replace(/^reason\./, "");
 
 type Counted = { [K in Key]: K extends `${infer Name}.other` ? Name : never }[Key];
-const plurals = computed(() => new Intl.PluralRules(language.value));
 /** `key.one` or `key.other`, by the plural rules of the language. */
 export function count(key: Counted, n: number): string {
-  const form = plurals.value.select(n) === "one" ? "one" : "other";
+  const form = n === 1 || (n === 0 && language.value === "fr") ? "one" : "other";
   return t(`${key}.${form}`, { n: formatNumber(n) });
 }
 
 const numbers = computed(() => new Intl.NumberFormat(language.value));
-export const formatNumber = (n: number): string => numbers.value.format(n);
+/** Small numbers without `Intl`, which takes a phone some 0.1 s to set up. */
+export const formatNumber = (n: number): string => (Number.isInteger(n) && n >= 0 && n < 1000 ? String(n) : numbers.value.format(n));
 
-const comma = computed(
-  () => numbers.value.formatToParts(1.5).find((part) => part.type === "decimal")?.value ?? ".",
-);
 /** Digits as a device wrote them, with the decimal separator of the language. */
-export const localDigits = (digits: string): string => digits.replace(".", comma.value);
+export const localDigits = (digits: string): string => digits.replace(".", language.value === "en" ? "." : ",");
 
 /** "now", "5s ago", "il y a 16 min". */
 export const ago = (seconds: number): string => formatAge(language.value, seconds);

@@ -19,6 +19,7 @@ import { IgnoredTopics } from "./IgnoredTopics";
 import { lazy } from "./lazy";
 import { GroupHead, isClosed, sections, sectionTitle } from "./groups";
 import { useFirstFit, useMasonry } from "./masonry";
+import { usePortions } from "./portions";
 import { count, t } from "../i18n";
 
 const MapCard = lazy(() => import("./map/MapScreen").then((it) => it.MapCard));
@@ -43,7 +44,12 @@ export const Above = () => (
 
 export function Nodes() {
   if (!joined.value) return link.value.phase === "waiting" || link.value.reason ? <Unreached /> : <Skeletons />;
-  const list = shown.value;
+  return <Joined />;
+}
+
+function Joined() {
+  const all = shown.value;
+  const list = usePortions(all, screen.value === "fleet");
   const isFleet = screen.value === "fleet";
   const extra = !isFleet && (settings.camera.value || settings.map.value);
   return (
@@ -65,8 +71,8 @@ export function Nodes() {
       ) : list.length || extra ? (
         <Grid nodes={list} id="nodes" />
       ) : null}
-      {!list.length && <Empty />}
-      <OfflineNodes />
+      {!all.length && <Empty />}
+      {list.length < all.length ? <div class="to-come" /> : <OfflineNodes />}
     </>
   );
 }

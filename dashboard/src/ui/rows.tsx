@@ -29,6 +29,11 @@ export const nameOf = ({ name, type }: Resource): string => (type.label ? visibl
 /** Whether its controls have no effect now. */
 export const useOff = ({ node }: Resource) => useComputed(() => (void triggerOf(node).value, !isLive.value || node.left !== null));
 
+/** The time as a tip, when it is asked for: the first time of a page takes a phone 0.2 s. */
+const nameTime = (resource: Resource) => (event: MouseEvent) => {
+  (event.currentTarget as HTMLElement).title = resource.ts ? timeOf(resource.ts) : "";
+};
+
 /** The line under a name: age of the value, or state of a command. */
 export function NoteLine({ resource }: { resource: Resource }) {
   const note = useComputed(() => {
@@ -39,9 +44,8 @@ export function NoteLine({ resource }: { resource: Resource }) {
   });
   const text = useComputed(() => note.value.text);
   const kind = useComputed(() => note.value.kind);
-  const title = useComputed(() => (void triggerOf(resource).value, resource.ts ? timeOf(resource.ts) : ""));
   return (
-    <span class="note" data-note={kind} title={title}>
+    <span class="note" data-note={kind} onMouseEnter={nameTime(resource)}>
       {text}
     </span>
   );
@@ -163,7 +167,7 @@ export function Spark({ resource, waits = false }: { resource: Resource; waits?:
       // After a lost connection, the sparkline starts again.
       import("../sparklineHistory").then(({ prependHistory }) => prependHistory(resource, draw)).catch(() => undefined);
     };
-    const stop = onSample(resource, draw);
+    const stop = onSample(resource, draw, true);
     const timer = setTimeout(() => {
       if (!waits) return;
       recalled = !mayHaveApi();

@@ -65,11 +65,17 @@ function Axes({ resource, type }: { resource: Resource; type: string }) {
   );
 }
 
-/** Run when the page is idle. */
-const idle = () =>
+/** When the place is seen and the page has nothing else to do. */
+const idle = (place: Element, signal: AbortSignal) =>
   new Promise<void>((done) => {
-    if ("requestIdleCallback" in window) requestIdleCallback(() => done(), { timeout: 3000 });
-    else setTimeout(done, 300);
+    const observer = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      observer.disconnect();
+      if ("requestIdleCallback" in window) requestIdleCallback(() => done(), { timeout: 3000 });
+      else setTimeout(done, 300);
+    });
+    observer.observe(place);
+    signal.addEventListener("abort", () => observer.disconnect());
   });
 
 function Teapot({ resource }: { resource: Resource }) {
@@ -79,9 +85,11 @@ function Teapot({ resource }: { resource: Resource }) {
   const orientation = useMemo(() => orientationOf(resource.node), [resource.node]);
   useEffect(() => {
     let end = () => {};
-    let unmounted = false;
-    void idle().then(() => import("../../teapot")).then(({ makeTeapot }) => {
-      if (unmounted || !place.current) return;
+    const unmounted = new AbortController();
+    if (!place.current) return;
+    void idle(place.current, unmounted.signal).then(() => import("../../teapot")).then(async ({ makeTeapot, prepare }) => {
+      await prepare();
+      if (unmounted.signal.aborted || !place.current) return;
       const draw = makeTeapot(place.current);
       loaded.value = true;
       const stop = onSample(resource, () => {
@@ -95,7 +103,7 @@ function Teapot({ resource }: { resource: Resource }) {
       };
     });
     return () => {
-      unmounted = true;
+      unmounted.abort();
       end();
     };
   }, [resource]);
