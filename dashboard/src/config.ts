@@ -31,6 +31,9 @@ export let config: Config = {
   api: false,
 };
 
+/** The page is a wall screen: it shows saved views in turn, and has no controls. */
+export const isKiosk = /[?&]kiosk\b/.test(location.search);
+
 export async function loadConfig(): Promise<void> {
   try {
     const answer = await fetch("dashboard.json");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** What the broker tells about itself and about the rights of this page: `/api/info`. */
 import { computed, effect, signal } from "@preact/signals";
-import { apiUrl, mayHaveApi } from "./config";
+import { apiUrl, isKiosk, mayHaveApi } from "./config";
 import { isLive, link } from "./store";
 
 export interface Info {
@@ -36,7 +36,7 @@ export function brokerInfo(): Promise<Info | null> {
 }
 
 /** Whether to show controls that edit nodes. */
-export const mayEdit = computed(() => isLive.value && info.value?.may_command === true);
+export const mayEdit = computed(() => !isKiosk && isLive.value && info.value?.may_command === true);
 
 /** Whether to offer "Add a device". */
 export const mayAddDevices = computed(() => isLive.value && info.value?.may_add_devices === true);
@@ -45,7 +45,7 @@ export const mayAddDevices = computed(() => isLive.value && info.value?.may_add_
 export const isAdmin = computed(() => isLive.value && info.value?.role === "admin");
 
 /** Whether to show controls that command nodes. A legacy broker does not tell. */
-export const mayCommand = computed(() => info.value?.may_command !== false);
+export const mayCommand = computed(() => !isKiosk && info.value?.may_command !== false);
 
 /** Whether people sign in at this broker. */
 export const signsIn = computed(() => info.value?.access !== undefined && info.value.access !== "local");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The page: a connection feeds the state, and the view is a function of the state. */
 import { render } from "preact";
-import { brokerUrl, config, isKept, loadConfig } from "./config";
+import { brokerUrl, config, isKept, isKiosk, loadConfig } from "./config";
 import "./style.css";
 import { connect } from "./store";
 import { App } from "./ui/App";
@@ -12,6 +12,7 @@ async function start(): Promise<void> {
   if (import.meta.env.MODE === "mock") await import("./mock");
   await loadConfig();
   document.title = config.title;
+  if (isKiosk) document.documentElement.dataset.kiosk = "";
   render(<App />, place);
   connect(brokerUrl());
   if (!import.meta.env.PROD) return;

@@ -43,9 +43,9 @@ export const isChanged = computed(() => {
   return query !== (found.query ?? "") || (OF_VIEWS.includes(its) && its !== (found.screen ?? "nodes")) || !isSame(layout.value, layoutOf(found));
 });
 
-/** Show a view as it is saved. */
-export function open({ id, view }: SavedView): void {
-  navigate({ screen: view.screen ?? "nodes", node: "", view: id, query: view.query ?? "", isWhole: true });
+/** Show a view as it is saved; with `replace`, without a new history entry. */
+export function open({ id, view }: SavedView, replace = false): void {
+  navigate({ screen: view.screen ?? "nodes", node: "", view: id, query: view.query ?? "", isWhole: true }, replace);
   layout.value = layoutOf(view);
 }
 

@@ -15,6 +15,7 @@ export const de: Words = {
   "tab.alerts": "Alarme",
   "tab.settings": "Einstellungen",
   "tab.help": "Tastenkürzel und Suche",
+  "tab.menu": "Menü",
   "footer.legacy": "Dieser Broker verwendet das alte Protokoll: keine Quittungen, Zeiten und Gateways.",
   "part.failed": "Dieser Teil des Dashboards konnte nicht geladen werden. Laden Sie die Seite neu.",
   close: "Schließen",

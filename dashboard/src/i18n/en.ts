@@ -14,6 +14,7 @@ export const en = {
   "tab.alerts": "Alerts",
   "tab.settings": "Settings",
   "tab.help": "Keys and search",
+  "tab.menu": "Menu",
   "footer.legacy": "This broker uses the legacy protocol: no receipts, times or gateways.",
   "part.failed": "This part of the dashboard could not be loaded. Reload the page.",
   copy: "Copy",

@@ -15,6 +15,7 @@ export const fr: Words = {
   "tab.alerts": "Alertes",
   "tab.settings": "Réglages",
   "tab.help": "Raccourcis et recherche",
+  "tab.menu": "Menu",
   "footer.legacy": "Ce broker utilise l’ancien protocole : pas d’accusés, d’heures ni de passerelles.",
   "part.failed": "Cette partie du tableau de bord n’a pas pu être chargée. Rechargez la page.",
   close: "Fermer",

@@ -17,6 +17,16 @@ export const SPANS = [600, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY] as const;
 export const SPAN_MIN = 5;
 export const SPAN_MAX = 400 * DAY;
 
+const UNITS: Record<string, number> = { m: 60, h: HOUR, d: DAY };
+/** The range of a saved view, such as `24h`, in seconds; 0: it has none, or not one that charts have. */
+export function rangeSeconds(text: string): number {
+  const [, digits = "0", unit = "m"] = /^(\d+)([mhd])$/.exec(text) ?? [];
+  const seconds = Number(digits) * UNITS[unit];
+  return (SPANS as readonly number[]).includes(seconds) ? seconds : 0;
+}
+/** A span of charts as a saved view has it. */
+export const rangeText = (span: number): string => (span > DAY ? `${span / DAY}d` : span < HOUR ? `${span / 60}m` : `${span / HOUR}h`);
+
 export const lastSeconds = (seconds: number, now: number): View => ({ from: now - seconds, to: now, seconds });
 
 /** A fixed span. It ends now at the latest, and has a valid length. */

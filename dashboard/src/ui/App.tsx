@@ -3,7 +3,7 @@
 import { useSignalEffect } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { config } from "../config";
+import { config, isKiosk } from "../config";
 import { info } from "../info";
 import { natural } from "../model/order";
 import { quote, visible } from "../model/text";
@@ -36,6 +36,8 @@ const SetValue = lazy(() => import("./SetValue").then((it) => it.SetValue));
 const NodeMenu = lazy(() => import("./NodeMenu").then((it) => it.NodeMenu));
 const Timeline = lazy(() => import("./Timeline").then((it) => it.Timeline));
 const PathScreen = lazy(() => import("./path/PathScreen").then((it) => it.PathScreen));
+const Kiosk = lazy(() => import("./Kiosk").then((it) => it.Kiosk));
+const MainMenu = lazy(() => import("./MainMenu").then((it) => it.MainMenu));
 const Help = lazy(() => import("./Help").then((it) => it.Help));
 
 const SCREENS: Record<string, ComponentType> = {
@@ -63,6 +65,7 @@ export function App() {
         {t("skip")}
       </a>
       <Header />
+      {isKiosk && <Kiosk />}
       {timelineOpen.value && <Timeline />}
       <main id="main" tabIndex={-1}>
         <Gateways />
@@ -85,6 +88,7 @@ export function App() {
       {overlay.value === "activity" && <Activity />}
       {overlay.value === "alerts" && <Alerts />}
       {overlay.value === "help" && <Help />}
+      {overlay.value === "menu" && <MainMenu />}
       {overlay.value === "device" && <AddDevice />}
       {overlay.value === "account" && <Account />}
       {overlay.value === "topics" && <Topics />}

@@ -37,6 +37,7 @@ export function Header() {
         <Tool name="settings" label={t("tab.settings")} on={screen.value === "settings"} press={() => navigate({ screen: "settings", node: "" })} />
         {signsIn.value && <Tool name="account" label={t("account.title")} on={overlay.value === "account"} press={() => (overlay.value = "account")} />}
         <Tool name="help" label={t("tab.help")} on={overlay.value === "help"} press={() => (overlay.value = "help")} />
+        <Tool name="menu" label={t("tab.menu")} on={overlay.value === "menu"} press={() => (overlay.value = "menu")} />
       </div>
     </header>
   );
@@ -56,12 +57,12 @@ function Bell() {
 
 const THEMES = ["system", "light", "dark"] as const;
 
-function nextTheme(): void {
+export function nextTheme(): void {
   const { theme } = settings;
   theme.value = THEMES[(THEMES.indexOf(theme.peek()) + 1) % THEMES.length];
 }
 
-function Tool({ name, label, on, press }: { name: "activity" | "timeline" | "theme" | "settings" | "help" | "account" | "pause" | "play"; label: string; on: boolean; press: () => void }) {
+function Tool({ name, label, on, press }: { name: "activity" | "timeline" | "theme" | "settings" | "help" | "account" | "menu" | "pause" | "play"; label: string; on: boolean; press: () => void }) {
   return (
     <button type="button" class={`tool tool-${name}`} aria-label={label} title={label} aria-pressed={name === "theme" || name === "play" || name === "pause" ? undefined : on} onClick={press}>
       <Icon name={name} />

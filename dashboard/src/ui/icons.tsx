@@ -29,6 +29,7 @@ const PATHS = {
   stop: "M5 5h10v10H5z",
   pin: "M7 3h6l-1 6 3 3H5l3-3zM10 12v5",
   grip: "M7 4v.1M13 4v.1M7 10v.1M13 10v.1M7 16v.1M13 16v.1",
+  menu: "M3 5h14M3 10h14M3 15h14",
   more: "M4 10v.1M10 10v.1M16 10v.1",
   view: "M3 4h14v4H3zM3 12h6v4H3zM13 12h4v4h-4z",
 } as const;

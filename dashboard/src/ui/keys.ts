@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Keyboard shortcuts of the page. `?` shows them. */
 import { signal } from "@preact/signals";
+import { isKiosk } from "../config";
 import { navigate, type Screen } from "../route";
 import { past, pause, paused, timelineOpen } from "../store";
 import type { Key } from "../i18n";
 
 /** The open overlay, besides the details of a node. */
-export const overlay = signal<"" | "activity" | "alerts" | "help" | "device" | "account" | "topics">("");
+export const overlay = signal<"" | "activity" | "alerts" | "help" | "device" | "account" | "topics" | "menu">("");
 
 const SCREEN_KEYS: Record<string, Screen> = { "1": "nodes", "2": "table", "3": "map", "4": "updates", "5": "path", ",": "settings" };
 
@@ -31,6 +32,7 @@ export function toggleTimeline(): void {
 }
 
 export function listenToKeys(): () => void {
+  if (isKiosk) return () => undefined;
   const listen = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isText(event)) return;
     const { key } = event;

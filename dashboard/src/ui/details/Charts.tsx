@@ -7,7 +7,8 @@ import { toCsv } from "../../model/curves";
 import { FACTS } from "../../model/readings";
 import type { Node, Resource } from "../../model/state";
 import { nodeTitle, visible } from "../../model/text";
-import { between, lastSeconds, SPANS, viewAt, type View } from "../../model/timeView";
+import { layout } from "../../layout";
+import { between, lastSeconds, rangeSeconds, SPANS, viewAt, type View } from "../../model/timeView";
 import { jumps } from "../../past";
 import { clock, onSample, second } from "../../store";
 import { duration, formatNumber, t, timeOf, translate } from "../../i18n";
@@ -39,6 +40,8 @@ function firstView(node: Node): View {
   // Of a node that is offline: the hour before that.
   if (node.left?.filed && node.lastSeen > 0) return between(node.lastSeen - 3600, node.lastSeen + 60, now);
   // An hour of a node that has just come would be an empty chart.
+  const range = rangeSeconds(layout.peek().range);
+  if (range) return lastSeconds(range, now);
   const isNew = node.since > 0 && now - node.since < SPANS[0];
   return lastSeconds(SPANS[isNew ? 0 : 1], now);
 }

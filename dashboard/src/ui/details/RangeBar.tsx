@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The span of all charts: chosen, typed, moved and zoomed. */
 import { useSignal, type Signal } from "@preact/signals";
-import { between, lastSeconds, moved, SPANS, viewAt, zoomed } from "../../model/timeView";
+import { changeLayout } from "../../layout";
+import { between, lastSeconds, moved, rangeText, SPANS, viewAt, zoomed } from "../../model/timeView";
 import { t, timeOf } from "../../i18n";
 import { d, type DetailsKey } from "../../i18n/details";
 import { Icon } from "../icons";
@@ -22,6 +23,7 @@ export function RangeBar({ shared, chosen }: { shared: Shared; chosen: Signal<nu
   const choose = (span: number) => {
     custom.value = false;
     chosen.value = span;
+    changeLayout({ range: rangeText(span) });
     view.value = lastSeconds(span, brokerTime());
   };
   const set = (end: "from" | "to", text: string) => {
