@@ -341,6 +341,79 @@ async def test_a_position_is_chosen_on_a_map(browser: Browser) -> None:
             assert sent["lat"] == pytest.approx(float(latitude))
 
 
+# -- wall screens ---------------------------------------------------------------------------------
+
+SOON = """
+    const real = setTimeout;
+    window.setTimeout = (act, ms, ...rest) =>
+        window.isLost && ms >= 500 ? 0 : real(act, ms === 9000 ? 50 : ms, ...rest);
+    window.WebSocket = class extends WebSocket {
+        constructor(...its) { super(...its); window.socket = this; }
+    };
+    window.locks = [];
+    Object.defineProperty(navigator, 'wakeLock', {
+        value: { request: async (what) => window.locks.push(what) },
+    });
+"""
+"""Nine seconds of a view are over at once, requests to keep the screen on are noted, and after
+`isLost` the page does not connect again."""
+NOTE_TITLE = """window.titles =
+    (window.titles ?? '') + (document.querySelector('.kiosk-title')?.textContent[0] ?? '')"""
+VISIBLE_CONTROLS = """[...document.querySelectorAll('button, select, input, [role=switch], nav a')]
+    .filter((it) => it.checkVisibility() && !it.matches('.group-head, #pill'))
+    .map((it) => it.ariaLabel || it.textContent)"""
+
+
+async def test_a_wall_screen_shows_the_views_in_turn_without_controls(browser: Browser) -> None:
+    async with home() as broker:
+        await fill(broker)
+        await put_view(broker, "a", title="Kitchen", query="room:kitchen")
+        await put_view(broker, "b", title="List", screen="fleet")
+        await put_view(broker, "c", title="Other", screen="table")
+        async with browser.page() as page:
+            await page.add_init_script(SOON)
+            await page.goto(f"{broker.url}?kiosk=9&views=a,b,removed")
+            await until(page, f"({NOTE_TITLE}, /K+L+K/.test(window.titles))")
+            assert "O" not in await page.evaluate("window.titles")
+            assert await page.evaluate(VISIBLE_CONTROLS) == []
+            assert await page.evaluate("getComputedStyle(document.body).cursor") == "none"
+            assert await page.evaluate("window.locks") == ["screen"]
+            assert await page.evaluate("history.length") <= 2
+            await page.keyboard.press("a")
+            await page.evaluate("(window.isLost = true, window.socket.close())")
+            await see(page.locator(".banner"), "lost")
+            assert await page.evaluate(VISIBLE_CONTROLS) == []
+            await is_absent(page.locator("dialog"))
+
+
+async def test_the_charts_have_the_range_of_the_open_view(browser: Browser) -> None:
+    async with home() as broker:
+        await fill(broker, 2)
+        await put_view(broker, "day", title="Day", range="24h")
+        async with showing(browser, broker, "nodes?view=day") as page:
+            await see(page.locator(".views"), "Day")
+            await page.locator("#nodes h3 a").first.click()
+            spans = page.locator(".spans")
+            await has(spans.get_by_role("button", name="24 h"), "aria-pressed", "true")
+            await spans.get_by_role("button", name="7 d").click()
+            await page.keyboard.press("Escape")
+            await see(page.locator(".view-changed"), "changed")
+
+
+async def test_the_menu_of_a_phone_leads_to_what_the_header_has_no_room_for(
+    browser: Browser,
+) -> None:
+    async with home() as broker:
+        await fill(broker, 2)
+        async with showing(browser, broker, **PHONE) as page:
+            await page.get_by_role("button", name="Menu", exact=True).click()
+            await see(page.locator("dialog"), "Settings")
+            assert await page.evaluate(SMALL_TARGETS) == []
+            assert await violations(page) == []
+            await page.locator("dialog").get_by_role("button", name="Keys and search").click()
+            await see(page.locator("dialog"), "temp>25")
+
+
 # -- everybody ------------------------------------------------------------------------------------
 
 SMALL_TARGETS = """() => [...document.querySelectorAll('button, select, input, [role=switch]')]

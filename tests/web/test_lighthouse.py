@@ -20,10 +20,9 @@ pytestmark = pytest.mark.sockets
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ROOT / "tests" / "web" / "js"
-WANTED = {"accessibility": 100, "best-practices": 100, "performance": 65}
-"""The target for performance is 90. It was 86 before the dashboard's home of today and is 72 to 78:
-the first ten cards are one task of 0.1 s, and the model of the robot is another
-(docs/explanation/known-gaps.md)."""
+WANTED = {"accessibility": 100, "best-practices": 100, "performance": 80}
+"""The target for performance is 90. Beside other tests it is 81 to 92, by what they leave of two
+cores (docs/explanation/known-gaps.md): without the portions in which cards come, it is below 80."""
 TRIES = 6
 """Attempts, of which the best counts: a busy machine has no steady figure for performance."""
 RUN_LIMIT_S = 90.0

@@ -147,11 +147,12 @@ function Value({ resource }: { resource: Resource }) {
   const text = useComputed(() => (void triggerOf(resource).value, textValue(resource)));
   const unit = useComputed(() => (void triggerOf(resource).value, visible(resource.unit)));
   const stale = useComputed(() => (void clockOf(resource.node).value, void triggerOf(resource).value, isStale(resource)));
+  const hasValue = useComputed(() => (void triggerOf(resource).value, resource.digits !== ""));
   const isNumber = resource.kind === "number";
   return (
     <>
       <span class="value" data-stale={stale} data-tip={isNumber ? undefined : ""}>
-        {isNumber ? <Digits resource={resource} /> : text} {isNumber && <span class="unit">{unit}</span>}
+        {isNumber ? <Digits resource={resource} /> : text} {isNumber && hasValue.value && <span class="unit">{unit}</span>}
       </span>
       {isNumber && <Spark resource={resource} waits />}
     </>
