@@ -141,7 +141,8 @@ async def test_menu_is_accessible_and_fits_a_phone(browser: Browser, scheme: str
         browser.page(**PHONE, color_scheme=scheme, reduced_motion="reduce") as page,
     ):
         await it.open(page, broker, "admin")
-        await page.get_by_role("button", name="Account").click()
+        await page.get_by_role("button", name="Menu", exact=True).click()
+        await page.get_by_role("dialog").get_by_role("button", name="Account").click()
         dialog = page.get_by_role("dialog", name="Account")
         await dialog.get_by_role("button", name="Make a link").click()
         await dialog.get_by_role("img", name="QR code of the link").wait_for()
