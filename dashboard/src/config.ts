@@ -32,7 +32,7 @@ export let config: Config = {
 };
 
 /** The page is a wall screen: it shows saved views in turn, and has no controls. */
-export const isKiosk = /[?&]kiosk\b/.test(location.search);
+export const isKiosk = typeof location === "object" && /[?&]kiosk\b/.test(location.search);
 
 export async function loadConfig(): Promise<void> {
   try {
