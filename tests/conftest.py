@@ -11,7 +11,7 @@ import inspect
 import selectors
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tests.time_limits import time_limit
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("fixed")
 
+HANG_LIMIT_S = 300.0
 SOCKET_TEST_LIMIT_S = 120.0
 """A test that takes longer hangs. The slowest takes 7 s alone."""
 TESTS = Path(__file__).parent
@@ -165,6 +166,21 @@ def pytest_configure(config: pytest.Config) -> None:
         raise KeyboardInterrupt("ended by a signal")
 
     signal.signal(signal.SIGTERM, end)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """A test that waits for ever in spite of its limits, such as in a call of the system, fails."""
+
+    def end(_number: int, _frame: object) -> None:
+        pytest.fail(f"the test hangs: it was ended after {HANG_LIMIT_S:.0f} s")
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, HANG_LIMIT_S)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 # -- the fast part ----------------------------------------------------------------------------

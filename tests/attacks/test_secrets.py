@@ -144,7 +144,7 @@ def make_secrets(it: Used) -> None:
             made = it.aiot(
                 *("device", "add", NAMES.get(access.name, f"of-{access.name}")),
                 *("--protocol", access.name),
-                shows=r"\b([0-9a-f]{32})\b",
+                shows=r"\b([0-9a-f]{32}|[0-9a-f]{64}(?='))\b",
             )
             it.add(f"credential of a device for {access.name}", made)
     key_file = home / "keys"

@@ -11,7 +11,7 @@ import aiocoap
 from aiocoap.resource import Resource, Site
 
 from pyaiot.accounts.devices import KEY_PAIR_FILE, CredentialChanges, DeviceCredential
-from pyaiot.errors import NotInstalled, OperatorError
+from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.endpoint import CoapEndpoint
 from pyaiot.gateways.coap.metrics import EDHOC_HANDSHAKES, EDHOC_REFUSED, OSCORE_REFUSED
 from pyaiot.gateways.gateway import Gateway
@@ -46,7 +46,11 @@ class OscoreDevices:
         discover: Callable[[str], None],
     ) -> None:
         """`path` is the file of the sequence numbers. `discover` reads the resources of a node
-        again. Raises `OperatorError` if a file cannot be used although there are such devices."""
+        again.
+
+        Raises `OperatorError` if the file cannot be used although there are such devices. Without
+        what EDHOC needs, only a warning is logged.
+        """
         self._endpoint = endpoint
         self._site = site
         self._path = path
@@ -56,10 +60,7 @@ class OscoreDevices:
         self._contexts: OscoreContexts | None = None
         self._layer: OscoreLayer | None = None
         self._edhoc: EdhocResponder | None = None
-        try:
-            self._apply(CredentialChanges())
-        except NotInstalled as error:
-            log.warning("devices with a key pair cannot connect: %s", error)
+        self._apply(CredentialChanges())
         gateway.device_watch.changed.append(self._apply_or_warn)
 
     def close(self) -> None:
@@ -104,7 +105,10 @@ class OscoreDevices:
 
     def _apply_edhoc(self, devices: list[DeviceCredential]) -> None:
         if self._edhoc is None and devices:
-            self._edhoc = self._open_edhoc()
+            try:
+                self._edhoc = self._open_edhoc()
+            except OperatorError as error:
+                log.warning("devices with a key pair cannot connect: %s", error)
         if self._edhoc is not None:
             self._edhoc.set_devices(devices)
 
