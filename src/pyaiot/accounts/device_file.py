@@ -2,7 +2,9 @@
 """The SQLite file with the credentials of devices. A module of its own, so that SQLite is loaded
 when needed."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -62,47 +64,42 @@ class DeviceFile(PrivateDatabase):
         return [uid for (uid,) in rows]
 
     def add(self, credential: DeviceCredential) -> None:
-        with self._translated_errors():
-            self._db.execute("BEGIN IMMEDIATE")
+        uid, kind = credential.uid, credential.kind
+        with self._transaction():
+            (count,) = self._db.execute("SELECT count(*) FROM credential").fetchone()
+            if count >= CREDENTIALS_MAX:
+                raise OperatorError(
+                    f"There are {CREDENTIALS_MAX} credentials of devices already: remove some with"
+                    " aiot device remove."
+                )
             try:
-                (count,) = self._db.execute("SELECT count(*) FROM credential").fetchone()
-                if count >= CREDENTIALS_MAX:
-                    raise OperatorError(
-                        f"There are {CREDENTIALS_MAX} credentials of devices already: remove some"
-                        " with aiot device remove."
-                    )
                 self._db.execute(
                     "INSERT INTO credential (uid, kind, secret, created_at) VALUES (?, ?, ?, ?)",
-                    (
-                        *(credential.uid, credential.kind),
-                        *(credential.secret, credential.created_at),
-                    ),
+                    (uid, kind, credential.secret, credential.created_at),
                 )
-                self._db.execute("DELETE FROM released WHERE uid = ?", (credential.uid,))
-                self._db.execute("COMMIT")
-            except BaseException as error:
-                self._db.execute("ROLLBACK")
-                if isinstance(error, sqlite3.IntegrityError):
-                    raise OperatorError(
-                        f"The device {credential.uid} has this credential already: aiot device"
-                        f" remove {credential.uid} removes it."
-                    ) from error
-                raise
+            except sqlite3.IntegrityError as error:
+                raise OperatorError(
+                    f"The device {uid} has this credential already: aiot device remove {uid}"
+                    " removes it."
+                ) from error
+            self._db.execute("DELETE FROM released WHERE uid = ?", (uid,))
 
     def remove(self, uid: str, kind: str | None) -> int:
+        with self._transaction():
+            removed = self._db.execute(
+                "DELETE FROM credential WHERE uid = ? AND ? IN (kind, '')", (uid, kind or "")
+            ).rowcount
+            if removed:
+                self._release(uid)
+        return removed
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Changes that are stored together, or not at all."""
         with self._translated_errors():
             self._db.execute("BEGIN IMMEDIATE")
-            try:
-                removed = self._db.execute(
-                    "DELETE FROM credential WHERE uid = ? AND ? IN (kind, '')", (uid, kind or "")
-                ).rowcount
-                if removed:
-                    self._release(uid)
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-        return removed
+            with self._db:  # commits, or takes back what was done before an error
+                yield
 
     def _release(self, uid: str) -> None:
         """Remember that the uid has no credential any more, unless it has another one."""
