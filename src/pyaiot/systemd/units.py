@@ -30,6 +30,8 @@ _WRITTEN: Final = """\
 # `systemctl edit {name}` adds settings that stay.
 """
 
+# MemoryDenyWriteExecute is not among them: OpenSSL gets the keys of devices from a callback, which
+# needs memory that is writable and executable.
 _HARDENING: Final = """\
 NoNewPrivileges=yes
 CapabilityBoundingSet={capabilities}
@@ -51,7 +53,6 @@ RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
-MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged
@@ -63,7 +64,6 @@ _USER_HARDENING: Final = """\
 NoNewPrivileges=yes
 RestrictRealtime=yes
 LockPersonality=yes
-MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 UMask=0077
 """

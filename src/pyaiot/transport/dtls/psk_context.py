@@ -88,11 +88,8 @@ class PskContext:
             key_buffer[0 : len(used)] = used
             return len(used)
 
-        self._callback = self._ffi.callback(
-            "unsigned int(SSL *, const char *, unsigned char *, unsigned int)",
-            find,
-            error=0,
-            onerror=self._failed,
+        self._callback = self._callback_of(
+            "unsigned int(SSL *, const char *, unsigned char *, unsigned int)", find
         )
         self._lib.SSL_CTX_set_psk_server_callback(self.context._context, self._callback)
         # The cookie is checked before OpenSSL gets a ClientHello.
@@ -115,15 +112,22 @@ class PskContext:
             key_buffer[0 : len(key)] = key
             return len(key)
 
-        self._callback = self._ffi.callback(
+        self._callback = self._callback_of(
             "unsigned int(SSL *, const char *, char *, unsigned int, unsigned char *,"
             " unsigned int)",
             find,
-            error=0,
-            onerror=self._failed,
         )
         self._lib.SSL_CTX_set_psk_client_callback(self.context._context, self._callback)
         return self
+
+    def _callback_of(self, signature: str, function: Callable[..., int]) -> Any:
+        try:
+            return self._ffi.callback(signature, function, error=0, onerror=self._failed)
+        except MemoryError as error:
+            raise OperatorError(
+                "DTLS needs memory that is writable and executable: remove"
+                " MemoryDenyWriteExecute=yes from the unit file, or allow execmem in SELinux."
+            ) from error
 
     def raise_if_failed(self) -> None:
         """Raise the exception of a callback, which cannot pass through OpenSSL."""
