@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts import machines
+from scripts import machines, page
 from tests.machines.machine import Machine
 
 RELEASES = os.environ.get("PYAIOT_TEST_DEBIANS", "").split() or [""]
@@ -15,14 +15,16 @@ RELEASES = os.environ.get("PYAIOT_TEST_DEBIANS", "").split() or [""]
 
 @pytest.fixture(scope="package", params=RELEASES)
 def release(request: pytest.FixtureRequest) -> str:
-    """The release of Debian, if it can be started here."""
+    """The release of Debian. One that was asked for and cannot be started is a failure."""
     name: str = request.param
     if not name:
         pytest.skip("PYAIOT_TEST_DEBIANS names no release of Debian")
     if reason := machines.why_not():
-        pytest.skip(f"no machine can be started: {reason}")
+        pytest.fail(f"no machine can be started: {reason}")
+    if not page.is_built():
+        pytest.fail("the dashboard is not built: python scripts/page.py builds it")
     if not machines.folder_of(name).is_dir():
-        pytest.skip(f"there is no Debian {name}: python scripts/machines.py {name} makes it")
+        pytest.fail(f"there is no Debian {name}: python scripts/machines.py {name} makes it")
     return name
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts import page
 from scripts.packaging import deb, distributions
 from tests.documents import ROOT, Block
 from tests.machines.machine import Machine
@@ -22,7 +21,6 @@ EXPOSURE_MAX = 3.0
 
 pytestmark = [
     pytest.mark.skipif(platform.machine() != "x86_64", reason="the machine runs on x86-64"),
-    pytest.mark.skipif(not page.is_built(), reason="the dashboard is not built"),
 ]
 
 
