@@ -7,6 +7,7 @@ from pyaiot.app.protocols import plugins
 from pyaiot.cli.flags import doctor_flags, gateway_flags, run_flags
 from pyaiot.cli.options import keys_of, load, options_of
 from pyaiot.config import Config, SettingFlag
+from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.plugin import PLUGIN as COAP
 from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.mqtt.plugin import PLUGIN as MQTT
@@ -48,3 +49,10 @@ def test_every_flag_names_settings_that_exist() -> None:
     for flags in (run_flags(), doctor_flags(), *map(gateway_flags, plugins())):
         for flag, parameter in zip(flags, options_of(flags), strict=True):
             assert keys_of(parameter.name) == [flag.key, *flag.also]
+
+
+@pytest.mark.parametrize("words", [["--coap-port", "99999"], ["--coap-port=99999"]])
+def test_error_of_a_value_names_its_flag(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["aiot", "run", *words])
+    with pytest.raises(OperatorError, match=r"^--coap-port: coap\.port is 99999, but it must"):
+        settings_with(run_flags(), "--coap-port", 99999)

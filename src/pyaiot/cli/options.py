@@ -3,6 +3,7 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin
@@ -25,6 +26,10 @@ def keys_of(parameter: str) -> list[str]:
     return [name.replace("__", ".") for name in parameter.split(_AND)]
 
 
+_NAMES: Final[dict[str, set[str]]] = {}
+"""The flags of all commands, by the key of their setting."""
+
+
 def option(
     setting: Setting,
     names: Iterable[str],
@@ -37,6 +42,8 @@ def option(
 
     `section`: of the help text.
     """
+    names = tuple(names)
+    _NAMES.setdefault(setting.key, set()).update(names)
     bare = setting.type
     while get_origin(bare) is Annotated:
         bare = get_args(bare)[0]
@@ -127,7 +134,13 @@ def load(config_file: Path | None, given: Mapping[str, object]) -> tuple[Config,
         if value not in (None, [])
         for key in keys_of(name)
     }
-    return config.load(path, os.environ, flags)
+    return config.load(path, os.environ, flags, _given_names(flags))
+
+
+def _given_names(keys: Iterable[str]) -> dict[str, str]:
+    """By key, the flag that sets it in the command line."""
+    words = {word.partition("=")[0] for word in sys.argv}
+    return {key: name for key in keys for name in _NAMES.get(key, ()) if name in words}
 
 
 _DEBUG: Final = Setting("log", "debug", bool, default=False, description="Log every step.")

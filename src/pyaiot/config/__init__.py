@@ -211,11 +211,15 @@ def _settings_of(struct: type[msgspec.Struct], section: str) -> tuple[Setting, .
 
 
 def load(
-    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]
+    path: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, object],
+    flag_names: Mapping[str, str] | None = None,
 ) -> tuple[Config, dict[str, str]]:
     """The settings, and the origin of each value by its key (`section.name`).
 
-    `path` None: no file is read. Raises `OperatorError` for an invalid or unknown setting.
+    `path` None: no file is read. `flag_names`: the flags as they were given, by key, for errors.
+    Raises `OperatorError` for an invalid or unknown setting.
     """
     known = {setting.key: setting for setting in settings()}
     values: dict[str, dict[str, object]] = {}
@@ -229,7 +233,8 @@ def load(
         if setting is None:
             raise OperatorError(f"{source}: there is no setting {_unknown(key, known)}")
         section = values.setdefault(setting.section, {})
-        section[setting.name] = convert(value, setting, source)
+        named = (flag_names or {}).get(key, source) if source == "flag" else source
+        section[setting.name] = convert(value, setting, named)
         origins[key] = source
     core = {name: values.get(name, {}) for name in sections() if name not in _PROTOCOLS}
     protocols = tuple(
