@@ -75,6 +75,12 @@ async def has(locator: "Locator", name: str, value: str) -> None:
     await expect(locator).to_have_attribute(name, value)
 
 
+async def has_value(field: "Locator", value: str) -> None:
+    from playwright.async_api import expect
+
+    await expect(field).to_have_value(value)
+
+
 async def until(page: "Page", expression: str) -> None:
     """Wait for it. Playwright's own waiting needs `eval`, which the policy refuses."""
     for _ in range(250):
