@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands that rules send when an alert is raised or cleared, and their guard against loops."""
+"""Sends the commands of alert rules, and stops rules that trigger each other in a loop."""
 
 import logging
 from collections.abc import Callable, Container
@@ -15,9 +15,11 @@ from pyaiot.messages import Command, Receipt, ToClient
 from pyaiot.transport.rate_limit import RateLimit
 
 COMMANDS_BURST: Final = 10.0
-"""Commands of one rule at once. Further ones are not sent: two rules may answer each other."""
+"""Burst size of the rate limit of one rule. Commands beyond it are not sent, because two rules may
+trigger each other.
+"""
 COMMANDS_PER_S: Final = 1 / 60
-"""Commands of one rule per second, sustained."""
+"""Sustained rate of one rule, in commands per second."""
 COMMAND_TIMEOUT_S: Final = 30.0
 """Timeout of these commands."""
 
@@ -26,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Issuer:
-    """A rule as an issuer of commands."""
+    """Issues commands on behalf of a rule."""
 
     id: str
     rate: RateLimit
@@ -34,24 +36,26 @@ class _Issuer:
 
 
 class RuleActions:
-    """Sends the commands of rules. Each ends in a receipt, which the history records."""
+    """Sends the commands of rules. Each command ends with a receipt, which is stored in the
+    history.
+    """
 
     def __init__(self, broker: Broker, clock: Callable[[], float]) -> None:
         """`clock` is monotonic."""
         self.sent = 0
         self.refused = 0
-        """Commands that the guard against loops refused, since the start."""
+        """Number of commands that the rate limit refused, since the start."""
         self._broker = broker
         self._clock = clock
         self._issuers: dict[str, _Issuer] = {}
 
     def keep_rules(self, rules: Container[str]) -> None:
-        """End the issuers of other rules."""
+        """Close the issuers of all rules that are not in this list."""
         for rule in [it for it in self._issuers if it not in rules]:
             self._broker.issuer_left(self._issuers.pop(rule).id)
 
     def send(self, command: RuleCommand, alert: Alert) -> None:
-        """Send the command of the rule of an alert."""
+        """Send the command that the rule defines for this alert."""
         now, rule = self._clock(), alert.rule
         issuer = self._issuers.get(rule)
         if issuer is None:

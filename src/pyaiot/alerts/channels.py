@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sends notices to channels: by Apprise, which knows more than a hundred services by their URL."""
+"""Sends notices to notification channels through Apprise, which supports many services."""
 
 import asyncio
 import logging
@@ -13,25 +13,25 @@ from pyaiot.alerts.watches import Phase
 from pyaiot.errors import OperatorError, PyaiotError
 
 SEND_LIMIT_S: Final = 30.0
-"""How long a service may take to accept a notice. Then the attempt has failed."""
+"""Timeout for sending one notice. After it the attempt has failed."""
 SENDING_MAX: Final = 8
-"""Notices that are sent at the same time. Others wait."""
+"""Number of notices that are sent concurrently. Others wait."""
 
 log = logging.getLogger(__name__)
 
 
 class NotSent(PyaiotError):
-    """The service did not accept the notice. The text has the reason, without the URL."""
+    """The service did not accept the notice. The text gives the reason, never the URL."""
 
 
 class Sender(Protocol):
-    """Sends notices to the services of URLs. Raises `NotSent`."""
+    """Sends a notice to the service behind a URL. Raises `NotSent`."""
 
     async def send(self, url: str, notice: Notice) -> None: ...
 
 
 class AppriseSender:
-    """A `Sender` by Apprise, on threads: its services block."""
+    """A `Sender` that uses Apprise on threads, because its services block."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(SENDING_MAX, "alerts")
@@ -48,9 +48,8 @@ class AppriseSender:
 
 
 def check_channels(channels: Mapping[str, str]) -> None:
-    """Raise `OperatorError` if a URL is of no service that Apprise knows, or it is not installed.
-
-    The text names the channel, never the URL.
+    """Raise `OperatorError` if Apprise does not recognise a URL, or is not installed. The text
+    names the channel, never the URL.
     """
     if not channels:
         return
@@ -68,13 +67,13 @@ def _apprise() -> Any:
         import apprise  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise OperatorError("Channels of alerts need Apprise: install pyaiot[alerts].") from error
-    # It logs URLs, which have passwords.
+    # Apprise logs URLs, which contain passwords.
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
     return apprise
 
 
 def _send(url: str, notice: Notice) -> str:
-    """The problem; empty if it was sent."""
+    """Send a notice. Return the reason of a failure; empty if it was sent."""
     apprise = _apprise()
     kinds = {"critical": "failure", "warning": "warning", "info": "info"}
     target = apprise.Apprise()
@@ -84,13 +83,13 @@ def _send(url: str, notice: Notice) -> str:
     try:
         sent = target.notify(title=notice.title, body=notice.body, notify_type=kind)
     except (OSError, TypeError, ValueError) as error:
-        # The text may have the URL, and with it a password.
+        # The text may contain the URL, and with it a password.
         return f"{type(error).__name__} in the code of the service"
     return "" if sent else "the service did not accept it"
 
 
 class Channels:
-    """The channels of the file, each with its queue. Belongs to the loop of the broker."""
+    """The configured channels, each with a queue. Must be used on the broker's event loop."""
 
     def __init__(self, sender: Sender, clock: Callable[[], float]) -> None:
         """`clock` is monotonic."""
@@ -102,20 +101,22 @@ class Channels:
         self._sending: dict[str, asyncio.Task[None]] = {}
 
     def set_urls(self, urls: Mapping[str, str]) -> None:
-        """Replace the channels. The queue of a channel that stays is kept."""
+        """Replace the channels. A channel that remains keeps its queue."""
         self._urls = dict(urls)
         self.queues = {name: self.queues.get(name) or NoticeQueue() for name in urls}
         self._wanted.set()
 
     def add(self, names: tuple[str, ...], phase: Phase, alert: Alert) -> None:
-        """Notify these channels; without names, all. A name that is no channel is left out."""
+        """Queue a notice for the named channels; without names, for all. Unknown names are
+        ignored.
+        """
         for name in names or self.queues:
             if name in self.queues:
                 self.queues[name].add(phase, alert)
         self._wanted.set()
 
     async def test(self, name: str) -> None:
-        """Send a test notice now. Raises `NotSent`, or `KeyError` if there is no such channel."""
+        """Send a test notice now. Raises `NotSent`, or `KeyError` for an unknown channel."""
         notice = Notice("Test of Pyaiot", f"The channel {name} works.", "info")
         await self._sender.send(self._urls[name], notice)
 

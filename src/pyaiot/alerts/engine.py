@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which alerts are raised and cleared, from readings, states and receipts. Pure.
+"""Decides which alerts are raised and cleared, from readings, states and receipts. Pure.
 
 `now` is a monotonic time in seconds, `ts` is Unix time in seconds.
 
-A lost gateway raises one alert, not one for each of its nodes: they are offline only if they have
-not come back some time after it. The same holds after a start of the broker, which knows nobody.
+A lost gateway raises one alert, not one per node. Its nodes are reported offline only if they have
+not reconnected some time after the gateway has. The same holds after the broker starts, when no
+node has connected yet.
 """
 
 from collections import deque
@@ -16,20 +17,22 @@ from pyaiot.alerts.watches import AlertChange, RuleMatch, Subject, Watches
 from pyaiot.messages import Reading
 
 RETURN_GRACE_S: Final = 180.0
-"""After a start, and after a lost gateway is back: how long its nodes may take to come back."""
+"""Grace period in which nodes may reconnect, after the broker starts and after a lost gateway
+reconnects.
+"""
 SAMPLES_MAX: Final = 64
-"""Samples of a resource whose change is watched."""
+"""Samples kept per resource for a rule on its rate of change."""
 COMMAND_FAILED_FOR_S: Final = 300.0
-"""An alert about a failed command clears when a command succeeds, or after this time."""
+"""An alert for a failed command clears when a command succeeds, or after this time."""
 
 _Rules: TypeAlias = list[tuple[str, Rule]]
 
 
 class AlertEngine:
-    """Rules and what they watch. Messages and `now` go in, changes of alerts come out."""
+    """Evaluates rules. Events and `now` go in, raised and cleared alerts come out."""
 
     def __init__(self, subject_of: Callable[[str], Subject | None]) -> None:
-        """`subject_of` finds a node of the registry by its uid."""
+        """`subject_of` looks up a node of the registry by its uid."""
         self.rules: Mapping[str, Rule] = {}
         self.watches = Watches()
         self._subject_of = subject_of
@@ -37,14 +40,14 @@ class AlertEngine:
         self._of_any_resource: _Rules = []
         self._of_condition: dict[str, _Rules] = {}
         self._lost_nodes: dict[str, set[str]] = {}
-        """Nodes of lost gateways, by the name of the gateway."""
+        """Nodes of lost gateways, by gateway name."""
 
     def set_rules(
         self, rules: Mapping[str, Rule], offline: Iterable[str], *, now: float, ts: float
     ) -> None:
-        """Replace the rules, by id. Alerts of rules that changed or went are cleared.
+        """Replace the rules. Alerts of changed and removed rules are cleared.
 
-        `offline`: the nodes that are offline; a new rule applies to them too.
+        `offline`: the nodes that are offline, to which a new rule applies as well.
         """
         changed = {it for it in (*rules, *self.rules) if rules.get(it) != self.rules.get(it)}
         before, self.rules = self.rules, dict(rules)
@@ -75,9 +78,11 @@ class AlertEngine:
     def started(
         self, rules: Mapping[str, Rule], offline: Iterable[str], *, now: float, ts: float
     ) -> None:
-        """The rules and the offline nodes when the broker starts. Load stored alerts before.
+        """Set the rules and the offline nodes at the start of the broker. Load stored alerts
+        first.
 
-        They last, without being raised again, until their condition does not hold.
+        Stored alerts remain active, without being raised again, until their condition no longer
+        holds.
         """
         self.set_rules(rules, (), now=now, ts=ts)
         for alert in list(self.watches.active.values()):
@@ -107,7 +112,9 @@ class AlertEngine:
     # -- what happens -----------------------------------------------------------------------------
 
     def receive_reading(self, reading: Reading, *, now: float, ts: float) -> None:
-        """A reading was delivered. Retained values of an MQTT broker are old: they do not count."""
+        """Handle a live reading. Retained messages of an MQTT broker may be old and must not be
+        passed.
+        """
         rules = self._of_resource.get(reading.resource)
         if (rules is None and not self._of_any_resource) or reading.retained:
             return
@@ -127,7 +134,7 @@ class AlertEngine:
                 self._number(rule_id, rule, subject, reading, reading.number, now, ts)
 
     def node_online(self, uid: str, *, now: float, ts: float) -> None:
-        """A node is online."""
+        """Handle a node that came online."""
         for nodes in self._lost_nodes.values():
             nodes.discard(uid)
         for rule_id, _rule in self._rules_of("offline"):
@@ -140,18 +147,20 @@ class AlertEngine:
                 self.watches.set_timer(watch, now + rule.for_s)
 
     def node_offline(self, uid: str, reason: str, gateway: str, *, now: float) -> None:
-        """A node is offline, for a reason as in `out`. `gateway` is the name of its gateway."""
+        """Handle a node that went offline. `reason` is that of the `out` message; `gateway` is the
+        name of its gateway.
+        """
         if reason != "gateway lost":
             self._await_return(uid, now, now, reason)
             return
         self._lost_nodes.setdefault(gateway, set()).add(uid)
-        # Whether it is offline is unknown.
+        # The state of these nodes is unknown while their gateway is lost.
         for watch in self.watches.of(uid):
             if watch.rule.when in ("offline", "no data") and not watch.is_raised:
                 watch.since, watch.due = None, 0.0
 
     def node_edited(self, uid: str, *, is_offline: bool, now: float, ts: float) -> None:
-        """People changed the tags or the room of a node, or it has another gateway."""
+        """Handle changed tags, a changed room, or a move to another gateway."""
         subject = self._subject_of(uid)
         if subject is None:
             return
@@ -164,14 +173,14 @@ class AlertEngine:
             self._await_return(uid, now, now)
 
     def node_forgotten(self, uid: str, *, ts: float) -> None:
-        """A node was removed from the registry, or banned: its alerts are cleared."""
+        """Clear the alerts of a node that was removed from the registry or banned."""
         for nodes in self._lost_nodes.values():
             nodes.discard(uid)
         for watch in self.watches.of(uid):
             self.watches.remove(watch, ts)
 
     def gateway_lost(self, name: str, *, now: float, ts: float) -> None:
-        """The link of a gateway is lost."""
+        """Handle a lost connection to a gateway."""
         for rule_id, rule in self._rules_of("gateway lost"):
             if rule.gateways and name not in rule.gateways:
                 continue
@@ -180,7 +189,7 @@ class AlertEngine:
                 self.watches.holds(watch, "its link to the broker is lost", now=now, ts=ts)
 
     def gateway_connected(self, name: str, *, now: float, ts: float) -> None:
-        """A gateway is connected. Its nodes have some time to come back."""
+        """Handle a gateway that connected. Its nodes have a grace period to reconnect."""
         for rule_id, _rule in self._rules_of("gateway lost"):
             if watch := self.watches.find(rule_id, name):
                 self.watches.ends(watch, ts)
@@ -190,7 +199,7 @@ class AlertEngine:
     def command_ended(
         self, uid: str, resource: str, state: str, detail: str, *, now: float, ts: float
     ) -> None:
-        """A command that was sent to a node has this receipt."""
+        """Handle the receipt of a command that was sent to a node."""
         subject = self._subject_of(uid)
         for rule_id, rule in self._rules_of("command failed", subject):
             if rule.resource and rule.resource != resource:
@@ -206,11 +215,11 @@ class AlertEngine:
     # -- timers and results -----------------------------------------------------------------------
 
     def get_timer(self) -> float | None:
-        """When to call `handle_timer`; None: never."""
+        """Time at which `handle_timer` must be called; None: never."""
         return self.watches.get_timer()
 
     def handle_timer(self, *, now: float, ts: float) -> None:
-        """Raise what has held for long enough."""
+        """Raise alerts whose condition has held for the duration of the rule."""
         for watch in self.watches.take_due(now):
             if watch.rule.when == "command failed":
                 self.watches.ends(watch, ts)
@@ -221,7 +230,7 @@ class AlertEngine:
                 self.watches.raise_alert(watch, ts)
 
     def next_change(self) -> AlertChange | None:
-        """The next change of an alert, in the order in which they happened."""
+        """The next raised or cleared alert, in order of occurrence; None: no more."""
         return self.watches.next_change()
 
     # -- conditions -------------------------------------------------------------------------------
@@ -229,7 +238,7 @@ class AlertEngine:
     def _rules_of(
         self, condition: str, subject: Subject | None = None
     ) -> Iterator[tuple[str, Rule]]:
-        """The rules with this condition; with a subject, those that name it."""
+        """The rules with this condition; with a subject, only those that apply to it."""
         for rule_id, rule in self._of_condition.get(condition, ()):
             if subject is None or subject.matches(rule):
                 yield rule_id, rule
@@ -255,7 +264,7 @@ class AlertEngine:
             holds = sign * number > sign * limit
             watch = self.watches.find(rule_id, subject.uid, reading.resource)
             if watch is not None and watch.is_raised:
-                # It lasts until the value has returned beyond the limit.
+                # The alert stays active until the value has returned by the hysteresis.
                 holds = sign * number > sign * limit - rule.hysteresis
         self._judge(rule_id, rule, subject, reading, _text_of(reading), holds, now, ts)
 
@@ -292,7 +301,9 @@ class AlertEngine:
         reason: str = "it did not come back",
         only: Iterable[str] | None = None,
     ) -> None:
-        """A node is offline since then, which may be in the future. `only`: of these rules."""
+        """Start the grace period of an offline node at `since`, which may be in the future.
+        `only`: the rules to apply.
+        """
         subject = self._subject_of(uid)
         if subject is None:
             return
@@ -314,11 +325,11 @@ class AlertEngine:
 def _change(
     samples: deque[tuple[float, float]], number: float, now: float, within_s: float
 ) -> float:
-    """The largest change from a sample of the last seconds to this number, which is added."""
+    """Add a sample. Return the largest change between it and the samples of the last seconds."""
     while samples and now - samples[0][0] > within_s:
         samples.popleft()
     differences = [number - before for _, before in samples]
-    # Samples closer than this say little more; their number has a limit.
+    # Samples closer together than this add little, and their number is limited.
     if not samples or now - samples[-1][0] >= within_s / SAMPLES_MAX:
         samples.append((now, number))
         if len(samples) > SAMPLES_MAX:
@@ -327,7 +338,7 @@ def _change(
 
 
 def _text_of(reading: Reading) -> str:
-    """The value as the device sent it, else its number."""
+    """The value as the device sent it, or its number."""
     return reading.data if isinstance(reading.data, str) else f"{reading.number:g}"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Maintenance: times in which no notices about some nodes are sent. Pure."""
+"""Maintenance windows, during which no notices are sent for some nodes. Pure."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -12,12 +12,12 @@ from pyaiot.errors import ProtocolError, requirement
 from pyaiot.messages import NAME_LENGTH_MAX, UnixTime, check_name
 
 MAINTENANCE_MAX: Final = 100
-"""Maintenance windows. One more is refused."""
+"""Largest number of maintenance windows. Further ones are refused."""
 _PERIODS: Final = {"once": 0.0, "daily": 86_400.0, "weekly": 7 * 86_400.0}
 
 
 class Maintenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A time in which alerts are shown, but no notices and no commands are sent."""
+    """A period in which alerts are shown, but no notices or commands are sent."""
 
     title: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
     start: UnixTime
@@ -25,15 +25,17 @@ class Maintenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     end: UnixTime
     """Unix time in seconds, exclusive."""
     repeat: Literal["once", "daily", "weekly"] = "once"
-    """The same time again each 24 hours, or each seven days."""
+    """Repeat the window every 24 hours, or every seven days."""
     uids: Names = ()
     tags: Names = ()
     rooms: Names = ()
     gateways: Names = ()
-    """Each list that is not empty must have the node. A gateway has its name only."""
+    """The node must match each of these lists that is not empty. For a gateway, only names are
+    compared.
+    """
 
     def covers(self, subject: Subject, ts: float) -> bool:
-        """Whether it applies to a node or gateway at the Unix time `ts`."""
+        """Whether the window covers a node or gateway at the Unix time `ts`."""
         if ts < self.start:
             return False
         period = _PERIODS[self.repeat]
@@ -47,7 +49,7 @@ class Maintenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def maintenance_of(table: dict[str, Any]) -> Maintenance:
-    """Maintenance from the body of a request. Raises `ProtocolError`."""
+    """Parse a maintenance window from the body of a request. Raises `ProtocolError`."""
     try:
         found = msgspec.convert(table, Maintenance)
     except msgspec.ValidationError as error:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is sent to a channel, and when. Pure. `now` is a monotonic time in seconds.
+"""Collects alerts into notices for a channel, and decides when to send them. Pure.
 
-The first change of an alert is sent at once. Changes that follow within a minute are sent together,
-so that a thousand alerts are one message and not a thousand.
+`now` is a monotonic time in seconds. The first change of an alert is sent at once. Changes within
+the following minute are combined, so that a thousand alerts are one message.
 """
 
 from collections import deque
@@ -13,55 +13,56 @@ from pyaiot.alerts.alert import Alert
 from pyaiot.alerts.watches import Phase
 
 NOTICE_INTERVAL_S: Final = 60.0
-"""Between two notices to a channel. What happens meanwhile is one notice."""
+"""Shortest interval between two notices to a channel. Changes in between are combined."""
 LINES_MAX: Final = 10
-"""Alerts that one notice lists. It has the number of the others."""
+"""Largest number of alerts listed in one notice. Of further ones, only the number is given."""
 WAITING_MAX: Final = 1000
-"""Changes that wait for the next notice. Of further ones, only their number is sent."""
+"""Largest number of changes queued for the next notice. Of further ones, only the number is sent.
+"""
 ATTEMPTS_MAX: Final = 5
-"""Attempts to send a notice, with growing pauses. Then it is dropped and counted."""
+"""Attempts to send a notice, with growing delays. Then the notice is dropped and counted."""
 RETRY_S: Final = 15.0
-"""Before the second attempt. Each further pause is twice as long."""
+"""Delay before the second attempt. It is doubled for each further one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message for people: one line of title, and lines of text."""
+    """A message for people: a title and lines of text."""
 
     title: str
     body: str
     severity: str
-    """The most severe one of its alerts that were raised; `info` if all were cleared."""
+    """The highest severity among its raised alerts; `info` if all were cleared."""
     attempts: int = 0
 
 
 class NoticeQueue:
-    """The notices of one channel."""
+    """The queue of one channel."""
 
     def __init__(self) -> None:
         self.dropped = 0
         """Notices that could not be sent, since the start."""
         self.sent = 0
         self.problem = ""
-        """Why the last attempt failed; empty if it did not."""
+        """Why the last attempt failed; empty if it succeeded."""
         self._waiting: deque[tuple[Phase, Alert]] = deque()
         self._beyond = 0
         self._next_at = 0.0
         self._failed: Notice | None = None
 
     def add(self, phase: Phase, alert: Alert) -> None:
-        """An alert was raised or cleared."""
+        """Queue a raised or cleared alert."""
         if len(self._waiting) >= WAITING_MAX:
             self._beyond += 1
         else:
             self._waiting.append((phase, alert))
 
     def get_timer(self) -> float | None:
-        """When `take` returns the next notice; None: there is none."""
+        """Time at which `take` returns the next notice; None: nothing is queued."""
         return self._next_at if self._failed or self._waiting else None
 
     def take(self, now: float) -> Notice | None:
-        """The notice to send now. Call `sent_at` or `failed_at` for it."""
+        """The notice to send now. Report its result with `sent_at` or `failed_at`."""
         if now < self._next_at:
             return None
         if self._failed is not None:
@@ -76,13 +77,13 @@ class NoticeQueue:
         return _notice(changes, beyond)
 
     def sent_at(self, now: float) -> None:
-        """The notice was sent."""
+        """Report that the notice was sent."""
         self.sent += 1
         self.problem = ""
         self._next_at = now + NOTICE_INTERVAL_S
 
     def failed_at(self, notice: Notice, problem: str, now: float) -> None:
-        """The notice could not be sent. It is tried again, up to a limit."""
+        """Report that the notice could not be sent. It is retried up to `ATTEMPTS_MAX` times."""
         self.problem = problem
         attempts = notice.attempts + 1
         self._next_at = now + RETRY_S * 2 ** (attempts - 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rules of alerts: which nodes they watch, for what, and what follows. Pure."""
+"""Alert rules: which nodes they watch, the condition, and the action. Pure."""
 
 import math
 import re
@@ -13,13 +13,13 @@ from pyaiot.errors import ProtocolError, requirement
 from pyaiot.messages import NAME_LENGTH_MAX, check_name
 
 RULES_MAX: Final = 500
-"""Rules of one system. One more is refused."""
+"""Largest number of rules of one system. Further ones are refused."""
 TARGETS_MAX: Final = 256
-"""Nodes, tags, rooms or gateways that one rule names. More are refused."""
+"""Largest number of nodes, tags, rooms or gateways that one rule lists. More are refused."""
 DURATION_MAX_S: Final = 366 * 86_400.0
-"""The longest duration in a rule, in seconds."""
+"""Longest duration in a rule, in seconds."""
 PAYLOAD_LENGTH_MAX: Final = 1024
-"""Characters of the payload of a command that a rule sends."""
+"""Longest payload of a command that a rule sends, in characters."""
 
 Condition: TypeAlias = Literal[
     "above",
@@ -33,12 +33,12 @@ Condition: TypeAlias = Literal[
 ]
 Severity: TypeAlias = Literal["info", "warning", "critical"]
 OF_NUMBERS: Final = frozenset({"above", "below", "change"})
-"""Conditions on the number of a resource."""
+"""Conditions that compare the number of a resource."""
 OF_NODES: Final = frozenset({"no data", "offline", "update failed", "command failed"})
 FIRMWARE_STATE: Final = "suit_state"
 """The resource in which a node reports the state of its firmware update."""
 UPDATE_FAILED: Final = frozenset({"3", "5", "8", "10"})
-"""Its values that mean a failure (legacy protocol, section 7)."""
+"""Values of that resource that mean a failure (legacy protocol, section 7)."""
 
 RuleId = Annotated[
     str,
@@ -55,44 +55,52 @@ Seconds = Annotated[float, Meta(ge=0, le=DURATION_MAX_S)]
 
 
 class RuleCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A command that a rule sends when its alert is raised or cleared."""
+    """The command that a rule sends when its alert is raised or cleared."""
 
     uid: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
-    """The node; empty: the node of the alert."""
+    """Uid of the target node; empty: the node of the alert."""
     resource: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
     payload: Annotated[str, Meta(max_length=PAYLOAD_LENGTH_MAX)]
-    """The text to write."""
+    """The payload, as text."""
 
 
 class Rule(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """A rule. `check_rule` finds what the types do not."""
+    """An alert rule. `check_rule` checks what types cannot express."""
 
     title: Annotated[str, Meta(min_length=1, max_length=NAME_LENGTH_MAX)]
-    """The text of the alert, for people."""
+    """Title of the alert, for people."""
     when: Condition
     resource: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
-    """The resource that is watched. `no data` and `command failed`: empty for any."""
+    """The watched resource. For `no data` and `command failed`, empty means any resource."""
     limit: float | None = None
-    """Of `above` and `below`: the value. Of `change`: the change, up or down, within `within`."""
+    """For `above` and `below`: the threshold. For `change`: the smallest change, up or down,
+    within `within` seconds that raises the alert.
+    """
     hysteresis: Annotated[float, Meta(ge=0)] = 0.0
-    """Of `above` and `below`: how far the value must return beyond the limit to clear the alert."""
+    """For `above` and `below`: how far the value must return past the threshold to clear the
+    alert.
+    """
     within_s: Seconds = msgspec.field(name="within", default=60.0)
-    """Of `change`: the time within which the value changes, in seconds."""
+    """For `change`: length of the period in which the change is measured, in seconds."""
     for_s: Seconds = msgspec.field(name="for", default=0.0)
-    """How long the condition must hold, in seconds. Of `no data`: how long nothing arrives."""
+    """How long the condition must hold, in seconds. For `no data`: how long no data must be
+    missing.
+    """
     severity: Severity = "warning"
     uids: Names = ()
     tags: Names = ()
     rooms: Names = ()
     gateways: Names = ()
-    """Each list that is not empty must have the node (of `gateway lost`: the gateway)."""
+    """The node must match each of these lists that is not empty (for `gateway lost`: the gateway).
+    """
     view: Annotated[str, Meta(max_length=64)] = ""
-    """The id of a saved view, whose filter must have the node. A view that does not exist has none.
+    """Id of a saved view whose filter the node must match. No node matches a view that does not
+    exist.
     """
     channels: Names = ()
-    """Names of the channels that are notified. Empty: all."""
+    """Names of the channels to notify. Empty: all."""
     on_raise: RuleCommand | None = None
     on_clear: RuleCommand | None = None
     enabled: bool = True
@@ -106,7 +114,7 @@ class Rule(
         gateway: str,
         views: Container[str] = (),
     ) -> bool:
-        """Whether a node is one of those that the rule names. `views`: those that have it."""
+        """Whether the rule applies to a node. `views`: ids of the views that match the node."""
         return (
             (not self.view or self.view in views)
             and (not self.uids or uid in self.uids)
@@ -117,7 +125,9 @@ class Rule(
 
 
 def check_rule(rule: Rule) -> Rule:
-    """Check what the types do not. Raises `ProtocolError` with a sentence for the author."""
+    """Check what the types cannot express. Raises `ProtocolError` with a sentence for the author
+    of the rule.
+    """
     check_name(rule.title, "title")
     numbers = (rule.limit, rule.hysteresis, rule.for_s, rule.within_s)
     if not all(math.isfinite(it) for it in numbers if it is not None):
@@ -165,9 +175,8 @@ _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def read_duration_s(value: object) -> float:
-    """Seconds of a number, or of a text such as `90s`, `5m`, `2h` or `1d`.
-
-    Raises `ProtocolError`.
+    """Parse a duration into seconds: a number, or text such as `90s`, `5m`, `2h` or `1d`. Raises
+    `ProtocolError`.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
@@ -178,8 +187,7 @@ def read_duration_s(value: object) -> float:
 
 
 def rule_of(table: dict[str, Any]) -> Rule:
-    """A rule from a table of a file or of a request, whose durations may be texts.
-
+    """Parse a rule from a table of the file or of a request, in which durations may be text.
     Raises `ProtocolError`.
     """
     fields = dict(table)

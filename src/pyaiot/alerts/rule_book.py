@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rules, maintenance and alerts of a system, as they are stored beside the registry."""
+"""Stores rules, maintenance windows and alerts beside the registry."""
 
 import logging
 import secrets
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 RULE: Final = "alert-rule"
 ALERT: Final = "alert"
 MAINTENANCE: Final = "maintenance"
-"""Kinds of documents."""
+"""Kinds of stored documents."""
 
 T = TypeVar("T")
 
@@ -30,14 +30,16 @@ log = logging.getLogger(__name__)
 
 
 class UnknownRule(Refused):
-    """There is no such rule, alert, maintenance or channel."""
+    """There is no such rule, alert, maintenance window or channel."""
 
 
 class RuleBook:
-    """What is stored. Rules and maintenance are on disk before they count; alerts follow later."""
+    """The stored rules, maintenance windows and alerts. Rules and windows take effect when they
+    are on disk; alerts are written later.
+    """
 
     def __init__(self, registry: RegistryService, file_rules: Mapping[str, Rule]) -> None:
-        """`file_rules`: those of the file of alerts, which cannot be edited here."""
+        """`file_rules`: rules of the alerts file, which cannot be edited here."""
         self.file_rules = dict(file_rules)
         self.views = RuleViews(
             lambda it: found.view if (found := registry.views.find(it)) else None
@@ -46,18 +48,17 @@ class RuleBook:
         self._registry = registry
 
     def rules(self) -> dict[str, Rule]:
-        """All rules by id. One of the file replaces an edited one of the same id."""
+        """All rules by id. A rule of the file replaces a stored one with the same id."""
         return self._read(RULE, rule_of) | self.file_rules
 
     def read(self) -> list[Alert]:
-        """Read what is stored. Returns the alerts, active and cleared ones."""
+        """Read everything that is stored. Returns all alerts, active and cleared."""
         self.maintenance = self._read(MAINTENANCE, maintenance_of)
         return list(self._read(ALERT, lambda it: msgspec.convert(it, Alert)).values())
 
     async def put_rule(self, rule_id: str, table: dict[str, Any]) -> Rule:
-        """Add or replace a rule. It is on disk on return.
-
-        Raises `ProtocolError` for a rule that is not valid, `Refused`, `NotStored`.
+        """Add or replace a rule. It is on disk when this returns. Raises `ProtocolError` for an
+        invalid rule, `Refused`, `NotStored`.
         """
         rule = rule_of(table)
         self._check_editable(rule_id)
@@ -76,7 +77,9 @@ class RuleBook:
         await self._registry.put_documents([(RULE, rule_id, None)])
 
     async def add_maintenance(self, table: dict[str, Any], ts: float) -> str:
-        """Add maintenance, and return its id. What is over is removed. Raises like `put_rule`."""
+        """Add a maintenance window and return its id. Expired windows are removed. Raises the same
+        errors as `put_rule`.
+        """
         found = maintenance_of(table)
         over = [
             name for name, it in self.maintenance.items() if it.repeat == "once" and it.end <= ts
@@ -99,11 +102,13 @@ class RuleBook:
         self.maintenance.pop(name, None)
 
     def is_muted(self, subject: Subject, ts: float) -> bool:
-        """Whether there is maintenance of a node or gateway at the Unix time `ts`."""
+        """Whether a maintenance window covers a node or gateway at the Unix time `ts`."""
         return any(it.covers(subject, ts) for it in self.maintenance.values())
 
     def store_alerts(self, alerts: Iterable[Alert], gone: Iterable[Alert]) -> None:
-        """Write alerts with the next changes of nodes, and remove those that are gone."""
+        """Queue alerts to be written with the next registry changes, and remove those that no
+        longer exist.
+        """
         documents: list[Document] = [(ALERT, _key(it), _encode(it)) for it in alerts]
         documents += [(ALERT, _key(it), None) for it in gone]
         try:
@@ -116,7 +121,7 @@ class RuleBook:
             raise Refused(f"the rule {rule_id} is in the file of alerts: edit it there")
 
     def _read(self, kind: str, convert: Callable[[Any], T]) -> dict[str, T]:
-        """The documents of a kind. One that is not valid is left out, with a line in the log."""
+        """The documents of one kind. Invalid ones are skipped and logged."""
         found = {}
         for key, body in self._registry.documents.of(kind).items():
             try:
@@ -127,7 +132,7 @@ class RuleBook:
 
 
 def _key(alert: Alert) -> str:
-    """Of the document. An alert that is raised again is another document."""
+    """Key of the document of an alert. An alert that is raised again gets a new document."""
     return f"{alert.id} {alert.raised}"
 
 

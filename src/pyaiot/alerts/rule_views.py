@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which nodes the saved views of rules have. Pure."""
+"""Matches nodes against the saved views that rules refer to. Pure."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,16 +11,16 @@ from pyaiot.registry.views import DashboardView
 
 
 class RuleViews:
-    """The filters of the views that rules name."""
+    """The filters of the views that rules refer to."""
 
     def __init__(self, find: Callable[[str], DashboardView | None]) -> None:
-        """`find`: the view with an id, None if there is none."""
+        """`find`: returns the view with an id, or None."""
         self._find = find
         self._users: dict[str, str] = {}
         self._tests: dict[str, NodeTest] = {}
 
     def set_rules(self, rules: Mapping[str, Rule]) -> None:
-        """Read the views of these rules. Call it again when views have changed."""
+        """Read the views of these rules. Call it again when views change."""
         self._users = {rule.view: rule_id for rule_id, rule in rules.items() if rule.view}
         self._tests = {}
         for view_id in self._users:
@@ -32,7 +32,7 @@ class RuleViews:
                     continue  # the rule is of a file: its view has no nodes for it
 
     def views_of(self, record: NodeRecord) -> frozenset[str]:
-        """The ids of the views that have the node."""
+        """The ids of the views that match the node."""
         if not self._tests:
             return frozenset()
         return frozenset(view_id for view_id, test in self._tests.items() if test(record))
@@ -47,7 +47,9 @@ class RuleViews:
         node_test(view.query)
 
     def check_view(self, view_id: str, view: DashboardView | None) -> None:
-        """Raises `Refused` if a rule uses the view, and it is removed or unfit for rules."""
+        """Raises `Refused` if a rule uses the view, and it was removed or can no longer be used by
+        rules.
+        """
         user = self._users.get(view_id)
         if user is None:
             return

@@ -24,20 +24,20 @@ from pyaiot.alerts.rule import RULES_MAX, Rule, RuleId, rule_of
 from pyaiot.errors import OperatorError, ProtocolError, reason_of
 
 CHANNELS_MAX: Final = 32
-"""Channels of one file. More are refused."""
+"""Largest number of channels in one file. More are refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertsFile:
-    """What the file has."""
+    """The contents of the file."""
 
     channels: Mapping[str, str] = field(default_factory=dict)
-    """URLs by the name of the channel. They have passwords: never log or show them."""
+    """URLs by channel name. They contain passwords: never log or show them."""
     rules: Mapping[str, Rule] = field(default_factory=dict)
 
 
 def read_alerts_file(path: Path) -> AlertsFile:
-    """Raises `OperatorError` with the reason if it cannot be read or is not valid."""
+    """Read and check the file. Raises `OperatorError` with the reason."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The alerts of a running broker: rules, their state on disk, notices and commands.
+"""Runs alerts in a broker: evaluates rules, stores their state, sends notices and commands.
 
-It is an observer of the broker: nothing here delays a reading. Rules that people edit are on disk
-before they count. The state of alerts is written with the registry, a second later.
+It observes the broker and never delays a reading. Edited rules are on disk before they take
+effect. The state of alerts is written with the registry, one second later.
 """
 
 import asyncio
@@ -35,18 +35,21 @@ from pyaiot.messages import (
 from pyaiot.registry.service import RegistryService
 
 CHANGED_INTERVAL_S: Final = 1.0
-"""Between two messages to clients that alerts changed."""
+"""Shortest interval between two `alerts changed` messages to clients."""
 REMINDER_INTERVAL_S: Final = 15.0
-"""Between two looks at alerts whose snooze or maintenance has ended."""
+"""Interval of the check for alerts whose snooze or maintenance has ended."""
 STORE_LIMIT_S: Final = 10.0
-"""How long the start waits for stored rules and alerts. Then the rules of the file apply alone,
-until the store is read."""
+"""How long the start waits for stored rules and alerts. After that only the rules of the file
+apply, until the registry can be read.
+"""
 
 log = logging.getLogger(__name__)
 
 
 class AlertService:
-    """The constructor starts nothing; `running` does. Belongs to the broker's loop."""
+    """Runs alerts. The constructor starts nothing; `running` does. Must be used on the broker's
+    event loop.
+    """
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class AlertService:
         *,
         unix_time: Callable[[], float],
     ) -> None:
-        """`file`: rules that cannot be edited here, and channels."""
+        """`file`: channels, and rules that cannot be edited here."""
         self._broker = broker
         self._registry = registry
         self.book = RuleBook(registry, file.rules)
@@ -68,9 +71,9 @@ class AlertService:
         self.channels = Channels(sender, self._clock)
         self.actions = RuleActions(broker, self._clock)
         self.raised = 0
-        """Alerts that were raised since the start."""
+        """Number of alerts raised since the start."""
         self.version = 0
-        """Grows with each change of alerts, rules and maintenance."""
+        """Incremented by each change of alerts, rules and maintenance windows."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._announcement: asyncio.TimerHandle | None = None
@@ -78,7 +81,7 @@ class AlertService:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Watch the broker while the block runs."""
+        """Context manager: evaluate rules while the block runs."""
         self.channels.set_urls(self._urls)
         self._broker.observers.add(self)
         self._broker.observers.of_registry.append(self._registry_changed)
@@ -115,7 +118,7 @@ class AlertService:
         self._load()
 
     def _load(self) -> None:
-        """Read rules, maintenance and alerts from the registry, and begin with them."""
+        """Load rules, maintenance windows and alerts from the registry, and start with them."""
         alerts = self.book.read()
         if self._is_started:
             self.apply_rules()
@@ -135,7 +138,7 @@ class AlertService:
         self.apply_rules()
 
     def apply_rules(self) -> None:
-        """Watch for the rules of the book, which have changed."""
+        """Apply the rules of the book after a change."""
         rules = self.book.rules()
         self.book.views.set_rules(rules)
         self.engine.set_rules(rules, self._offline(), now=self._clock(), ts=self.unix_time())
@@ -147,7 +150,7 @@ class AlertService:
     # -- what people do ---------------------------------------------------------------------------
 
     def alerts(self) -> list[Alert]:
-        """The active alerts, the latest first, then the cleared ones."""
+        """The active alerts, latest first, followed by the cleared ones."""
         active = sorted(self.engine.watches.active.values(), key=_newest_first)
         return active + sorted(self.engine.watches.cleared, key=_newest_first)
 
@@ -216,7 +219,7 @@ class AlertService:
         ts: float,
         who: str,  # noqa: ARG002 - rules do not depend on it
     ) -> None:
-        # One that was not sent is no sign of the node.
+        # A command that was not sent says nothing about the node.
         if not self._is_started or not command.id:
             return
         self.engine.command_ended(
@@ -246,7 +249,7 @@ class AlertService:
         self._drain()
 
     def _views_changed(self) -> None:
-        """Rules that name a view may watch other nodes now."""
+        """Rules that refer to a view may apply to other nodes now."""
         if not self._is_started:
             return
         rules = self.book.rules()
@@ -261,7 +264,7 @@ class AlertService:
     # -- results ----------------------------------------------------------------------------------
 
     def _drain(self) -> None:
-        """Carry out what the engine decided, and set its timer."""
+        """Carry out the decisions of the engine, and set its timer."""
         changed: list[Alert] = []
         while (change := self.engine.next_change()) is not None:
             self._carry_out(change)
@@ -295,7 +298,7 @@ class AlertService:
             self.actions.send(command, alert)
 
     async def _remind(self) -> None:
-        """Notify of alerts that are still active when their snooze or maintenance has ended."""
+        """Send notices for alerts that are still active when their snooze or maintenance ends."""
         while True:
             await asyncio.sleep(REMINDER_INTERVAL_S)
             ts = self.unix_time()
@@ -323,7 +326,7 @@ class AlertService:
         self.changed()
 
     def changed(self) -> None:
-        """Inform clients, at most once a second."""
+        """Notify clients of a change, at most once a second."""
         self.version += 1
         if self._announcement is None:
             loop = asyncio.get_running_loop()
@@ -336,7 +339,7 @@ class AlertService:
     # -- parts ------------------------------------------------------------------------------------
 
     def _offline(self) -> list[str]:
-        """Nodes that were seen and are offline, not because their gateway is lost."""
+        """Registered nodes that are offline, except those whose gateway is lost."""
         return [
             record.uid
             for record in self._registry.registry.records.values()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What rules watch, the alerts that follow, and when to look again. Pure."""
+"""Tracks the state of each rule for each node, the resulting alerts, and their timers. Pure."""
 
 import heapq
 from collections import OrderedDict, deque
@@ -11,11 +11,12 @@ from pyaiot.alerts.alert import VALUE_LENGTH_MAX, Alert, alert_id, watch_key
 from pyaiot.alerts.rule import Rule
 
 ACTIVE_MAX: Final = 10_000
-"""Active alerts. Further ones are counted and not raised."""
+"""Largest number of active alerts. Further ones are counted and not raised."""
 CLEARED_MAX: Final = 1000
-"""Cleared alerts that are kept, the latest ones."""
+"""Number of cleared alerts that are kept, the latest ones."""
 WATCHES_MAX: Final = 200_000
-"""Pairs of a rule and a node or resource that are watched. Further ones are counted, not watched.
+"""Largest number of pairs of a rule and a node or resource. Further ones are counted and not
+watched.
 """
 
 Phase: TypeAlias = Literal["raised", "cleared"]
@@ -23,21 +24,21 @@ Phase: TypeAlias = Literal["raised", "cleared"]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The node of an alert, as rules select it; without a uid, a gateway."""
+    """The node to which a rule is applied; without a uid, a gateway."""
 
     uid: str
     tags: tuple[str, ...] = ()
     room: str = ""
     gateway: str = ""
     views: frozenset[str] = frozenset()
-    """The ids of the views of rules that have the node."""
+    """Ids of the views (of rules) that match the node."""
 
     @property
     def name(self) -> str:
         return self.uid or self.gateway
 
     def matches(self, rule: Rule) -> bool:
-        """Whether the rule names this node."""
+        """Whether the rule applies to this subject."""
         return rule.watches(
             uid=self.uid,
             tags=self.tags,
@@ -58,20 +59,20 @@ class AlertChange:
 
 @dataclass(slots=True)
 class RuleMatch:
-    """A rule and one node or gateway, or one resource of a node."""
+    """The state of a rule for one node, gateway or resource."""
 
     rule_id: str
     rule: Rule
     subject: Subject
     resource: str = ""
     since: float | None = None
-    """Since when the condition holds; None: it does not."""
+    """Since when the condition has held; None: it does not hold."""
     is_raised: bool = False
     due: float = 0.0
-    """When the timer looks at it next; 0: never."""
+    """When the timer checks it next; 0: never."""
     value: str = ""
     samples: deque[tuple[float, float]] = field(default_factory=deque)
-    """Times and numbers, for `change`."""
+    """Samples as pairs of time and number, for `change`."""
 
     @property
     def key(self) -> str:
@@ -79,14 +80,14 @@ class RuleMatch:
 
 
 class Watches:
-    """The table of watches with its timers, and the alerts."""
+    """All watches with their timers, and the alerts."""
 
     def __init__(self) -> None:
         self.active: dict[str, Alert] = {}
         self.dropped = 0
-        """Alerts and watches beyond their limits, since the start."""
+        """Number of alerts and watches that exceeded their limits, since the start."""
         self.gone: list[Alert] = []
-        """Cleared alerts beyond their limit. The caller removes them."""
+        """Cleared alerts that exceeded their limit. The caller deletes them."""
         self._cleared: OrderedDict[str, Alert] = OrderedDict()
         self._watches: dict[str, RuleMatch] = {}
         self._of_subject: dict[str, set[str]] = {}
@@ -98,11 +99,11 @@ class Watches:
 
     @property
     def cleared(self) -> Iterable[Alert]:
-        """The latest cleared alerts, in that order."""
+        """The latest cleared alerts, in the order in which they were cleared."""
         return self._cleared.values()
 
     def load(self, alerts: Iterable[Alert]) -> None:
-        """Take over the alerts that were stored."""
+        """Load stored alerts."""
         for alert in alerts:
             if alert.cleared:
                 self._keep_cleared(alert)
@@ -110,13 +111,13 @@ class Watches:
                 self.active[alert.key] = alert
 
     def find(self, rule_id: str, name: str, resource: str = "") -> RuleMatch | None:
-        """The watch of a rule for a node or gateway of this name, if there is one."""
+        """The watch of a rule for a node or gateway, or None."""
         return self._watches.get(watch_key(rule_id, name, resource))
 
     def add(
         self, rule_id: str, rule: Rule, subject: Subject, resource: str = ""
     ) -> RuleMatch | None:
-        """The watch, a new one if there is none; None at the limit."""
+        """Return the watch, created if necessary; None if the limit is reached."""
         key = watch_key(rule_id, subject.name, resource)
         watch = self._watches.get(key)
         if watch is not None:
@@ -125,7 +126,7 @@ class Watches:
             self.dropped += 1
             return None
         watch = self._watches[key] = RuleMatch(rule_id, rule, subject, resource)
-        # An alert that was stored lasts, and is not raised again.
+        # A stored alert stays active and is not raised again.
         watch.is_raised = key in self.active
         self._of_subject.setdefault(subject.name, set()).add(key)
         return watch
@@ -138,7 +139,7 @@ class Watches:
         yield from list(self._watches.values())
 
     def remove(self, watch: RuleMatch, ts: float) -> None:
-        """RuleMatch it no longer. Its alert is cleared."""
+        """Remove the watch and clear its alert."""
         self.ends(watch, ts)
         key = watch.key
         del self._watches[key]
@@ -148,7 +149,9 @@ class Watches:
             del self._of_subject[watch.subject.name]
 
     def holds(self, watch: RuleMatch, value: str, *, now: float, ts: float) -> None:
-        """The condition holds, with this value. It is raised now, or when it has held for long."""
+        """Report that the condition holds, with this value. The alert is raised now, or after the
+        rule's duration.
+        """
         watch.value = value[:VALUE_LENGTH_MAX]
         if watch.is_raised:
             return
@@ -160,7 +163,7 @@ class Watches:
             self.set_timer(watch, watch.since + watch.rule.for_s)
 
     def ends(self, watch: RuleMatch, ts: float) -> None:
-        """The condition does not hold."""
+        """Report that the condition does not hold."""
         watch.since, watch.due = None, 0.0
         watch.is_raised = False
         alert = self.active.get(watch.key)
@@ -189,7 +192,7 @@ class Watches:
         watch.is_raised = True
 
     def clear(self, alert: Alert, rule: Rule | None, ts: float) -> None:
-        """End an active alert. Without its rule, nobody is notified."""
+        """Clear an active alert. If its rule no longer exists, nobody is notified."""
         self.active.pop(alert.key, None)
         alert.cleared = max(ts, alert.raised)
         self._keep_cleared(alert)
@@ -197,21 +200,23 @@ class Watches:
             self._changes.append(AlertChange("cleared", alert, rule))
 
     def next_change(self) -> AlertChange | None:
-        """The next change of an alert, in the order in which they happened."""
+        """The next raised or cleared alert, in order of occurrence; None: no more."""
         return self._changes.popleft() if self._changes else None
 
     def set_timer(self, watch: RuleMatch, due: float) -> None:
-        """Look at it then. A later time than before needs no new entry: the earlier looks again."""
+        """Schedule the next check. For a later time than scheduled no entry is needed: the earlier
+        check schedules it.
+        """
         is_set, watch.due = 0 < watch.due <= due, due
         if not is_set:
             heapq.heappush(self._timers, (due, watch.key))
 
     def get_timer(self) -> float | None:
-        """When to call `take_due`; None: never."""
+        """Time at which `take_due` must be called; None: never."""
         return self._timers[0][0] if self._timers else None
 
     def take_due(self, now: float) -> Iterator[RuleMatch]:
-        """The watches whose time has come."""
+        """The watches that are due."""
         while self._timers and self._timers[0][0] <= now:
             _due, key = heapq.heappop(self._timers)
             watch = self._watches.get(key)
