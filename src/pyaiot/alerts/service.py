@@ -219,7 +219,7 @@ class AlertService:
         ts: float,
         who: str,  # noqa: ARG002 - rules do not depend on it
     ) -> None:
-        # A command that was not sent says nothing about the node.
+        # A command that was not sent does not tell the state of the node.
         if not self._is_started or not command.id:
             return
         self.engine.command_ended(

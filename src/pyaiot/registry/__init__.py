@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The registry: every node that was ever seen, and what people added to it."""
+"""The registry: every node that was ever seen, with the annotations that people made."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What people and services keep beside the nodes: rules of alerts, alerts, saved views. Pure."""
+"""Stores documents beside the nodes: alert rules, alerts, saved views, floor plans. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
@@ -7,16 +7,16 @@ from typing import Final, TypeAlias
 from pyaiot.errors import Refused
 
 DOCUMENTS_MAX: Final = 20_000
-"""Documents of all kinds. One more is refused."""
+"""Largest number of documents, of all kinds together. Further ones are refused."""
 DOCUMENT_SIZE_MAX: Final = 64 * 1024
-"""Bytes of one document as UTF-8. A larger one is refused."""
+"""Largest size of one document, in bytes of UTF-8. Larger ones are refused."""
 
 Document: TypeAlias = tuple[str, str, str | None]
-"""Kind, key and JSON text; None removes it."""
+"""Kind, key and JSON text; None deletes the document."""
 
 
 class Documents:
-    """JSON texts by kind and key, and which of them are not written yet."""
+    """JSON texts by kind and key. Keeps track of those that are not written yet."""
 
     def __init__(self) -> None:
         self._bodies: dict[str, dict[str, str]] = {}
@@ -26,17 +26,17 @@ class Documents:
         return sum(map(len, self._bodies.values()))
 
     def of(self, kind: str) -> Mapping[str, str]:
-        """The documents of a kind by their key."""
+        """The documents of one kind, by key."""
         return self._bodies.get(kind, {})
 
     def load(self, documents: Iterable[Document]) -> None:
-        """Add the documents of a store. Those that were set meanwhile stay."""
+        """Add the documents of a store. Documents that were set before this call are kept."""
         for kind, key, body in documents:
             if body is not None and (kind, key) not in self._unwritten:
                 self._bodies.setdefault(kind, {}).setdefault(key, body)
 
     def check(self, documents: Iterable[Document]) -> None:
-        """Raises `Refused` if there are too many, or one is too large."""
+        """Raises `Refused` if a document is too large, or there would be too many."""
         added = 0
         for kind, key, body in documents:
             if body is None:
@@ -48,7 +48,7 @@ class Documents:
             raise Refused(f"there are {DOCUMENTS_MAX} documents already")
 
     def set(self, documents: Iterable[Document]) -> None:
-        """Take over documents that are stored."""
+        """Set documents that are already stored."""
         for kind, key, body in documents:
             if body is None:
                 self._bodies.get(kind, {}).pop(key, None)
@@ -64,17 +64,17 @@ class Documents:
         self._unwritten.update(dict.fromkeys((kind, key) for kind, key, _ in some))
 
     def take_unwritten(self, most: int) -> list[Document]:
-        """Some unwritten documents. If the store fails, pass them to `not_written`."""
+        """Take some unwritten documents. If writing fails, pass them to `not_written`."""
         keys = list(self._unwritten)[:most]
         for key in keys:
             del self._unwritten[key]
         return [(kind, key, self.of(kind).get(key)) for kind, key in keys]
 
     def not_written(self, documents: Iterable[Document]) -> None:
-        """These are still to be written."""
+        """Queue these documents again."""
         self._unwritten.update(dict.fromkeys((kind, key) for kind, key, _ in documents))
 
     def write_again(self) -> None:
-        """All are still to be written: the store was replaced."""
+        """Queue all documents to be written, because the store was replaced."""
         for kind, bodies in self._bodies.items():
             self._unwritten.update(dict.fromkeys((kind, key) for key in bodies))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which offline nodes are forgotten to make room, and in which order. Pure."""
+"""Chooses the offline node to remove when the registry is full. Pure."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sized
@@ -7,20 +7,22 @@ from itertools import chain
 from typing import Final
 
 OFFLINE_MAX: Final = 100_000
-"""Offline nodes that nobody edited; the setting `registry.offline_max`. Beyond that: the one that
-has been offline for longest is forgotten."""
+"""Largest number of offline nodes without edits; the setting `registry.offline_max`. Beyond it,
+the node that has been offline longest is removed.
+"""
 OFFLINE_OF_GATEWAY_SHARE: Final = 0.5
-"""The share of these that the nodes of one gateway keep when there is no room. A gateway with more
-loses its own oldest one; one with fewer loses none to it."""
+"""Share of these that each gateway is guaranteed. When the registry is full, a gateway that has
+more loses its own oldest node, and a gateway that has less loses none.
+"""
 
 
 class Forgettable:
-    """Offline nodes that nobody edited, by gateway, the first one to go offline first."""
+    """Offline nodes without edits, by gateway, in the order in which they went offline."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._lines: dict[str, OrderedDict[str, int]] = {}
-        """By gateway, the nodes with a number that grows with each that is added."""
+        """Nodes by gateway, each with a sequence number."""
         self._count = 0
         self._added = 0
 
@@ -31,13 +33,13 @@ class Forgettable:
         return chain.from_iterable(self._lines.values())
 
     def add(self, uid: str, gateway: str) -> None:
-        """Append a node of this gateway that is not in line."""
+        """Add a node of this gateway that is not in the queue."""
         self._count += 1
         self._added += 1
         self._lines.setdefault(gateway, OrderedDict())[uid] = self._added
 
     def discard(self, uid: str, gateway: str) -> None:
-        """Take a node of this gateway out of the line, if it is in it."""
+        """Remove a node of this gateway from the queue, if it is in it."""
         line = self._lines.get(gateway)
         if line is not None and line.pop(uid, 0):
             self._count -= 1
@@ -45,7 +47,7 @@ class Forgettable:
                 del self._lines[gateway]
 
     def excess(self, gateway: str) -> str | None:
-        """The node to forget after one of `gateway` was added; None if there is room."""
+        """The node to remove after one of `gateway` was added; None if there is room."""
         if self._count <= self._most:
             return None
         line = self._lines[gateway]

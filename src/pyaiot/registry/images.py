@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reads the type and the size of an image in its first bytes, without decoding it. Pure."""
+"""Reads format and dimensions of an image from its first bytes, without decoding it. Pure."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
@@ -7,9 +7,13 @@ from typing import Final, Literal, TypeAlias
 from pyaiot.errors import ProtocolError
 
 SIDE_MAX: Final = 8192
-"""Pixels of a side of an image. More are refused: a browser would need too much memory."""
+"""Largest width and height of an image, in pixels. Larger images are refused, because a browser
+would need too much memory.
+"""
 SEGMENTS_MAX: Final = 256
-"""Segments of a JPEG image before the one with its size. More are refused."""
+"""Largest number of JPEG segments before the one with the dimensions. Images with more are
+refused.
+"""
 
 ImageType: TypeAlias = Literal["image/png", "image/jpeg", "image/webp"]
 """SVG is not accepted: it is a document that can contain scripts."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The last values of offline nodes, as JSON, within limits of memory and disk. Pure."""
+"""The last values of offline nodes as JSON, within memory and disk limits. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -9,27 +9,29 @@ import msgspec
 from pyaiot.messages import LastValue, Reading, encode
 
 VALUES_OF_NODE_MAX: Final = 32 * 1024
-"""Bytes of the last values of one node, as JSON. Beyond that, the largest are left out."""
+"""Largest size of the last values of one node, in bytes of JSON. The largest values beyond it are
+omitted.
+"""
 VALUES_SMALL: Final = 1024
-"""Last values of up to this many bytes are kept of every offline node."""
+"""Last values up to this many bytes are kept for every offline node."""
 VALUES_MAX: Final = 64 * 1024 * 1024
-"""Bytes of all last values of nodes with more. Beyond that: those of the node that has been offline
-for longest are dropped; the node stays."""
+"""Total size of the last values of nodes that have more than that. Beyond it, the values of the
+node that has been offline longest are dropped; the node itself is kept.
+"""
 NO_VALUES: Final = b"[]"
 
 _OVERHEAD: Final = 200
-"""Bytes of a value in JSON besides its texts: names of fields, time, number."""
+"""Bytes of a value in JSON besides its text: field names, time, number."""
 _LETTER_SIZE: Final = 6
-"""Most bytes of a character in JSON: `\\u0000`."""
+"""Largest number of bytes of one character in JSON: `\u0000`."""
 
 _decode: Final = msgspec.json.Decoder(list[LastValue]).decode
 
 
 def decode_values(values: bytes) -> list[LastValue]:
-    """The values that `encode_values` encoded.
-
-    None if the store returned something else, as it may after damage on its disk: a node without
-    last values is worth more than an error for every list that contains it.
+    """Decode what `encode_values` encoded. Returns None for other input, as a damaged store may
+    contain: a node without last values is better than an error in every list that contains the
+    node.
     """
     try:
         return _decode(values)
@@ -38,9 +40,8 @@ def decode_values(values: bytes) -> list[LastValue]:
 
 
 def encode_values(readings: Sequence[Reading]) -> bytes:
-    """Latest readings of one node, as a JSON array of `LastValue`.
-
-    A value that JSON cannot express is left out, and so are the largest beyond the limit.
+    """Encode the latest readings of one node as a JSON array of `LastValue`. Values that JSON
+    cannot express are omitted, as are the largest ones beyond the limit.
     """
     values = [LastValue.of(reading) for reading in readings]
     if size_of(readings) > VALUES_OF_NODE_MAX:
@@ -52,7 +53,7 @@ def encode_values(readings: Sequence[Reading]) -> bytes:
 
 
 def size_of(readings: Iterable[Reading]) -> int:
-    """An upper bound of the bytes of these readings as JSON. Cheap for text and numbers."""
+    """An upper bound of the size of these readings as JSON. Fast for text and numbers."""
     size = 2
     for reading in readings:
         data = reading.data
@@ -65,7 +66,7 @@ def size_of(readings: Iterable[Reading]) -> int:
 
 
 def _encode_small_ones(values: Sequence[LastValue]) -> bytes:
-    """The values that fit, in their order; the smallest are taken first."""
+    """Encode the values that fit, in their order; smaller ones take precedence."""
     parts = [(_encoded(value), index) for index, value in enumerate(values)]
     taken = []
     size = 2
@@ -86,7 +87,7 @@ def _encoded(value: object) -> bytes | None:
 
 
 class ValuesBudget:
-    """The sizes of the last values that are kept, the longest offline node first."""
+    """Tracks the size of the stored last values, longest offline node first."""
 
     def __init__(self) -> None:
         self.used = 0
@@ -94,7 +95,7 @@ class ValuesBudget:
         self._sizes: dict[str, int] = {}
 
     def keep(self, uid: str, size: int) -> list[str]:
-        """Record the size of the values of a node. Returns nodes whose values must be dropped."""
+        """Record the size of a node's values. Returns the nodes whose values must be dropped."""
         self.used -= self._sizes.pop(uid, 0)
         if size <= VALUES_SMALL:
             return []

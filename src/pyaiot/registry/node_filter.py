@@ -12,19 +12,21 @@ ADMITTED: Final = frozenset({"online", "offline"})
 
 @dataclass(frozen=True, slots=True)
 class NodeFilter:
-    """Each condition that is set must hold. One of the values of a condition is enough."""
+    """A node matches if it meets every condition that is set. A condition is met by any of its
+    values.
+    """
 
     uids: frozenset[str] | None = None
     states: frozenset[str] | None = ADMITTED
     tags: frozenset[str] | None = None
     gateways: frozenset[str] | None = None
     protocols: frozenset[str] | None = None
-    """Names of protocols in lower case."""
+    """Protocol names in lower case."""
     rooms: frozenset[str] | None = None
     words: tuple[str, ...] = ()
-    """Casefolded words that must all occur in uid, label, room, tags or notes."""
+    """Case-folded words. All of them must occur in uid, label, room, tags or notes."""
     searches_notes: bool = True
-    """False: not in notes, because they are not shown."""
+    """False: do not search the notes, because the client may not see them."""
 
     @staticmethod
     def words_of(text: str) -> tuple[str, ...]:
@@ -34,7 +36,9 @@ class NodeFilter:
         return bool(self.select([record]))
 
     def select(self, records: Sequence[NodeRecord]) -> Sequence[NodeRecord]:
-        """Those of the records that match. One condition after the other: it is quick for many."""
+        """The records that match. Evaluates one condition after the other, which is fast for many
+        records.
+        """
         if self.uids is not None:
             records = [it for it in records if it.uid in self.uids]
         if self.tags is not None:
@@ -56,7 +60,7 @@ class NodeFilter:
 
 
 def frozen(values: Iterable[str] | None) -> frozenset[str] | None:
-    """A set of these values; None stays None: any value matches."""
+    """A set of these values; None (any value matches) remains None."""
     return None if values is None else frozenset(values)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the registry needs of a broker."""
+"""The interface between the registry and the broker."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -9,10 +9,10 @@ from pyaiot.registry.record import NodeRecord
 
 
 class OnlineNodes(Protocol):
-    """What the service needs of a broker."""
+    """What the registry service requires of a broker."""
 
     def take_touched_uids(self) -> Iterable[str]:
-        """Nodes with a new reading since the last call."""
+        """Uids of nodes with a reading since the last call."""
         ...
 
     def readings_of(self, uid: str) -> tuple[Reading, ...] | None:
@@ -20,17 +20,17 @@ class OnlineNodes(Protocol):
         ...
 
     def registry_loaded(self, records: Iterable[NodeRecord]) -> None:
-        """Take over what the registry had stored."""
+        """Called when the stored registry has been loaded."""
         ...
 
     def people_edited(self, changed: NodeRecord) -> NodeRecord:
-        """Take over an edit that is stored, and send it to clients."""
+        """Apply an edit that has been stored, and send it to clients."""
         ...
 
     def people_forgot(self, uid: str, now: float) -> None:
-        """Remove a node, and send that to clients. Raises `Refused` if it is online."""
+        """Remove a node and notify clients. Raises `Refused` if the node is online."""
         ...
 
     def people_restored(self, record: NodeRecord) -> NodeRecord:
-        """Bring a forgotten node back, and send that to clients."""
+        """Restore a removed node and notify clients."""
         ...

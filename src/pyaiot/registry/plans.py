@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Floor plans: an image for each room, and where on it the nodes are.
+"""Floor plans: an image for each room, and the positions of nodes on it.
 
-They are documents beside the registry, so that backups, PostgreSQL and a move to another machine
-have them. A plan is on disk before it counts.
+Plans are stored as documents beside the registry, so that backups and PostgreSQL include them. A
+plan takes effect when it is on disk.
 """
 
 import asyncio
@@ -21,19 +21,21 @@ from pyaiot.registry.images import ImageType, read_image_head
 from pyaiot.registry.refusals import StaleRevision
 
 PLAN: Final = "plan"
-"""The kind of the documents with a plan; the room is the key."""
+"""Kind of the documents that contain a plan; their key is the room."""
 PART: Final = "plan-image"
-"""The kind of the documents with a part of an image."""
+"""Kind of the documents that contain a part of an image."""
 IMAGE_SIZE_MAX: Final = 1024 * 1024
-"""Bytes of the image of one plan. A larger one is refused."""
+"""Largest size of one image in bytes. Larger ones are refused."""
 IMAGES_SIZE_MAX: Final = 16 * 1024 * 1024
-"""Bytes of the images of all plans, which are in memory. One more is refused."""
+"""Largest total size of all images in bytes, because they are kept in memory. Further ones are
+refused.
+"""
 PLANS_MAX: Final = 100
-"""Plans of one system. One more is refused."""
+"""Largest number of plans. Further ones are refused."""
 PLACES_MAX: Final = 500
-"""Nodes that have a place on one plan. More are refused."""
+"""Largest number of nodes on one plan. Further ones are refused."""
 _PART_SIZE: Final = 48_000
-"""Bytes in one document: as base64 they are less than `DOCUMENT_SIZE_MAX`."""
+"""Bytes of an image per document: in base64 they fit into `DOCUMENT_SIZE_MAX`."""
 _DIGITS: Final = 4
 
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -47,17 +49,17 @@ class UnknownPlan(Refused):
 
 
 class PlanPlace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A place on a plan."""
+    """A position on a plan."""
 
     x: Annotated[_Share, Meta(description="Share of the width, from the left: 0 to 1.")]
     y: Annotated[_Share, Meta(description="Share of the height, from the top: 0 to 1.")]
 
 
 class PlanEdit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Places of nodes on a plan."""
+    """Changes to the positions of nodes on a plan."""
 
     places: Annotated[dict[_Uid, PlanPlace | None], Meta(max_length=PLACES_MAX)]
-    """By uid. Null removes it from the plan; nodes that are absent stay where they are."""
+    """Positions by uid. Null removes the node from the plan; absent nodes keep their position."""
 
 
 class FloorPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,21 +67,21 @@ class FloorPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     room: str
     revision: Annotated[int, Meta(ge=1)]
-    """Grows with each edit."""
+    """Incremented by each edit."""
     image: str
-    """Identifies the bytes of the image: a different image has a different value."""
+    """Hash of the image."""
     type: ImageType
     size: Annotated[int, Meta(ge=1)]
-    """Bytes of the image."""
+    """Size of the image in bytes."""
     width: Annotated[int, Meta(ge=1)]
-    """Pixels."""
+    """Width and height of the image in pixels."""
     height: Annotated[int, Meta(ge=1)]
     places: dict[str, PlanPlace]
-    """Where nodes are on it, by uid."""
+    """Positions of nodes, by uid."""
 
 
 class PlanBook:
-    """The floor plans. Belongs to the broker's loop."""
+    """All floor plans. Must be used on the broker's event loop."""
 
     def __init__(
         self,
@@ -91,7 +93,7 @@ class PlanBook:
         self._edit = asyncio.Lock()
 
     def all(self) -> list[FloorPlan]:
-        """All plans by room. One that is not valid is left out, with a line in the log."""
+        """All plans by room. Invalid documents are skipped and logged."""
         return [found for it in sorted(self._documents.of(PLAN)) if (found := self.find(it))]
 
     def find(self, room: str) -> FloorPlan | None:
@@ -105,14 +107,15 @@ class PlanBook:
             return None
 
     def image(self, plan: FloorPlan) -> bytes:
-        """The bytes of its image."""
+        """The bytes of the image."""
         parts = self._documents.of(PART)
         return b"".join(msgspec.json.decode(parts[key], type=bytes) for key in _keys(plan))
 
     async def put_image(self, room: str, data: bytes, revision: int | None = None) -> FloorPlan:
-        """Give a room a plan, or another image; places stay. It is on disk on return.
+        """Add the plan of a room, or replace its image; positions are kept. The plan is on disk
+        when this returns.
 
-        `revision`: the one that the author has read; 0: there must be none; None: whatever it is.
+        `revision`: the revision that the author has read; 0: there must be no plan; None: any.
         Raises `ProtocolError`, `Refused`, `StaleRevision`, `NotStored`.
         """
         check_name(room, "room")
@@ -161,9 +164,8 @@ class PlanBook:
         *,
         is_known: Callable[[str], bool] = lambda _: True,
     ) -> FloorPlan:
-        """Put nodes on a plan. Those that are no longer known are removed from it.
-
-        Raises `UnknownPlan`, `Refused`, `StaleRevision`, `NotStored`.
+        """Set positions of nodes on a plan. Nodes that no longer exist are removed from it. Raises
+        `UnknownPlan`, `Refused`, `StaleRevision`, `NotStored`.
         """
         async with self._edit:
             before = self.find(room)
@@ -195,7 +197,7 @@ class PlanBook:
 
 
 def _keys(plan: FloorPlan) -> list[str]:
-    """The keys of the parts of its image, in their order."""
+    """The keys of the documents with the parts of the image, in order."""
     return [f"{plan.image}/{number}" for number in range(-(-plan.size // _PART_SIZE))]
 
 

@@ -25,18 +25,18 @@ from pyaiot.registry.store import (
 )
 
 CONNECT_LIMIT_S: Final = 5.0
-"""How long the server may take to accept a connection."""
+"""Timeout for connecting to the server."""
 STATEMENT_LIMIT_S: Final = 30.0
-"""How long the server may take for one statement."""
+"""Timeout for one statement."""
 LOCK_LIMIT_S: Final = 1.0
-"""How long a previous writer may take to end: the server learns of it a moment later."""
+"""How long to wait for the lock of a previous writer, whose end the server may notice late."""
 _LOCK_PAUSE_S: Final = 0.05
 ROWS_AT_ONCE: Final = 2000
-"""Nodes that are read from the server at once."""
+"""Number of rows fetched at once."""
 WRITER_LOCK: Final = 0x41694E52
-"""The advisory lock that the only writer holds, and that the brokers of a cluster share."""
+"""Advisory lock, held exclusively by a single writer or shared by the brokers of a cluster."""
 SCHEMA_LOCK: Final = 0x41694E53
-"""The advisory lock of the broker that migrates the schema."""
+"""Advisory lock held while the schema is migrated."""
 
 _FIRST: Final = (
     # The same columns as in a file, with the same meaning (`registry/sqlite.py`).
@@ -84,16 +84,16 @@ T = TypeVar("T")
 
 
 class PostgresStore:
-    """A `RegistryStore` in a schema of a database. The server refuses a second writer, unless all
-    of them are brokers of a cluster.
+    """A `RegistryStore` in a schema of a database.
 
-    It has its own event loop, which runs only during a call.
+    A second writer is refused, unless all writers are brokers of a cluster. The store has an event
+    loop of its own, which runs only during a call.
     """
 
     def __init__(self, url: str, *, is_shared: bool = False) -> None:
-        """`is_shared`: other brokers write the same database.
-
-        Raises `OperatorError` for a URL that is not valid."""
+        """`is_shared`: other brokers of a cluster write the same database. Raises `OperatorError`
+        for an invalid URL.
+        """
         self.name = _without_password(url)
         self._url = url
         self._is_shared = is_shared
@@ -111,7 +111,9 @@ class PostgresStore:
             raise
 
     def open_to_read(self) -> None:
-        """Connect without becoming the writer. Raises `RegistryStoreError`."""
+        """Connect for reading only, without taking the lock of the writer. Raises
+        `RegistryStoreError`.
+        """
         self.close()
         self._loop = asyncio.new_event_loop()
         try:
@@ -121,7 +123,7 @@ class PostgresStore:
             raise
 
     def read(self) -> tuple[list[NodeRecord], list[Document]]:
-        """All of an open store, as it is at one moment. Raises `RegistryStoreError`."""
+        """Read everything in one snapshot; the store must be open. Raises `RegistryStoreError`."""
         return self._call(self._read())
 
     def documents(self) -> list[Document]:
@@ -165,7 +167,7 @@ class PostgresStore:
         await db.execute("SELECT pg_advisory_lock($1)", SCHEMA_LOCK)
         await _migrate(db)
         await db.execute("SELECT pg_advisory_unlock($1)", SCHEMA_LOCK)
-        # Whatever the default of the server is.
+        # Independent of the server's default.
         await db.execute("SET synchronous_commit = on")
         async with db.transaction():
             records = await _records(db)
@@ -230,9 +232,8 @@ class PostgresStore:
 
 
 def read_registry(url: str) -> tuple[list[NodeRecord], list[Document]]:
-    """The records and documents of a registry that may be in use, as they are at one moment.
-
-    Raises `RegistryStoreError`, also if its schema is not that of this program.
+    """Read the records and documents of a registry in one snapshot, also while it is in use.
+    Raises `RegistryStoreError`, also if its schema has a different version.
     """
     store = PostgresStore(url)
     store.open_to_read()
@@ -252,7 +253,9 @@ async def _records(db: Any) -> list[NodeRecord]:
 
 
 async def _take_lock(db: Any, *, is_shared: bool) -> None:
-    """Become the only writer, or one of those of a cluster. Raises `RegistryStoreError`."""
+    """Take the lock of the single writer, or a shared one in a cluster. Raises
+    `RegistryStoreError`.
+    """
     lock = "pg_try_advisory_lock_shared" if is_shared else "pg_try_advisory_lock"
     tries = round(LOCK_LIMIT_S / _LOCK_PAUSE_S)
     for _ in range(tries):
@@ -265,9 +268,8 @@ async def _take_lock(db: Any, *, is_shared: bool) -> None:
 
 
 async def _migrate(db: Any) -> None:
-    """Migrate the schema to the version of this program, one transaction for each step.
-
-    Raises `RegistryStoreError` if it is of a newer version.
+    """Migrate the schema to the version of this program, one transaction per step. Raises
+    `RegistryStoreError` if the schema is newer.
     """
     await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot_registry")
     await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
@@ -285,7 +287,7 @@ async def _migrate(db: Any) -> None:
 
 
 def _without_password(url: str) -> str:
-    """A URL for display. Raises `OperatorError` if it is not valid."""
+    """The URL without its password, for display. Raises `OperatorError` if the URL is invalid."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises if it is not a number

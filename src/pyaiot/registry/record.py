@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the registry holds of a node: what was observed, and what people added. Pure."""
+"""The record of a node: what was observed, and what people annotated. Pure."""
 
 import sys
 from functools import lru_cache
@@ -22,21 +22,22 @@ from pyaiot.registry.resource_types import (
 )
 
 LABEL_LENGTH_MAX: Final = 64
-"""Characters of a label and of a room. Longer ones are refused."""
+"""Longest label and room, in characters. Longer ones are refused."""
 TAG_LENGTH_MAX: Final = 32
-"""Characters of a tag. Longer ones are refused."""
+"""Longest tag, in characters. Longer ones are refused."""
 TAGS_MAX: Final = 16
-"""Tags of one node. More are refused."""
+"""Largest number of tags of one node. Further ones are refused."""
 NOTES_LENGTH_MAX: Final = 2000
-"""Characters of the notes of a node. Longer notes are refused."""
+"""Longest notes of a node, in characters. Longer ones are refused."""
 INTERVAL_MAX_S: Final = 366 * 86_400.0
-"""The longest reporting interval and the longest offline timeout of a node, in seconds."""
+"""Longest reporting interval and offline timeout of a node, in seconds."""
 OFFLINE_AFTER_MIN_S: Final = 1.0
-"""The shortest offline timeout of a node, in seconds. With less it would be offline between any two
-messages."""
+"""Shortest offline timeout of a node, in seconds. With a shorter one it would go offline between
+two messages.
+"""
 
 AdmissionState: TypeAlias = Literal["accepted", "waiting", "banned"]
-"""`waiting`: a newcomer that nobody has accepted. `banned`: its messages are refused."""
+"""`waiting`: a new node that nobody has accepted yet. `banned`: its messages are refused."""
 NodeState: TypeAlias = Literal["online", "offline", "waiting", "banned"]
 
 Label = Annotated[
@@ -68,7 +69,7 @@ OfflineAfter = Annotated[
 
 
 class Annotations(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
-    """What people added to a node."""
+    """The annotations of a node, made by people."""
 
     label: Label = ""
     room: Room = ""
@@ -92,7 +93,7 @@ class Edit(
     omit_defaults=True,
     forbid_unknown_fields=True,
 ):
-    """Changes of what people added: absent fields stay, null clears (RFC 7396)."""
+    """A change of annotations: absent fields are unchanged, null clears a field (RFC 7396)."""
 
     label: Label | UnsetType | None = UNSET
     room: Room | UnsetType | None = UNSET
@@ -100,18 +101,18 @@ class Edit(
     longitude: Longitude | UnsetType | None = UNSET
     tags: Tags | UnsetType | None = UNSET
     add_tags: Tags | UnsetType = UNSET
-    """Tags to add to those that it has."""
+    """Tags to add."""
     remove_tags: Tags | UnsetType = UNSET
-    """Tags to remove from those that it has."""
+    """Tags to remove."""
     notes: Notes | UnsetType | None = UNSET
     interval_s: Interval | UnsetType | None = UNSET
     offline_after_s: OfflineAfter | UnsetType | None = UNSET
     types: TypeEdits | UnsetType | None = UNSET
     admission: Literal["accepted", "banned"] | UnsetType = UNSET
-    """`accepted`: accept a newcomer, or lift a ban. `banned`: refuse its messages."""
+    """`accepted`: accept a new node, or lift a ban. `banned`: refuse its messages."""
 
     def apply(self, before: Annotations) -> Annotations:
-        """The annotations after this edit. Raises `ProtocolError` if they are not valid."""
+        """The annotations after this edit. Raises `ProtocolError` if they are invalid."""
         changes: dict[str, Any] = {}
         for name in Annotations.__struct_fields__:
             value = getattr(self, name)
@@ -156,27 +157,27 @@ class NodeRecord(msgspec.Struct, gc=False, kw_only=True):
 
     uid: str
     number: int = 0
-    """Grows with each node that is added to the registry."""
+    """Sequence number of the node, in the order of registration."""
     protocol: str = ""
-    """Of the gateway that had it last; empty if unknown."""
+    """Protocol of its last gateway; empty if unknown."""
     gateway: str = ""
-    """Name of the gateway that had it last."""
+    """Name of its last gateway."""
     first_seen: float = 0.0
-    """Unix time in seconds; 0: never seen, people added it."""
+    """Unix time in seconds; 0: never seen, the node was registered by people."""
     last_seen: float = 0.0
     """Unix time in seconds; 0: never seen."""
     boots: int = 0
-    """Reboots that its gateway reported."""
+    """Number of reboots that its gateway reported."""
     secured: bool = False
-    """It proved its uid with a credential: the uid is refused to nodes without one."""
+    """The node has authenticated with a credential: nodes without one cannot use its uid."""
     reason: str = ""
-    """Why it is offline: the reason of its `out`; empty if unknown."""
+    """Why it is offline: the reason of its `out` message; empty if unknown."""
     admission: AdmissionState = "accepted"
     revision: int = 0
-    """Grows with each edit of people."""
+    """Incremented by each edit."""
     annotations: Annotations = NOTHING_ADDED
     described: Types = msgspec.field(default_factory=lambda: NO_TYPES)
-    """What its gateway described of its resources."""
+    """Types of its resources as described by its gateway."""
     is_online: bool = False
     values: bytes = NO_VALUES
     """Last values of an offline node: a JSON array of `LastValue`."""
@@ -194,12 +195,16 @@ class NodeRecord(msgspec.Struct, gc=False, kw_only=True):
 
     @property
     def is_edited(self) -> bool:
-        """People registered, edited, accepted or banned it: it is not forgotten to make room."""
+        """Whether people registered, edited, accepted or banned it. Such a node is never removed
+        to make room.
+        """
         return self.revision > 0
 
     @property
     def is_stored(self) -> bool:
-        """Whether it is stored: a newcomer that nobody edited is in memory only."""
+        """Whether it is stored. New nodes that wait for approval, without edits, are in memory
+        only.
+        """
         return self.admission != "waiting" or self.is_edited
 
 
@@ -246,23 +251,23 @@ _decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 RecordRow: TypeAlias = tuple[Any, ...]
-"""Values of `OBSERVED_COLUMNS` or of `EDITED_COLUMNS`, after the uid."""
+"""Uid, followed by the values of `OBSERVED_COLUMNS` or `EDITED_COLUMNS`."""
 
 OBSERVED_COLUMNS: Final = (
     *("protocol", "gateway", "first_seen", "last_seen", "boots", "reason", "secured"),
     *("described", "last_values"),
 )
-"""Columns of what was observed. The gateway side changes them, and they are written later."""
+"""Columns of observations. Gateways change them; they are written asynchronously."""
 EDITED_COLUMNS: Final = (
     *("admission", "revision", "label", "room", "latitude", "longitude", "tags", "notes"),
     *("interval_s", "offline_after_s", "types"),
 )
-"""Columns of what people added. They are on disk before an edit is answered."""
+"""Columns of annotations. They are on disk before an edit is answered."""
 COLUMNS: Final = ("uid", *OBSERVED_COLUMNS, *EDITED_COLUMNS)
 
 
 def observed_row(record: NodeRecord) -> RecordRow:
-    """The uid and `OBSERVED_COLUMNS` without the last one, `last_values`."""
+    """The uid and `OBSERVED_COLUMNS` except the last one, `last_values`."""
     return (
         *(record.uid, record.protocol, record.gateway, record.first_seen, record.last_seen),
         *(record.boots, record.reason, int(record.secured)),
@@ -282,7 +287,7 @@ def edited_row(record: NodeRecord) -> RecordRow:
 
 @lru_cache(1024)
 def _tags(text: str) -> Tags:
-    """The same tuple for the same tags: few are different."""
+    """Return one shared tuple for equal tags, because few are different."""
     return tuple(sys.intern(tag) for tag in _decode_tags(text))
 
 
@@ -290,13 +295,14 @@ _TYPES: Final = (
     *(str, str, str, float, float, int, str, int, str, str),
     *(str, int, str, str, float | None, float | None, str, str, float, float, str),
 )
-"""Of `COLUMNS`. SQLite keeps a value of another type as it is, whatever its column has."""
+"""Types of `COLUMNS`. SQLite accepts values of any type in any column."""
 _ADMISSIONS: Final[dict[str, AdmissionState]] = {it: it for it in get_args(AdmissionState)}
 
 
 def record_of(row: RecordRow) -> NodeRecord:
     """A record from `COLUMNS`. Raises `ValueError`, `LookupError` or `TypeError` for a row that
-    Pyaiot did not write."""
+    Pyaiot did not write.
+    """
     uid, protocol, gateway, first_seen, last_seen, boots, reason, secured, *edited = row
     described, values, admission, revision, label, room, latitude, longitude, *edited = edited
     tags, notes, interval, offline, types = edited

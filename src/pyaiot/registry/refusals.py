@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Why the registry refuses a node or an edit."""
+"""Errors for refused nodes and edits."""
 
 from pyaiot.errors import Refused
 from pyaiot.registry.record import NodeRecord
@@ -10,11 +10,11 @@ class UnknownNode(Refused):
 
 
 class StaleRevision(Refused):
-    """Somebody else edited the node in the meantime."""
+    """Somebody else has edited the node since it was read."""
 
 
 class RegistryFull(Refused):
-    """The registry has no room for one more node that people edited."""
+    """The limit of edited nodes is reached."""
 
 
 class Banned(Refused):
@@ -22,6 +22,6 @@ class Banned(Refused):
 
 
 def check_revision(record: NodeRecord, revision: int | None) -> None:
-    """Raises `StaleRevision` if the record has another revision. None: any revision is accepted."""
+    """Raises `StaleRevision` unless the record has this revision. None: any is accepted."""
     if revision is not None and revision != record.revision:
         raise StaleRevision(f"{record.name} was edited: revision {record.revision}")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The nodes that were ever seen, and who is admitted. Pure. `ts` is Unix time in seconds."""
+"""All nodes that were ever seen, and the rules for admitting new ones. Pure. `ts` is Unix time in
+seconds.
+"""
 
 import itertools
 from collections import Counter, OrderedDict
@@ -31,24 +33,25 @@ from pyaiot.registry.search_texts import SearchTexts
 from pyaiot.registry.unwritten import Unwritten
 
 EDITED_MAX: Final = 100_000
-"""Nodes that people edited. One more is refused."""
+"""Largest number of nodes that people edited. Further ones are refused."""
 WAITING_MAX: Final = 1000
-"""Newcomers that wait for approval. One more is refused."""
+"""Largest number of new nodes that wait for approval. Further ones are refused."""
 WAITING_OF_GATEWAY_MAX: Final = 500
-"""Newcomers of one gateway that wait. One more is refused."""
+"""The same, for the new nodes of one gateway."""
 LEFTOVER_SIZE_MAX: Final = 4 * VALUES_SMALL
-"""Bytes of the values of a node that are encoded a moment later. More are encoded at once."""
+"""Values of a node up to this size are encoded later. Larger ones are encoded at once."""
 FORGOTTEN_MAX: Final = 1000
 FORGOTTEN_LIFE_S: Final = 600.0
-"""Forgotten nodes that can be restored, and for how long."""
+"""Number of removed nodes that can be restored, and for how long."""
 
 AdmissionRule: TypeAlias = Literal["open", "approve", "known"]
-"""What happens to a node that the registry does not have. `open`: it is accepted. `approve`: it
-waits until somebody accepts it. `known`: it is refused."""
+"""What happens to an unregistered node. `open`: it is accepted. `approve`: it waits for approval.
+`known`: it is refused.
+"""
 
 
 class Registry:
-    """Records of nodes, in the order in which they were first seen."""
+    """The records of all nodes, in the order in which they were first seen."""
 
     def __init__(
         self,
@@ -57,33 +60,34 @@ class Registry:
         admission_of: Mapping[str, AdmissionRule] = MappingProxyType({}),
         offline_max: int = OFFLINE_MAX,
     ) -> None:
-        """`admission_of`: rules for the nodes of gateways of some protocols, by its name in lower
-        case. `admission`: for all others."""
+        """`admission_of`: rules for the nodes of some protocols, by the name of the protocol in
+        lower case. `admission`: the rule for all others.
+        """
         self.records: dict[str, NodeRecord] = {}
         self.changes = 0
-        """Grows with each change that clients can see."""
+        """Incremented by each change that is visible to clients."""
         self.refused = 0
-        """Newcomers and banned nodes that were refused, since the start."""
+        """Number of messages refused because their node waits or is banned, since the start."""
         self.set_admission(admission, admission_of)
         self.unwritten = Unwritten(self.records)
         self._leftover: dict[str, tuple[Reading, ...]] = {}
-        """Readings of nodes that went offline, not yet encoded into their record."""
+        """Readings of nodes that went offline, which are not encoded into their record yet."""
         self._budget = ValuesBudget()
         self._described = DescribedTypes()
         self._forgettable = Forgettable(offline_max)
         self._evicted: list[str] = []
-        """Nodes that were forgotten to make room, still to be announced."""
+        """Nodes that were removed to make room, of which clients have not been notified yet."""
         self.texts = SearchTexts()
         self._waiting_of: Counter[str] = Counter()
         self._online = 0
-        """Nodes that are online and accepted."""
+        """Number of accepted nodes that are online."""
         self._banned = 0
         self._edited = 0
         self._number = 0
         self._forgotten: OrderedDict[str, tuple[NodeRecord, float]] = OrderedDict()
 
     def set_admission(self, rule: AdmissionRule, of: Mapping[str, AdmissionRule]) -> None:
-        """The rules for newcomers from now on. Nodes that are in the registry stay."""
+        """Replace the rules for new nodes. Registered nodes are not affected."""
         self._admission = rule
         self._admission_of = {name.lower(): rule for name, rule in of.items()}
 
@@ -95,7 +99,7 @@ class Registry:
 
     @property
     def waiting(self) -> int:
-        """Newcomers that wait for approval."""
+        """Number of new nodes that wait for approval."""
         return self._waiting_of.total()
 
     def counts(self) -> dict[NodeState, int]:
@@ -109,9 +113,10 @@ class Registry:
         }
 
     def load(self, records: Iterable[NodeRecord]) -> list[NodeRecord]:
-        """Add records of a store. A node that was seen meanwhile keeps what was observed of it.
+        """Add records of a store.
 
-        Returns the records of nodes that were seen meanwhile, with what people added.
+        A node that has been seen since the start keeps its observations and takes the annotations
+        of the store. Returns the records of such nodes.
         """
         added, present = [], []
         for record in records:
@@ -136,11 +141,12 @@ class Registry:
     def appear(
         self, uid: str, gateway: str, protocol: str, ts: float, *, secured: bool = False
     ) -> NodeRecord:
-        """A node is online. Returns its record, whose `admission` is `accepted` or `waiting`.
+        """Record that a node is online. Returns its record, whose `admission` is `accepted` or
+        `waiting`.
 
-        `secured`: it proved its uid with a credential, so it is admitted. Raises `Banned`, or
-        `Refused` for a newcomer that is not admitted and for a node without the credential that its
-        uid has.
+        `secured`: the node authenticated with a credential, so it is admitted. Raises `Banned`, or
+        `Refused` for a new node that is not admitted, and for a node without the credential that
+        its uid requires.
         """
         record = self.records.get(uid)
         if record is not None and record.secured and not secured:
@@ -162,7 +168,7 @@ class Registry:
         record.gateway, record.protocol = gateway, protocol
         record.secured = secured
         record.first_seen = record.first_seen or ts
-        # A time of before may be in the future: clocks are set.
+        # The recorded time may be in the future, after the clock was set back.
         record.last_seen = ts
         record.is_online, record.reason = True, ""
         self._leftover.pop(uid, None)
@@ -171,19 +177,19 @@ class Registry:
         return record
 
     def set_secured(self, record: NodeRecord, *, secured: bool) -> None:
-        """The node was given a credential, or its credential was removed."""
+        """Record that the node was given a credential, or that its credential was removed."""
         if record.secured is not secured:
             record.secured = secured
             self._changed(record)
 
     def reboot(self, record: NodeRecord, ts: float) -> None:
-        """The node rebooted."""
+        """Record a reboot."""
         record.boots += 1
         record.last_seen = ts
         self._changed(record)
 
     def describe(self, record: NodeRecord, types: Types, *, complete: bool) -> frozenset[str]:
-        """Its gateway described resources. Returns those whose type changed. Raises `Refused`."""
+        """Record types that a gateway describes. Returns those that changed. Raises `Refused`."""
         before = record.described
         record.described = self._described.merged(
             *(record.uid, record.gateway, before, types), complete=complete
@@ -194,7 +200,7 @@ class Registry:
         return frozenset(resource for resource, _ in changed)
 
     def seen(self, record: NodeRecord, ts: float) -> None:
-        """A sign of life. It is stored later, and not announced to clients."""
+        """Record a sign of life. It is stored later, and clients are not notified."""
         if ts > record.last_seen:
             record.last_seen = ts
             self.unwritten.seen(record.uid)
@@ -202,9 +208,9 @@ class Registry:
     def leave(
         self, record: NodeRecord, reason: str, readings: tuple[Reading, ...], ts: float
     ) -> None:
-        """The node is offline. A newcomer that waits is removed if nobody edited it.
+        """Record that the node is offline. A waiting node without edits is removed.
 
-        Readings of the future say nothing about when it was last seen.
+        Readings with a time in the future do not change when the node was last seen.
         """
         self._online -= record.state == "online"
         record.is_online = False
@@ -224,9 +230,10 @@ class Registry:
     # -- what people do -------------------------------------------------------------------------
 
     def edited(self, uid: str, edit: Edit, *, revision: int | None = None) -> NodeRecord:
-        """A copy of the record with the edit. Check its room, store it, then call `replace`.
+        """A copy of the record with the edit applied. Check its room and store it, then call
+        `replace`.
 
-        `revision`: that of the record that was edited; None: whatever it is. Raises `UnknownNode`,
+        `revision`: that of the record that was edited; None: any. Raises `UnknownNode`,
         `StaleRevision`, `ProtocolError`.
         """
         record = self.records.get(uid)
@@ -236,14 +243,14 @@ class Registry:
         return edited_copy(record, edit)
 
     def provisioned(self, uid: str, edit: Edit) -> NodeRecord:
-        """Like `edited`, for a node that may not have been seen yet. It is accepted."""
+        """Like `edited`, for a node that may not have been seen yet. The node is accepted."""
         record = self.records.get(uid) or NodeRecord(uid=uid)
         if record.admission == "waiting" and edit.admission is msgspec.UNSET:
             edit = msgspec.structs.replace(edit, admission="accepted")
         return edited_copy(record, edit)
 
     def check_room(self, changed: Iterable[NodeRecord]) -> None:
-        """Raises `RegistryFull` if these copies would be too many edited nodes."""
+        """Raises `RegistryFull` if these copies would exceed the limit of edited nodes."""
         added = 0
         for copy in changed:
             record = self.records.get(copy.uid)
@@ -252,7 +259,7 @@ class Registry:
             raise RegistryFull(f"people may edit at most {EDITED_MAX} nodes")
 
     def replace(self, changed: NodeRecord) -> NodeRecord:
-        """Take over what people edited from a copy that is stored. Returns the record."""
+        """Apply the annotations of a copy that has been stored. Returns the record."""
         record = self.records.get(changed.uid)
         if record is None:
             record = NodeRecord(uid=changed.uid)
@@ -277,9 +284,8 @@ class Registry:
         return record
 
     def forget(self, uid: str, now: float) -> NodeRecord:
-        """Remove an offline node. `restore` brings it back. `now` is the loop's time.
-
-        Raises `UnknownNode`, or `Refused` if the node is online.
+        """Remove an offline node, which `restore` can bring back. `now` is the time of the event
+        loop. Raises `UnknownNode`, or `Refused` if the node is online.
         """
         record = self.records.get(uid)
         if record is None:
@@ -295,10 +301,10 @@ class Registry:
         return record
 
     def forgotten(self, uid: str, now: float) -> NodeRecord:
-        """A node that was forgotten, to be stored before `restore`.
+        """A removed node, to be stored before `restore` is called.
 
-        If it came back meanwhile: a copy of its new record, with what people added to the one of
-        before. Raises `UnknownNode`, also if people have edited the new one.
+        If the node has reappeared since, this is a copy of its new record with the annotations of
+        the old one. Raises `UnknownNode`, also if people have edited the new record.
         """
         record, forgotten_at = self._forgotten.get(uid, (None, 0.0))
         present = self.records.get(uid)
@@ -332,14 +338,16 @@ class Registry:
     # -- views ----------------------------------------------------------------------------------
 
     def values_of(self, record: NodeRecord) -> bytes:
-        """Last values of a node that is not online, as JSON."""
+        """The last values of an offline node, as JSON."""
         readings = self._leftover.pop(record.uid, None)
         if readings is not None:
             self._keep_values(record, encode_values(readings))
         return record.values
 
     def encode_leftover(self, count: int) -> bool:
-        """Encode the values of at most `count` nodes that went offline. True if there are more."""
+        """Encode the values of at most `count` nodes that went offline. Returns True if there are
+        more.
+        """
         for uid in list(itertools.islice(self._leftover, count)):
             self.values_of(self.records[uid])
         return bool(self._leftover)
@@ -347,14 +355,16 @@ class Registry:
     def message(
         self, record: NodeRecord, readings: tuple[Reading, ...] | None = None
     ) -> RegisteredNode:
-        """The record for clients. `readings`: those of a newcomer that waits."""
+        """The record as a message for clients. `readings`: those of a node that waits for
+        approval.
+        """
         values = record.values if record.is_online else self.values_of(record)
         if readings is not None:
             values = encode_values(readings)
         return registered_node(record, values)
 
     def named(self, name: str) -> list[NodeRecord]:
-        """The nodes with this uid, or else with this label, in any case of letters."""
+        """The nodes with this uid, or otherwise with this label, ignoring case."""
         record = self.records.get(name)
         if record is not None:
             return [record]
@@ -362,7 +372,7 @@ class Registry:
         return [it for it in self.records.values() if it.annotations.label.casefold() == wanted]
 
     def take_evicted(self) -> list[str]:
-        """Nodes that were forgotten to make room since the last call."""
+        """Nodes that were removed to make room since the last call."""
         evicted, self._evicted = self._evicted, []
         return evicted
 
@@ -423,9 +433,8 @@ class Registry:
         self.unwritten.remove(record)
 
     def _may_be_forgotten(self, record: NodeRecord) -> None:
-        """Put an offline node that nobody edited in line to be forgotten; make room for it.
-
-        One with a credential is not: its uid would be free for nodes without one.
+        """Queue an offline node without edits for removal, and make room for it. A node with a
+        credential is never removed, because its uid would be free for nodes without one.
         """
         if record.is_online or record.is_edited or record.admission != "accepted":
             return
@@ -438,7 +447,7 @@ class Registry:
             self._evicted.append(excess)
 
     def _keep_values(self, record: NodeRecord, values: bytes) -> None:
-        """The last values of a node, within the limit of memory for all."""
+        """Keep the last values of a node, within the memory limit for all nodes."""
         record.values = values
         for uid in self._budget.keep(record.uid, len(values)):
             dropped = self.records[uid]

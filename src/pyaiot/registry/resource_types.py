@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Types of resources: what people say of them, what gateways described, and their limits. Pure."""
+"""Types of resources: those that people set, those that gateways described, and their limits.
+Pure.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -23,17 +25,18 @@ from pyaiot.model import (
 )
 
 PEOPLE_TYPES_SIZE_MAX: Final = 16 * 1024
-"""Bytes of the types that people gave the resources of one node, as JSON. More are refused."""
+"""Largest size of the types that people set for one node, in bytes of JSON. More are refused."""
 DESCRIBED_SIZE_OF_GATEWAY_MAX: Final = 16 * 1024 * 1024
-"""Bytes of the types that one gateway described, of all its nodes, offline ones included. A
-description beyond that is refused: its resources keep what is inferred."""
+"""Largest size of the types that one gateway described, for all its nodes including offline ones.
+Further descriptions are refused; their resources keep inferred types.
+"""
 DESCRIBED_SIZE_MAX: Final = 64 * 1024 * 1024
-"""The same of all gateways."""
+"""The same, for all gateways together."""
 
 Types: TypeAlias = Mapping[str, ResourceType]
-"""By the name of the resource."""
+"""Types by resource name."""
 NO_TYPES: Final[dict[str, ResourceType]] = {}
-"""Shared by most records: never changed."""
+"""Shared by most records: must not be changed."""
 
 _Text = Annotated[str, Meta(max_length=TYPE_TEXT_LENGTH_MAX)]
 _Word = Annotated[str, Meta(max_length=CHOICE_LENGTH_MAX)]
@@ -52,9 +55,8 @@ class TypeEdit(
     omit_defaults=True,
     forbid_unknown_fields=True,
 ):
-    """Changes of what people say of a resource: absent fields stay, null clears (RFC 7396).
-
-    The fields are those of `ResourceType`.
+    """A change of the type that people set for a resource: absent fields are unchanged, null
+    clears a field (RFC 7396). The fields are those of `ResourceType`.
     """
 
     kind: ResourceKind | UnsetType | None = UNSET
@@ -99,7 +101,7 @@ PeopleTypes: TypeAlias = Annotated[
 
 
 def edited_types(before: Types, edits: TypeEdits | None) -> dict[str, ResourceType]:
-    """What people say of the resources after an edit. Raises `ProtocolError`."""
+    """The types that people set for the resources, after an edit. Raises `ProtocolError`."""
     if edits is None:
         return {}
     after = dict(before)
@@ -124,14 +126,13 @@ _decode_types = msgspec.json.Decoder(dict[str, ResourceType]).decode
 
 
 def stored_types(types: Types) -> str:
-    """The text of a column with these types."""
+    """The text of a column that contains these types."""
     return encode(dict(types)).decode() if types else "{}"
 
 
 def types_of(text: str) -> dict[str, ResourceType]:
-    """The types in a column; they may be shared, so do not change them.
-
-    Raises `ValueError` for one that Pyaiot did not write.
+    """The types in a column. They may be shared: do not change them. Raises `ValueError` for text
+    that Pyaiot did not write.
     """
     if text == "{}":
         return NO_TYPES
@@ -146,13 +147,13 @@ def _origin(it: ResourceType) -> Literal["metadata", "links"]:
 
 
 class DescribedTypes:
-    """The sizes of what gateways described, within limits for each node, gateway and all."""
+    """Tracks the size of what gateways described. Limits it per node, per gateway and in total."""
 
     def __init__(self) -> None:
         self.used = 0
-        """Bytes of all of them."""
+        """Total size in bytes."""
         self._of_node: dict[str, tuple[str, int]] = {}
-        """Gateway and bytes of each node that has some."""
+        """Gateway and size in bytes, for each node with described types."""
         self._of_gateway: dict[str, int] = {}
 
     def merged(
@@ -160,7 +161,8 @@ class DescribedTypes:
     ) -> Types:
         """The types of a node after its gateway described some. Raises `Refused` at a limit.
 
-        `described`: an empty type removes what was described. `complete`: others are removed too.
+        `described`: an empty type removes a description. `complete`: resources that are not in it
+        lose theirs.
         """
         after = {} if complete else dict(before)
         for resource, it in described.items():
@@ -186,7 +188,7 @@ class DescribedTypes:
         return after or NO_TYPES
 
     def load(self, uid: str, gateway: str, types: Types) -> Types:
-        """Types of a node that a store has; none if they are beyond a limit."""
+        """Types of a node from a store; empty if they exceed a limit."""
         if not types:
             return NO_TYPES
         try:
@@ -195,7 +197,7 @@ class DescribedTypes:
             return NO_TYPES
 
     def keep(self, uid: str, gateway: str, size: int) -> None:
-        """The node has types of this size; 0: none."""
+        """Record the size of the types of a node; 0: it has none."""
         owner, old = self._of_node.pop(uid, ("", 0))
         self.used += size - old
         if old:

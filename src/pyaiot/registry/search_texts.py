@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The text of many nodes together, so that a search skips blocks without its words. Pure."""
+"""Search index: the text of blocks of nodes, so that a search skips blocks that cannot match.
+Pure.
+"""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -8,25 +10,28 @@ from typing import Final
 from pyaiot.registry.record import NOTHING_ADDED, NodeRecord
 
 BLOCK_NODES: Final = 2000
-"""Nodes of one block: those whose numbers, divided by this, are equal."""
+"""Number of nodes per block. A block contains the nodes whose sequence numbers, divided by this,
+are equal.
+"""
 TEXTS_LENGTH_MAX: Final = 16 * 1024 * 1024
-"""Characters that are kept. The text of further blocks is made again for each search."""
+"""Characters that are cached. The text of further blocks is computed for each search."""
 
 
 class SearchTexts:
-    """By block, the casefolded text of its nodes. Made when it is first searched."""
+    """The case-folded text of each block, computed when it is first searched."""
 
     def __init__(self) -> None:
         self._texts: dict[int, str] = {}
         self._length = 0
 
     def changed(self, number: int) -> None:
-        """The text of the node with this number changed. Removed nodes need no call."""
+        """The text of the node with this sequence number changed. Not needed for removed nodes."""
         self._length -= len(self._texts.pop(number // BLOCK_NODES, ""))
 
     def may_have(self, words: Sequence[str], block: Sequence[NodeRecord]) -> bool:
-        """Whether these nodes have all the words, perhaps not one node all. `block`: all nodes of
-        one block, at least one."""
+        """Whether the block contains all the words, possibly in different nodes. `block`: all its
+        nodes, at least one.
+        """
         key = block[0].number // BLOCK_NODES
         text = self._texts.get(key)
         if text is None:
@@ -38,7 +43,7 @@ class SearchTexts:
 
 
 def text_of(records: Sequence[NodeRecord]) -> str:
-    """Casefolded: uid, label, room, notes and tags of these nodes."""
+    """Case-folded uid, label, room, notes and tags of these nodes."""
     added = [it.annotations for it in records if it.annotations is not NOTHING_ADDED]
     texts = chain(
         [it.uid for it in records],

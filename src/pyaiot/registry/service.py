@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The registry of a running broker: its store, what is written when, and the edits of people.
+"""The registry of a running broker: its store, when changes are written, and edits by people.
 
-What gateways report is written a few seconds later, on a thread: it never delays a reading. What
-people edit is on disk before the edit counts. A store that fails is opened again; meanwhile
-everything else works, and edits are refused.
+Reports of gateways are written a few seconds later on a thread, and never delay a reading. Edits
+are on disk before they take effect. A store that fails is reopened; until then edits are refused
+and everything else continues to work.
 """
 
 import asyncio
@@ -26,24 +26,28 @@ from pyaiot.registry.store import ObservedNode, RegistryStore, RegistryStoreErro
 from pyaiot.registry.views import ViewBook
 
 WRITE_INTERVAL_S: Final = 1.0
-"""Between two writes of nodes that appeared, left or rebooted."""
+"""Interval between writes of nodes that appeared, went offline or rebooted."""
 VALUES_INTERVAL_S: Final = 5.0
-"""Between two writes of latest values and of when nodes were last seen. After each, the store is
-checked, also if there was nothing to write."""
+"""Interval between writes of latest values and last-seen times. The store is checked after each,
+even if nothing had to be written.
+"""
 BATCH_MAX: Final = 500
-"""Nodes of one transaction. The rows of four times as many delayed readings by 60 ms."""
+"""Nodes per transaction. Four times as many delayed readings by 60 ms."""
 TURN_NODES_MAX: Final = 500
-"""Nodes that are looked at before readings get a turn."""
+"""Nodes that are processed before the event loop continues."""
 OPEN_LIMIT_S: Final = 5.0
-"""How long the start of a service waits until its registry is loaded. Then it starts anyway."""
+"""How long the start of a service waits for its registry. After that it starts without it."""
 RETRY_S: Final = 5.0
-"""Between two attempts to open a store that failed."""
+"""Interval between attempts to open a store that failed."""
 EDIT_LIMIT_S: Final = 10.0
-"""How long an edit waits until it is on disk. Then it is refused; it may be stored nevertheless."""
+"""How long an edit may take to be on disk. After that it is refused, although it may still be
+stored.
+"""
 EDITS_WAITING_MAX: Final = 1000
-"""Edits that wait for those before them. One more is refused."""
+"""Edits that wait for earlier ones. Further ones are refused."""
 CLOSE_LIMIT_S: Final = 1.0
-"""When the service ends, changes are written within this time. The rest is lost."""
+"""Time for writing changes when the service stops. Changes that are not written by then are lost.
+"""
 
 T = TypeVar("T")
 
@@ -51,11 +55,13 @@ log = logging.getLogger(__name__)
 
 
 class NotStored(PyaiotError):
-    """The store does not work: the edit was not made. The text has the reason."""
+    """The store has failed, and the edit was not made. The text gives the reason."""
 
 
 class RegistryService:
-    """The constructor opens nothing; `running` does. Belongs to the broker's loop."""
+    """Runs the registry. The constructor opens nothing; `running` does. Must be used on the
+    broker's event loop.
+    """
 
     def __init__(
         self,
@@ -65,18 +71,18 @@ class RegistryService:
         *,
         unix_time: Callable[[], float],
     ) -> None:
-        """`store` None: the registry ends with the process."""
+        """`store` None: the registry is kept in memory only."""
         self.registry = registry
         self.documents = Documents()
-        """Rules of alerts, alerts, saved views. Complete once `loaded` is set."""
+        """Alert rules, alerts, saved views and floor plans. Complete when `loaded` is set."""
         self.views = ViewBook(self.documents, self.put_documents)
         self.plans = PlanBook(self.documents, self.put_documents)
         self.loaded = asyncio.Event()
-        """Set when the store was read for the first time; at once without a store."""
+        """Set when the store has been read for the first time; at once if there is no store."""
         self.failures = 0
         """Failures of the store since the start."""
         self.written = 0
-        """Nodes whose observed part was written since the start."""
+        """Nodes whose observations were written, since the start."""
         self.edits = 0
         """Nodes that people edited, forgot or restored since the start."""
         self._nodes = nodes
@@ -84,7 +90,9 @@ class RegistryService:
         self._unix_time = unix_time
         self._executor: ThreadPoolExecutor | None = None
         self._edit_lock = asyncio.Lock()
-        """Held from the start of an edit until it is applied, so that the next edit sees it."""
+        """Held from the start of an edit until it is applied, so that the next edit sees its
+        result.
+        """
         self._edits_waiting = 0
         self._is_open = False
         if store is None:
@@ -94,7 +102,7 @@ class RegistryService:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Load the registry, and write it until the block ends."""
+        """Context manager: load the registry, and write changes until the block ends."""
         with ThreadPoolExecutor(1, "registry") as self._executor:
             writing = asyncio.create_task(self._run(), name="registry")
             try:
@@ -109,7 +117,7 @@ class RegistryService:
 
     @property
     def problem(self) -> str:
-        """Why it is not stored; empty if it is."""
+        """Why the registry is not stored; empty if it is."""
         return self._problem
 
     async def check(self) -> str:
@@ -119,14 +127,17 @@ class RegistryService:
     # -- edits of people --------------------------------------------------------------------------
 
     async def edit(self, uid: str, edit: Edit, *, revision: int | None = None) -> NodeRecord:
-        """Edit a node. It is on disk on return. Raises like `Registry.edited`, `RegistryFull`,
-        `NotStored`."""
+        """Edit a node. The edit is on disk when this returns. Raises the same errors as
+        `Registry.edited`, `RegistryFull`, `NotStored`.
+        """
         async with self._editing():
             (edited,) = await self._make_edits([self.registry.edited(uid, edit, revision=revision)])
             return edited
 
     async def edit_many(self, uids: Iterable[str], edit: Edit) -> list[NodeRecord]:
-        """Edit several nodes, or none. Unknown ones are left out. Raises like `edit`."""
+        """Edit several nodes. Unknown ones are skipped. Raises the same errors as `edit`; then no
+        node was edited.
+        """
         async with self._editing():
             changed = [
                 self.registry.edited(uid, edit)
@@ -146,7 +157,7 @@ class RegistryService:
             return await self._make_edits(list(changed.values()))
 
     async def forget(self, uid: str, now: float, *, revision: int | None = None) -> NodeRecord:
-        """Forget an offline node, or remove a newcomer that waits. `now` is the loop's time.
+        """Remove an offline node, or a new one that waits. `now` is the time of the event loop.
 
         Raises `UnknownNode`, `StaleRevision`, `Refused` if the node is online, `NotStored`.
         """
@@ -164,15 +175,14 @@ class RegistryService:
             return record
 
     async def forget_many(self, uids: Iterable[str], now: float) -> list[NodeRecord]:
-        """Forget several nodes. Unknown and online ones are left out. Raises `NotStored`."""
+        """Remove several nodes. Unknown and online ones are skipped. Raises `NotStored`."""
         async with self._editing():
             found = [it for it in map(self.registry.get, uids) if it is not None]
             return await self._forget([it for it in found if it.state != "online"], now)
 
     async def restore(self, uid: str, now: float) -> NodeRecord:
-        """Bring back a node that was forgotten. Raises `UnknownNode`, `RegistryFull`, `NotStored`.
-
-        One that came back by itself gets back what people added to it.
+        """Restore a removed node. Raises `UnknownNode`, `RegistryFull`, `NotStored`. A node that
+        has reappeared gets its annotations back.
         """
         async with self._editing():
             record = self.registry.forgotten(uid, now)
@@ -185,7 +195,9 @@ class RegistryService:
             return self._nodes.people_restored(record)
 
     async def put_documents(self, documents: Sequence[Document]) -> None:
-        """Set or remove documents. They are on disk on return. Raises `Refused`, `NotStored`."""
+        """Set or delete documents. They are on disk when this returns. Raises `Refused`,
+        `NotStored`.
+        """
         async with self._editing():
             self.documents.check(documents)
             await self._call_store(partial(write_rows, documents=documents))
@@ -193,7 +205,7 @@ class RegistryService:
 
     @asynccontextmanager
     async def _editing(self) -> AsyncIterator[None]:
-        """One edit after the other. Raises `NotStored` if too many wait."""
+        """Serialises edits. Raises `NotStored` if too many wait."""
         if self._edits_waiting >= EDITS_WAITING_MAX:
             raise NotStored(f"{EDITS_WAITING_MAX} edits of nodes wait already")
         self._edits_waiting += 1
@@ -204,12 +216,12 @@ class RegistryService:
             self._edits_waiting -= 1
 
     async def _forget(self, records: Sequence[NodeRecord], now: float) -> list[NodeRecord]:
-        """Forget those nodes that did not come online meanwhile. Raises `NotStored`."""
+        """Remove the nodes that have not come online since. Raises `NotStored`."""
         uids = [record.uid for record in records]
         if not uids:
             return []
         for uid in uids:
-            # Else it could be written again after its removal.
+            # Otherwise a pending write could store it again after its removal.
             self.registry.unwritten.forgets(uid)
         try:
             await self._call_store(partial(write_rows, removed=uids))
@@ -259,8 +271,8 @@ class RegistryService:
     async def _store_again(
         self, records: Sequence[NodeRecord], work: Callable[[RegistryStore], None]
     ) -> None:
-        """Store nodes of which some may just have been forgotten. Raises `NotStored`."""
-        # Else their removal could be carried out after this.
+        """Store nodes again, some of which may just have been removed. Raises `NotStored`."""
+        # Otherwise their removal could be carried out after this.
         removed = self.registry.unwritten.take_back_removed(record.uid for record in records)
         try:
             await self._call_store(work)
@@ -278,7 +290,7 @@ class RegistryService:
             async with asyncio.timeout(EDIT_LIMIT_S):
                 return await self._with_store(work)
         except TimeoutError as error:
-            # What it does later is unknown: it is opened again, and written anew.
+            # Its state is unknown now: it is reopened and written completely.
             failure = RegistryStoreError(f"{self._name} did not answer within {EDIT_LIMIT_S:.0f} s")
             self._failed(failure)
             raise NotStored(f"the registry {failure}") from error
@@ -308,14 +320,14 @@ class RegistryService:
                     if is_time_of_values:
                         await self._with_store(lambda store: store.check())
                 else:
-                    # At the next opening, the store is compared with the registry.
+                    # After the next opening, the store is compared with the registry.
                     self.registry.unwritten.drop_removed()
             except RegistryStoreError as error:
                 self._failed(error)
             await self._encode_leftover()
 
     async def _encode_leftover(self) -> None:
-        """Encode values of unwritten nodes: readings take more memory than their JSON."""
+        """Encode values of unwritten nodes, because readings take more memory than their JSON."""
         more = True
         while more:
             more = self.registry.encode_leftover(TURN_NODES_MAX)
@@ -331,7 +343,7 @@ class RegistryService:
             records = await self._with_store(lambda store: store.open())
             documents = await self._with_store(lambda store: store.documents())
             if self.loaded.is_set():
-                # The store was lost and came back, perhaps empty: all of it is written again.
+                # The store was lost and came back, perhaps empty: write everything.
                 await self._remove_unknown(records)
                 gone = [it for it in documents if it[1] not in self.documents.of(it[0])]
                 self.documents.not_written(gone)
@@ -348,7 +360,7 @@ class RegistryService:
         log.info("registry: %d nodes in %s", len(self.registry), self._name)
 
     async def _remove_unknown(self, records: Sequence[NodeRecord]) -> None:
-        """Remove nodes from the store that were forgotten while it was not open."""
+        """Delete nodes from the store that were removed while it was closed."""
         uids = [it.uid for it in records if self.registry.get(it.uid) is None]
         for start in range(0, len(uids), BATCH_MAX):
             some = uids[start : start + BATCH_MAX]
@@ -402,7 +414,7 @@ class RegistryService:
             await self._with_store(lambda store: store.close())
 
     def _observed(self, record: NodeRecord) -> ObservedNode:
-        """The row of a node, and its values that are still to be encoded."""
+        """The row of a node, and its values that are not encoded yet."""
         readings = self._nodes.readings_of(record.uid)
         values = self.registry.values_of(record) if readings is None else readings
         return observed_row(record), values
@@ -427,7 +439,7 @@ class RegistryService:
 
 
 async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
-    """These items; readings get a turn after each `TURN_NODES_MAX`."""
+    """Iterate over these items, and let the event loop continue after every `TURN_NODES_MAX`."""
     for number, item in enumerate(items, 1):
         yield item
         if number % TURN_NODES_MAX == 0:
