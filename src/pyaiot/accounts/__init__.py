@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who may use a broker that others can reach: roles, and tokens for programs."""
+"""Access to a broker: users, roles, sessions, and tokens for programs, gateways and devices."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The SQLite file of accounts: opened, migrated, and opened again if it was replaced.
+"""The SQLite file of accounts: opens and migrates it, and reopens it when it was replaced.
 
-The command line writes it while a broker uses it.
+The command line writes the file while a broker uses it.
 """
 
 import contextlib
@@ -63,16 +63,18 @@ MIGRATIONS: Final = (
 """Statements that migrate each version (`PRAGMA user_version`) to the next. Append only."""
 
 FileVersion: TypeAlias = tuple[int, int, int]
-"""Differs after each change of the file."""
+"""Changes with each modification of the file."""
 
 
 class AccountsDatabase(PrivateDatabase):
-    """The file, whatever the command line does to it. Raises `OperatorError` throughout."""
+    """The open file. It may be changed or replaced by the command line at any time. Every method
+    raises `OperatorError`.
+    """
 
     def __init__(self, path: Path | None, *, creates: bool = True) -> None:
         """Open the file. None: a database in memory, which ends with the process.
 
-        `creates` False: without a file there are no accounts, until `refresh` finds one.
+        `creates` False: do not create the file; until it exists, there are no accounts.
         """
         self._creates = creates
         self._file = path
@@ -83,20 +85,19 @@ class AccountsDatabase(PrivateDatabase):
 
     @property
     def version(self) -> FileVersion:
-        """Differs after each change, of this process or another."""
+        """Changes with each modification, by this process or another one."""
         with self._translated_errors():
             (others,) = self._db.execute("PRAGMA data_version").fetchone()
         return self._openings, others, self._db.total_changes
 
     @property
     def own_changes(self) -> tuple[int, int]:
-        """Differs after a change by this process. Does not read the file."""
+        """Changes with each modification by this process. Does not read the file."""
         return self._openings, self._db.total_changes
 
     def stamp(self) -> tuple[int, ...]:
-        """Differs after a change of the file by anybody, as far as the file system shows it.
-
-        Two changes within the resolution of its clock may have the same stamp.
+        """Changes with each modification by any process, as far as the file system shows it. Two
+        modifications within the resolution of its timestamps may have the same stamp.
         """
         found: list[int] = []
         for name in () if self._file is None else (str(self._file), f"{self._file}-wal"):
@@ -109,12 +110,12 @@ class AccountsDatabase(PrivateDatabase):
         return tuple(found)
 
     def refresh(self) -> None:
-        """Open the file again if it was deleted, replaced, or created since it was opened."""
+        """Reopen the file if it was deleted, replaced or created since it was opened."""
         with self._translated_errors():
             if self._identity_now() == self._identity:
                 return
         before = self._db
-        # Until the new file is open nobody has access: the old one counts no longer.
+        # Until the new file is open, nobody has access: the old one is no longer valid.
         self._identity = None
         self._openings += 1
         self._db = self._open(None)
@@ -143,7 +144,7 @@ class AccountsDatabase(PrivateDatabase):
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Carry out all of the block, or nothing of it."""
+        """Run the block in a transaction: all of its changes are made, or none."""
         with self._translated_errors(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             yield

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The SQLite file with the credentials of devices. A module of its own, so that SQLite is loaded
-when needed."""
+"""The SQLite file with the credentials of devices. A separate module, so that SQLite is loaded
+only when needed.
+"""
 
 import contextlib
 import sqlite3
@@ -25,15 +26,15 @@ MIGRATIONS: Final = (
         )
         """,
     ),
-    # Uids whose last credential was removed. A gateway that did not run then reports them when it
-    # runs again; a file that is lost, and with it all credentials, releases none.
+    # Uids whose last credential was removed, for gateways that were not running at the time. A
+    # lost file releases no uid.
     ("CREATE TABLE released (id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE)",),
 )
 """Append only."""
 
 
 class DeviceFile(PrivateDatabase):
-    """The credentials in a file. Raises `OperatorError` throughout."""
+    """The file with the credentials. Every method raises `OperatorError`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, APPLICATION_ID, MIGRATIONS, is_busy=False)
@@ -58,7 +59,7 @@ class DeviceFile(PrivateDatabase):
         return {(row[0], row[1]): DeviceCredential(*row) for row in rows}
 
     def read_released(self) -> list[str]:
-        """The uids whose last credential was removed, in that order."""
+        """The uids whose last credential was removed, oldest first."""
         with self._translated_errors():
             rows = self._db.execute("SELECT uid FROM released ORDER BY id").fetchall()
         return [uid for (uid,) in rows]
@@ -95,14 +96,14 @@ class DeviceFile(PrivateDatabase):
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Changes that are stored together, or not at all."""
+        """Run the block in a transaction."""
         with self._translated_errors():
             self._db.execute("BEGIN IMMEDIATE")
             with self._db:  # commits, or takes back what was done before an error
                 yield
 
     def _release(self, uid: str) -> None:
-        """Remember that the uid has no credential any more, unless it has another one."""
+        """Record that the uid has no credential any more, unless it has another one."""
         has_other = "SELECT 1 FROM credential WHERE uid = ?"
         if self._db.execute(has_other, (uid,)).fetchone() is not None:
             return

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The credentials of devices, and the file of a gateway that keeps them.
+"""The credentials of devices, stored in a file of the gateway.
 
-`aiot device` writes the file while gateways use it. A gateway answers from memory; `refresh` takes
-over what another process wrote.
+`aiot device` writes the file while gateways use it. A gateway answers from memory; `refresh` loads
+what another process wrote.
 """
 
 import re
@@ -17,43 +17,47 @@ if TYPE_CHECKING:
 
 FILE_NAME: Final = "devices.db"
 KEY_PAIR_FILE: Final = "devices.key"
-"""Beside it: the private key of the gateway, if devices have key pairs."""
+"""Name of the file beside it that contains the private key of the gateway, used if devices have
+key pairs.
+"""
 CREDENTIALS_MAX: Final = 10_000
-"""Credentials of devices in one file. One more is refused."""
+"""Largest number of credentials in one file. Further ones are refused."""
 RELEASED_MAX: Final = 1000
-"""Uids that are remembered when their last credential is removed, for gateways that do not run.
-With one more, the oldest is forgotten, and `aiot node forget` frees it."""
+"""Largest number of released uids that are remembered for gateways that do not run. Beyond it the
+oldest is dropped, and only `aiot node forget` releases that uid.
+"""
 UID_LENGTH_MAX: Final = 64
-"""Characters of the uid of a device with a credential. A longer one is refused."""
+"""Longest uid of a device with a credential, in characters. Longer ones are refused."""
 
 _UID: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:-]{{0,{UID_LENGTH_MAX - 1}}}")
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceCredential:
-    """How one device proves its uid in one way."""
+    """A credential with which one device authenticates."""
 
     uid: str
     kind: str
-    """The way, as the plugins of the protocols name it: `DeviceAccess.kind`."""
+    """Kind of credential, as the plugin of the protocol names it: `DeviceAccess.kind`."""
     secret: bytes = field(repr=False)
-    """A shared key; or the SHA-256 of a password or token."""
+    """A shared key, or the SHA-256 of a password or token."""
     created_at: float
     """Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialChanges:
-    """Credentials that are new, and those that are gone or have another secret now."""
+    """Credentials that were added, and those that were removed or replaced."""
 
     added: tuple[DeviceCredential, ...] = ()
     removed: tuple[DeviceCredential, ...] = ()
 
 
 def check_device_uid(uid: str) -> None:
-    """Raises `OperatorError` if a device with a credential may not have this uid.
+    """Raises `OperatorError` if a device with a credential must not have this uid.
 
-    It is pasted into firmware, addresses, shells and permissions, so it has no special characters.
+    The uid is pasted into firmware, addresses, shells and permissions, so it has no special
+    characters.
     """
     if not _UID.fullmatch(uid):
         raise OperatorError(
@@ -63,11 +67,12 @@ def check_device_uid(uid: str) -> None:
 
 
 class DeviceStore:
-    """The credentials of the devices of one gateway. Methods that read the file raise
-    `OperatorError`."""
+    """The credentials of all devices of one gateway. Methods that read the file raise
+    `OperatorError`.
+    """
 
     def __init__(self, path: Path | None) -> None:
-        """`path` None: no file, and no credentials. A missing file is created by `add`."""
+        """`path` None: no file and no credentials. `add` creates a missing file."""
         self._path = path
         self._file: DeviceFile | None = None
         self._version = 0
@@ -75,7 +80,9 @@ class DeviceStore:
         self._count_of: dict[str, int] = {}
         self._by_secret: dict[tuple[str, bytes], DeviceCredential] = {}
         self.released: tuple[str, ...] = ()
-        """Uids whose last credential was removed: nodes without one may have them."""
+        """Released uids: their last credential was removed, so nodes without a credential may use
+        them.
+        """
         self.refresh()
 
     def close(self) -> None:
@@ -90,11 +97,11 @@ class DeviceStore:
         return self._by_device.get((uid, kind))
 
     def with_secret(self, kind: str, secret: bytes) -> DeviceCredential | None:
-        """The credential of this kind with this `secret`, for a peer that sends no uid."""
+        """The credential of this kind with this `secret`, for peers that do not send a uid."""
         return self._by_secret.get((kind, secret))
 
     def is_secured(self, uid: str) -> bool:
-        """Whether the device has a credential of any kind: claims without one are refused."""
+        """Whether the device has a credential of any kind. Nodes without one cannot use its uid."""
         return uid in self._count_of
 
     def credentials(self) -> list[DeviceCredential]:
@@ -104,10 +111,10 @@ class DeviceStore:
     # -- the file -------------------------------------------------------------------------------
 
     def refresh(self) -> CredentialChanges:
-        """Take over what this or another process wrote since the last call. Cheap if it is nothing.
+        """Load what this or another process wrote since the last call. Fast if nothing was.
 
-        If the file was removed, its last content remains in effect until the process ends: a lost
-        file must not open the gateway.
+        If the file was deleted, its last content remains in effect until the process ends, because
+        a lost file must not open the gateway to everybody.
         """
         path = self._path
         if path is None or not path.exists():
@@ -134,7 +141,9 @@ class DeviceStore:
         )
 
     def add(self, credential: DeviceCredential) -> None:
-        """Add a credential. Call `refresh` then. Raises `OperatorError` if there is one already."""
+        """Add a credential; then call `refresh`. Raises `OperatorError` if the device has one of
+        this kind.
+        """
         check_device_uid(credential.uid)
         if self._path is None:
             raise OperatorError(
@@ -147,8 +156,9 @@ class DeviceStore:
         self._version = 0
 
     def remove(self, uid: str, kind: str | None = None) -> int:
-        """Remove the credentials of a device; `kind`: only this one. Returns how many. Call
-        `refresh` then."""
+        """Remove the credentials of a device; with `kind`, only that one. Returns their number.
+        Then call `refresh`.
+        """
         self.refresh()
         if self._file is None:
             return 0

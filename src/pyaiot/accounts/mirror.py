@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The accounts of a cluster in memory, as rows that a database keeps for all brokers.
+"""An in-memory copy of the accounts that the brokers of a cluster share in a database.
 
-A row has a kind, a key among its kind, and a body: a JSON object of its columns, or None where it
-was removed. Columns that are not known here are ignored, and missing ones have their default, so
-that brokers of two versions can share them.
+A row has a kind, a key that is unique for the kind, and a body: a JSON object of its columns, or
+None if the row was removed. Unknown columns are ignored and missing ones have their default, so
+that brokers of two versions can share rows.
 """
 
 import contextlib
@@ -24,17 +24,16 @@ _KEYS: Final = {
     "invitation": "digest",
     "gateway_token": "digest",
 }
-"""The column by which a row of each table is named."""
+"""The key column of each table."""
 
 
 class AccountsMirror(AccountsFile):
-    """Reads are answered from memory. Changes need `transaction`, whose rows are to be stored.
-
-    Raises `OperatorError` throughout, also until `load` was called.
+    """Reads are answered from memory. Changes require `transaction`, and its changed rows must be
+    stored. Every method raises `OperatorError`, also until `load` was called.
     """
 
     problem = ""
-    """Why there are no accounts yet; empty if there are."""
+    """Why there are no accounts yet; empty when they are loaded."""
 
     def __init__(self) -> None:
         super().__init__(None)
@@ -55,7 +54,7 @@ class AccountsMirror(AccountsFile):
         self.problem = "The accounts are not loaded yet."
 
     def load(self, rows: Iterable[AccountRow]) -> None:
-        """Take over all rows of the database, in place of those that are here."""
+        """Replace all rows with those of the database."""
         before, self.problem = self.problem, ""
         try:
             with self.transaction():
@@ -67,13 +66,13 @@ class AccountsMirror(AccountsFile):
             raise
 
     def apply(self, rows: Iterable[AccountRow]) -> None:
-        """Take over rows that changed, in the order in which they did."""
+        """Apply changed rows, in the order in which they changed."""
         with self.transaction():
             self._apply(rows)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Changes are allowed in the block. If it raises, there are none."""
+        """Context manager that allows changes. They are rolled back if the block raises."""
         with self._translated_errors():
             self._db.execute("PRAGMA query_only = OFF")
             try:
@@ -85,7 +84,7 @@ class AccountsMirror(AccountsFile):
                 self._db.execute("PRAGMA query_only = ON")
 
     def changed_rows(self) -> list[AccountRow]:
-        """What the current transaction has changed so far."""
+        """The rows that the current transaction has changed so far."""
         found: list[AccountRow] = []
         for table, column in _KEYS.items():
             names = self._columns[table]

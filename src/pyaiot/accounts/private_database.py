@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A SQLite file that only its owner can read: accounts of people, credentials of devices."""
+"""A SQLite file that only its owner can read, for accounts and for credentials of devices."""
 
 import contextlib
 import os
@@ -11,11 +11,11 @@ from typing import Final
 from pyaiot.errors import OperatorError, reason_of
 
 BUSY_LIMIT_S: Final = 5.0
-"""How long to wait while another command writes the file."""
+"""Timeout for a lock that another command holds on the file."""
 
 
 class PrivateDatabase:
-    """A database with mode 0600 in a folder with mode 0700. Raises `OperatorError` throughout."""
+    """A database with mode 0600 in a folder with mode 0700. Every method raises `OperatorError`."""
 
     def __init__(
         self,
@@ -28,10 +28,10 @@ class PrivateDatabase:
     ) -> None:
         """Open or create the file. None: a database in memory, which ends with the process.
 
-        `application_id` is in the header of the file and identifies it. `migrations`: statements
-        that migrate each version (`PRAGMA user_version`) to the next. `is_busy`: it is written
-        often. Else it is one file at rest, which can be copied and replaced while it is used.
-        `busy_limit_s`: how long to wait for another process.
+        `application_id`: identifies the file in its header. `migrations`: statements that migrate
+        each version (`PRAGMA user_version`) to the next. `is_busy`: the file is written often, and
+        uses a write-ahead log; otherwise it is a single file that can be copied and replaced while
+        it is in use. `busy_limit_s`: how long to wait for another process.
         """
         self._path = path
         self._application_id = application_id
@@ -44,7 +44,7 @@ class PrivateDatabase:
         self._db.close()
 
     def _open(self, path: Path | None) -> sqlite3.Connection:
-        """Another connection. None: to a new database in memory."""
+        """Open another connection. None: to a new database in memory."""
         with self._translated_errors():
             if path is None:
                 db = sqlite3.connect(":memory:", isolation_level=None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QR codes for a terminal. A module of its own, so that it is loaded when one is printed."""
+"""QR codes for a terminal. A separate module, so that it is loaded only when one is printed."""
 
 import io
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Clients that were identified recently: a program sends many requests with one token.
+"""Caches the identity of clients, because a program sends many requests with the same token.
 
-To read the header of a request and to look its secret up costs a sixth of the time of a short
-request. What is remembered is dropped when the file changed, which a call of `stat` shows, and
-after `REMEMBERED_S` in any case.
+Reading the header of a request and looking up its secret takes a sixth of the time of a short
+request. The cache is cleared when the file changed, which a call of `stat` shows, and entries
+expire after `REMEMBERED_S` in any case.
 """
 
 import time
@@ -13,19 +13,19 @@ from typing import Final, Generic, TypeVar
 from pyaiot.accounts.store import AccountsFile
 
 REMEMBERED_S: Final = 0.5
-"""How long a client is remembered. Access that was removed ends within this time, as that of open
-connections."""
+"""How long an identity is cached. Removed access ends within this time, as for open connections."""
 LOOK_INTERVAL_S: Final = 0.02
-"""Between two looks whether another process changed the file. Changes by this process count at
-once."""
+"""Interval of the check whether another process changed the file. Changes by this process take
+effect at once.
+"""
 REMEMBERED_MAX: Final = 1000
-"""Clients that are remembered. With one more, all are looked up again."""
+"""Largest number of cached clients. Beyond it the cache is cleared."""
 
 T = TypeVar("T")
 
 
 class RecentAccess(Generic[T]):
-    """Remembers what the caller found out about clients, by the header that identifies them."""
+    """Caches the results of the caller's lookups, by the header that identifies a client."""
 
     def __init__(self, accounts: AccountsFile, clock: Callable[[], float] = time.monotonic) -> None:
         self._accounts = accounts
@@ -37,17 +37,17 @@ class RecentAccess(Generic[T]):
         self._look_at = 0.0
 
     def get(self, header: Hashable, now: float) -> T | None:
-        """What was put for this header, if it is valid still. `now` is Unix time.
-
-        Raises `OperatorError` if the file cannot be used.
+        """The cached result for this header, or None. `now` is Unix time. Raises `OperatorError`
+        if the file cannot be used.
         """
         self._drop_old()
         known = self._found.get(header)
         return known[0] if known is not None and now < known[1] else None
 
     def put(self, header: Hashable, found: T, valid_until: float) -> None:
-        """Remember a client. `valid_until` is Unix time. Call it after `get`, and only for a client
-        that was looked up since then."""
+        """Cache a client until `valid_until`, a Unix time. Call it after `get`, and only for a
+        client that was looked up since then.
+        """
         self._found[header] = found, valid_until
 
     def _drop_old(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the file of accounts holds, besides the tokens of programs. Times are Unix seconds. Pure."""
+"""Records in the file of accounts, except the tokens of programs. Times are Unix seconds. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +18,7 @@ class User:
     name: str
     role: Role
     password: str
-    """Its hash."""
+    """Hash of the password."""
     created_at: float
     scope: Scope = EVERYTHING
 
@@ -29,7 +29,7 @@ class UserSession:
 
     digest: bytes
     user: str
-    """Empty: it was opened with an invitation."""
+    """Name of the user; empty if the session was opened with an invitation."""
     role: Role
     expires_at: float
     scope: Scope = EVERYTHING
@@ -38,24 +38,24 @@ class UserSession:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A link that signs one browser in, once."""
+    """An invitation: a link that signs in one browser, once."""
 
     digest: bytes
     role: Role
     expires_at: float
     is_of_start: bool = False
-    """The broker printed it at its start."""
+    """The broker printed the link when it started."""
     scope: Scope = EVERYTHING
 
     @property
     def id(self) -> str:
-        """Names it, and opens nothing."""
+        """Identifies the invitation in lists. It does not grant access."""
         return self.digest.hex()[:INVITATION_ID_LENGTH]
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayToken:
-    """A token of a gateway, which may have several: the latest one and those it replaces."""
+    """A token of a gateway. A gateway may have several: the latest one and those it replaces."""
 
     gateway: str
     """Name of the gateway. It owns its nodes by this name."""

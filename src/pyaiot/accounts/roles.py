@@ -7,7 +7,7 @@ Role: TypeAlias = Literal["viewer", "operator", "admin"]
 """`viewer` reads, `operator` also commands and edits nodes, `admin` also manages access."""
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
-"""From the lowest to the highest. Each includes those before it."""
+"""From the lowest to the highest. Each role includes the ones before it."""
 
 
 def includes(role: Role, needed: Role) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which nodes a person or a program sees and commands, and what of them. Pure."""
+"""Restricts which nodes a client may see and command. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,23 +11,27 @@ from pyaiot.accounts.roles import Role
 from pyaiot.errors import OperatorError
 
 SCOPE_NAMES_MAX: Final = 32
-"""Tags, and gateways, of one scope. More are refused."""
+"""Largest number of tags, and of gateways, in one scope. More are refused."""
 SCOPE_NAME_LENGTH_MAX: Final = 64
-"""Characters of a tag or of the name of a gateway in a scope. Longer ones are refused."""
+"""Longest tag or gateway name in a scope, in characters. Longer ones are refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Limits of access, besides the role. Each condition that is set must hold for a node."""
+    """A restriction of access, in addition to the role. A node must meet each condition that is
+    set.
+    """
 
     tags: tuple[str, ...] = ()
-    """One of them is enough; empty: any node."""
+    """The node must have one of these tags; empty: any node."""
     gateways: tuple[str, ...] = ()
-    """Names of gateways, one of which has the node or had it last; empty: any."""
+    """The node must belong, or have belonged last, to one of these gateways (by
+    name); empty: any.
+    """
     hides_personal: bool = False
-    """Notes of people and addresses of devices are not shown."""
+    """Hide the notes of people and the addresses of devices."""
     within: "Scope | None" = None
-    """A node must be in this scope, too."""
+    """The node must also be in this scope."""
 
     @property
     def has_all_nodes(self) -> bool:
@@ -48,7 +52,9 @@ class Scope:
         return self.within is None or self.within.has_gateway(name)
 
     def narrowed(self, tags: Iterable[str] | None, gateways: Iterable[str] | None) -> "Scope":
-        """The nodes of this scope with one of these tags, of one of these gateways. None: any."""
+        """A scope restricted further to nodes with one of these tags and of one of these gateways.
+        None: any.
+        """
         # In order, so that equal filters are equal.
         narrow = Scope(tuple(sorted(set(tags or ()))), tuple(sorted(set(gateways or ()))))
         if narrow == EVERYTHING:
@@ -58,13 +64,13 @@ class Scope:
 
     @property
     def text(self) -> str:
-        """For people: `tag lab, gateway roof`; empty if it has all nodes."""
+        """Text for people: `tag lab, gateway roof`; empty if there is no restriction."""
         return ", ".join(
             [*(f"tag {tag}" for tag in self.tags), *(f"gateway {name}" for name in self.gateways)]
         )
 
     def to_json(self) -> str:
-        """How it is stored."""
+        """The stored form."""
         return "" if self.has_all_nodes else _encode((self.tags, self.gateways)).decode()
 
     @classmethod
@@ -81,16 +87,16 @@ class Scope:
 
 EVERYTHING: Final = Scope()
 PUBLIC: Final = Scope(hides_personal=True)
-"""Of clients that have not signed in: all nodes, without personal data."""
+"""Scope of clients that have not signed in: all nodes, without personal data."""
 PERSONAL_RESOURCES: Final = frozenset({"ip"})
-"""Resources that have the address of a device."""
+"""Names of resources that contain the address of a device."""
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(tuple[tuple[str, ...], tuple[str, ...]]).decode
 
 
 def new_scope(role: Role, tags: Iterable[str], gateways: Iterable[str]) -> Scope:
-    """The scope of something that is added. Raises `OperatorError` if it is not valid."""
+    """The scope of a new user, token or invitation. Raises `OperatorError` if it is invalid."""
     scope = Scope(tuple(dict.fromkeys(tags)), tuple(dict.fromkeys(gateways)))
     if scope.has_all_nodes:
         return EVERYTHING

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The accounts of all brokers of a cluster, in the schema `pyaiot_accounts` of a database.
+"""The accounts that all brokers of a cluster share, in the schema `pyaiot_accounts` of a database.
 
-Each broker has a copy in memory. A change is made under a lock on what the database has then, so
-that an invitation is used once and limits hold whichever broker is asked. The other brokers are
-notified of it.
+Each broker has a copy in memory. A change is made under a lock and on the current rows of the
+database, so that an invitation is used only once and limits hold for all brokers together. The
+other brokers are notified.
 """
 
 import asyncio
@@ -20,22 +20,24 @@ from pyaiot.accounts.store import AccountsFile
 from pyaiot.errors import OperatorError, reason_of
 
 CONNECT_LIMIT_S: Final = 5.0
-"""How long the server may take to accept a connection."""
+"""Timeout for connecting to the server."""
 CALL_LIMIT_S: Final = 5.0
-"""How long a change, or a look for changes, may take. Then the connection is given up."""
+"""Timeout for a change, or for a check for changes. After it the connection is closed."""
 RETRY_S: Final = 1.0
-"""Between two attempts to connect."""
+"""Interval between attempts to connect."""
 LOOK_INTERVAL_S: Final = 5.0
-"""Between two looks for changes without a notification, which also notice a dead server."""
+"""Interval of the check for changes without a notification, which also detects a dead server."""
 REMOVED_LIFE_S: Final = 3600
-"""How long a removed row is remembered. A broker that was away loads everything again."""
+"""How long a removed row is kept as a marker. A broker that was disconnected for longer loads
+everything again.
+"""
 CHANGE_LOCK: Final = 0x41694143
-"""The advisory lock of the one that changes accounts."""
+"""Advisory lock for changing accounts."""
 _CHANNEL: Final = "pyaiot_accounts"
 
 MIGRATIONS: Final = (
     (
-        # `revision` orders the changes. `body` is NULL where the row was removed.
+        # `revision` orders the changes. `body` is NULL if the row was removed.
         "CREATE SEQUENCE revision",
         """
         CREATE TABLE entry (
@@ -54,23 +56,23 @@ log = logging.getLogger(__name__)
 
 
 class SharedAccounts(AccountsMirror):
-    """The constructor connects to nothing; `running` does."""
+    """Shared accounts. The constructor does not connect; `running` does."""
 
     is_shared = True
 
     def __init__(self, url: str, name: str) -> None:
-        """`name`: the URL without its password, for people."""
+        """`name`: the URL without its password, for messages."""
         super().__init__()
         self.problem = f"The accounts in {name} are not loaded yet."
         self.failure = "not connected yet"
-        """Why changes are neither made nor seen now; empty if they are."""
+        """Why accounts can be neither changed nor updated now; empty if they can."""
         self._url = url
         self._name = name
         self._server: Any = None
         self._revision = 0
-        """Of the latest change that is here."""
+        """Revision of the latest change that was applied here."""
         self._lock = asyncio.Lock()
-        """Of the connection, and of the transaction in memory."""
+        """Held while the connection, or the transaction in memory, is in use."""
         self._looking: asyncio.Task[bool] | None = None
         self._notified = asyncio.Event()
 
@@ -80,7 +82,9 @@ class SharedAccounts(AccountsMirror):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the copy up to date. A server that cannot be reached now is tried again."""
+        """Context manager: keep the copy up to date, and reconnect to a server that cannot be
+        reached.
+        """
         await self._attempt()
         task = asyncio.create_task(self._run(), name="accounts in the database")
         try:
@@ -159,7 +163,7 @@ class SharedAccounts(AccountsMirror):
             log.info("the accounts in %s are loaded", self._name)
 
     async def _look(self) -> bool:
-        """Take over changes of others. Returns whether there were some."""
+        """Apply changes by others. Returns whether there were any."""
         try:
             async with self._lock:
                 if self._server is None:
@@ -172,7 +176,7 @@ class SharedAccounts(AccountsMirror):
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
-        """Give up a connection that fails, because what it has done is not known."""
+        """Close the connection after an error, because the state of its transaction is unknown."""
         try:
             yield
         except OperatorError:
@@ -196,7 +200,9 @@ class SharedAccounts(AccountsMirror):
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[None]:
-        """Changes in the block are stored when it ends; all of them, or none if it raises."""
+        """Context manager: changes in the block are stored when it ends; none of them if it
+        raises.
+        """
         database = self._server.transaction()
         await database.start()
         try:
@@ -204,7 +210,7 @@ class SharedAccounts(AccountsMirror):
             await self._catch_up()
             with self.transaction():
                 yield
-                # The copy follows the database, not the other way round.
+                # The copy follows the database, never the other way round.
                 revision = await self._store(self.changed_rows())
                 await database.commit()
             self._revision = max(self._revision, revision)
@@ -233,7 +239,7 @@ class SharedAccounts(AccountsMirror):
         return bool(rows)
 
     async def _store(self, rows: list[AccountRow]) -> int:
-        """Returns the revision of the last one."""
+        """Store rows. Returns the revision of the last one."""
         if not rows:
             return 0
         await self._server.executemany(
@@ -252,9 +258,8 @@ class SharedAccounts(AccountsMirror):
 
 @contextlib.contextmanager
 def changing_once(url: str, name: str) -> Iterator[AccountsFile]:
-    """All accounts, for a command. What the block changes is stored when it ends, unless it raises.
-
-    Others wait meanwhile: the block must not. Raises `OperatorError`.
+    """All accounts, for a command. Changes in the block are stored when it ends, unless it raises.
+    Other brokers wait meanwhile, so the block must not wait for anything. Raises `OperatorError`.
     """
     with asyncio.Runner() as runner:
         accounts = SharedAccounts(url, name)
@@ -280,7 +285,7 @@ def changing_once(url: str, name: str) -> Iterator[AccountsFile]:
 
 
 async def _migrate(db: Any) -> None:
-    """Raises `OperatorError` if the schema is of a newer version."""
+    """Raises `OperatorError` if the schema is newer."""
     await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot_accounts")
     await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
     version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")

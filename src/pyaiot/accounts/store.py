@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The file with tokens, users, sessions and invitations, and the tokens of gateways."""
+"""The file of accounts: users, sessions, invitations, tokens of programs and of gateways."""
 
 import math
 import sqlite3
@@ -28,19 +28,25 @@ __all__ = [
 ]
 
 TOKENS_MAX: Final = 10_000
-"""Tokens of one broker. One more is refused."""
+"""Largest number of tokens. Further ones are refused."""
 USERS_MAX: Final = 10_000
-"""Users of one broker. One more is refused."""
+"""Largest number of users. Further ones are refused."""
 SESSIONS_MAX: Final = 1000
-"""Sessions, also expired ones. Another one removes one that has expired, else the oldest."""
+"""Largest number of sessions, including expired ones. A new session beyond it replaces an expired
+one, otherwise the oldest.
+"""
 INVITATIONS_MAX: Final = 1000
-"""Invitations that are not used yet. One more removes those that expired, else it is refused."""
+"""Largest number of unused invitations. Beyond it expired ones are removed, and a new one is
+refused if none has expired.
+"""
 START_TOGETHER_S: Final = 60.0
-"""Brokers of a cluster that start within this time each print a link that works."""
+"""The invitations of brokers of a cluster that start within this time are all valid."""
 GATEWAY_TOKENS_MAX: Final = 10_000
-"""Tokens of all gateways. One more is refused."""
+"""Largest number of tokens of all gateways. Further ones are refused."""
 TOKENS_OF_GATEWAY_MAX: Final = 10
-"""Tokens of one gateway. One more is refused: remove its older ones."""
+"""Largest number of tokens of one gateway. Further ones are refused until older ones
+are removed.
+"""
 
 T = TypeVar("T")
 
@@ -51,20 +57,21 @@ _GATEWAY_COLUMNS: Final = "gateway, created_at, expires_at, digest"
 
 
 class AccountsFile(AccountsDatabase):
-    """Tokens, users, sessions and invitations in a SQLite file that only its owner can read.
-
-    Raises `OperatorError` throughout.
+    """The accounts, in a SQLite file that only its owner can read. Every method raises
+    `OperatorError`.
     """
 
     is_shared = False
-    """Several brokers have them, in a database."""
+    """Whether several brokers share the accounts in a database."""
 
     async def change(self, operation: Callable[["AccountsFile"], T]) -> T:
-        """Carry out an operation that writes. In a cluster, it takes effect at all brokers."""
+        """Run an operation that writes. In a cluster, it takes effect at all brokers."""
         return operation(self)
 
     async def look(self) -> bool:
-        """Take over changes of other brokers that are not here yet. Returns whether there were."""
+        """Apply changes of other brokers that are not known here yet. Returns whether there were
+        any.
+        """
         return False
 
     def add_token(self, token: Token) -> None:
@@ -102,7 +109,7 @@ class AccountsFile(AccountsDatabase):
         return None if row is None else _token(row)
 
     def remove_token(self, name: str) -> bool:
-        """False if there is no such token."""
+        """Remove a token. Returns False if it does not exist."""
         with self._translated_errors():
             return self._db.execute("DELETE FROM token WHERE name = ?", (name,)).rowcount > 0
 
@@ -141,7 +148,9 @@ class AccountsFile(AccountsDatabase):
         return None if row is None else _user(row)
 
     def set_password(self, name: str, password: str) -> bool:
-        """Change the hash of a password and end the user's sessions. False: no such user."""
+        """Change the hash of a password and end the user's sessions. Returns False if the user
+        does not exist.
+        """
         with self._transaction():
             changed = self._db.execute(
                 "UPDATE user SET password = ? WHERE name = ?", (password, name)
@@ -150,7 +159,7 @@ class AccountsFile(AccountsDatabase):
         return changed > 0
 
     def remove_user(self, name: str) -> bool:
-        """Remove a user and end its sessions. False: no such user."""
+        """Remove a user and end its sessions. Returns False if the user does not exist."""
         with self._transaction():
             removed = self._db.execute("DELETE FROM user WHERE name = ?", (name,)).rowcount
             self._db.execute("DELETE FROM session WHERE user = ?", (name,))
@@ -159,9 +168,11 @@ class AccountsFile(AccountsDatabase):
     # -- sessions -------------------------------------------------------------------------------
 
     def add_session(self, session: UserSession, now: float) -> None:
-        """Add a session. Beyond `SESSIONS_MAX`, those that expired are removed, then the oldest.
+        """Add a session. Beyond `SESSIONS_MAX` one expired session is removed, otherwise the
+        oldest one.
 
-        Not all that expired: if the clock is ahead for a while, they are valid again after it.
+        Expired sessions are not all removed: if the clock was ahead for a while, they are valid
+        again when it is corrected.
         """
         with self._transaction():
             self._db.execute(
@@ -188,7 +199,7 @@ class AccountsFile(AccountsDatabase):
         return None if row is None else _session(row)
 
     def sessions(self, now: float) -> list[UserSession]:
-        """The sessions that have not expired, the latest first."""
+        """The sessions that have not expired, latest first."""
         with self._translated_errors():
             rows = self._db.execute(
                 f"SELECT {_SESSION_COLUMNS} FROM session WHERE expires_at > ?"  # noqa: S608
@@ -198,7 +209,7 @@ class AccountsFile(AccountsDatabase):
             return [_session(row) for row in rows]
 
     def end_session(self, session: UserSession, *, everywhere: bool) -> None:
-        """End a session; `everywhere`: also the others of the same user."""
+        """End a session; with `everywhere`, all sessions of its user."""
         with self._translated_errors():
             if everywhere and session.user:
                 self._db.execute("DELETE FROM session WHERE user = ?", (session.user,))
@@ -208,10 +219,9 @@ class AccountsFile(AccountsDatabase):
     # -- invitations ----------------------------------------------------------------------------
 
     def add_invitation(self, invitation: Invitation, now: float) -> None:
-        """Add an invitation. One `is_of_start` replaces the last such one, unless it is
-        that of a broker that starts at the same time.
-
-        Those that expired are removed when there are `INVITATIONS_MAX`: see `add_session`.
+        """Add an invitation. One with `is_of_start` replaces the previous such one, unless that
+        belongs to a broker that is starting at the same time. Expired ones are removed when there
+        are `INVITATIONS_MAX`: see `add_session`.
         """
         with self._transaction():
             if invitation.is_of_start:
@@ -235,7 +245,7 @@ class AccountsFile(AccountsDatabase):
             )
 
     def use_invitation(self, digest: bytes, now: float) -> Invitation | None:
-        """An invitation, which is used up by this. None: it is not valid."""
+        """Use an invitation, which removes it. Returns None if it is not valid."""
         with self._translated_errors():
             row = self._db.execute(
                 "DELETE FROM invitation WHERE digest = ? AND expires_at > ?"
@@ -248,7 +258,7 @@ class AccountsFile(AccountsDatabase):
         return Invitation(digest, role, expires_at, scope=Scope.from_json(scope))
 
     def invitations(self, now: float) -> list[Invitation]:
-        """The invitations that are open, in the order in which they expire."""
+        """The open invitations, the first to expire first."""
         with self._translated_errors():
             rows = self._db.execute(
                 "SELECT digest, role, expires_at, is_of_start, scope FROM invitation"
@@ -261,7 +271,7 @@ class AccountsFile(AccountsDatabase):
         ]
 
     def remove_invitation(self, id_: str) -> bool:
-        """Remove the invitation with this id (`Invitation.id`). False: there is none."""
+        """Remove the invitation with this `Invitation.id`. Returns False if it does not exist."""
         with self._translated_errors():
             removed = self._db.execute(
                 "DELETE FROM invitation WHERE substr(lower(hex(digest)), 1, ?) = ?",
@@ -274,9 +284,11 @@ class AccountsFile(AccountsDatabase):
     def add_gateway_token(
         self, token: GatewayToken, *, is_new: bool, others_expire_at: float | None = None
     ) -> None:
-        """Add a token of a gateway. `is_new`: the gateway must not have one yet, else it must.
+        """Add a token of a gateway.
 
-        `others_expire_at`: when its other tokens expire, unless they do earlier; None: as before.
+        `is_new`: the gateway must not have a token yet; otherwise it must have one.
+        `others_expire_at`: when its other tokens expire, unless they expire earlier; None:
+        unchanged.
         """
         name = token.gateway
         with self._transaction():
@@ -316,7 +328,7 @@ class AccountsFile(AccountsDatabase):
             )
 
     def gateway_tokens(self) -> list[GatewayToken]:
-        """The tokens of all gateways, by name, the latest of each first."""
+        """The tokens of all gateways, by name, the latest of each gateway first."""
         with self._translated_errors():
             rows = self._db.execute(
                 f"SELECT {_GATEWAY_COLUMNS} FROM gateway_token ORDER BY gateway, id DESC"  # noqa: S608
@@ -334,7 +346,7 @@ class AccountsFile(AccountsDatabase):
         return None if row is None else GatewayToken(*row)
 
     def remove_gateway_tokens(self, gateway: str, *, keeps_latest: bool) -> int:
-        """Remove the tokens of a gateway, or all but its latest. Returns how many it had."""
+        """Remove the tokens of a gateway, or all but its latest. Returns how many it had before."""
         with self._transaction():
             (count,) = self._db.execute(
                 "SELECT count(*) FROM gateway_token WHERE gateway = ?", (gateway,)
@@ -349,9 +361,8 @@ class AccountsFile(AccountsDatabase):
     # -- what is open ---------------------------------------------------------------------------
 
     def valid_until(self, now: float) -> dict[bytes, float]:
-        """When what each secret opens ends, by its SHA-256; infinity: it does not expire.
-
-        Without what has expired, and without invitations.
+        """Expiry time of everything that grants access, by SHA-256 of the secret; infinity: no
+        expiry. Expired entries and invitations are not included.
         """
         with self._translated_errors():
             rows = self._db.execute(

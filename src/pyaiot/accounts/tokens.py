@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tokens of programs: a name, a role, a time until which they are valid, and a secret. Pure.
+"""Tokens of programs: a name, a role, an expiry time and a secret. Pure.
 
-The secret is 256 random bits. Only its SHA-256 is stored: a random secret of that length needs no
-slow hash.
+The secret is 256 random bits, of which only the SHA-256 is stored. A random secret of that length
+does not need a slow hash.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from pyaiot.accounts.scopes import EVERYTHING, Scope
 from pyaiot.errors import OperatorError
 
 NAME_LENGTH_MAX: Final = 64
-"""Characters of the name of a token or a user. Longer names are refused."""
+"""Longest name of a token or a user, in characters. Longer names are refused."""
 PREFIX: Final = "aiot_"
-"""Prefix of each secret, by which scanners for leaked secrets find it."""
+"""Prefix of each secret, so that scanners for leaked secrets recognise it."""
 _SECRET: Final = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 _DURATION: Final = re.compile(r"([0-9]{1,5})([hdw])")
 _UNITS_S: Final = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
@@ -44,7 +44,9 @@ class Token:
 def new_token(
     name: str, role: Role, *, now: float, life_s: float | None, scope: Scope = EVERYTHING
 ) -> tuple[Token, str]:
-    """A token and its secret, which is shown once. Raises `OperatorError` for an invalid name."""
+    """Make a token and its secret, which is shown once. Raises `OperatorError` for an invalid
+    name.
+    """
     check_name(name)
     secret = new_secret()
     expires_at = None if life_s is None else now + life_s
@@ -57,7 +59,7 @@ def new_secret() -> str:
 
 
 def check_name(name: str) -> None:
-    """Raises `OperatorError` if a token or a user may not have this name."""
+    """Raises `OperatorError` if the name is not allowed for a token or user."""
     if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable() or name != name.strip():
         raise OperatorError(
             f"A name has 1 to {NAME_LENGTH_MAX} printable characters, without spaces at its ends."
@@ -69,7 +71,7 @@ def digest_of(secret: str) -> bytes:
 
 
 def is_secret(text: str) -> bool:
-    """Whether it has the form of a secret that `new_token` makes."""
+    """Whether the text has the form of a secret made by `new_token`."""
     return _SECRET.fullmatch(text) is not None
 
 
@@ -81,7 +83,7 @@ def bearer_secret(header: str) -> str:
 
 
 def read_duration(text: str, *, option: str = "--expires") -> float | None:
-    """Seconds of `12h`, `90d` or `4w`; None for `never`. Raises `OperatorError`."""
+    """Parse `12h`, `90d` or `4w` into seconds; None for `never`. Raises `OperatorError`."""
     if text == "never":
         return None
     found = _DURATION.fullmatch(text)
