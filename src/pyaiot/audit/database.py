@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The audit log of all brokers of a cluster, in the schema `pyaiot_audit` of a database.
+"""The audit log that all brokers of a cluster share, in the schema `pyaiot_audit` of a database.
 
-It has the methods of `AuditFiles`. Calls take as long as the server: a service makes them on a
-thread, one at a time.
+It has the methods of `AuditFiles`. Calls block until the server responds: a service makes them on
+a thread, one at a time.
 """
 
 import asyncio
@@ -16,13 +16,15 @@ from pyaiot.audit.entry import SERIES, AuditEntry, from_line, to_line
 from pyaiot.audit.files import AuditFilter
 
 CONNECT_LIMIT_S: Final = 5.0
-"""How long the server may take to accept a connection."""
+"""Timeout for connecting to the server."""
 CALL_LIMIT_S: Final = 5.0
-"""How long the server may take for one statement. Then the connection is given up."""
+"""Timeout for one statement. After it the connection is closed."""
 ROW_BYTES: Final = 500
-"""Of an entry on disk with its indexes, by which the limit of bytes is one of entries."""
+"""Estimated size of an entry with its indexes, which converts the limit in bytes into a number of
+entries.
+"""
 SCHEMA_LOCK: Final = 0x41694155
-"""The advisory lock of the one that migrates the schema."""
+"""Advisory lock for migrating the schema."""
 
 MIGRATIONS: Final = (
     (
@@ -58,7 +60,7 @@ _END: Final = 10**12 - 1
 
 
 class AuditDatabase:
-    """Raises `OSError` throughout. It connects when it is used."""
+    """The shared audit log. Connects when it is first used. Every method raises `OSError`."""
 
     def __init__(self, url: str, name: str, *, bytes_max: int, days: float) -> None:
         """`name`: the URL without its password. `bytes_max` and `days`: see `AuditFiles`."""
@@ -71,7 +73,7 @@ class AuditDatabase:
         self._db: Any = None
 
     def append(self, entries: Iterable[AuditEntry]) -> None:
-        """Append entries: all of them are on disk on return, or, on an error, none."""
+        """Append entries. All of them are on disk when this returns; after an error, none is."""
         rows = [
             (
                 *(it.series, it.ts, _storable(it.who), it.action, it.result),
@@ -87,16 +89,18 @@ class AuditDatabase:
         self._call(self._connected())
 
     def remove_expired(self, _now: float, _clock: float, *, pause_s: float = 0.0) -> None:  # noqa: ARG002
-        """Remove entries that the server recorded earlier than the limit of days, and those beyond
-        the limit of each series. The clock of the broker plays no part."""
+        """Remove entries older than the limit of days by the clock of the server, and entries
+        beyond the limit of each series. The clock of the broker is not used.
+        """
         self._call(self._remove_expired())
 
     def page(
         self, wanted: AuditFilter, limit: int, cursor: str = ""
     ) -> tuple[list[AuditEntry], str | None]:
-        """At most `limit` entries, those that were recorded last first, and the cursor of the next
-        page, if any. `cursor` matches `CURSOR`, or is empty."""
-        # The form of a cursor is that of files; here the first offset is an id.
+        """At most `limit` entries, latest first, and the cursor of the next page, if any. `cursor`
+        matches `CURSOR`, or is empty.
+        """
+        # Cursors have the same form as those of files; here the first offset is a row id.
         before = int(cursor.partition(",")[0].partition(":")[2]) if cursor else _END
         rows = self._call(self._page(wanted, limit, before))
         lines = (from_line(row["body"].encode()) for row in rows)
@@ -177,12 +181,12 @@ class AuditDatabase:
 
 
 def _storable(text: str) -> str:
-    """PostgreSQL stores no zero byte."""
+    """PostgreSQL cannot store NUL characters."""
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 async def _migrate(db: Any) -> None:
-    """Raises `OSError` if the schema is of a newer version."""
+    """Raises `OSError` if the schema is newer."""
     async with db.transaction():
         await db.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
         await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot_audit")

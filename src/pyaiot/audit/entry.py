@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The entries of the audit log, and their JSON form. Pure.
+"""Entries of the audit log and their JSON form. Pure.
 
-An entry has no payload of a command and no values of an edit: they may be personal, or a secret
-that somebody writes to a device. The history has the payloads, with a retention of its own.
+Entries contain neither payloads of commands nor values of edits, because these may be personal or
+secret. The history stores payloads, with a retention of its own.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,34 +12,35 @@ from typing import Final, Literal, TypeAlias, get_args
 import msgspec
 
 UIDS_MAX: Final = 200
-"""Nodes of one entry. A change of more nodes is recorded as several entries."""
+"""Largest number of nodes in one entry. A change of more nodes is recorded as several entries."""
 TEXT_LENGTH_MAX: Final = 200
-"""Characters of a name, an address or a detail in an entry. Cut there."""
+"""Longest name, address or detail in an entry, in characters. Longer text is truncated."""
 
 Series: TypeAlias = Literal["changes", "commands", "connections"]
 SERIES: Final[tuple[Series, ...]] = get_args(Series)
-"""Each has files and a share of the space of its own, so that many commands or many refused
-attempts do not push out the changes of accounts and nodes."""
+"""Each series has its own files and its own share of the space, so that many commands or refused
+attempts do not displace changes of accounts and nodes.
+"""
 
 COMMAND: Final = "command"
-"""The action of an entry about a command. Its result is the state of the receipt."""
+"""Action of an entry about a command. Its result is the state of the receipt."""
 GATEWAY_ACTIONS: Final = frozenset({"gateway-connect", "gateway-disconnect"})
 
 LOCAL: Final = "local"
-"""Somebody on the machine of the broker, where no sign-in is required."""
+"""Name of a user on the broker's machine, where sign-in is not required."""
 ANONYMOUS: Final = "anonymous"
-"""A client that has not signed in, or whose sign-in is not valid."""
+"""Name of a client that has not signed in, or whose credentials are invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who acts, and from where."""
+    """Who performs an action, and from where."""
 
     who: str
     """`user:NAME`, `token:NAME`, `gateway:NAME`, `invitation:ID`, `homeassistant`, `anonymous` or
     `local`."""
     address: str
-    """IP address; `command line`; empty for a part of this process."""
+    """IP address, or `command line`; empty for a component of this process."""
 
 
 THIS_PROCESS: Final = Principal(LOCAL, "")
@@ -55,12 +56,14 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     who: str
     address: str = msgspec.field(name="from", default="")
     result: str
-    """`ok`, `refused` or `failed`; of a command, the state of its receipt."""
+    """`ok`, `refused` or `failed`; for a command, the state of its receipt."""
     uids: tuple[str, ...] = ()
     resource: str = ""
     detail: str = ""
     suppressed: int = 0
-    """Refused attempts of the same principal since its last entry that have none."""
+    """Number of refused attempts by the same principal since its last entry that were not
+    recorded.
+    """
 
     @property
     def series(self) -> Series:
@@ -100,7 +103,9 @@ def entries(
 
 
 def cut(text: str) -> str:
-    """At most `TEXT_LENGTH_MAX` characters, without lone surrogates, which no file can store."""
+    """Truncate to `TEXT_LENGTH_MAX` characters, and remove lone surrogates, which cannot be
+    encoded.
+    """
     return text[:TEXT_LENGTH_MAX].encode(errors="replace").decode()
 
 
@@ -109,12 +114,12 @@ _decoder: Final = msgspec.json.Decoder(AuditEntry)
 
 
 def to_line(entry: AuditEntry) -> bytes:
-    """One line of JSON with its line end."""
+    """One line of JSON, with a line feed."""
     return _encode(entry) + b"\n"
 
 
 def from_line(line: bytes) -> AuditEntry | None:
-    """None if it is not an entry, such as a line that a crash cut off."""
+    """Parse a line. Returns None if it is not an entry, for example after a crash truncated it."""
     try:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The files of the audit log. A series is a sequence of segments: `changes-000001.jsonl` and so on.
+"""The files of the audit log.
 
-Segments only grow, so that a position in them stays valid. The broker and the command line append
-to the last one, under a lock. Calls take as long as the disk: a service makes them on a thread.
+A series is a sequence of segments: `changes-000001.jsonl` and so on. Segments are append-only, so
+that positions in them stay valid. The broker and the command line append to the last segment,
+under a lock. Calls block until the disk responds: a service makes them on a thread.
 """
 
 import contextlib
@@ -17,24 +18,26 @@ from typing import Final
 from pyaiot.audit.entry import SERIES, AuditEntry, Series, from_line, to_line
 
 SEGMENTS_MIN: Final = 8
-"""Segments of a series, of equal size, that together are its share of the space."""
+"""Number of segments, of equal size, into which the space of a series is divided."""
 SEGMENT_BYTES_MAX: Final = 4_000_000
-"""The size at which a segment ends, unless its share is smaller."""
+"""Size at which a segment ends, unless the share of the space is smaller."""
 SEGMENT_LIFE_S: Final = 7 * 86_400.0
-"""The age of its first entry at which a segment ends, so that retention removes it in time."""
+"""Age of its first entry at which a segment ends, so that retention can remove it in time."""
 SCAN_BYTES_MAX: Final = 8_000_000
-"""What one query reads. It then returns what it found so far, and the rest is on further pages."""
+"""Bytes that one query reads at most. Then it returns what it has found; the rest is on further
+pages.
+"""
 _DAY_S: Final = 86_400.0
 _NAME: Final = re.compile(r"([a-z]+)-([0-9]{6,9})\.jsonl")
 _END: Final = 10**12 - 1
-"""An offset after the end of every segment."""
+"""An offset beyond the end of every segment."""
 CURSOR: Final = r"^[0-9]{1,9}:[0-9]{1,12}(,[0-9]{1,9}:[0-9]{1,12}){2}$"
-"""A cursor: segment and offset of each series."""
+"""A cursor: segment and offset in each series."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Conditions, all of which must hold. Empty or None: no condition."""
+    """Conditions of a query, all of which must hold. Empty or None: no condition."""
 
     who: str = ""
     """A principal as in the entries, or its name without the kind."""
@@ -59,23 +62,29 @@ class AuditFilter:
 
 
 class AuditFiles:
-    """The folder of the log. Files are 0600 and the folder is 0700. Raises `OSError` throughout."""
+    """The folder of the log. Files have mode 0600 and the folder 0700. Every method raises
+    `OSError`.
+    """
 
     def __init__(self, folder: Path, *, bytes_max: int, days: float) -> None:
-        """`bytes_max`: of all files together. `days`: how long entries are kept; 0: no limit."""
+        """`bytes_max`: limit for all files together. `days`: how long entries are kept; 0: no
+        limit.
+        """
         share = bytes_max // len(SERIES)
         self.folder = folder
         self._segment_bytes = min(SEGMENT_BYTES_MAX, share // SEGMENTS_MIN)
         self._segments_max = share // self._segment_bytes
         self._days = days
         self._expired: dict[Path, float] = {}
-        """Segments that the last check found expired, with the monotonic time of the check."""
+        """Segments that the last check found expired, with the monotonic time of that check."""
 
     def close(self) -> None:
-        """Files are open only while they are used."""
+        """Does nothing: files are open only while they are used."""
 
     def append(self, entries: Iterable[AuditEntry]) -> None:
-        """Append entries: all of them are on disk on return, or, on an error, none of a series."""
+        """Append entries. All of them are on disk when this returns; after an error, none of a
+        series is.
+        """
         batches: dict[Series, list[AuditEntry]] = {}
         for entry in entries:
             batches.setdefault(entry.series, []).append(entry)
@@ -93,8 +102,9 @@ class AuditFiles:
     def remove_expired(self, now: float, clock: float, *, pause_s: float) -> None:
         """Remove segments whose last entry is older than the limit of days.
 
-        `now` is Unix time, `clock` is monotonic. A segment is removed if two checks, `pause_s`
-        apart, found it expired: a clock that is wrong for some minutes removes nothing.
+        `now` is Unix time, `clock` is monotonic. A segment is removed only if two checks,
+        `pause_s` apart, found it expired, so that a clock that is wrong for some minutes removes
+        nothing.
         """
         if not self._days or not self.folder.exists():
             return
@@ -114,10 +124,10 @@ class AuditFiles:
     def page(
         self, wanted: AuditFilter, limit: int, cursor: str = ""
     ) -> tuple[list[AuditEntry], str | None]:
-        """At most `limit` entries, the newest first, and the cursor of the next page, if any.
+        """At most `limit` entries, latest first, and the cursor of the next page, if any.
 
-        A page may have fewer entries, even none, and a cursor: see `SCAN_BYTES_MAX`. `cursor`
-        matches `CURSOR`, or is empty.
+        A page may have fewer entries, even none, and still a cursor: see `SCAN_BYTES_MAX`.
+        `cursor` matches `CURSOR`, or is empty.
         """
         positions = [_position(part) for part in cursor.split(",")] if cursor else [None] * 3
         readers = [
@@ -158,7 +168,7 @@ class AuditFiles:
                 _write_all(descriptor, lines)
                 os.fdatasync(descriptor)
             except OSError:
-                # It is written again later: what is there of it must go.
+                # Everything is written again later, so what was written so far must be removed.
                 with contextlib.suppress(OSError):
                     os.ftruncate(descriptor, size)
                 raise
@@ -172,7 +182,7 @@ class AuditFiles:
             return True
         with path.open("rb") as file:
             first = from_line(file.readline())
-        # A clock that was ahead, or is now, costs one segment at most.
+        # A clock that is or was ahead costs one segment at most.
         return first is not None and abs(ts - first.ts) > SEGMENT_LIFE_S
 
     def _segments(self, series: Series) -> list[tuple[int, Path]]:
@@ -214,7 +224,7 @@ class _Reader:
         self._wanted = wanted
         self._number, self._end = position
         self._lines: list[bytes] = []
-        """Lines of the open segment that were not used yet. They end at `_end`."""
+        """Unread lines of the open segment. They end at `_end`."""
 
     @property
     def ended(self) -> bool:
@@ -225,7 +235,9 @@ class _Reader:
         return f"{self._number}:{self._end}" if not self.ended else "0:0"
 
     def look(self, budget: int) -> int:
-        """Find the next head, within `budget` bytes. Returns the bytes that were read."""
+        """Find the next matching entry, reading at most `budget` bytes. Returns the number of
+        bytes read.
+        """
         read = 0
         while self.head is None and read < budget:
             if not self._lines and not self._open():
@@ -240,7 +252,7 @@ class _Reader:
         return read
 
     def take(self) -> None:
-        """The head is used."""
+        """Remove the entry that was found."""
         self.head = None
         self._skip()
 
@@ -248,12 +260,12 @@ class _Reader:
         self._end -= len(self._lines.pop())
 
     def _open(self) -> bool:
-        """Read the next segment with lines. False: there is none."""
+        """Read the next segment with lines. Returns False if there is none."""
         while self._segments:
             number, path = self._segments.pop()
             start = self._wanted.start
             try:
-                # Its last entry is older than all that are wanted.
+                # Its last entry is older than all requested ones.
                 is_older = start is not None and path.stat().st_mtime < start - 60
                 data = b"" if is_older else path.read_bytes()
             except FileNotFoundError:

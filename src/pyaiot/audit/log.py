@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The audit log of a running broker.
 
-`record` only queues. A thread writes what is queued every half second, so that no command, edit or
-reading waits for the disk. Where the disk fails, everything else works; entries wait, up to a
-limit, and the problem is in `/readyz`, in the metrics and, once, in the log.
+`record` only queues an entry. A thread writes queued entries every half second, so that no
+command, edit or reading waits for the disk. If the disk fails, everything else continues to work;
+entries are kept up to a limit, and the problem is shown in `/readyz`, in the metrics and, once, in
+the log.
 """
 
 import asyncio
@@ -30,18 +31,23 @@ from pyaiot.errors import PyaiotError, reason_of
 from pyaiot.transport.connection_table import principal_of
 
 FLUSH_INTERVAL_S: Final = 0.5
-"""How long an entry waits until it is written. A kill -9 or a power failure loses that much."""
+"""Interval between writes. A kill -9 or a power failure loses the entries of this time."""
 ENTRIES_WAITING_MAX: Final = 10_000
-"""Entries that wait while the disk fails. Further ones are lost and counted."""
+"""Largest number of entries that are kept while the disk fails. Further ones are
+lost and counted.
+"""
 RETRY_S: Final = 5.0
-"""Between two attempts to write after a failure."""
+"""Interval between attempts to write after a failure."""
 EXPIRY_INTERVAL_S: Final = 3600.0
-"""Between two checks for entries that are older than the limit of days. A file is removed if two
-checks found that it is too old."""
+"""Interval of the check for entries older than the limit of days. A file is removed after two
+checks that found it too old.
+"""
 CLOSE_LIMIT_S: Final = 1.0
-"""When the service ends, entries are written within this time. The rest is lost."""
+"""Time for writing entries when the service stops. Entries that are not written by
+then are lost.
+"""
 QUERIES_WAITING_MAX: Final = 8
-"""Queries that wait for the one that runs. One more is refused."""
+"""Queries that wait for the running one. Further ones are refused."""
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +56,7 @@ class AuditBusy(PyaiotError):
 
 
 class AuditStore(Protocol):
-    """Where the log is kept: `AuditFiles` or `AuditDatabase`. Methods raise `OSError`."""
+    """Interface of `AuditFiles` and `AuditDatabase`. Methods raise `OSError`."""
 
     def append(self, entries: Iterable[AuditEntry]) -> None: ...
 
@@ -66,7 +72,9 @@ class AuditStore(Protocol):
 
 
 class AuditLog:
-    """The constructor opens nothing; `running` does. Belongs to the broker's loop."""
+    """The audit log. The constructor opens nothing; `running` does. Must be used on the broker's
+    event loop.
+    """
 
     def __init__(
         self,
@@ -77,9 +85,9 @@ class AuditLog:
     ) -> None:
         """`files` None: nothing is recorded. `clock` is monotonic."""
         self.recorded = 0
-        """Entries since the start that were written."""
+        """Entries written since the start."""
         self.lost = 0
-        """Entries since the start that were not written, because too many waited."""
+        """Entries lost since the start, because too many were queued."""
         self.failures = 0
         """Failed attempts to write since the start."""
         self.shares = RefusalShares(clock())
@@ -102,12 +110,12 @@ class AuditLog:
 
     @property
     def waiting(self) -> int:
-        """Entries that are not written yet."""
+        """Number of entries that are not written yet."""
         return len(self._waiting) + self._writing
 
     @property
     def problem(self) -> str:
-        """Why entries are not written; empty if they are."""
+        """Why entries cannot be written; empty if they can."""
         return self._problem
 
     async def check(self) -> str:
@@ -124,7 +132,7 @@ class AuditLog:
         resource: str = "",
         detail: str = "",
     ) -> None:
-        """Queue the entry of an action. It never waits and raises nothing."""
+        """Queue the entry of an action. Never blocks and never raises."""
         if self._files is None:
             return
         suppressed = 0
@@ -153,7 +161,7 @@ class AuditLog:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Write entries until the block ends."""
+        """Context manager: write entries until the block ends."""
         if self._files is None:
             yield
             return
@@ -177,7 +185,9 @@ class AuditLog:
     async def page(
         self, wanted: AuditFilter, limit: int, cursor: str
     ) -> tuple[list[AuditEntry], str | None]:
-        """See `AuditFiles.page`. What waits is written first. Raises `OSError`, `AuditBusy`."""
+        """See `AuditFiles.page`. Queued entries are written first. Raises `OSError`,
+        `AuditBusy`.
+        """
         if self._files is None:
             return [], None
         if self._queries > QUERIES_WAITING_MAX:
@@ -200,7 +210,7 @@ class AuditLog:
                 self._wanted.set()
 
     async def _write(self) -> bool:
-        """Write what waits. False: it cannot be written, and waits further."""
+        """Write queued entries. Returns False if they cannot be written; they remain queued."""
         files = self._files
         if files is None or self._executor is None or not self._waiting:
             return True
@@ -212,7 +222,8 @@ class AuditLog:
         self._writing += len(batch)
         unwritten: list[AuditEntry] = []
         for series in SERIES:
-            # One at a time: what is written is not written again if the next one fails.
+            # One series at a time, so that a series that was written is not written again if the
+            # next one fails.
             some = [entry for entry in batch if entry.series == series]
             if some and not await self._attempt(partial(files.append, some)):
                 unwritten += some
@@ -231,7 +242,7 @@ class AuditLog:
             await asyncio.sleep(EXPIRY_INTERVAL_S)
 
     async def _attempt(self, work: Callable[[], None]) -> bool:
-        """Do work on the thread. False: the disk failed."""
+        """Run work on the thread. Returns False if the disk failed."""
         try:
             await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except OSError as error:
@@ -247,7 +258,9 @@ class AuditLog:
 
 
 def _is_unlimited(action: str, result: str) -> bool:
-    """Whether nothing else limits how often a principal does this. Then entries have a share."""
+    """Whether no other limit applies to this action of the principal. Then its entries are limited
+    here.
+    """
     if action == COMMAND:
         return result == "forbidden"
     return result != "ok" or action in GATEWAY_ACTIONS

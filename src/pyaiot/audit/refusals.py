@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The share of each principal in entries about refused attempts. Pure."""
+"""Limits the entries about refused attempts for each principal. Pure."""
 
 from collections import OrderedDict
 from typing import Final
@@ -7,13 +7,15 @@ from typing import Final
 from pyaiot.transport.rate_limit import RateLimit
 
 REFUSALS_PER_MINUTE: Final = 10.0
-"""Refused attempts of one principal that are recorded each by an entry. Further ones are counted in
-its next entry."""
+"""Refused attempts of one principal that are recorded individually. Further ones are counted in
+its next entry.
+"""
 REFUSALS_PER_MINUTE_IN_TOTAL: Final = 100.0
-"""The same for all principals together."""
+"""The same, for all principals together."""
 PRINCIPALS_MAX: Final = 1000
-"""Principals whose refused attempts are counted. Beyond that, the one with the oldest is
-forgotten."""
+"""Largest number of principals that are tracked. Beyond it, the one with the oldest attempt is
+dropped.
+"""
 
 
 class _Share:
@@ -25,20 +27,21 @@ class _Share:
 
 
 class RefusalShares:
-    """`now` is the loop's time in seconds."""
+    """Decides which refused attempts are recorded. `now` is the time of the event
+    loop in seconds.
+    """
 
     def __init__(self, now: float) -> None:
         self.suppressed = 0
-        """Refused attempts without an entry of their own, since the start."""
+        """Refused attempts that were not recorded individually, since the start."""
         self._shares: OrderedDict[str, _Share] = OrderedDict()
         self._total = RateLimit(
             per_s=REFUSALS_PER_MINUTE_IN_TOTAL / 60, burst=REFUSALS_PER_MINUTE_IN_TOTAL, now=now
         )
 
     def take(self, key: str, now: float) -> int | None:
-        """Whether an attempt is recorded: the number of suppressed ones before it; None if not.
-
-        `key` identifies the principal.
+        """Whether to record an attempt: the number of suppressed ones before it, or None if it is
+        suppressed itself. `key` identifies the principal.
         """
         share = self._shares.get(key)
         if share is None:

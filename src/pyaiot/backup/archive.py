@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The archive of a backup: `tar` with `gzip`, the manifest first, then its members in order.
+"""The archive of a backup: `tar` with `gzip`, the manifest first, then the members in order.
 
-Any program that knows the two can read it. Only its owner can.
+Any program that reads these formats can read it. Only its owner has access.
 """
 
 import contextlib
@@ -32,13 +32,12 @@ _DAMAGED: Final = (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile)
 
 
 def write_archive(path: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
-    """Write an archive that did not exist. `files`: the file of each member, by its name.
-
-    Either all of it is written, or no file is left. Raises `OperatorError`.
+    """Write a new archive. `files`: the file of each member, by member name. After an error no
+    file is left. Raises `OperatorError`.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        # Reserves the name; a hard link in its place is not possible on every file system.
+        # Reserves the name. Not all file systems support a hard link here.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -78,7 +77,7 @@ def _entry(name: str, size: int, manifest: Manifest) -> tarfile.TarInfo:
 
 
 def member_of(name: str, path: Path, schema: int = 0) -> Member:
-    """The line of the manifest for a file. Raises `OSError`."""
+    """The entry of the manifest for a file. Raises `OSError`."""
     digest = hashlib.sha256()
     size = 0
     with path.open("rb") as file:
@@ -95,9 +94,8 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def extract(path: Path, folder: Path) -> Manifest:
-    """Write the members into an empty folder, a part that is a folder as a folder.
-
-    Raises `OperatorError` if anything is missing, added or different from the manifest.
+    """Write the members into an empty folder; a part that is a folder becomes a folder. Raises
+    `OperatorError` if anything is missing, added or different from the manifest.
     """
     with _translated_errors(path), _members(path) as (manifest, entries):
         for member in manifest.members:
@@ -130,10 +128,11 @@ def _extract(source: IO[bytes], target: Path, member: Member) -> None:
 
 @contextlib.contextmanager
 def _members(path: Path) -> Iterator[tuple[Manifest, Iterator[tuple[str, IO[bytes]]]]]:
-    """The manifest, and the other members in order. Raises `ProtocolError`, `OSError` and others
-    of `_DAMAGED`."""
-    # `r|`: one pass, without seeking. Nothing is extracted by tarfile, so that no link or path in
-    # the archive has an effect.
+    """The manifest, then the other members in order. Raises `ProtocolError`, `OSError` and others
+    of `_DAMAGED`.
+    """
+    # `r|`: one pass, without seeking. tarfile extracts nothing itself, so that links and paths in
+    # the archive have no effect.
     with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|gz") as archive:
 
         def entries() -> Iterator[tuple[str, IO[bytes]]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Makes a backup of a system, also while it runs."""
+"""Creates a backup of a system, even while it runs."""
 
 import os
 import shutil
@@ -19,12 +19,12 @@ from pyaiot.errors import OperatorError, reason_of
 from pyaiot.redaction import redact
 
 _LOCK: Final = "lock"
-"""The lock file of a folder."""
+"""Name of the lock file in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """The copies of the parts, and sentences about what is not among them."""
+    """The copied parts, and sentences about what was not copied."""
 
     members: list[Member]
     files: dict[str, Path]
@@ -40,7 +40,7 @@ def create_backup(
 ) -> Manifest:
     """Write the archive and return its manifest. Raises `OperatorError`.
 
-    Each database is copied as it is at one moment, one after the other.
+    Each database is copied as a consistent snapshot, one after the other.
     """
     if target.exists():
         raise OperatorError(f"{target} exists: name another file.")
@@ -48,7 +48,7 @@ def create_backup(
         raise OperatorError(f"There is no folder {target.parent}.")
     created_at = unix_time()
     try:
-        # Beside the archive: the temporary folder of the system may be in memory, and small.
+        # Beside the archive, because the temporary folder of the system may be small or in memory.
         with tempfile.TemporaryDirectory(prefix=".pyaiot-backup-", dir=target.parent) as name:
             copied = _copy(found, Path(name), with_history=with_history)
             if not copied.members:

@@ -11,13 +11,12 @@ from pyaiot.backup.parts import Part
 from pyaiot.errors import OperatorError
 
 BUSY_LIMIT_S: Final = 10.0
-"""How long to wait for a program that has locked the file. Then the copy fails."""
+"""Timeout for a lock that another program holds on the file. Then the copy fails."""
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy a database that may be written meanwhile: the copy is of one moment.
-
-    Raises `OperatorError`.
+    """Copy a database as a consistent snapshot, even while it is written. Raises
+    `OperatorError`.
     """
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
@@ -33,9 +32,8 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 def schema_of(path: Path, part: Part) -> int:
-    """The version of the schema of a database of this part; 0 for an empty file.
-
-    Raises `OperatorError` if it is another program's, or cannot be read.
+    """Schema version of a database of this part; 0 for an empty file. Raises `OperatorError` if
+    the file belongs to another program or cannot be read.
     """
     try:
         with contextlib.closing(_open(path, "ro")) as db:
@@ -51,7 +49,7 @@ def schema_of(path: Path, part: Part) -> int:
 
 
 def check_database(path: Path, part: Part) -> None:
-    """Raise `OperatorError` unless this program can use the database."""
+    """Raises `OperatorError` unless this program can use the database."""
     version = schema_of(path, part)
     if version > part.schema:
         raise OperatorError(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The last step of a restore: files are renamed. It is carried out whole, or undone.
+"""The last step of a restore: renames files, all of them or none.
 
-The renames are written to a file first. While that file exists, services refuse to start, and the
-restore can be finished, also after a power cut.
+The renames are first written to a journal file. While it exists, services refuse to start, and the
+restore can be finished, even after a power failure.
 """
 
 import contextlib
@@ -16,16 +16,16 @@ import msgspec
 from pyaiot.errors import OperatorError, reason_of
 
 FILE_NAME: Final = "restore.journal"
-"""In the data folder."""
+"""Name of the journal file in the data folder."""
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One file: what stands at `target` goes to `kept`, and `staged` takes its place."""
+    """One file: `target` is renamed to `kept`, and `staged` to `target`."""
 
     target: str
     kept: str
     staged: str = ""
-    """Empty: nothing takes its place."""
+    """Empty if `target` is only moved away."""
 
 
 class _Journal(msgspec.Struct):
@@ -33,7 +33,7 @@ class _Journal(msgspec.Struct):
 
 
 def check_not_restoring(folder: Path) -> None:
-    """Raise `OperatorError` if a restore of this data folder was interrupted."""
+    """Raises `OperatorError` if a restore of this data folder was interrupted."""
     if (folder / FILE_NAME).exists():
         raise OperatorError(
             f"A restore of {folder} was interrupted: run aiot restore --finish first."
@@ -41,7 +41,7 @@ def check_not_restoring(folder: Path) -> None:
 
 
 def carry_out(folder: Path, steps: Sequence[Step]) -> None:
-    """Carry out all steps, or none of them: then `OperatorError` is raised."""
+    """Carry out all steps. On an error none is carried out, and `OperatorError` is raised."""
     journal = folder / FILE_NAME
     text = msgspec.json.encode(_Journal(list(steps)))
     try:
@@ -71,9 +71,8 @@ def carry_out(folder: Path, steps: Sequence[Step]) -> None:
 
 
 def finish(folder: Path) -> int:
-    """Carry out the rest of an interrupted restore; return the number of files.
-
-    Raises `OperatorError`, also if there is none.
+    """Finish an interrupted restore; return the number of files. Raises `OperatorError`, also if
+    no restore was interrupted.
     """
     journal = folder / FILE_NAME
     try:
@@ -81,7 +80,7 @@ def finish(folder: Path) -> int:
     except FileNotFoundError as error:
         raise OperatorError(f"No restore of {folder} was interrupted.") from error
     except msgspec.DecodeError:
-        # It was not written whole, so that nothing was renamed.
+        # The journal is incomplete, so nothing was renamed.
         journal.unlink()
         raise OperatorError("Nothing was restored: run aiot restore FILE again.") from None
     try:
@@ -96,7 +95,7 @@ def finish(folder: Path) -> int:
 
 
 def _do(step: Step) -> None:
-    """Carry out what is left of a step. May be repeated."""
+    """Carry out the rest of a step. May be repeated."""
     target, kept = Path(step.target), Path(step.kept)
     if step.staged and not Path(step.staged).exists():
         return
@@ -117,7 +116,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _undo(step: Step) -> None:
-    """Take a step back, whatever of it was done."""
+    """Undo a step, however much of it was done."""
     target, kept = Path(step.target), Path(step.kept)
     if step.staged and not Path(step.staged).exists() and target.exists():
         target.rename(step.staged)

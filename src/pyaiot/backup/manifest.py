@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The manifest of a backup: what is in the archive, with sizes and checksums. Pure."""
+"""The manifest of a backup: the contents of the archive, with sizes and checksums. Pure."""
 
 import re
 from typing import Annotated, Final
@@ -10,29 +10,29 @@ from msgspec import Meta
 from pyaiot.errors import ProtocolError
 
 FORMAT: Final = 1
-"""The version of the archive. A higher one is refused."""
+"""Version of the archive format. Archives with a higher version are refused."""
 MEMBERS_MAX: Final = 1000
-"""Members of one archive. An archive with more is not valid."""
+"""Largest number of members of one archive. An archive with more is invalid."""
 MANIFEST_BYTES_MAX: Final = 1_000_000
-"""Size of the manifest. A larger one is not valid."""
+"""Largest size of the manifest in bytes. A larger one is invalid."""
 SIZE_MAX: Final = 1 << 44
-"""Bytes of one member (16 TiB). A larger one is not valid."""
+"""Largest size of one member in bytes (16 TiB). A larger one is invalid."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?")
 
 
 class NewerBackup(ProtocolError):
-    """A newer version made the archive."""
+    """A newer version of Pyaiot made the archive."""
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One file of the archive."""
 
     name: str
-    """The part that it is, or `PART/FILE` if the part is a folder."""
+    """Name of the part, or `PART/FILE` if the part is a folder."""
     size: Annotated[int, Meta(ge=0, le=SIZE_MAX)]
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     schema: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
-    """The version of the schema of a database; 0 for other files."""
+    """Schema version of a database; 0 for other files."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,16 +40,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     format: Annotated[int, Meta(ge=1)]
     version: Annotated[str, Meta(max_length=64)]
-    """The version of Pyaiot that made it."""
+    """Version of Pyaiot that made it."""
     created_at: float
     """Unix time."""
     members: Annotated[tuple[Member, ...], Meta(max_length=MEMBERS_MAX)]
     left_out: Annotated[tuple[str, ...], Meta(max_length=MEMBERS_MAX)] = ()
-    """Sentences about what is not in it, and why."""
+    """Sentences that say what the archive does not contain, and why."""
 
 
 def to_bytes(manifest: Manifest) -> bytes:
-    """The manifest as JSON for people, too."""
+    """The manifest as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(manifest)) + b"\n"
 
 

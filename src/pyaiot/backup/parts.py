@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The parts of a system that a backup has, and where the settings put them.
+"""The parts of a system that a backup contains, and their paths according to the settings.
 
-Not in a backup, because an older copy would do harm or is of no use: sequence numbers of OSCORE and
-used tokens of gateways (a copy would allow replay), the store of the embedded MQTT broker, keys of
-repeated commands, registrations at gateways, sign-ins of commands.
+A backup does not contain what would do harm as an older copy, or is of no use: sequence numbers of
+OSCORE and used tokens of gateways (a copy would allow replay), the store of the embedded MQTT
+broker, idempotency keys, registrations at gateways, and sessions of commands.
 """
 
 import re
@@ -30,23 +30,23 @@ _POSTGRES: Final = re.compile(r"postgres(ql)?://")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part: a file, a folder of files, a database file, or a PostgreSQL server."""
+    """A part of a system: a file, a folder of files, a database file, or a PostgreSQL database."""
 
     name: str
     kind: PartKind
     path: Path
-    """For a server: a path that does not exist."""
+    """Path of the part; for a PostgreSQL database a path that does not exist."""
     url: str = ""
-    """Of a server."""
+    """URL of a PostgreSQL database."""
     application_id: int = 0
-    """Of a database file."""
+    """Application id of a database file."""
     schema: int = 0
-    """The version of the schema of this program, for a database or server."""
+    """Schema version that this program uses, for a database."""
 
 
 def parts(config: Config, environ: Mapping[str, str], config_file: Path) -> list[Part]:
-    """Every part of the system with these settings, whether it exists or not."""
-    # Imported when they are used: each loads a database.
+    """All parts of a system with these settings, whether they exist or not."""
+    # Imported here, because each module loads a database library.
     from pyaiot.history.sqlite import schema as history  # noqa: PLC0415
     from pyaiot.registry import sqlite as registry  # noqa: PLC0415
 
@@ -94,7 +94,7 @@ def _database(name: str, path: Path, application_id: int, migrations: tuple[obje
 
 
 def _named_files(config: Config) -> Iterator[Part]:
-    """Files with passwords and tokens that settings name."""
+    """Files with passwords and tokens that the settings refer to."""
     for setting in settings():
         if not setting.name.endswith(("password_file", "token_file")):
             continue

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Restores a backup. Everything is unpacked and checked first; then files are renamed.
+"""Restores a backup.
 
-What was there before is kept in folders `before-restore-…` beside it.
+Everything is unpacked and checked first; then files are renamed. The previous files are kept in
+folders `before-restore-…` beside the restored ones.
 """
 
 import contextlib
@@ -22,26 +23,25 @@ from pyaiot.backup.parts import AUDIT, SETTINGS, Part
 from pyaiot.errors import OperatorError, reason_of
 
 STAGED: Final = ".restoring"
-"""A folder beside each target, on the same file system, so that a rename is enough."""
+"""Name of a folder beside each target, on the same file system, so that a rename is sufficient."""
 _BESIDE_DATABASE: Final = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did."""
+    """The result of a restore."""
 
     manifest: Manifest
     names: tuple[str, ...]
     """Members that were restored."""
     kept: tuple[Path, ...]
-    """Folders with what was there before."""
+    """Folders with the previous files."""
 
 
 @contextlib.contextmanager
 def unpacked(archive: Path, folder: Path) -> Iterator[tuple[Manifest, Path]]:
-    """The manifest and the files of an archive, in a folder that ends with the block.
-
-    It is made in `folder`. Raises `OperatorError`.
+    """Context manager: the manifest and the files of an archive, in a temporary folder inside
+    `folder`. Raises `OperatorError`.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def unpacked(archive: Path, folder: Path) -> Iterator[tuple[Manifest, Path]]:
 
 
 def check_parts(manifest: Manifest, files: Path, found: Sequence[Part]) -> None:
-    """Raise `OperatorError` unless this program can use every part of an unpacked archive."""
+    """Raises `OperatorError` unless this program can use every part of an unpacked archive."""
     by_name = {part.name: part for part in found}
     for member in manifest.members:
         part = by_name.get(member.name)
@@ -72,9 +72,8 @@ def restore_parts(
     *,
     with_settings: bool = True,
 ) -> Restored:
-    """Put the parts of an unpacked archive to their places, all or none. `folder`: the data folder.
-
-    The system must be stopped. Raises `OperatorError`.
+    """Move the parts of an unpacked archive to their places, all or none. `folder`: the data
+    folder. The system must be stopped. Raises `OperatorError`.
     """
     check_not_restoring(folder)
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%d-%H%M%S")
@@ -125,7 +124,7 @@ def _members_of(part: Part, manifest: Manifest) -> list[Member]:
 
 
 def _stage(part: Part, member: Member, files: Path, stamp: str) -> Iterator[Step]:
-    """Copy a file beside its target, and yield the renames that are left. Raises `OSError`."""
+    """Copy a file beside its target, and yield the remaining renames. Raises `OSError`."""
     target = part.path
     if part.kind == "folder":
         target = part.path / member.name.partition("/")[2]
@@ -134,7 +133,7 @@ def _stage(part: Part, member: Member, files: Path, stamp: str) -> Iterator[Step
     staged.parent.mkdir(mode=0o700, exist_ok=True)
     staged.unlink(missing_ok=True)
     shutil.copyfile(files / member.name, staged)
-    # Settings may be readable by the user of a service that does not own them.
+    # Settings may be readable by a service user that does not own them.
     keeps_mode = part.name == SETTINGS and target.exists()
     staged.chmod(target.stat().st_mode & 0o644 if keeps_mode else 0o600)
     _give_to_owner(staged, target)
@@ -156,7 +155,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _give_to_owner(path: Path, target: Path) -> None:
-    """A restore by root leaves the files to the user of the service."""
+    """Make the user of the service the owner of files that root restored."""
     if os.geteuid() != 0:
         return
     status = target.stat() if target.exists() and target != path else target.parent.stat()

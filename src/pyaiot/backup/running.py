@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether a system runs: what it locks while it does."""
+"""Detects a running system by the locks that it holds."""
 
 import contextlib
 import fcntl
@@ -12,16 +12,15 @@ from pyaiot.errors import OperatorError, reason_of
 
 
 def lock_files(found: Iterable[Part]) -> list[Path]:
-    """The files that services lock while they have these parts open."""
+    """The files that services lock while they use these parts."""
     databases = [part.path for part in found if part.kind == "database"]
     return [path.with_name(path.name + ".lock") for path in databases]
 
 
 @contextlib.contextmanager
 def stopped(locks: Iterable[Path], what: str) -> Iterator[None]:
-    """Keep the services of these files from starting. Raises `OperatorError` if one runs.
-
-    `what` completes "stop it before": "the restore".
+    """Context manager: prevent the services of these files from starting. Raises `OperatorError`
+    if one runs. `what` completes the sentence "stop it before …", for example "the restore".
     """
     with contextlib.ExitStack() as stack:
         for path in locks:

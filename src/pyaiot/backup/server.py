@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The registry of a PostgreSQL server as a file, and back, for archives."""
+"""Copies the registry of a PostgreSQL server to a file for an archive, and back."""
 
 from pathlib import Path
 
@@ -12,9 +12,8 @@ from pyaiot.registry.store import Changes, RegistryStoreError
 
 
 def registry_to_file(url: str, path: Path) -> None:
-    """Copy the registry of a server, which may be in use, into a new file.
-
-    Raises `OperatorError`.
+    """Copy the registry of a server into a new file, even while it is in use. Raises
+    `OperatorError`.
     """
     store = SqliteStore(path)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What this version will do with the data that an earlier one left."""
+"""Checks whether this version can use the data of an earlier one."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,14 @@ from pyaiot.errors import OperatorError
 
 UpgradeOutcome: TypeAlias = Literal["ok", "migrates", "wrong"]
 SPACE_FACTOR: Final = 2
-"""A migration may need the size of its database again; so does a backup beside it."""
+"""Factor of free space: a migration may need the size of its database again, and so does a backup
+beside it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class PartCheck:
-    """One part, and what becomes of it at the next start."""
+    """One part, and what happens to it at the next start."""
 
     name: str
     outcome: UpgradeOutcome
@@ -26,7 +28,7 @@ class PartCheck:
 
 
 def check_upgrade(found: Sequence[Part], folder: Path) -> Iterator[PartCheck]:
-    """Check each part that exists, and the space for migrations. Changes nothing."""
+    """Check each existing part, and the space for migrations. Changes nothing."""
     size = 0
     for part in found:
         if part.kind == "server":
