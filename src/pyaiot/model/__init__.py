@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a resource is: its kind, unit, limits, choices, and the words that its device uses. Pure.
+"""Resource types: kind, unit, limits, choices, and the representation that the device uses. Pure.
 
-`ResourceType` says it. `infer` and `type_of_link` find it out, `merge` joins what several sources
-say, `decode` reads a value and `encode` writes one in the words of the device.
+`ResourceType` describes a resource. `infer` and `type_of_link` derive it, `merge` combines several
+sources, `decode` parses a value, and `encode` formats one for the device.
 """
 
 from pyaiot.model.decoding import Coordinates, TypedValue, decode

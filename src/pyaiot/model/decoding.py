@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The value of a resource, read according to its type."""
+"""Parses the value of a resource according to its type."""
 
 import math
 import re
@@ -13,31 +13,37 @@ from pyaiot.model.words import truth_of
 from pyaiot.readings import read_quantity
 
 JSON_TEXT_MAX: Final = 64 * 1024
-"""Characters of text that is read as JSON. Longer text is no position, colour, vector or JSON."""
+"""Longest text that is parsed as JSON, in characters. Longer text is not a position, colour,
+vector or JSON.
+"""
 VECTOR_LENGTH_MAX: Final = 64
-"""Numbers of a vector. One with more is no vector."""
+"""Largest number of components of a vector. A longer list is not a vector."""
 VECTORS_MAX: Final = 4
-"""Named vectors of one value, such as `acc` and `gyro`. A value with more is no vector."""
+"""Largest number of named vectors in one value, such as `acc` and `gyro`. A value with more is not
+a vector.
+"""
 
 
 class Coordinates(msgspec.Struct, frozen=True, gc=False):
-    """Degrees north and east."""
+    """A position in degrees north and east."""
 
     lat: float
     lng: float
 
 
 TypedValue: TypeAlias = Any
-"""A number is a `float`, a boolean a `bool`, an enum, a text and a command a `str`, a colour a
-`str` as `#rrggbb`, a position `Coordinates`, a vector a tuple of `float` or a dict of such tuples
-by name, JSON what `json.loads` returns."""
+"""By kind: a number is a `float`, a boolean a `bool`, an enum, a text and a command a `str`, a
+colour a `str` of the form `#rrggbb`, a position `Coordinates`, a vector a tuple of `float` or a
+dict of such tuples by name, and JSON the result of `json.loads`.
+"""
 
 
 def decode(it: ResourceType, data: object) -> TypedValue:
-    """Read `data`, the JSON value that a device sent or the text of it. See `TypedValue`.
+    """Parse `data`: a JSON value that a device sent, or its text. Returns a `TypedValue`.
 
-    Limits and choices do not matter: a device may report what nobody may write. Without a kind,
-    `data` is returned. Raises `ProtocolError` if it is no value of this kind.
+    Limits and choices are not checked, because a device may report values that must not be
+    written. If the kind is unknown, `data` is returned unchanged. Raises `ProtocolError` if it is
+    not a value of this kind.
     """
     if not it.kind:
         return data
@@ -77,12 +83,12 @@ _SHOWN_MAX: Final = 40
 
 
 def shown(data: object) -> str:
-    """A value in an error message: quoted, and truncated."""
+    """A value for an error message: quoted and truncated."""
     return repr(text_of(data)[:_SHOWN_MAX])
 
 
 def text_of(data: object) -> str:
-    """A JSON value as text: a text as it is, anything else as JSON. Raises `ProtocolError`."""
+    """A JSON value as text: text unchanged, anything else as JSON. Raises `ProtocolError`."""
     if isinstance(data, str):
         return data
     try:
@@ -95,7 +101,7 @@ _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][+-]?[0
 
 
 def read_number(data: object) -> float | None:
-    """A finite number, with or without a unit."""
+    """Parse a finite number, with or without a unit."""
     if isinstance(data, bool):
         return None
     if isinstance(data, str):
@@ -124,7 +130,7 @@ def read_boolean(data: object, it: ResourceType) -> bool | None:
 
 
 def read_json(data: object) -> Any:
-    """Text is parsed; any other value is returned. Raises `ProtocolError`."""
+    """Parse text; other values are returned unchanged. Raises `ProtocolError`."""
     if not isinstance(data, str):
         text_of(data)
         return data
@@ -137,7 +143,7 @@ def read_json(data: object) -> Any:
 
 
 def _parsed(data: object) -> object:
-    """The JSON object or array in a text; else the value as it is."""
+    """The JSON object or array in a text; otherwise the value unchanged."""
     if not isinstance(data, str) or data.lstrip()[:1] not in ("{", "["):
         return data
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a person or a program writes, checked, and in the words of the device."""
+"""Checks what a person or a program writes, and formats it for the device."""
 
 from typing import Final
 
@@ -17,15 +17,15 @@ from pyaiot.model.words import DEFAULT_WORDS
 from pyaiot.readings import read_quantity
 
 _CHOICES_SHOWN: Final = 120
-"""Characters of the choices that an error message names."""
+"""Longest list of choices in an error message, in characters."""
 
 
 def payload_for(it: ResourceType, certain: ResourceType, value: object) -> str:
-    """The payload of a command, in the words of the device.
+    """The payload of a command, in the representation that the device uses.
 
-    `it` is all that is known of the resource. `certain` is what people and metadata of the device
-    say of it: only that refuses a value, with a `ProtocolError` that says what is allowed. What is
-    only inferred may be wrong: a value that does not fit it is sent as it is.
+    `it`: everything known about the resource. `certain`: what people and the metadata of the
+    device state. Only `certain` can refuse a value, with a `ProtocolError` that says what is
+    allowed. Inferred types may be wrong, so a value that does not fit one is sent unchanged.
     """
     try:
         return encode(it, value)
@@ -35,12 +35,12 @@ def payload_for(it: ResourceType, certain: ResourceType, value: object) -> str:
 
 
 def encode(it: ResourceType, value: object) -> str:
-    """The payload that writes `value`, a JSON value or what a person typed.
+    """Format `value`, a JSON value or text that a person typed.
 
-    `true`, `on`, `1` and `yes` in any case are the same for a boolean, and become the word of the
-    device. A number loses its unit, a choice gets the case that the device uses. Raises
-    `ProtocolError` with what is allowed, if this type does not allow the value. It does not quote
-    the value: the text is in logs, where payloads must not be.
+    For a boolean, `true`, `on`, `1` and `yes` in any case are equivalent, and become the word of
+    the device. A number loses its unit, and a choice gets the case that the device uses. Raises
+    `ProtocolError` with what is allowed if the type does not allow the value. The message does not
+    quote the value, because it is logged, and payloads must not be.
     """
     if it.writable is False:
         raise ProtocolError("it cannot be written")
@@ -102,7 +102,7 @@ def _number(it: ResourceType, value: object) -> str:
 
 
 def _digits(number: float) -> str:
-    """As short as exact, and without `.0`."""
+    """The shortest exact representation, without `.0`."""
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a resource is, by its name, its unit and a value of it."""
+"""Infers the type of a resource from its name, its unit and a value."""
 
 import functools
 import re
@@ -15,23 +15,22 @@ from pyaiot.model.words import DEFAULT_WORDS, words_like
 from pyaiot.readings import read_quantity
 
 NAMES_MAX: Final = 4096
-"""Names of resources about which a conclusion is remembered. Beyond that, the one that was not used
-for the longest time is forgotten, and drawn again when it returns."""
+"""Largest number of cached results. Beyond it, the least recently used one is dropped and computed
+again when needed.
+"""
 
 _WORD: Final = re.compile(r"[a-z]+[0-9]*|[A-Z]+(?![a-z])[0-9]*|[A-Z][a-z]*[0-9]*")
 _COLOURS: Final = frozenset({"color", "colour", "rgb"})
 
 
 def infer(name: str, value: object = None, *, unit: str = "") -> ResourceType:
-    """What the name, the unit and a value of a resource say of it: `source` is `unit` or
+    """The type that name, unit and value of a resource suggest; its `source` is `unit` or
     `inferred`. Never raises.
 
-    `unit` is that of a reading, if the device sent one; by default it is read from `value`.
-    `value` None: unknown. Numbers, texts and JSON get their kind from the value. `0` and `1` are a
-    boolean if the name contains a word for one (`relay1`).
-
-    Most answers depend on the name and on a few forms of values: they are remembered, and equal
-    types are the same object.
+    `unit`: that of the reading, if the device sent one; by default it is parsed from `value`.
+    `value` None: unknown. Numbers, text and JSON get their kind from the value. `0` and `1` are a
+    boolean if the name contains a word for one (`relay1`). Results are cached by name and form of
+    the value, and equal types are the same object.
     """
     quantity = None
     if not unit:
@@ -83,8 +82,9 @@ def _inferred(it: ResourceType, words: tuple[str, str] | None) -> ResourceType:
 
 
 def is_evident(it: ResourceType) -> bool:
-    """Whether a reading alone says as much: a number or a text of which nothing else is known.
-    Such types are not sent to clients."""
+    """Whether the reading alone suggests this type: a number or a text without further details.
+    Such types are not sent to clients.
+    """
     return (
         it.source in ("", "unit", "inferred")
         and it.kind in ("", "number", "text")
@@ -95,9 +95,8 @@ def is_evident(it: ResourceType) -> bool:
 
 
 def words_of(name: str) -> tuple[str, ...]:
-    """The words of a name in lower case, without numbers at their end: `relay_1`, `doorContact2`.
-
-    A word with digits counts with and without them: `pm25` is `pm25` and `pm`.
+    """The words of a name in lower case, without trailing numbers: `relay_1`, `doorContact2`. A
+    word with digits is included with and without them: `pm25` gives `pm25` and `pm`.
     """
     found: list[str] = []
     for word in _WORD.findall(name):
@@ -107,7 +106,7 @@ def words_of(name: str) -> tuple[str, ...]:
 
 
 def _by_value(name: str, value: object) -> ResourceType:
-    """Of a value that is no number and no word for true or false."""
+    """The type of a value that is neither a number nor a word for true or false."""
     if _may_be_colour(name) and read_colour(value) is not None:
         return _colour(value)
     if isinstance(value, str) and value.lstrip()[:1] not in ("{", "["):
@@ -121,7 +120,7 @@ def _may_be_colour(name: str) -> bool:
 
 
 def _by_structure(value: object) -> ResourceType:
-    """Of an object or an array, or the text of one."""
+    """The type of an object or array, or of its text."""
     if read_position(value) is not None and not isinstance(value, list):
         return _POSITION
     if read_vector(value) is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is known of resources by their name and by their unit."""
+"""Tables of well-known resource names and units."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from pyaiot.model.types import ResourceType
 from pyaiot.readings import TEXT_RESOURCES
 
 KNOWN: Final[dict[str, ResourceType]] = {
-    # The resources that Pyaiot draws specially.
+    # Resources that the dashboard displays in a special way.
     "led": ResourceType(kind="boolean", writable=True, device_class="light"),
     "robot": ResourceType(kind="command", choices=("u", "l", "r", "s"), writable=True),
     "ribot": ResourceType(kind="command", writable=True),
@@ -20,7 +20,7 @@ KNOWN: Final[dict[str, ResourceType]] = {
     },
     "text": ResourceType(kind="text"),
 }
-"""By the whole name of the resource."""
+"""Types by the complete name of the resource."""
 
 SWITCHES: Final[dict[str, ResourceType]] = {
     word: ResourceType(kind="boolean", writable=writable, device_class=device_class)
@@ -53,7 +53,7 @@ SWITCHES: Final[dict[str, ResourceType]] = {
         ("alarm", None, "problem"),
     )
 }
-"""By a word of the name, if the value is a word for true or false."""
+"""Types by a word of the name, for values that are a word for true or false."""
 
 CLASS_BY_WORD: Final[dict[str, str]] = {
     "temperature": "temperature",
@@ -82,7 +82,7 @@ CLASS_BY_WORD: Final[dict[str, str]] = {
     "duration": "duration",
     "uptime": "duration",
 }
-"""Device class of a number by a word of its name, if its unit is one of that class."""
+"""Device class of a number by a word of its name, if its unit belongs to that class."""
 
 UNITS_OF_CLASS: Final[dict[str, frozenset[str]]] = {
     "temperature": frozenset({"Cel", "K"}),
@@ -133,11 +133,11 @@ CLASS_BY_UNIT: Final[dict[str, str]] = {
     "km/h": "speed",
     "pH": "ph",
 }
-"""Device class of a number by its unit, where the unit has one meaning only."""
+"""Device class of a number by its unit, for units with only one meaning."""
 
 
 def class_of(unit: str, words: tuple[str, ...]) -> str:
-    """The device class of a number with this unit; empty if neither unit nor name state one."""
+    """The device class of a number with this unit; empty if neither unit nor name indicates one."""
     for word in reversed(words):
         found = CLASS_BY_WORD.get(word, "")
         if found and unit in UNITS_OF_CLASS[found]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a CoRE link says of a resource: its attributes `rt`, `if`, `ct` and `title`.
+"""The type of a resource according to its CoRE link: the attributes `rt`, `if`, `ct` and `title`.
 
 `rt` and `if`: RFC 6690 sections 3.1 and 3.2; `ct`: RFC 7252 section 7.2.1; `title`: RFC 8288
 section 3.4.1.
@@ -15,7 +15,7 @@ from pyaiot.model.known import KNOWN, SWITCHES, class_of
 from pyaiot.model.types import UNKNOWN, ResourceType, fitted
 
 WORDS_MAX: Final = 16
-"""Words of `rt`, and of `if`, that are examined. Further ones are ignored."""
+"""Largest number of words of `rt`, and of `if`, that are examined. Further ones are ignored."""
 
 _READ_ONLY: Final = frozenset({"core.s", "core.rp", "oic.if.s", "oic.if.r", "sensor"})
 """Interfaces of sensors and read-only parameters (draft-ietf-core-interfaces, OCF core)."""
@@ -28,7 +28,7 @@ _UNIT_BY_WORD: Final[dict[str, str]] = {
     "lux": "lx",
     "battery": "%EL",
 }
-"""The unit of a number by a word of its `rt`: what nodes mean that state no other."""
+"""The unit that a word of `rt` implies, for nodes that do not state another one."""
 _TYPES_BY_WORD: Final[dict[str, ResourceType]] = {
     "switch.binary": ResourceType(kind="boolean", device_class="switch"),
     "oic.r.switch.binary": ResourceType(kind="boolean", device_class="switch", writable=True),
@@ -52,9 +52,10 @@ def type_of_link(
     content_formats: Iterable[str] = (),
     title: str = "",
 ) -> ResourceType:
-    """What the attributes of a link say; `UNKNOWN` if they say nothing known. Never raises.
+    """The type according to the attributes of a link; `UNKNOWN` if none is recognised. Never
+    raises.
 
-    `rt` and `interfaces` (`if`) are the words of these attributes, `content_formats` (`ct`) their
+    `rt` and `interfaces` (`if`): the words of these attributes; `content_formats` (`ct`): their
     numbers as text.
     """
     found = UNKNOWN
@@ -80,7 +81,7 @@ def _is_format(text: str) -> bool:
 
 
 def _by_resource_type(word: str) -> ResourceType:
-    """`temperature-c`, `ucum:Cel`, `oic.r.switch.binary`, `led`."""
+    """Recognises `temperature-c`, `ucum:Cel`, `oic.r.switch.binary`, `led` and the like."""
     if word in _TYPES_BY_WORD:
         return _TYPES_BY_WORD[word]
     if word in KNOWN:

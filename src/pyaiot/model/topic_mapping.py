@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How plain MQTT topics become nodes and resources: what people write. Pure."""
+"""A mapping from plain MQTT topics to nodes and resources, as people write it. Pure."""
 
 from typing import Annotated, Final, Literal, TypeAlias
 
@@ -7,12 +7,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 MAPPINGS_MAX: Final = 50
-"""Mappings in the settings, and as many that are saved. More are refused."""
+"""Largest number of mappings in the settings, and of saved ones. Further ones are refused."""
 FIELDS_MAX: Final = 64
-"""Fields or columns of one mapping. More are refused."""
+"""Largest number of fields or columns of one mapping. More are refused."""
 MAPPING_SIZE_MAX: Final = 4096
-"""Bytes of a saved mapping as JSON, so that all of them fit into one message. A larger one is
-refused."""
+"""Largest size of a saved mapping in bytes of JSON, so that all mappings fit into one message.
+Larger ones are refused.
+"""
 
 PayloadForm: TypeAlias = Literal["text", "json", "csv"]
 Topic = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -21,27 +22,29 @@ Topic = Annotated[str, Meta(min_length=1, max_length=256)]
 class TopicMapping(
     Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """How plain topics become nodes: one table `[[mqtt.mapping]]`."""
+    """A table `[[mqtt.mapping]]` of the settings file."""
 
     topic: Topic
-    """`sensors/{node}/{resource}`: the levels that name the node and the resource. `+` matches any
-    level."""
+    """Topic pattern, such as `sensors/{node}/{resource}`, with the levels that contain the names
+    of node and resource. `+` matches any level.
+    """
     payload: PayloadForm = "text"
     """`text`: one value. `json`: all values of an object, or those in `fields`. `csv`: the values
     of a line, named by `columns`."""
     fields: dict[str, str] = {}
-    """Of `json`: the path of each resource: `$.a.b[0]`."""
+    """For `json`: the path of each resource, such as `$.a.b[0]`."""
     columns: tuple[str, ...] = ()
-    """Of `csv`: the resource of each column; an empty name leaves it out."""
+    """For `csv`: the resource of each column; an empty name skips the column."""
     units: dict[str, str] = {}
-    """The unit of a resource, such as `°C`."""
+    """Units by resource, such as `°C`."""
     node: str = ""
-    """The name of the node, if the topic does not have it."""
+    """Name of the node, if the topic does not contain it."""
     command: str = ""
-    """The topic of commands: `{topic}/set`, with `{topic}`, `{node}` and `{resource}`; empty:
-    none."""
+    """Topic for commands, such as `{topic}/set`, with `{topic}`, `{node}` and `{resource}`; empty:
+    no commands.
+    """
 
 
 def mapping_size(mapping: TopicMapping) -> int:
-    """Bytes of a mapping as JSON."""
+    """Size of a mapping in bytes of JSON."""
     return len(msgspec.json.encode(mapping))

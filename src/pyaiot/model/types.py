@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The type of a resource, its limits, and how the statements of several sources are merged."""
+"""The type of a resource, its limits, and the rules for merging types from several sources."""
 
 import math
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -10,21 +10,25 @@ from msgspec import Meta
 from pyaiot.errors import ProtocolError
 
 CHOICES_MAX: Final = 64
-"""Choices of one resource. A type with more is refused; `fitted` drops the whole list."""
+"""Largest number of choices of one resource. A type with more is refused; `fitted` drops the whole
+list.
+"""
 CHOICE_LENGTH_MAX: Final = 64
-"""Characters of a choice, and of the words for on and off. As for the number of choices."""
+"""Longest choice, and longest word for on and off, in characters. Handled like too many choices."""
 TYPE_TEXT_LENGTH_MAX: Final = 64
-"""Characters of the label, the unit and the device class. Longer ones are refused; `fitted`
-truncates the label and drops the others."""
+"""Longest label, unit and device class, in characters. Longer ones are refused; `fitted` truncates
+the label and drops the others.
+"""
 PRECISION_MAX: Final = 9
-"""Digits after the decimal point that a type may ask for. More are refused."""
+"""Largest precision of a type, in digits after the decimal point. A higher one is refused."""
 
 ResourceKind: TypeAlias = Literal[
     "number", "boolean", "enum", "text", "command", "colour", "position", "vector", "json"
 ]
 Source: TypeAlias = Literal["people", "metadata", "links", "unit", "inferred"]
-"""The origin of a statement, the most reliable first: a person, metadata of the device, the
-attributes of its CoRE link, the unit of its readings, or its name and first value."""
+"""The source of a statement, most reliable first: a person, metadata of the device, attributes of
+its CoRE link, the unit of its readings, or its name and first value.
+"""
 ColourForm: TypeAlias = Literal["hex", "rgb", "json"]
 
 _Text = Annotated[str, Meta(max_length=TYPE_TEXT_LENGTH_MAX)]
@@ -39,39 +43,41 @@ class ResourceType(
     kw_only=True,
     omit_defaults=True,
 ):
-    """What a resource is. A field with its default is unknown."""
+    """The type of a resource. A field that has its default is unknown."""
 
     kind: ResourceKind | Literal[""] = ""
     """`number`, `boolean`, `enum` (one of `choices`), `text`, `command` (written, without a state:
     a button), `colour`, `position` (latitude and longitude), `vector` (numbers), `json`."""
     unit: _Text = ""
-    """Of a number: its SenML name, such as `Cel`, or else any text."""
+    """Unit of a number: its SenML name, such as `Cel`, or otherwise any text."""
     minimum: float | None = None
-    """Of a number: the least that may be written. Of a text: its least number of characters."""
+    """Smallest number that may be written; for text, the smallest number of characters."""
     maximum: float | None = None
-    """Of a number: the greatest that may be written. Of a text: its greatest number of
-    characters."""
+    """Largest number that may be written; for text, the largest number of characters."""
     step: float | None = None
-    """Of a number: the distance between two values, for controls. Other values may be written."""
+    """Step between the numbers that a control offers. Other values may be written."""
     precision: Annotated[int, Meta(ge=0, le=PRECISION_MAX)] | None = None
-    """Of a number: the digits to show after the decimal point, 0 to 9."""
+    """Digits of a number to show after the decimal point, 0 to 9."""
     choices: Annotated[tuple[_Choice, ...], Meta(max_length=CHOICES_MAX)] = ()
-    """Of an enum or a command: the texts that may be written, in the words of the device."""
+    """For an enum or a command: the values that may be written, as the device expects them."""
     writable: bool | None = None
     """Whether commands may write it."""
     label: _Text = ""
-    """Its name for people."""
+    """Label for people."""
     device_class: _Text = ""
-    """What it measures or switches, in the words of Home Assistant: `temperature`, `outlet`."""
+    """Device class, as defined by Home Assistant: `temperature`, `outlet`."""
     on: _Word = ""
-    """Of a boolean: the word of the device for true. Of a command without choices: its payload."""
+    """For a boolean: the word of the device for true. For a command without choices:
+    its payload.
+    """
     off: _Word = ""
-    """Of a boolean: the word of the device for false."""
+    """For a boolean: the word of the device for false."""
     form: ColourForm | Literal[""] = ""
-    """Of a colour: how the device writes red. `hex`: `#ff0000`; `rgb`: `255,0,0`; `json`:
-    `{"r":255,"g":0,"b":0}`."""
+    """For a colour: how the device writes red. `hex`: `#ff0000`; `rgb`: `255,0,0`; `json`:
+    `{"r":255,"g":0,"b":0}`.
+    """
     source: Source | Literal[""] = ""
-    """The origin of its kind."""
+    """Source of the kind."""
 
 
 UNKNOWN: Final = ResourceType()
@@ -80,7 +86,9 @@ _GROUPS: Final[tuple[tuple[str, ...], ...]] = (
     *(("minimum", "maximum"), ("on", "off"), ("unit",), ("step",), ("precision",), ("choices",)),
     *(("form",), ("device_class",), ("writable",), ("label",)),
 )
-"""Fields that are taken from one source: the limits of two may contradict each other."""
+"""Groups of fields that are taken from one source, because the limits of two sources may
+contradict each other.
+"""
 _OF_KINDS: Final[dict[tuple[str, ...], frozenset[str]]] = {
     ("minimum", "maximum"): frozenset({"number", "text"}),
     ("on", "off"): frozenset({"boolean", "command"}),
@@ -90,13 +98,13 @@ _OF_KINDS: Final[dict[tuple[str, ...], frozenset[str]]] = {
     ("choices",): frozenset({"enum", "command"}),
     ("form",): frozenset({"colour"}),
 }
-"""The kinds for which a group means something; absent: any."""
+"""The kinds to which a group applies; absent: all."""
 _OF_EVERY_KIND: Final = frozenset({("writable",), ("label",)})
-"""Groups that count whatever kind their source stated."""
+"""Groups that apply whatever kind their source stated."""
 
 
 def check_type(it: ResourceType) -> ResourceType:
-    """Return the type if it is valid. Raises `ProtocolError` with the reason otherwise."""
+    """Return the type if it is valid. Otherwise raises `ProtocolError` with the reason."""
     texts = (it.unit, it.label, it.device_class, it.on, it.off, *it.choices)
     if not all(text.isprintable() for text in texts):
         raise ProtocolError("the texts of a type have printable characters only")
@@ -139,10 +147,10 @@ def _check_choices(it: ResourceType) -> None:
 
 
 def fitted(it: ResourceType) -> ResourceType:
-    """A valid type with what is valid of this one: for metadata that a device sent. Never raises.
+    """The valid part of a type that a device described. Never raises.
 
-    A label that is too long is truncated. Choices are dropped if one is not valid, because a part
-    of them would refuse values that the device accepts.
+    A label that is too long is truncated. If one choice is invalid, all are dropped, because a
+    partial list would refuse values that the device accepts.
     """
     label = "".join(filter(str.isprintable, it.label))[:TYPE_TEXT_LENGTH_MAX]
     changes: dict[str, Any] = {"label": label}
@@ -174,10 +182,10 @@ def implied_kind(it: ResourceType) -> ResourceKind | Literal[""]:
 
 
 def merge(*types: ResourceType | None) -> ResourceType:
-    """One type from those of several sources, the most reliable first. Never raises.
+    """Merge types from several sources, most reliable first. Never raises.
 
-    The first that states a kind decides it. Of the others, fields that depend on the kind count
-    if they are about the same kind.
+    The first source that states a kind decides it. Fields of the other sources that depend on the
+    kind are used if they are for the same kind.
     """
     stated = [it for it in types if it is not None and it is not UNKNOWN]
     if not stated:
@@ -202,10 +210,10 @@ def merge(*types: ResourceType | None) -> ResourceType:
 def resolve(
     people: ResourceType | None, device: ResourceType | None, inferred: ResourceType | None
 ) -> ResourceType:
-    """All that is known of a resource. `device` is what its gateway sent: metadata or links.
+    """Everything known about a resource. `device`: metadata or links that its gateway sent.
 
-    A link whose format is JSON says little, because a number is JSON too: what is inferred from a
-    value comes first.
+    A link whose format is JSON tells little, because a number is JSON too: a type inferred from a
+    value takes precedence.
     """
     if people is None and device is None:
         return inferred or UNKNOWN
@@ -215,6 +223,6 @@ def resolve(
 
 
 def certain(people: ResourceType | None, device: ResourceType | None) -> ResourceType:
-    """What people and metadata say of a resource: enough to refuse a command."""
+    """What people and metadata state about a resource; sufficient to refuse a command."""
     is_metadata = device is not None and device.source == "metadata"
     return merge(people, device if is_metadata else None)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The words for true and false that devices and people use."""
+"""Words for true and false that devices and people use."""
 
 from typing import Final
 
 PAIRS: Final = (("1", "0"), ("on", "off"), ("true", "false"), ("yes", "no"))
-"""Words for true and false. Case does not matter."""
+"""Words for true and false, in any case."""
 DEFAULT_WORDS: Final = PAIRS[0]
-"""For a device whose words are unknown."""
+"""Used for a device whose words are unknown."""
 
 _TRUTH_BY_WORD: Final = {
     word: truth for pair in PAIRS for word, truth in zip(pair, (True, False), strict=True)
@@ -14,9 +14,8 @@ _TRUTH_BY_WORD: Final = {
 
 
 def truth_of(word: str, on: str = "", off: str = "") -> bool | None:
-    """Whether a word means true or false; None if it means neither.
-
-    `on` and `off`, the words of the device, come first: a device may call its open state `0`.
+    """Whether a word means true or false; None if neither. `on` and `off`, the words of the
+    device, take precedence: a device may call its open state `0`.
     """
     if word in (on, off) and word:
         return word == on
@@ -29,9 +28,8 @@ def truth_of(word: str, on: str = "", off: str = "") -> bool | None:
 
 
 def words_like(value: object) -> tuple[str, str] | None:
-    """The words for true and false of a device that sent this value; None if it is no boolean.
-
-    `"OFF"` is of a device that writes `ON` and `OFF`, and JSON `true` of one that reads `true`.
+    """The words for true and false of a device that sent this value; None if it is not a boolean.
+    A device that sends `"OFF"` uses `ON` and `OFF`; one that sends JSON `true` expects `true`.
     """
     match value:
         case bool():
