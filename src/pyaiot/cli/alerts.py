@@ -49,7 +49,7 @@ async def _alerts(
 ) -> int:
     """Show the alerts that are not cleared. The exit code is 1 if there is one.
 
-    Rules are made in the dashboard, or in the file of aiot run --alerts.
+    Rules are defined in the dashboard, or in the file of aiot run --alerts.
     """
     async with options.client(live=False) as client:
         rows = await client.alerts()

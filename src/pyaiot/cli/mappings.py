@@ -17,7 +17,7 @@ from pyaiot.client.mappings import MappingRow, TriedMapping
 from pyaiot.model.topic_mapping import TopicMapping
 
 _HELP: Final = "Map plain MQTT topics to nodes, without a restart."
-_TOPIC: Final = "The form of the topics: sensors/{node}/{resource}. + is any level."
+_TOPIC: Final = "Topic pattern: sensors/{node}/{resource}. + matches any level."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,9 +27,9 @@ def add_to(app: typer.Typer) -> None:
     name = argument("name", "The id of the mapping: lower-case letters, digits and hyphens.")
     of_mapping = (
         argument("topic", _TOPIC),
-        flag("payload", str, "What the payload is: text, json or csv.", default="text"),
-        flag("field", list[str] | None, "Of json: a resource and its path: temp=$.air.t."),
-        flag("columns", str | None, "Of csv: the resources, with commas: ,temp,hum."),
+        flag("payload", str, "Payload format: text, json or csv.", default="text"),
+        flag("field", list[str] | None, "For json: a resource and its path: temp=$.air.t."),
+        flag("columns", str | None, "For csv: the resource of each column: ,temp,hum."),
         flag("unit", list[str] | None, "A resource and its unit: temp=°C."),
         flag("node", str | None, "The name of the node, if the topic does not have it."),
         flag("command", str | None, "The topic of commands: {topic}/set."),
@@ -70,7 +70,7 @@ async def _add(options: Options, name: str, topic: str, **given: Any) -> int:
 
 
 async def _try(options: Options, topic: str, message: str, value: str, **given: Any) -> int:
-    """Show what a mapping would make of a message. Nothing is saved or sent.
+    """Show which readings a mapping finds in a message. Nothing is saved or sent.
 
     The exit code is 1 if the message gives no values.
     """
@@ -89,7 +89,7 @@ async def _try(options: Options, topic: str, message: str, value: str, **given: 
 
 
 async def _remove(options: Options, name: str) -> int:
-    """Remove a mapping that was added. Its nodes are offline then."""
+    """Remove a mapping that was added. Its nodes go offline."""
     async with options.client(live=False) as client:
         await _checked(client.remove_mapping(name))
     return 0

@@ -64,7 +64,7 @@ def install(
 
     Every flag of aiot run may be added, such as --lan or --title "My lab". Other settings
     come from /etc/pyaiot/config.toml (with --user, from ~/.config/pyaiot/config.toml). A second
-    install replaces the first. It needs root, but for --user.
+    install replaces the first. It needs root, except with --user.
     """
     environment, settings = _settings_of(context.args)
     services = _services(settings, environment, apart=apart)

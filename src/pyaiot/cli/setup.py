@@ -40,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
 
 def setup(
     reach: Annotated[
-        Reach | None, typer.Option(help="Who reaches it. (default: network)", show_default=False)
+        Reach | None, typer.Option(help="Who can reach it. (default: network)", show_default=False)
     ] = None,
     protocol: Annotated[
         list[str] | None,
@@ -69,12 +69,14 @@ def setup(
         ),
     ] = None,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take defaults.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing, use the defaults.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a settings file.")] = False,
 ) -> None:
-    """Ask who reaches Pyaiot, which protocols, and whether it starts at boot; write the settings.
+    """Ask who can reach Pyaiot, for which protocols, and whether it starts at boot.
 
-    With --yes it asks nothing. It writes one file, and nothing before the last answer.
+    The answers are written to a settings file, after the last question.
     """
     known = [plugin.section.table for plugin in plugins() if plugin.listen_setting]
     wrong = [it for it in protocol or () if it not in known]

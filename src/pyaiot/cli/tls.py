@@ -77,7 +77,7 @@ def fingerprint(
 ) -> None:
     """Print the names and the fingerprint of a certificate.
 
-    Compare the fingerprint with the one at the machine of the broker before you trust it.
+    Before you trust it, compare the fingerprint with the one shown on the broker's machine.
     """
     if "://" not in source:
         path = Path(source).expanduser()
