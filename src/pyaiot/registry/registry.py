@@ -33,7 +33,7 @@ from pyaiot.registry.search_texts import SearchTexts
 from pyaiot.registry.unwritten import Unwritten
 
 EDITED_MAX: Final = 100_000
-"""Largest number of nodes that people edited. Further ones are refused."""
+"""Largest number of edited nodes. Further ones are refused."""
 WAITING_MAX: Final = 1000
 """Largest number of new nodes that wait for approval. Further ones are refused."""
 WAITING_OF_GATEWAY_MAX: Final = 500
@@ -45,9 +45,7 @@ FORGOTTEN_LIFE_S: Final = 600.0
 """Number of removed nodes that can be restored, and for how long."""
 
 AdmissionRule: TypeAlias = Literal["open", "approve", "known"]
-"""What happens to an unregistered node. `open`: it is accepted. `approve`: it waits for approval.
-`known`: it is refused.
-"""
+"""`open`: unregistered nodes are accepted; `approve`: they wait for approval; `known`: refused."""
 
 
 class Registry:
@@ -113,10 +111,8 @@ class Registry:
         }
 
     def load(self, records: Iterable[NodeRecord]) -> list[NodeRecord]:
-        """Add records of a store.
-
-        A node that has been seen since the start keeps its observations and takes the annotations
-        of the store. Returns the records of such nodes.
+        """Add records of a store. Return those of nodes that have been seen since the start: they
+        keep their observations, and take the annotations of the store.
         """
         added, present = [], []
         for record in records:
@@ -345,9 +341,7 @@ class Registry:
         return record.values
 
     def encode_leftover(self, count: int) -> bool:
-        """Encode the values of at most `count` nodes that went offline. Returns True if there are
-        more.
-        """
+        """Encode the values of up to `count` nodes that went offline. True: there are more."""
         for uid in list(itertools.islice(self._leftover, count)):
             self.values_of(self.records[uid])
         return bool(self._leftover)
@@ -355,9 +349,7 @@ class Registry:
     def message(
         self, record: NodeRecord, readings: tuple[Reading, ...] | None = None
     ) -> RegisteredNode:
-        """The record as a message for clients. `readings`: those of a node that waits for
-        approval.
-        """
+        """The record for clients. `readings`: those of a node that waits for approval."""
         values = record.values if record.is_online else self.values_of(record)
         if readings is not None:
             values = encode_values(readings)
