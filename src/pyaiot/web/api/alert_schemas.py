@@ -88,7 +88,7 @@ class AlertChannel(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     sent: Annotated[int, Meta(description="Notices since the start.")]
-    problem: Annotated[str, Meta(description="Why the last attempt failed; empty if it did not.")]
+    problem: Annotated[str, Meta(description="Why the last attempt failed; empty if it succeeded.")]
 
 
 class AlertChannels(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ HISTORY_OPERATIONS: Final = (
         "Readings of a resource, or aggregated steps",
         {
             200: ResponseSpec(
-                "Readings by time. An unknown resource is not a problem: the list is empty.",
+                "Readings, oldest first. For an unknown resource the list is empty.",
                 schemas.Readings,
                 STREAMED,
             )
@@ -67,7 +67,7 @@ HISTORY_OPERATIONS: Final = (
         "GET",
         "/api/history/state",
         "The values and states of nodes at a past time",
-        {200: ResponseSpec("A page of nodes, by uid.", schemas.PastState)},
+        {200: ResponseSpec("A page of nodes, ordered by uid.", schemas.PastState)},
         description="Of each resource the last reading before, as far back as readings are kept;"
         " downsampled values are not used. Nodes without readings are not listed.",
         query=parameters.StateQuery,

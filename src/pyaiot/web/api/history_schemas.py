@@ -74,13 +74,13 @@ class PastNode(msgspec.Struct, gc=False, frozen=True, kw_only=True):
     uid: Uid
     state: Annotated[
         Literal["online", "offline"] | None,
-        Meta(description="Null: the history has no event of it before."),
+        Meta(description="Null: the history has no earlier event of the node."),
     ]
     since: Annotated[float, Meta(description="Since when, in Unix seconds; 0: unknown.")]
-    reason: Annotated[str, Meta(description="Why it is offline; else empty.")]
+    reason: Annotated[str, Meta(description="Why it is offline; otherwise empty.")]
     resources: Annotated[
         list[LatestReading],
-        Meta(description="The last reading of each resource before, by name."),
+        Meta(description="The last reading of each resource before that time, by resource name."),
     ]
 
 

@@ -155,7 +155,7 @@ def _responses(operation: Operation) -> Iterator[tuple[str, Any]]:
     for status, response in operation.responses.items():
         yield str(status), _response(operation, response)
     if operation.conditional:
-        yield "304", {"description": "Not changed since the `ETag` in `If-None-Match`."}
+        yield "304", {"description": "Unchanged since the `ETag` in `If-None-Match`."}
     problems = {400: ("bad-request",), **operation.problems}
     for status, kinds in sorted(problems.items()):
         yield str(status), _problem(" ".join(f"`{kind}`: {KINDS[kind]}" for kind in kinds))

@@ -60,7 +60,7 @@ OPERATIONS: Final = (
         "GET",
         "/api/info",
         "This broker",
-        {200: ResponseSpec("Its title, version and features.", schemas.BrokerInfo)},
+        {200: ResponseSpec("Title, version and features.", schemas.BrokerInfo)},
     ),
     Operation(
         "gateways",
@@ -75,7 +75,7 @@ OPERATIONS: Final = (
         "GET",
         "/api/cluster",
         "The brokers of the cluster",
-        {200: ResponseSpec("This broker and the other ones.", schemas.ClusterInfo)},
+        {200: ResponseSpec("This broker and the others.", schemas.ClusterInfo)},
     ),
     Operation(
         "nodes",
@@ -83,7 +83,7 @@ OPERATIONS: Final = (
         NODES,
         "The nodes and their latest values",
         {200: ResponseSpec("A page of nodes.", schemas.NodesPage)},
-        description="Online and offline nodes, unless the filter says otherwise.",
+        description="Online and offline nodes, unless the filter selects other states.",
         query=parameters.NodesQuery,
         problems={400: ("bad-request",)},
         conditional=True,
@@ -183,7 +183,7 @@ OPERATIONS: Final = (
         "DELETE",
         NODE,
         "Forget a node",
-        {204: ResponseSpec("The node is forgotten.")},
+        {204: ResponseSpec("The node was removed.")},
         description="An offline node leaves the registry with all that people added; a new node"
         " that waits is removed. The history keeps its readings.",
         headers=(_IF_MATCH,),
@@ -217,8 +217,8 @@ OPERATIONS: Final = (
         "value",
         "GET",
         VALUE,
-        "The latest value of a resource alone",
-        {200: ResponseSpec("The value: any JSON.", is_any_json=True)},
+        "The latest value of a resource, without metadata",
+        {200: ResponseSpec("The value, as JSON.", is_any_json=True)},
         description="As the type of the resource has it: a number, true or false, a text. As the"
         " device sent it if it does not fit its type.",
         problems=_UNKNOWN_RESOURCE,
@@ -230,10 +230,10 @@ OPERATIONS: Final = (
         RESOURCE,
         "Write to a resource",
         {
-            200: ResponseSpec("The node confirmed it.", schemas.CommandStatus),
+            200: ResponseSpec("The node confirmed the command.", schemas.CommandStatus),
             202: ResponseSpec(
-                "It was sent to a node that does not acknowledge (`sent`), or the client asked not"
-                " to wait (`pending`).",
+                "The command was sent to a node that does not acknowledge (`sent`), or the client "
+                "asked not to wait (`pending`).",
                 schemas.CommandStatus,
                 headers={
                     "Location": "Where to query the state of the command.",
@@ -285,7 +285,7 @@ OPERATIONS: Final = (
         "Write to a resource of several nodes",
         {
             200: ResponseSpec(
-                "Every command has its receipt; its `state` is the outcome.",
+                "Every command has a receipt, whose `state` is the outcome.",
                 schemas.CommandStatuses,
             )
         },
@@ -341,7 +341,11 @@ OPERATIONS: Final = (
         "POST",
         "/api/devices",
         "Give a device a credential",
-        {201: ResponseSpec("Its secret, and code to paste.", schemas.NewDeviceCredential)},
+        {
+            201: ResponseSpec(
+                "The secret, and code to paste into the device.", schemas.NewDeviceCredential
+            )
+        },
         json_body=schemas.NewDeviceRequest,
         problems={404: ("no-devices",), 409: ("device-refused",), 415: ("unsupported-type",)},
         for_admins=True,
@@ -351,7 +355,7 @@ OPERATIONS: Final = (
         "DELETE",
         "/api/devices/{uid}",
         "Remove the credentials of a device",
-        {204: ResponseSpec("They were removed; its sessions are closed.")},
+        {204: ResponseSpec("The credentials were removed, and sessions of the device are closed.")},
         problems={404: ("no-devices", "unknown-device"), 503: ("devices-unavailable",)},
         for_admins=True,
     ),

@@ -145,7 +145,7 @@ class FilterQuery(Query, frozen=True, kw_only=True):
                 min_length=1,
                 max_length=256,
                 description="Only nodes with all of these words in uid, label, room, tags or"
-                " notes, in any case.",
+                " notes, ignoring case.",
             ),
         ]
         | None
@@ -178,7 +178,7 @@ class NodesQuery(FilterQuery, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=NODES_PER_PAGE,
-            description="Nodes of one page. There may be fewer if they are large.",
+            description="Nodes per page. A page has fewer if they are large.",
         ),
     ] = NODES_PER_PAGE
     cursor: Cursor | None = None

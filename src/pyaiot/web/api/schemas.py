@@ -67,7 +67,7 @@ class BrokerInfo(_Response, frozen=True, kw_only=True):
 
     title: Annotated[str, Meta(description="Title of the dashboard.")]
     version: Annotated[str, Meta(description="Version of Pyaiot.")]
-    history: Annotated[bool, Meta(description="Whether there is a history to query.")]
+    history: Annotated[bool, Meta(description="Whether the broker has a history.")]
     history_problem: Annotated[
         str,
         Meta(
@@ -102,9 +102,7 @@ class BrokerInfo(_Response, frozen=True, kw_only=True):
 class GatewayInfo(_Response, frozen=True, kw_only=True):
     """A connected gateway."""
 
-    name: Annotated[
-        str, Meta(description="The name that the gateway gave itself; `legacy` if none.")
-    ]
+    name: Annotated[str, Meta(description="Name of the gateway; `legacy` if it did not send one.")]
     protocol: Annotated[str, Meta(description="The protocol of its nodes.")]
     version: Annotated[str, Meta(description="Version of its software.")]
     ignored: Annotated[
@@ -120,7 +118,7 @@ class GatewayInfo(_Response, frozen=True, kw_only=True):
         int, Meta(description="Connections of clients that were refused; repeated ones count.")
     ]
     refusal: Annotated[
-        str, Meta(description="The last of them and the reason; empty if there is none.")
+        str, Meta(description="The latest of these and the reason; empty if there was none.")
     ]
     messages_refused: Annotated[int, Meta(description="Messages of devices that it refused.")]
     refusals: Annotated[
@@ -200,7 +198,7 @@ class LatestReading(_Response, frozen=True, kw_only=True, omit_defaults=True):
     unit: Unit = ""
     retained: Annotated[
         bool,
-        Meta(description="A stored value: its age is unknown, and `ts` is 0."),
+        Meta(description="A retained value: its age is unknown, and `ts` is 0."),
     ] = False
     ts: Ts
 
@@ -229,30 +227,32 @@ class NodeInfo(_Response, frozen=True, kw_only=True):
     revision: Annotated[
         int,
         Meta(
-            description="Grows with each edit of people. The `ETag` of the node begins with it:"
-            " `If-Match` compares this part only."
+            description="Incremented by each edit. The `ETag` of the node begins with it:"
+            " `If-Match` compares only this part."
         ),
     ]
     protocol: Annotated[str, Meta(description="Protocol of its gateway; empty if unknown.")]
-    gateway: Annotated[str, Meta(description="Name of the gateway that has it, or had it last.")]
+    gateway: Annotated[str, Meta(description="Name of its gateway, or of its last one.")]
     ts: Annotated[
         float,
-        Meta(description="When it came online, in Unix seconds; 0: it is not, or unknown."),
+        Meta(description="When it came online, in Unix seconds; 0: offline or unknown."),
     ]
-    first_seen: Annotated[float, Meta(description="Unix seconds; 0: never seen, people added it.")]
+    first_seen: Annotated[
+        float, Meta(description="Unix seconds; 0: registered by people, never seen.")
+    ]
     last_seen: Annotated[float, Meta(description="Unix seconds; 0: never.")]
-    boots: Annotated[int, Meta(description="Reboots that were reported.")]
-    reason: Annotated[str, Meta(description="Why it is offline, as in an `out`; empty if unknown.")]
+    boots: Annotated[int, Meta(description="Number of reported reboots.")]
+    reason: Annotated[
+        str,
+        Meta(description="Why it is offline: the reason of its `out` message; empty if unknown."),
+    ]
     resources: Annotated[
         list[LatestReading],
-        Meta(description="Latest values; for an offline node, its last ones."),
+        Meta(description="Latest values; for an offline node, the last ones."),
     ]
     resource_types: Annotated[
         dict[str, ResourceType] | UnsetType,
-        Meta(
-            description="All that is known of each resource, by name. Only of a single node, not"
-            " in pages."
-        ),
+        Meta(description="Types of the resources, by name. Absent in pages of nodes."),
     ] = UNSET
 
 
@@ -349,7 +349,7 @@ class AuditRecord(_Response, frozen=True, kw_only=True, omit_defaults=True):
     detail: Annotated[str, Meta(description="Details, never a secret or a payload.")] = ""
     suppressed: Annotated[
         int,
-        Meta(description="Refused attempts before this one that have no entry of their own."),
+        Meta(description="Number of refused attempts before this one without an entry."),
     ] = 0
 
 
@@ -367,7 +367,7 @@ class DeviceProtocol(_Response, frozen=True, kw_only=True):
     title: Annotated[str, Meta(description="The name that people see.")]
     has_credentials: Annotated[
         bool,
-        Meta(description="Whether a device can prove its uid. If not, no credential is created."),
+        Meta(description="Whether devices can authenticate. If not, no credential is created."),
     ]
 
 
@@ -375,7 +375,7 @@ class DeviceEntry(_Response, frozen=True, kw_only=True):
     """A device with credentials."""
 
     uid: str
-    protocols: Annotated[tuple[str, ...], Meta(description="Those of its credentials.")]
+    protocols: Annotated[tuple[str, ...], Meta(description="Protocols of its credentials.")]
     created_at: Annotated[float, Meta(description="When the latest was created, in Unix seconds.")]
 
 
