@@ -7,6 +7,8 @@ ARG BASE=debian:trixie-slim
 # Unpacks Python and its libraries, and nothing else of Debian: no shell, no package manager.
 FROM ${BASE} AS system
 SHELL ["/bin/sh", "-eu", "-c"]
+# Debian keeps only the current version of a package, so a pinned one would soon be gone.
+# hadolint ignore=DL3008
 RUN apt-get update && \
     apt-get install --yes --no-install-recommends mmdebstrap && \
     rm -rf /var/lib/apt/lists/*
@@ -16,6 +18,8 @@ RUN root-file-system trixie /system
 # Installs the wheels into an environment.
 FROM ${BASE} AS wheels
 SHELL ["/bin/sh", "-eu", "-c"]
+# Debian keeps only the current version of a package, so a pinned one would soon be gone.
+# hadolint ignore=DL3008
 RUN apt-get update && \
     apt-get install --yes --no-install-recommends binutils python3-venv && \
     rm -rf /var/lib/apt/lists/*

@@ -11,28 +11,26 @@ lock file; the path of its Python is printed. It takes 360 MB. Exit code 2: it c
 3: there is no Python for it here.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from scripts.packaging.side_environment import Missing, SideEnvironment
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / "tests" / "interop" / "homeassistant"
 LOCK: Final = FOLDER / "requirements.txt"
+_ENVIRONMENT: Final = SideEnvironment("homeassistant", "Home Assistant", LOCK)
 PYTHON: Final = (3, 13)
 """What the version of Home Assistant in the lock file runs on."""
 EXIT_MISSING: Final = 2
 EXIT_NO_PYTHON: Final = 3
 _VERSION: Final = "import sys; print(*sys.version_info[:2])"
-
-
-class Missing(Exception):
-    """It cannot be installed."""
 
 
 class NoPython(Exception):
@@ -41,41 +39,13 @@ class NoPython(Exception):
 
 def environment() -> Path | None:
     """The Python of Home Assistant, if it was installed."""
-    python = _place() / "bin" / "python"
-    return python if python.exists() else None
+    return _ENVIRONMENT.program("python")
 
 
 def install() -> Path:
     """The Python of Home Assistant, installed if it is not. Raises `Missing`, `NoPython`."""
     python = environment()
-    if python is not None:
-        return python
-    base, place = _base_python(), _place()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all, also when two do it at once. An environment cannot be moved.
-    new = Path(tempfile.mkdtemp(dir=place.parent, prefix=f"{place.name}-"))
-    try:
-        _run([str(base), "-m", "venv", "--without-pip", str(new)])
-        _run(
-            [
-                *(sys.executable, "-m", "pip", f"--python={new / 'bin' / 'python'}", "install"),
-                *("-qqq", "--disable-pip-version-check", "--no-deps", "--no-compile"),
-                *("--only-binary=:all:", "--require-hashes", "-r", str(LOCK)),
-            ]
-        )
-        link = new.with_name(f"{new.name}-link")
-        link.symlink_to(new.name)
-        link.replace(place)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    return place / "bin" / "python"
-
-
-def _place() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    return cache / "pyaiot" / f"homeassistant-{digest[:12]}"
+    return python or _ENVIRONMENT.install(_base_python()) / "bin" / "python"
 
 
 def _base_python() -> Path:
@@ -98,16 +68,10 @@ def _candidates() -> Iterator[str]:
     yield from map(str, sorted(pyenv.glob(f"versions/*/bin/{name}"), reverse=True))
 
 
-def _run(command: list[str]) -> None:
-    result = subprocess.run(command, stdout=sys.stderr, check=False)
-    if result.returncode != 0:
-        raise Missing("Home Assistant cannot be installed: see above.")
-
-
 def lock() -> None:
     """Write the lock file: the versions of `requirements.in` with their hashes."""
     uv = Path(sys.executable).with_name("uv")
-    _run(
+    _ENVIRONMENT.run(
         [
             *(str(uv), "pip", "compile", "--quiet", "--no-deps", "--generate-hashes"),
             *("--only-binary=:all:", "--python-version={}.{}".format(*PYTHON), "--no-header"),

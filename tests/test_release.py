@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from scripts.packaging import checks, deb, debian_files, distributions, manual, 
 from scripts.packaging.common import ROOT, CannotRelease
 from scripts.packaging.targets import PLATFORMS, PYTHONS
 from scripts.reference.commands import commands
+from tests.tools import finish
 
 needs_page = pytest.mark.skipif(not page.is_built(), reason="the dashboard is not built")
 LOCK = wheelhouse.read_lock(wheelhouse.LOCK.read_text("utf-8"))
@@ -26,17 +28,30 @@ LOCK = wheelhouse.read_lock(wheelhouse.LOCK.read_text("utf-8"))
 # -- source distribution and wheel --------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[list[Path]]]:
+    """Source distribution and wheel, built twice."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+        folder = tmp_path_factory.mktemp("builds")
+        yield [distributions.build(folder / name) for name in ("first", "second")]
+
+
 @needs_page
-def test_two_builds_have_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    sums = []
-    for name in ("first", "second"):
-        built = distributions.build(tmp_path / name)
-        sums.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in built])
-    assert sums[0] == sums[1]
-    checks.check_metadata(built[-1])
-    with zipfile.ZipFile(built[-1]) as wheel:
+def test_two_builds_have_the_same_bytes(builds: list[list[Path]]) -> None:
+    first, second = (
+        [hashlib.sha256(it.read_bytes()).hexdigest() for it in built] for built in builds
+    )
+    assert first == second
+    checks.check_metadata(builds[0][-1])
+    with zipfile.ZipFile(builds[0][-1]) as wheel:
         assert {info.date_time[:3] for info in wheel.infolist()} == {(2023, 11, 14)}
+
+
+@needs_page
+def test_twine_accepts_the_distributions(builds: list[list[Path]]) -> None:
+    result = finish("twine", "check", "--strict", *builds[0])
+    assert result.stdout.count("PASSED") == 2, result.stdout
 
 
 def test_long_description_has_no_link_into_the_checkout() -> None:

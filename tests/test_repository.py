@@ -33,7 +33,7 @@ SOURCES = (
     ".ini",
 )
 LINES_MAX = 450
-LOCKS = {"run": 10, "dev": 10, "node": 1}
+LOCKS = {"run": 10, "dev": 10, "node": 1, "tools": 10}
 """The lock files, and how many packages they have at least."""
 
 # Written in parts, so that this file keeps its own promises.

@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from scripts import failed_tests, home_assistant, javascript
+from scripts.packaging.side_environment import SideEnvironment
 
 ROOT = Path(__file__).parents[1]
 RECORD = "pyaiot-environment.txt"
@@ -221,20 +222,21 @@ def test_packages_of_another_lock_file_are_not_used(
     assert javascript.packages(tmp_path) is None
 
 
-def test_home_assistant_of_another_lock_file_is_not_used(
+def test_environment_of_another_lock_file_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     lock = tmp_path / "requirements.txt"
     lock.write_text("one==1\n")
-    monkeypatch.setattr(home_assistant, "LOCK", lock)
-    python = home_assistant._place() / "bin" / "python"
-    assert home_assistant.environment() is None
+    environment = SideEnvironment("name", "One", lock)
+    python = environment.place / "bin" / "python"
+    assert environment.program("python") is None
     python.parent.mkdir(parents=True)
     python.touch()
-    assert home_assistant.environment() == home_assistant.install() == python
+    assert environment.program("python") == python
+    assert environment.install(Path("none")) == environment.place
     lock.write_text("one==2\n")
-    assert home_assistant.environment() is None
+    assert environment.program("python") is None
 
 
 def test_without_a_python_for_home_assistant_the_script_names_it(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Wheelhouses: folders with every wheel that an installation without network needs.
 
-Versions and hashes are those of requirements/run.txt.
+Versions and hashes are those of requirements/run.txt; that of pip is in requirements/tools.txt.
 """
 
 import hashlib
@@ -24,6 +24,9 @@ BUILD_ONLY: Final = "hatchling"
 """In the lock, for the checkout; it and what only it needs are left out."""
 NOTE: Final = "MISSING.txt"
 """In a wheelhouse: the packages without wheels for the platform."""
+PIP: Final = "pip"
+"""In a wheelhouse although Pyaiot does not need it: pipx installs a current one first."""
+_TOOLS_LOCK: Final = ROOT / "requirements" / "tools.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,14 @@ def wanted(platform: Platform, python: str) -> Iterator[Locked]:
             yield locked
 
 
+def contents(platform: Platform, python: str) -> Iterator[Locked]:
+    """The packages of a wheelhouse: what an installation has, and pip."""
+    yield from wanted(platform, python)
+    for locked in read_lock(_TOOLS_LOCK.read_text("utf-8")):
+        if locked.requirement.name == PIP:
+            yield locked
+
+
 def cache(platform: str) -> Path:
     """A folder of wheels that is kept, so that a second build downloads nothing."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -88,7 +99,7 @@ def make(folder: Path, platform: str, pythons: Iterable[str], wheel: Path) -> No
     missing: dict[str, str] = {}
     for python in pythons:
         report(f"Wheels for {platform}, Python {python} ...")
-        locked = list(wanted(PLATFORMS[platform], python))
+        locked = list(contents(PLATFORMS[platform], python))
         try:
             download(folder, PLATFORMS[platform], python, locked)
         except CannotRelease:

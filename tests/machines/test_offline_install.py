@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Installation from a wheelhouse, without network: on a machine by pip, and here by uv."""
+"""Installation from a wheelhouse, without network: on a machine by pip, and here by uv and pipx."""
 
 import platform
 import shutil
@@ -12,7 +12,9 @@ import pytest
 from scripts import page
 from scripts.packaging import distributions, wheelhouse
 from scripts.packaging.targets import DEBIANS, PLATFORMS
+from tests.machines.conftest import RELEASES
 from tests.machines.machine import Machine
+from tests.tools import tool
 
 pytestmark = [
     pytest.mark.skipif(platform.machine() != "x86_64", reason="the wheels are for x86-64"),
@@ -23,7 +25,7 @@ pytestmark = [
 def made_wheelhouse(folder: Path, python: str) -> Path:
     """The wheels for x86-64 and one Python; those that are known are not downloaded."""
     target = PLATFORMS["x86_64"]
-    packages = list(wheelhouse.wanted(target, python))
+    packages = list(wheelhouse.contents(target, python))
     cache = wheelhouse.cache("x86_64")
     wheelhouse.download(cache, target, python, packages)
     for package in packages:
@@ -52,33 +54,49 @@ def test_service_of_a_wheel_is_installed_by_two_commands(
     assert machine.ask("ls /etc/systemd/system | grep -c aiot") == "0"
 
 
-def test_uv_installs_the_tool_without_network(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def wheels_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheelhouse for this machine and this Python."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return made_wheelhouse(tmp_path_factory.mktemp("wheelhouse"), python)
+
+
+def install(command: list[str | Path], home: Path, **variables: Path) -> None:
+    """Run an installation with a home of its own, and look at the program that it put there."""
+    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+    environment |= {name: str(value) for name, value in variables.items()}
+    subprocess.run(command, env=environment, check=True, timeout=120)
+    shown = subprocess.run(
+        [home / "bin" / "aiot", "--version"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.startswith("pyaiot ")
+
+
+def test_uv_installs_the_tool_without_network(wheels_here: Path, tmp_path: Path) -> None:
     uv = shutil.which("uv")
     if uv is None:
         pytest.skip("uv is not installed")
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    (tmp_path / "wheelhouse").mkdir()
-    wheels = made_wheelhouse(tmp_path / "wheelhouse", python)
-    command = [
-        uv,
-        "tool",
-        "install",
-        "--quiet",
-        "--offline",
-        "--no-index",
-        "--python",
-        sys.executable,
-    ]
-    environment = {
-        "HOME": str(tmp_path),
-        "PATH": "/usr/bin:/bin",
-        "UV_TOOL_DIR": str(tmp_path / "tools"),
-        "UV_TOOL_BIN_DIR": str(tmp_path / "bin"),
-    }
-    subprocess.run(
-        [*command, "--find-links", str(wheels), "pyaiot"], env=environment, check=True, timeout=120
+    install(
+        [
+            *(uv, "tool", "install", "--quiet", "--offline", "--no-index"),
+            *("--python", sys.executable, "--find-links", wheels_here, "pyaiot"),
+        ],
+        tmp_path,
+        UV_TOOL_DIR=tmp_path / "tools",
+        UV_TOOL_BIN_DIR=tmp_path / "bin",
     )
-    shown = subprocess.run(
-        [tmp_path / "bin" / "aiot", "--version"], capture_output=True, text=True, check=True
+
+
+@pytest.mark.skipif(RELEASES == [""], reason="takes 10 s; set PYAIOT_TEST_DEBIANS")
+def test_pipx_installs_the_tool_without_network(wheels_here: Path, tmp_path: Path) -> None:
+    pipx = tool("pipx")
+    words = f"--no-index --find-links {wheels_here}"
+    install(
+        [
+            *(pipx, "install", "--quiet", "--python", sys.executable, "--backend", "pip"),
+            *("--pip-args", words, "pyaiot"),
+        ],
+        tmp_path,
+        PIPX_HOME=tmp_path / "tools",
+        PIPX_BIN_DIR=tmp_path / "bin",
     )
-    assert shown.stdout.startswith("pyaiot ")
