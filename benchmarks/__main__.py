@@ -30,6 +30,7 @@ from benchmarks import (
     starting,
     steps,
     websocket_path,
+    workers,
 )
 from benchmarks.processes import BenchmarkError, Home, temporary_home
 from benchmarks.sizes import FULL, QUICK, TINY, Size
@@ -61,6 +62,7 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "fan-out": fan_out.measure,
     "scopes": scopes.measure,
     "cluster": cluster.measure,
+    "workers": workers.measure,
     "history": history.measure,
 }
 PEERS: Final = "peers"

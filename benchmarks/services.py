@@ -50,10 +50,10 @@ def everything(home: Home) -> tuple[Server, int]:
     return _everything(home, coap_port=coap_port), coap_port
 
 
-def everything_for_websockets(home: Home) -> tuple[Server, int]:
-    """`aiot run`, and the port of its WebSocket gateway."""
+def everything_for_websockets(home: Home, *flags: str) -> tuple[Server, int]:
+    """`aiot run` with these flags, and the port of its WebSocket gateway."""
     ws_port = free_port()
-    return _everything(home, ws_port=ws_port), ws_port
+    return _everything(home, *flags, ws_port=ws_port), ws_port
 
 
 def everything_for_mqtt(home: Home, *flags: str) -> tuple[Server, int]:

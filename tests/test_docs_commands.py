@@ -473,6 +473,9 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot run --history postgresql://pyaiot@db.example.org/pyaiot": Elsewhere(
         "tests/history/test_postgres.py starts a server"
     ),
+    "aiot run --workers 4 --history postgresql://pyaiot@db.example.org/pyaiot": Elsewhere(
+        "tests/end_to_end/test_workers.py does"
+    ),
     "aiot coap-gateway --broker-host 10.0.0.1,10.0.0.2,10.0.0.3": Elsewhere(
         "tests/end_to_end/test_cluster.py does, on one machine"
     ),

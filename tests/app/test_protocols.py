@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from pyaiot import config
 from pyaiot.accounts.devices import DeviceStore
-from pyaiot.app import demo, protocols, services
+from pyaiot.app import broker_parts, demo, protocols, services
 from pyaiot.app.device_access import add_device, digest_of_password
 from pyaiot.app.service_reload import check_protocols
 from pyaiot.app.tls import ProcessTls
@@ -227,7 +227,7 @@ def test_settings_of_all_protocols_are_those_of_a_further_one_too(
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     check_protocols(RegistrySection(admission_of={"pigeon": "approve"}))
-    services._gateway_access(Config(broker=BrokerSection(legacy_protocols=("pigeon",))), None)
+    broker_parts.gateway_access(Config(broker=BrokerSection(legacy_protocols=("pigeon",))), None)
     ProcessTls(TlsSection(listeners=("pigeon",)))
     offline_timeout = flag_of("aiot run", "--max-time")
     assert "pigeon.silence_limit_s" in offline_timeout.settings

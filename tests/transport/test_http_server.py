@@ -168,15 +168,29 @@ def test_missing_address_family_is_skipped(
 ) -> None:
     bound = addresses._bound
 
-    def without(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    def without(
+        family: socket.AddressFamily, host: str, port: int, is_shared: bool
+    ) -> socket.socket:
         if family is missing:
             raise OSError(number, "not on this machine")
-        return bound(family, host, port)
+        return bound(family, host, port, is_shared)
 
     monkeypatch.setattr(addresses, "_bound", without)
     (only,) = listening_sockets(host, 0)
     assert only.family is not missing
     only.close()
+
+
+def test_only_processes_that_agree_share_a_port() -> None:
+    ours = listening_sockets("127.0.0.1", 0, is_shared=True)
+    port = ours[0].getsockname()[1]
+    others = listening_sockets("127.0.0.1", port, is_shared=True)
+    for one in (*ours, *others):
+        one.listen()
+    with pytest.raises(OSError, match="in use"):
+        listening_sockets("127.0.0.1", port)
+    for one in (*ours, *others):
+        one.close()
 
 
 async def test_without_a_route_the_url_has_an_address_of_an_interface(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pyaiot.accounts.store import FILE_NAME, AccountsFile
-from pyaiot.config import Config, data_folder
+from pyaiot.config import Config, WorkersCluster, data_folder
 from pyaiot.redaction import redact
 
 if TYPE_CHECKING:
@@ -18,7 +18,15 @@ _DATABASE = re.compile(r"postgres(ql)?://")
 
 
 def shared_database(config: Config) -> str:
-    """The URL of the database with what the brokers of a cluster share; empty: there is none."""
+    """The URL of the database with the accounts and the audit log of a cluster; empty: they are in
+    files. The workers of one machine share the files, so that commands find them there."""
+    if isinstance(config.cluster, WorkersCluster) and config.cluster.nats_port:
+        return ""
+    return any_database(config)
+
+
+def any_database(config: Config) -> str:
+    """The URL of a database that all brokers of a cluster use; empty: there is none."""
     if not config.cluster.is_on:
         return ""
     for location in (config.cluster.database, config.registry.store, config.history.store):

@@ -23,7 +23,7 @@ from pyaiot.audit.entry import THIS_PROCESS
 from pyaiot.audit.log import AuditLog
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.mappings import MappingBook
-from pyaiot.config import BrokerSection, Config
+from pyaiot.config import BrokerSection, Config, WorkersCluster
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import OpenGateway
 from pyaiot.metrics import Collector
@@ -124,6 +124,8 @@ async def serve_web(
         server_log=app.server_log,
         tls=tls.of("web"),
         proxies=_proxies(section),
+        is_shared=isinstance(config.cluster, WorkersCluster),
+        is_first=not is_later_worker(config),
     )
     try:
         async with (
@@ -131,7 +133,9 @@ async def serve_web(
             serve_metrics(config, tls, app.metrics, print_line),
             _watching(watch),
         ):
-            if sign_in is not None and is_managed(os.environ):
+            if is_later_worker(config):
+                pass  # the first worker prints a link
+            elif sign_in is not None and is_managed(os.environ):
                 # A link would be in the journal, which others can read.
                 log.info("clients must sign in: aiot service exec invite prints a link")
             elif sign_in is not None:
@@ -146,7 +150,7 @@ async def serve_web(
 
 def _shared_keys(config: Config) -> "IdempotencyDatabase | None":
     """The `Idempotency-Key`s of all brokers of a cluster."""
-    url = app_accounts.shared_database(config)
+    url = app_accounts.any_database(config)
     if not url:
         return None
     from pyaiot.web.api.idempotency_database import IdempotencyDatabase  # noqa: PLC0415
@@ -247,6 +251,11 @@ def check_web(config: Config) -> None:
             " --tls-cert and --tls-key to files that aiot tls self-signed makes, --behind-proxy if"
             " a proxy in front of it provides TLS, or --insecure to allow plain HTTP."
         )
+
+
+def is_later_worker(config: Config) -> bool:
+    """Whether this process is a worker of `aiot run`, and not the first one."""
+    return isinstance(config.cluster, WorkersCluster) and config.cluster.worker > 1
 
 
 def needs_sign_in(section: BrokerSection) -> bool:

@@ -17,7 +17,7 @@ from pyaiot.cluster.broker import ClusteredBroker
 from pyaiot.cluster.credentials import KeyCredentials, parse_servers, read_credentials
 from pyaiot.cluster.metrics import collect
 from pyaiot.cluster.nats_link import NatsLink
-from pyaiot.config import ClusterSection, Config
+from pyaiot.config import ClusterSection, Config, WorkersCluster
 from pyaiot.errors import OperatorError, reason_of
 from pyaiot.metrics import Collector
 
@@ -38,7 +38,10 @@ def check(config: Config) -> None:
             "The brokers of a cluster share accounts in a database: --cluster-database takes"
             " postgresql://USER@HOST/DATABASE."
         )
-    if needs_sign_in(config.broker) and not shared_database(config):
+    on_one_machine = isinstance(section, WorkersCluster) and bool(section.nats_port)
+    who = "The workers" if on_one_machine else "The brokers of a cluster"
+    # Processes of one machine share the file of accounts.
+    if needs_sign_in(config.broker) and not on_one_machine and not shared_database(config):
         raise OperatorError(
             "The brokers of a cluster cannot share accounts in files: set --cluster-database to a"
             " database, postgresql://USER@HOST/DATABASE."
@@ -49,7 +52,7 @@ def check(config: Config) -> None:
     ):
         if store != "off" and not re.match(_DATABASE, store):
             raise OperatorError(
-                f"The brokers of a cluster cannot share a {what} in a file: set {flag} to a"
+                f"{who} cannot share a {what} in a file: set {flag} to a"
                 " database, postgresql://USER@HOST/DATABASE, or to off."
             )
 
@@ -57,6 +60,8 @@ def check(config: Config) -> None:
 def make_broker(config: Config, **of_broker: Any) -> ClusteredBroker:
     section = config.cluster
     name = section.broker or f"{socket.gethostname()}:{config.broker.port}"
+    if isinstance(section, WorkersCluster):
+        name = f"{name[:54]} worker {section.worker}"
     broker = ClusteredBroker(name=name[:64], **of_broker)
     broker.member.url = _own_url(config)
     return broker

@@ -53,8 +53,12 @@ class JournalFormatter(TextFormatter):
 
 class JsonFormatter(logging.Formatter):
     """One JSON object per line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `process`,
-    and `exception` with the traceback, if there is one.
+    `worker` if there are several, and `exception` with the traceback, if there is one.
     """
+
+    def __init__(self, worker: str = "") -> None:
+        super().__init__()
+        self._worker = {"worker": worker} if worker else {}
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {
@@ -63,6 +67,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": redact(record.getMessage()),
             "process": record.process,
+            **self._worker,
         }
         if record.exc_info:
             entry["exception"] = redact(self.formatException(record.exc_info))
@@ -113,9 +118,10 @@ def is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
     return False
 
 
-def set_up_logging(log: LogSection, *, quiet: bool) -> None:
-    """Log to standard error. `quiet`: warnings only."""
+def set_up_logging(log: LogSection, *, quiet: bool, process: str = "") -> None:
+    """Log to standard error. `quiet`: warnings only. `process`: its name, if there are several."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.set_name(process)
     handler.addFilter(LogRateLimit())
     logging.basicConfig(handlers=[handler])
     apply_log_settings(log, quiet=quiet)
@@ -130,12 +136,13 @@ def apply_log_settings(log: LogSection, *, quiet: bool = False) -> None:
     logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
     for handler in logging.getLogger().handlers:
         if any(isinstance(it, LogRateLimit) for it in handler.filters):
-            handler.setFormatter(_formatter(log))
+            handler.setFormatter(_formatter(log, handler.get_name() or ""))
 
 
-def _formatter(log: LogSection) -> logging.Formatter:
+def _formatter(log: LogSection, process: str) -> logging.Formatter:
     if log.format == "json":
-        return JsonFormatter()
+        return JsonFormatter(process)
+    source = f"{process} %(name)s" if process else "%(name)s"
     if is_journal(os.environ, sys.stderr):
-        return JournalFormatter("%(name)s: %(message)s")
-    return TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        return JournalFormatter(f"{source}: %(message)s")
+    return TextFormatter(f"%(asctime)s %(levelname)s {source}: %(message)s")

@@ -32,6 +32,8 @@ def check_parts_of_demo(config: Config) -> None:
     """The same for the demo, in which no device has a credential."""
     if config.cluster.is_on:
         raise OperatorError("The demo is alone: to be one of a cluster, use aiot run.")
+    if config.broker.workers > 1:
+        raise OperatorError("The demo is one process: for several workers, use aiot run.")
     check_optional_parts(config, embeds_broker=True)
     if config.homeassistant.url:
         from pyaiot.app.home_assistant import check_demo  # noqa: PLC0415 - as above

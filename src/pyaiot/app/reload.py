@@ -39,6 +39,11 @@ class Reload:
         if read is not None:
             self.apply(_LOG, lambda new: apply_log_settings(new.log))
 
+    @property
+    def config(self) -> Config:
+        """The settings in effect."""
+        return self._config
+
     def file(self, reload: Callable[[], None]) -> None:
         """Register what reads a file again. It reports its errors itself."""
         self._files.append(reload)

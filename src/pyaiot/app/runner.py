@@ -22,15 +22,17 @@ def run_until_signal(
     *,
     quiet: bool = False,
     short_lived: bool = False,
+    process: str = "",
 ) -> Result | None:
     """Run until `service` ends, and return its result; None after SIGINT, SIGTERM or SIGHUP.
 
     SIGHUP, which a closed terminal sends, has no effect under `nohup`.
 
     `quiet`: log warnings only. `short_lived`: do without uvloop, which takes time to import.
+    `process`: its name in the log, if there are several.
     Raises `OperatorError`.
     """
-    set_up_logging(log, quiet=quiet)
+    set_up_logging(log, quiet=quiet, process=process)
     raise_descriptor_limit()
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if not short_lived:

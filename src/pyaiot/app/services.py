@@ -4,30 +4,33 @@
 import asyncio
 import logging
 import os
-import re
-import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import (
-    AbstractAsyncContextManager,
     asynccontextmanager,
-    nullcontext,
 )
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pyaiot.app.accounts import shared_accounts
 from pyaiot.app.alerts import open_alerts
 from pyaiot.app.announced import announce_listeners
 from pyaiot.app.audit import open_audit_log
+from pyaiot.app.broker_parts import (
+    checks_of,
+    gateway_access,
+    key_store,
+    open_broker,
+    open_history,
+    recording,
+)
 from pyaiot.app.broker_web import (
     PrintLine,
     check_web,
+    is_later_worker,
     is_proxied,
-    open_accounts,
     serve_metrics,
     serve_web,
 )
@@ -39,26 +42,21 @@ from pyaiot.app.gateway_links import (
     connect_by_websocket,
     connect_in_memory,
     key_file_check,
-    key_file_identity,
 )
 from pyaiot.app.optional_parts import (
     check_optional_parts,
     check_parts_of_demo,
-    make_broker,
     start_optional_parts,
 )
 from pyaiot.app.protocols import fleet_protocols, plugins
 from pyaiot.app.reload import ReadSettings
-from pyaiot.app.service_reload import check_protocols, reload_of_broker, reload_of_gateways
+from pyaiot.app.service_reload import reload_of_broker, reload_of_gateways
 from pyaiot.app.shared_services import shared_services
 from pyaiot.app.tls import ProcessTls
 from pyaiot.app.topic_mappings import open_mappings
-from pyaiot.audit.log import AuditLog
-from pyaiot.backup.journal import check_not_restoring
-from pyaiot.broker.broker import Broker
+from pyaiot.app.workers import Workers, check_of_worker, reading_again, with_workers
 from pyaiot.broker.keys import TokenCheck, generate_keys
 from pyaiot.config import (
-    BrokerSection,
     Config,
     DevicesSection,
     GatewaySection,
@@ -70,16 +68,12 @@ from pyaiot.errors import OperatorError, reason_of
 from pyaiot.fleet.config import FleetConfig
 from pyaiot.gateways.gateway import ConnectToBroker
 from pyaiot.gateways.plugin import Check, OpenGateway, Plugin, SharedService, SimulatedNode
-from pyaiot.registry.registry import Registry
-from pyaiot.registry.service import RegistryService
-from pyaiot.registry.stores import store_at
 from pyaiot.systemd.notify import notify_ready
 from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.resolver import open_http_session
 from pyaiot.web.metrics_endpoint import Metrics
 
 if TYPE_CHECKING:
-    from pyaiot.history.service import HistoryService
     from pyaiot.metrics import Collector
 
 log = logging.getLogger(__name__)
@@ -92,12 +86,16 @@ async def run_broker(
     check_web(config)
     check_optional_parts(config, embeds_broker=False)
     tls = ProcessTls(config.tls)
-    access = _gateway_access(config, key_file_check(config.broker, needs_file=True))
-    history = _history(config, data_folder(os.environ))
+    is_worker = is_later_worker(config)
+    access = gateway_access(config, key_file_check(config.broker, needs_file=not is_worker))
+    history = open_history(config, data_folder(os.environ))
     audit = open_audit_log(config, data_folder(os.environ))
-    broker, registry = _broker(config, history, data_folder(os.environ), audit)
+    broker, registry = open_broker(config, history, data_folder(os.environ), audit)
     alerts = open_alerts(config.alerts, broker, registry)
     mappings = open_mappings(config, broker, registry)
+    checks = checks_of((), history, registry, audit, access)
+    if is_worker:
+        checks["cluster"] = check_of_worker(broker)
     async with (
         access.running(),
         audit.running(),
@@ -106,16 +104,16 @@ async def run_broker(
         alerts.running(),
         mappings.running(),
         serve_web(
-            *(config, broker, registry, access, _checks((), history, registry, audit, access)),
-            *(print_line, history, ()),
+            *(config, broker, registry, access, checks, print_line, history, ()),
             tls=tls,
-            keys=_key_store(config.broker),
+            keys=None if is_worker else key_store(config.broker),
             audit=audit,
+            devices=LocalDevices(config) if is_worker else None,
             collectors=start_optional_parts(config, broker, (), registry, tasks),
             alerts=alerts,
             mappings=mappings,
         ) as url,
-        _running(history),
+        recording(history),
     ):
         reload = reload_of_gateways(config, read_again, tls, ())
         reload_of_broker(reload, config, alerts, registry, access)
@@ -152,14 +150,16 @@ async def run_gateway(
 async def run_all(
     config: Config, print_line: PrintLine, read_again: ReadSettings | None = None
 ) -> None:
-    """`aiot run`: broker and gateways in one process, over links in memory."""
+    """`aiot run`: broker and gateways in one process, over links in memory, and other workers."""
+    config = with_workers(config)
+    read_again = reading_again(config, read_again)
     check_web(config)
     check_optional_parts(config, embeds_broker=True)
     tls = ProcessTls(config.tls)
-    access = _gateway_access(config, key_file_check(config.broker, needs_file=False))
-    history = _history(config, data_folder(os.environ))
+    access = gateway_access(config, key_file_check(config.broker, needs_file=False))
+    history = open_history(config, data_folder(os.environ))
     audit = open_audit_log(config, data_folder(os.environ))
-    broker, registry = _broker(config, history, data_folder(os.environ), audit)
+    broker, registry = open_broker(config, history, data_folder(os.environ), audit)
     alerts = open_alerts(config.alerts, broker, registry)
     mappings = open_mappings(config, broker, registry)
     async with (
@@ -173,30 +173,32 @@ async def run_all(
     ):
         connect = connect_in_memory(broker, tasks)
         gateways = await _start_gateways(config, shared, connect, tasks)
+        checks = checks_of(gateways, history, registry, audit, access)
+        collectors = start_optional_parts(config, broker, shared.values(), registry, tasks)
         async with (
             serve_web(
-                *(config, broker, registry, access),
-                *(
-                    _checks(gateways, history, registry, audit, access),
-                    print_line,
-                    history,
-                    gateways,
-                ),
+                *(config, broker, registry, access, checks, print_line, history, gateways),
                 tls=tls,
-                keys=_key_store(config.broker),
+                keys=key_store(config.broker),
                 audit=audit,
                 alerts=alerts,
                 mappings=mappings,
                 devices=LocalDevices(config),
-                collectors=start_optional_parts(config, broker, shared.values(), registry, tasks),
+                collectors=collectors,
             ) as url,
-            _running(history),
+            recording(history),
         ):
             listeners = "".join(
                 f"  {gateway.protocol}: {gateway.listener}\n" for gateway in gateways
             )
             reload = reload_of_gateways(config, read_again, tls, gateways)
             reload_of_broker(reload, config, alerts, registry, access)
+            if config.broker.workers > 1:
+                workers = Workers(config, _host_and_port(url)[1], print_line)
+                tasks.create_task(workers.run(), name="workers")
+                checks["workers"] = workers.check
+                collectors.append(workers.collect)
+                reload.file(lambda: workers.reload(reload.config))
             with reload.on_hangup():
                 announce_listeners(config, tasks, web_url=url, gateways=gateways)
                 print_line(f"Pyaiot: {url}\n{listeners}(Ctrl+C ends it)")
@@ -228,9 +230,9 @@ async def _run_demo(
     if config.tls.cert_file:
         log.warning("the demo does not use TLS: only this machine can connect to it")
     config = msgspec.structs.replace(_without_state_files(config), tls=TlsSection())
-    history = _history(config, folder)
+    history = open_history(config, folder)
     audit = open_audit_log(config, folder)
-    broker, registry = _broker(config, history, folder, audit)
+    broker, registry = open_broker(config, history, folder, audit)
     alerts = open_alerts(config.alerts, broker, registry)
     mappings = open_mappings(config, broker, registry)
     checks: dict[str, Check] = {}
@@ -256,7 +258,7 @@ async def _run_demo(
             alerts=alerts,
             mappings=mappings,
         ) as url,
-        _running(history),
+        recording(history),
         shared_services(config, folder) as shared,
         open_http_session() as session,
         asyncio.TaskGroup() as tasks,
@@ -267,7 +269,7 @@ async def _run_demo(
         section = GatewaySection(broker_host=host, broker_port=port)
         connect = connect_by_websocket(session, section, Credential.of_keys(keys))
         gateways += await _start_gateways(config, shared, connect, tasks)
-        checks |= _checks(gateways, history, registry, audit)
+        checks |= checks_of(gateways, history, registry, audit)
         ports = {gateway.protocol: gateway.port for gateway in gateways}
         for name, node in demo_nodes(node_count, ports):
             tasks.create_task(node, name=f"node {name}")
@@ -319,100 +321,7 @@ async def _start_gateways(
     return gateways
 
 
-def _checks(
-    gateways: Iterable[OpenGateway],
-    history: "HistoryService | None",
-    registry: RegistryService,
-    audit: AuditLog,
-    access: GatewayAccess | None = None,
-) -> dict[str, Check]:
-    """The checks of `/readyz`: one per gateway, by its command, and one per store."""
-
-    def of(gateway: OpenGateway) -> Check:
-        async def check() -> str:
-            if gateway.gateway is not None and not gateway.gateway.linked:
-                return "not linked to the broker"
-            return await gateway.check()
-
-        return check
-
-    checks = {gateway.command: of(gateway) for gateway in gateways}
-    checks["registry"] = registry.check
-    if audit.is_on:
-        checks["audit"] = audit.check
-    shared = None if access is None else shared_accounts(access.accounts)
-    if shared is not None:
-        checks["accounts"] = shared.check
-    return checks if history is None else {**checks, "history": history.check}
-
-
 # -- parts --------------------------------------------------------------------------------------
-
-
-def _broker(
-    config: Config, history: "HistoryService | None", folder: Path, audit: AuditLog
-) -> tuple[Broker, RegistryService]:
-    """A broker with its registry, whose file is in `folder` unless set. Raises `OperatorError`."""
-    section = config.registry
-    check_not_restoring(folder)
-    check_protocols(section)
-    registry = Registry(
-        admission=section.admission,
-        admission_of=section.admission_of,
-        offline_max=section.offline_max,
-    )
-    location = section.store or str(folder / "registry.db")
-    if not section.store and re.match(r"postgres(ql)?://", config.history.store):
-        location = config.history.store
-    broker = make_broker(
-        config,
-        flush_interval_s=config.broker.flush_interval_ms / 1000,
-        registry=registry,
-        timer=asyncio.get_running_loop(),
-        unix_time=time.time,
-        # The clock of uvloop has a resolution of 1 ms, too coarse for the duration in a receipt.
-        clock=time.monotonic,
-        observer=history.recorder if history else None,
-        audit=audit,
-    )
-    store = None if location == "off" else store_at(location, is_shared=config.cluster.is_on)
-    return broker, RegistryService(registry, broker, store, unix_time=time.time)
-
-
-def _key_store(section: BrokerSection) -> Path | None:
-    """The file of `Idempotency-Key`s; None without a fixed port: programs do not find it again."""
-    if not section.port:
-        return None
-    return data_folder(os.environ) / f"idempotency-keys-{section.port}"
-
-
-def _history(config: Config, folder: Path) -> "HistoryService | None":
-    """The history service; None if history is off. Its file is in `folder` unless set.
-
-    Raises `OperatorError`.
-    """
-    section = config.history
-    if section.store == "off":
-        return None
-    # Imported only where history is recorded.
-    from pyaiot.history.disk_space import DiskSpace  # noqa: PLC0415
-    from pyaiot.history.service import HistoryService  # noqa: PLC0415
-    from pyaiot.history.store import retention_policy  # noqa: PLC0415
-    from pyaiot.history.stores import store_at  # noqa: PLC0415
-
-    keep = retention_policy(
-        section.readings_days, section.minutes_days, section.hours_days, section.events_days
-    )
-    location = section.store or str(folder / "history.db")
-    disk = None
-    if section.free_mb and "://" not in location:
-        path = Path(location).expanduser().parent
-        disk = DiskSpace(lambda: shutil.disk_usage(path).free, pause_below_mb=section.free_mb)
-    return HistoryService(store_at(location, keep, is_shared=config.cluster.is_on), disk)
-
-
-def _running(history: "HistoryService | None") -> AbstractAsyncContextManager[None]:
-    return nullcontext() if history is None else history.running()
 
 
 @asynccontextmanager
@@ -440,11 +349,5 @@ def _without_state_files(config: Config) -> Config:
 
 
 def _host_and_port(url: str) -> tuple[str, int]:
-    host, _, port = url.removeprefix("http://").rstrip("/").rpartition(":")
+    host, _, port = url.rpartition("//")[2].rstrip("/").rpartition(":")
     return host.strip("[]"), int(port)
-
-
-def _gateway_access(config: Config, key_file: TokenCheck | None) -> GatewayAccess:
-    """How gateways in other processes authenticate. Raises `OperatorError`."""
-    identity = key_file_identity(config.broker, [plugin.protocol for plugin in plugins()])
-    return GatewayAccess(key_file, identity, open_accounts(config))

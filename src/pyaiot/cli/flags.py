@@ -114,6 +114,7 @@ def run_flags() -> tuple[SettingFlag, ...]:
     return (
         SettingFlag(("--host",), "broker.host"),
         SettingFlag(("--web-port", "--broker-port"), "broker.port"),
+        SettingFlag(("--workers",), "broker.workers"),
         *(flag for plugin in plugins() for flag in plugin.run_flags),
         *_offline_timeouts(),
         *WEB,

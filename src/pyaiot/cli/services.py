@@ -55,7 +55,8 @@ def _all(settings: Config, read_again: _ReadSettings, **_adjustments: bool) -> N
     """
     from pyaiot.app import services  # noqa: PLC0415 - imports every part of the system
 
-    _run(services.run_all(settings, print_line, read_again), settings)
+    process = "worker 1" if settings.broker.workers > 1 else ""
+    _run(services.run_all(settings, print_line, read_again), settings, process=process)
 
 
 def _demo(settings: Config, _read_again: _ReadSettings, nodes: int, **_adjustments: bool) -> None:
@@ -137,10 +138,16 @@ def _explain_loopback(host: str) -> None:
         print_error("only this machine can connect; --host :: opens the port to the network.")
 
 
-def _run(service: Coroutine[Any, Any, None], settings: Config, *, quiet: bool = False) -> None:
+def _run(
+    service: Coroutine[Any, Any, None],
+    settings: Config,
+    *,
+    quiet: bool = False,
+    process: str = "",
+) -> None:
     from pyaiot.app.runner import run_until_signal  # noqa: PLC0415 - see above
 
-    run_until_signal(service, settings.log, quiet=quiet)
+    run_until_signal(service, settings.log, quiet=quiet, process=process)
 
 
 def _add(

@@ -19,7 +19,13 @@ from msgspec import Meta
 
 from pyaiot.config.homeassistant import HomeassistantSection
 from pyaiot.config.python_file import is_python_file
-from pyaiot.config.section import ClusterSection, ProtocolSection, Section
+from pyaiot.config.section import (
+    BROKERS_USER,
+    ClusterSection,
+    ProtocolSection,
+    Section,
+    WorkersCluster,
+)
 from pyaiot.config.sections import (
     KEY_FILE,
     AlertsSection,
@@ -39,6 +45,7 @@ from pyaiot.config.sections import (
 from pyaiot.errors import OperatorError, expected, reason_of
 
 __all__ = [
+    "BROKERS_USER",
     "KEY_FILE",
     "AlertsSection",
     "AuditSection",
@@ -58,6 +65,7 @@ __all__ = [
     "Setting",
     "SettingFlag",
     "TlsSection",
+    "WorkersCluster",
     "convert",
     "data_folder",
     "default_file",

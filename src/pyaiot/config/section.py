@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Base classes of the sections, and the types of settings that several sections have."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
@@ -124,3 +124,18 @@ class ClusterSection(Section, frozen=True, kw_only=True):
     def is_on(self) -> bool:
         """The broker is one of a cluster."""
         return bool(self.servers)
+
+
+BROKERS_USER: Final = "pyaiot/brokers"
+"""The user of workers at the nats-server of the first one."""
+
+
+class WorkersCluster(ClusterSection, frozen=True, kw_only=True):
+    """The same for the worker processes of `aiot run`. No file has these fields."""
+
+    worker: int = 1
+    """Number of this process. The first one starts the others."""
+    nats_port: int = 0
+    """Where the nats-server of the first worker listens for brokers, on loopback; 0: the workers
+    use the nats-servers of the settings."""
+    nats_password: str = ""

@@ -48,6 +48,15 @@ class BrokerSection(Section, frozen=True, kw_only=True):
             " those of one iteration of the event loop.",
         ),
     ] = 20.0
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Processes of aiot run that serve clients, all at the same port. More than"
+            " one need PostgreSQL for history and registry, or `off`.",
+        ),
+    ] = 1
     title: Annotated[str, Meta(max_length=64, description="Title of the dashboard.")] = "Pyaiot"
     allowed_hosts: AllowedHosts = ()
     allowed_origins: Annotated[

@@ -90,39 +90,44 @@ def is_both_loopbacks(host: str) -> bool:
     return host == "localhost" or host in LOOPBACK
 
 
-def listening_sockets(host: str, port: int) -> list[socket.socket]:
+def listening_sockets(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
     """TCP sockets that are bound to one port and do not listen yet. Raises `OSError`.
+
+    `is_shared`: other processes of this user may listen on the same port, and the kernel gives
+    each of them its share of the connections (SO_REUSEPORT).
 
     `::` and the empty host mean every address of IPv6 and IPv4. A loopback address and `localhost`
     mean both loopback addresses. An address family that this machine lacks is skipped.
     """
     for attempts_left in reversed(range(_ATTEMPTS)):
         try:
-            return _sockets(host, port)
+            return _sockets(host, port, is_shared)
         except OSError as error:
             if port or error.errno != errno.EADDRINUSE or not attempts_left:
                 raise
     raise AssertionError("unreachable")
 
 
-def _sockets(host: str, port: int) -> list[socket.socket]:
+def _sockets(host: str, port: int, is_shared: bool) -> list[socket.socket]:
     if host in ("", ANY[0]):
-        return _both(ANY, port, second_may_be_taken=False)
+        return _both(ANY, port, is_shared, second_may_be_taken=False)
     if is_both_loopbacks(host):
         named = reversed(LOOPBACK) if host == LOOPBACK[1] else LOOPBACK
-        return _both(tuple(named), port, second_may_be_taken=True)
+        return _both(tuple(named), port, is_shared, second_may_be_taken=True)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):
-            sockets.append(_bound(family, str(address[0]), _port_of(sockets) or port))
+            sockets.append(_bound(family, str(address[0]), _port_of(sockets) or port, is_shared))
     except BaseException:
         _close(sockets)
         raise
     return sockets
 
 
-def _both(hosts: tuple[str, ...], port: int, *, second_may_be_taken: bool) -> list[socket.socket]:
+def _both(
+    hosts: tuple[str, ...], port: int, is_shared: bool, *, second_may_be_taken: bool
+) -> list[socket.socket]:
     """The first host is required; the second one is added if the machine has it."""
     sockets: list[socket.socket] = []
     missing: OSError | None = None
@@ -130,7 +135,7 @@ def _both(hosts: tuple[str, ...], port: int, *, second_may_be_taken: bool) -> li
         for host in hosts:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             try:
-                sockets.append(_bound(family, host, _port_of(sockets) or port))
+                sockets.append(_bound(family, host, _port_of(sockets) or port, is_shared))
             except OSError as error:
                 taken = error.errno == errno.EADDRINUSE
                 if taken and port and sockets and second_may_be_taken:
@@ -147,12 +152,14 @@ def _both(hosts: tuple[str, ...], port: int, *, second_may_be_taken: bool) -> li
     return sockets
 
 
-def _bound(family: int, host: str, port: int) -> socket.socket:
+def _bound(family: int, host: str, port: int, is_shared: bool) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setblocking(False)
         # Connections in TIME-WAIT do not prevent the bind.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             # IPv4 has a separate socket, so that its peers have IPv4 addresses.
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

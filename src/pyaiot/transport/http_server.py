@@ -73,11 +73,14 @@ class HttpServer:
         connections_max: int = CONNECTIONS_MAX,
         tls: ServerTls | None = None,
         proxies: TrustedProxies | None = None,
+        is_shared: bool = False,
+        is_first: bool = True,
     ) -> "HttpServer":
         """Listen. Raises `OperatorError`, whose text names `service` and the `flag` of the port.
 
         `connections_max`: simultaneous connections, or the listener's share of descriptors if that
-        is less.
+        is less. `is_shared`: see `listening_sockets`; `is_first`: no
+        other process may listen there before.
         """
         _limit_log_of_exhaustion()
         app.middlewares.append(refuse_encoded_bodies)
@@ -97,7 +100,11 @@ class HttpServer:
                 log=server_log,
                 proxies=proxies,
             )
-            sockets = listening_sockets(host, port)
+            if is_shared and is_first:
+                # Else a second service would get half of the connections of the first one.
+                for probe in listening_sockets(host, port):
+                    probe.close()
+            sockets = listening_sockets(host, port, is_shared=is_shared)
             names = [bound.getsockname() for bound in sockets]
             listeners = await _listen(connections, sockets, tls)
             return cls(runner, listeners, names, connections if tls else None)

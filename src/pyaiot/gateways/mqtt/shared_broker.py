@@ -10,10 +10,10 @@ from functools import partial
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pyaiot.accounts.devices import DeviceStore
-from pyaiot.config import Config, data_folder
+from pyaiot.config import Config, WorkersCluster, data_folder
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.base import device_store, warn_if_open
 from pyaiot.gateways.command_deadlines import CommandDeadlines
@@ -96,6 +96,11 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
     """
     section = config.of(MqttSection)
     if section.host:
+        if isinstance(config.cluster, WorkersCluster) and config.cluster.nats_port:
+            raise OperatorError(
+                "Workers connect to each other over the embedded MQTT broker, which --mqtt-host"
+                " replaces: also set --cluster to a nats-server, nats://HOST."
+            )
         yield named_mqtt_broker(section)
         return
     misplaced = [name for name in _ONLY_NAMED if getattr(section, name)]
@@ -118,6 +123,7 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
         foreign=bool(section.dialects or section.mapping),
         zigbee2mqtt_bases=section.zigbee2mqtt_base_topics,
         discovery_prefixes=section.homeassistant_prefixes,
+        **_for_workers(config),
     )
     with closing(device_store(config)) as store:
         async with EmbeddedBroker.running(embedded, partial(_is_password, store)) as broker:
@@ -147,6 +153,13 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
                     broker.before_login,
                 ),
             )
+
+
+def _for_workers(config: Config) -> dict[str, Any]:
+    cluster = config.cluster
+    if not isinstance(cluster, WorkersCluster):
+        return {}
+    return {"brokers_port": cluster.nats_port, "brokers_password": cluster.nats_password}
 
 
 def accepts_anonymous(config: Config) -> bool:

@@ -32,6 +32,9 @@ HOME_STORE_MAX: Final = 64 * 1024 * 1024
 More is not retained."""
 HOME_MEMORY_MAX: Final = 4 * 1024 * 1024
 """Bytes of its in-memory stores for Home Assistant."""
+BROKERS_PAYLOAD_MAX: Final = 1024 * 1024
+"""Bytes of a packet between workers. MQTT clients keep their own limit. A larger one is refused by
+nats-server."""
 LOGIN_LIMIT_S: Final = 10
 """How long a client may take to log in at the embedded MQTT broker. Then it is disconnected. When
 many connect at once, the last of them wait for seconds."""
@@ -48,6 +51,8 @@ SECURED_GATEWAY: Final = "pyaiot/secured-gateway"
 ENFORCER: Final = "pyaiot/enforcer"
 SECURED_ENFORCER: Final = "pyaiot/secured-enforcer"
 LOGINS: Final = "pyaiot/logins"
+BROKERS: Final = "pyaiot/brokers"
+"""The user of the workers of `aiot run`, in an account of their own."""
 HOME_ASSISTANT: Final = "pyaiot/homeassistant"
 """The user that publishes for Home Assistant."""
 SYSTEM: Final = "pyaiot/system"
@@ -56,7 +61,7 @@ ANONYMOUS: Final = "pyaiot/anonymous"
 """The user of clients that send no user name."""
 OWN_USERS: Final = (
     *(GATEWAY, SECURED_GATEWAY, ENFORCER, SECURED_ENFORCER, LOGINS, SYSTEM, MQTTSN, ANONYMOUS),
-    HOME_ASSISTANT,
+    *(HOME_ASSISTANT, BROKERS),
 )
 """The users of Pyaiot itself, with random passwords. The name of a device has no slash."""
 
@@ -85,6 +90,9 @@ class EmbeddedConfig:
     """Base topics of Zigbee2MQTT, which reads them as a whole."""
     discovery_prefixes: tuple[str, ...] = ("homeassistant",)
     """Of Home Assistant discovery."""
+    brokers_port: int = 0
+    """Where workers connect to each other, on loopback; 0: there are none."""
+    brokers_password: str = field(default="", repr=False)
 
 
 def _password() -> str:
@@ -122,6 +130,11 @@ def settings_text(
         )
     sync = "sync_interval: always" if config.sync_always else ""
     anonymous = f'no_auth_user: "{ANONYMOUS}"' if config.anonymous else ""
+    brokers = payload = ""
+    payload_max = PACKET_SIZE_MAX
+    if config.brokers_port:
+        payload_max, payload = BROKERS_PAYLOAD_MAX, f", max_payload: {PACKET_SIZE_MAX}"
+        brokers = f"BROKERS {{ users = [ {_user(BROKERS, config.brokers_password)} ] }}"
     of_nodes = 'permissions { publish: ["node.>"], subscribe: ["gateway", "gateway.>"] }'
     of_devices = of_nodes
     if config.foreign:
@@ -129,8 +142,8 @@ def settings_text(
     return f"""\
 server_name: "pyaiot"
 host: "127.0.0.1"
-port: -1
-max_payload: {PACKET_SIZE_MAX}
+port: {config.brokers_port or -1}
+max_payload: {payload_max}
 max_subscriptions: {HOME_ASSISTANT_SUBSCRIPTIONS_MAX}
 logtime: false
 jetstream {{
@@ -150,9 +163,10 @@ mqtt {{
 accounts {{
   SYS {{ users = [ {_user(SYSTEM, passwords.system)} ] }}
   AUTH {{ users = [ {_user(LOGINS, passwords.logins)} ] }}
+  {brokers}
   {OPEN} {{
     jetstream: enabled
-    limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX} }}
+    limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX}{payload} }}
     users = [
       {_user(GATEWAY, passwords.gateway)}
       {_user(ENFORCER, passwords.enforcer)}
@@ -166,7 +180,7 @@ accounts {{
   }}
   {SECURED} {{
     jetstream: enabled
-    limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX} }}
+    limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX}{payload} }}
     users = [
       {_user(SECURED_GATEWAY, passwords.gateway)}
       {_user(SECURED_ENFORCER, passwords.enforcer)}
