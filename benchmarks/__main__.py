@@ -2,6 +2,7 @@
 """`python -m benchmarks`: measure and print tables. Exit code 1 if a measurement failed."""
 
 import argparse
+import compileall
 import sys
 import time
 from collections.abc import Callable
@@ -32,7 +33,7 @@ from benchmarks import (
     websocket_path,
     workers,
 )
-from benchmarks.processes import BenchmarkError, Home, temporary_home
+from benchmarks.processes import ROOT, BenchmarkError, Home, temporary_home
 from benchmarks.sizes import FULL, QUICK, TINY, Size
 from benchmarks.table import Results, busy_s, own_s, this_machine
 
@@ -106,6 +107,8 @@ def run(names: list[str], size: Size) -> Results:
     """Measure these figures in turn. A failure does not stop the others."""
     results = Results(this_machine())
     began, busy_began_s, own_began_s = time.monotonic(), busy_s(), own_s()
+    # As an installation does. Else each start compiles all modules, where Python may not write.
+    compileall.compile_dir(ROOT / "src", quiet=1)
     with temporary_home() as home:
         for name in names:
             print(f"measuring {name} …", file=sys.stderr, flush=True)

@@ -130,6 +130,12 @@ class Backlog(Generic[M]):
 
         At most `count_max`, and no more once they cost `cost_max` bytes together.
         """
+        if len(self._entries) <= count_max and self._cost <= cost_max:
+            everything = [message for message, _ in self._entries.values()]
+            self._entries.clear()
+            self._latest_only = False
+            self._cost = 0
+            return everything
         taken = []
         taken_cost = 0
         for message, message_cost in itertools.islice(self._entries.values(), count_max):

@@ -33,5 +33,8 @@ def test_bucket_of_one_number_admits_what_a_bucket_admits(
     plain = RateLimit(per_s=per_s, burst=burst, now=now)
     for pause, count in takes:
         now += pause / 128  # exact in binary, so that both round the same way
+        one = shared.take_one(full_at, now)
+        after_one, wait_for_one_s = shared.take(full_at, now)
+        assert one == (None if wait_for_one_s else after_one)
         full_at, wait_s = shared.take(full_at, now, min(count, burst))
         assert abs(wait_s - plain.take(now, min(count, burst))) < 1e-5

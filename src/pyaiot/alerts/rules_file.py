@@ -12,7 +12,6 @@ limit = 30
 for = "5m"
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +37,8 @@ class AlertsFile:
 
 def read_alerts_file(path: Path) -> AlertsFile:
     """Read and check the file. Raises `OperatorError` with the reason."""
+    import tomllib  # noqa: PLC0415 - without such a file, it is not needed
+
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

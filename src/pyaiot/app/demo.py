@@ -3,13 +3,16 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterator, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
 from pyaiot.app.protocols import plugins
-from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.errors import LinkLost, OperatorError, reason_of
 from pyaiot.gateways.plugin import DemoNode, Plugin
 from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
 
@@ -69,3 +72,14 @@ async def first_node_visible(session: aiohttp.ClientSession, url: str) -> None:
             " firewall filters UDP on the loopback interface."
         ) from error
     raise LinkLost("the broker stopped")
+
+
+@asynccontextmanager
+async def temporary_folder() -> AsyncIterator[Path]:
+    """A folder that is deleted at the end of the block. Raises `OperatorError`."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="pyaiot-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OperatorError(f"Cannot create a temporary folder: {reason_of(error)}.") from error
+    with folder as name:
+        yield Path(name)

@@ -4,12 +4,8 @@
 import asyncio
 import logging
 import os
-import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import (
-    asynccontextmanager,
-)
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +30,6 @@ from pyaiot.app.broker_web import (
     serve_metrics,
     serve_web,
 )
-from pyaiot.app.demo import demo_nodes, first_node_visible
 from pyaiot.app.device_access import LocalDevices
 from pyaiot.app.gateway_links import (
     Credential,
@@ -63,9 +58,7 @@ from pyaiot.config import (
     TlsSection,
     data_folder,
 )
-from pyaiot.devices.node_config import NodeConfig
-from pyaiot.errors import OperatorError, reason_of
-from pyaiot.fleet.config import FleetConfig
+from pyaiot.errors import OperatorError
 from pyaiot.gateways.gateway import ConnectToBroker
 from pyaiot.gateways.plugin import Check, OpenGateway, Plugin, SharedService, SimulatedNode
 from pyaiot.systemd.notify import notify_ready
@@ -74,6 +67,8 @@ from pyaiot.transport.resolver import open_http_session
 from pyaiot.web.metrics_endpoint import Metrics
 
 if TYPE_CHECKING:
+    from pyaiot.devices.node_config import NodeConfig
+    from pyaiot.fleet.config import FleetConfig
     from pyaiot.metrics import Collector
 
 log = logging.getLogger(__name__)
@@ -218,14 +213,18 @@ async def run_demo(
             "The demo listens on this machine only: to serve other machines, use aiot run and"
             " aiot node."
         )
+    from pyaiot.app.demo import temporary_folder  # noqa: PLC0415 - not needed by services
+
     check_parts_of_demo(config)
-    async with _temporary_folder() as folder:
+    async with temporary_folder() as folder:
         await _run_demo(config, node_count, folder, print_line, opened)
 
 
 async def _run_demo(
     config: Config, node_count: int, folder: Path, print_line: PrintLine, opened: PrintLine
 ) -> None:
+    from pyaiot.app.demo import demo_nodes, first_node_visible  # noqa: PLC0415 - as above
+
     keys = generate_keys()
     if config.tls.cert_file:
         log.warning("the demo does not use TLS: only this machine can connect to it")
@@ -277,13 +276,13 @@ async def _run_demo(
         print_line(f"Pyaiot shows {node_count} simulated nodes at {url}  (Ctrl+C ends it)")
 
 
-async def run_node(node: SimulatedNode, settings: NodeConfig, print_line: PrintLine) -> None:
+async def run_node(node: SimulatedNode, settings: "NodeConfig", print_line: PrintLine) -> None:
     """`aiot node …`: one simulated node."""
     sentence = f"Node {settings.name or settings.uid} sends {node.peer(settings)}  (Ctrl+C ends it)"
     await node.run(settings, opened=lambda: print_line(sentence))
 
 
-async def run_fleet(config: FleetConfig, print_line: PrintLine, progress: PrintLine) -> int:
+async def run_fleet(config: "FleetConfig", print_line: PrintLine, progress: PrintLine) -> int:
     """`aiot fleet`: many virtual nodes and a ledger. Returns the exit code.
 
     `progress` gets a line about the run every second.
@@ -322,17 +321,6 @@ async def _start_gateways(
 
 
 # -- parts --------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def _temporary_folder() -> AsyncIterator[Path]:
-    """A folder that is deleted at the end of the block. Raises `OperatorError`."""
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="pyaiot-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise OperatorError(f"Cannot create a temporary folder: {reason_of(error)}.") from error
-    with folder as name:
-        yield Path(name)
 
 
 def _without_state_files(config: Config) -> Config:

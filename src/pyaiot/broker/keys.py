@@ -5,7 +5,6 @@ A token is `[keys] secret` (32 characters), encrypted with `private` (a Fernet k
 """
 
 import base64
-import configparser
 import contextlib
 import hashlib
 import os
@@ -56,6 +55,8 @@ def load_keys(path: Path) -> Keys:
         raise OperatorError(
             f"The key file {path} is accessible to every user: restrict it with chmod 600 {path}."
         )
+    import configparser  # noqa: PLC0415 - without a key file, it is not needed
+
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(text)

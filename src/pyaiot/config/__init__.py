@@ -8,7 +8,6 @@ are refused.
 import difflib
 import functools
 import os
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -308,6 +307,8 @@ def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
 def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
     if path is None:
         return
+    import tomllib  # noqa: PLC0415 - without a settings file, it is not needed
+
     try:
         text = path.read_text(encoding="utf-8")
         if is_python_file(text):

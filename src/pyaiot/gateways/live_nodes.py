@@ -207,8 +207,8 @@ class LiveNodes:
             or (type(data) is str and len(data) > SHORT_LENGTH)
         ):
             return None
-        full_at, wait_s = READINGS_RATE.take(node.rate_full_at, now)
-        if wait_s:
+        full_at = READINGS_RATE.take_one(node.rate_full_at, now)
+        if full_at is None:
             return None
         node.rate_full_at, resource = full_at, before.resource
         reading = node.readings[resource] = Reading.received(node.uid, resource, data, ts)

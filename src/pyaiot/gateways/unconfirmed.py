@@ -66,8 +66,9 @@ class Unconfirmed:
         """The broker has the events before this checkpoint."""
         if checkpoint.number > self._checkpoint_sent:
             return
-        while self._events and self._added - len(self._events) < checkpoint.number:
-            self._cost -= self._events.popleft()[1]
+        take = self._events.popleft
+        confirmed = checkpoint.number - (self._added - len(self._events))
+        self._cost -= sum([take()[1] for _ in range(min(confirmed, len(self._events)))])
         if self._gap_at <= checkpoint.number:
             self._gap = None
 

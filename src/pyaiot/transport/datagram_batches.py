@@ -16,6 +16,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from pyaiot.transport.peers import Peer
+
 BATCH_MAX: Final = 32
 """Datagrams of one system call."""
 RECEIVED_BYTES_MAX: Final = 65536
@@ -149,6 +151,16 @@ class DatagramBatches:
         self._received = _Slots(RECEIVED_BYTES_MAX, name_size, control_size)
         self._prepared = bytes(self._received.header_bytes)
         self._sent = _Slots(SENT_BYTES_MAX, name_size, control_size, has_control=sends_info)
+        route_size = self._received.route_size
+        self._places = [
+            (
+                *(index * RECEIVED_BYTES_MAX, index * _HEADER_HALVES + _LENGTH),
+                *(index * route_size, (index + 1) * route_size),
+                index * _HEADER_WORDS + _CONTROL_LENGTH,
+            )
+            for index in range(BATCH_MAX)
+        ]
+        """Where each received datagram, its size, its route and the size of its packet info are."""
         self._descriptor = sock.fileno()
         self._recvmmsg, self._sendmmsg = calls
 
@@ -168,41 +180,40 @@ class DatagramBatches:
             *(slots.data, slots.routes, slots.header_halves, slots.header_words),
         )
         received = []
-        route_size, control_size = slots.route_size, self._control_size
-        for index in range(count):
-            begin = index * RECEIVED_BYTES_MAX
-            size = halves[index * _HEADER_HALVES + _LENGTH]
-            route = routes[index * route_size : (index + 1) * route_size]
-            if words[index * _HEADER_WORDS + _CONTROL_LENGTH] != control_size:
+        control_size = self._control_size
+        for begin, size_at, route_at, route_end, control_at in self._places[:count]:
+            route = routes[route_at:route_end]
+            if words[control_at] != control_size:
                 # Without a local address: what the slot held before must not count.
                 route = route[:_NAME_ROOM] + bytes(control_size)
-            received.append((data[begin : begin + size], route))
+            received.append((data[begin : begin + halves[size_at]], route))
         # The kernel has written the sizes of what it returned.
         end = count * _HEADER_SIZE
         slots.header_bytes[:end] = self._prepared[:end]
         return received
 
-    def send(self, datagrams: Sequence[tuple[bytes, bytes]]) -> int:
-        """Send datagrams of up to `SENT_BYTES_MAX` bytes, each along a route, at most `BATCH_MAX`.
+    def send(self, datagrams: Sequence[tuple[bytes, Peer]]) -> int:
+        """Send datagrams, each along the route of its peer, at most `BATCH_MAX`.
 
-        Returns how many of them were sent. Raises `OSError` if the first was not.
+        Returns how many were sent: the next one has no route, has more than `SENT_BYTES_MAX` bytes
+        or was refused by the system. Raises `OSError` if the system refused the first.
         """
         slots = self._sent
         data, routes, vectors, route_size = (
             *(slots.data, slots.routes, slots.vector_words, slots.route_size),
         )
         begin = at = index = 0
-        for datagram, route in datagrams:
-            size = len(datagram)
+        for datagram, peer in datagrams:
+            size, route = len(datagram), peer.route
+            if size > SENT_BYTES_MAX or not route:
+                break
             data[begin : begin + size] = datagram
             routes[at : at + route_size] = route
             vectors[index + 1] = size
             begin += SENT_BYTES_MAX
             at += route_size
             index += 2
-        count: int = self._sendmmsg(
-            self._descriptor, slots.headers_at, len(datagrams), _MSG_DONTWAIT
-        )
+        count: int = self._sendmmsg(self._descriptor, slots.headers_at, index // 2, _MSG_DONTWAIT)
         if count < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))

@@ -56,6 +56,13 @@ class SharedRate:
         wait_s = then - now - self._tolerance_s
         return (full_at, wait_s) if wait_s > self.ROUNDING_S else (then, 0.0)
 
+    def take_one(self, full_at: float, now: float) -> float | None:
+        """`take` of one token, for what happens most: when the bucket is full again; None: nothing
+        was taken."""
+        latest = full_at if full_at > now else now  # noqa: FURB136 - a call of max takes longer
+        then = latest + self._interval_s
+        return None if then - now - self._tolerance_s > self.ROUNDING_S else then
+
 
 class RateLimitedLog:
     """A log for events that peers cause: five lines at once, one in five seconds sustained.

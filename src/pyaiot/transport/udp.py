@@ -15,7 +15,6 @@ from typing import Any, Final, TypeAlias
 from pyaiot.transport.addresses import ANY
 from pyaiot.transport.datagram_batches import (
     BATCH_MAX,
-    SENT_BYTES_MAX,
     DatagramBatches,
     open_batches,
 )
@@ -187,16 +186,8 @@ class DatagramEndpoint:
         self, batches: DatagramBatches, datagrams: Sequence[tuple[bytes, Peer]]
     ) -> None:
         """Send up to `BATCH_MAX` datagrams, in order."""
-        batch = [
-            (datagram, peer.route)
-            for datagram, peer in datagrams
-            if peer.route and len(datagram) <= SENT_BYTES_MAX
-        ]
-        if len(batch) < len(datagrams):
-            self._send_each(datagrams)
-            return
         try:
-            sent = batches.send(batch)
+            sent = batches.send(datagrams)
         except OSError:
             sent = 0  # the datagrams find out the error one by one
         if sent < len(datagrams):

@@ -11,8 +11,6 @@ import hashlib
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
@@ -250,16 +248,15 @@ class DashboardApp:
 def load_built(static_path: str = "") -> dict[str, bytes]:
     """The built files by path; empty if the dashboard is not built. Raises `OperatorError`."""
     if static_path:
-        folder: Traversable = Path(static_path).expanduser()
-        built = _files_below(folder)
+        built = _files_below(Path(static_path).expanduser())
         if _INDEX not in built:
             raise OperatorError(f"dashboard.static_path: {static_path} has no {_INDEX}.")
         return built
-    built = _files_below(files("pyaiot.web") / "built")
+    built = _files_below(Path(__file__).with_name("built"))
     return built if _INDEX in built else {}
 
 
-def _files_below(folder: Traversable, prefix: str = "") -> dict[str, bytes]:
+def _files_below(folder: Path, prefix: str = "") -> dict[str, bytes]:
     if not folder.is_dir():
         return {}
     found: dict[str, bytes] = {}

@@ -9,8 +9,8 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from datetime import tzinfo
 from typing import Final, TypeVar
-from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
 
@@ -334,7 +334,7 @@ def _rows(page: Page[R], limit: int | None) -> list[R]:
         return page.rows if limit is not None else page.whole()
 
 
-def _time_zone(query: HistoryQuery) -> ZoneInfo | None:
+def _time_zone(query: HistoryQuery) -> tzinfo | None:
     if query.tz is None:
         return None
     if query.every != DAY_S:

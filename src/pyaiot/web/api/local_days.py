@@ -7,9 +7,8 @@ such a step.
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pyaiot.errors import ProtocolError
 from pyaiot.history.store import BucketRow
@@ -20,15 +19,17 @@ _HOUR_S: Final = 3600
 _QUARTER_S: Final = 900
 
 
-def time_zone(name: str) -> ZoneInfo:
+def time_zone(name: str) -> tzinfo:
     """The zone with this IANA name. Raises `ProtocolError` if this system does not know it."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - few queries need it
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ProtocolError(f"unknown time zone {name!r}") from error
 
 
-def part_step_s(start: float, end: float, tz: ZoneInfo) -> int:
+def part_step_s(start: float, end: float, tz: tzinfo) -> int:
     """Length in seconds of the steps to combine for the days from `start` to `end`."""
     at = datetime.fromtimestamp(start, tz)
     last = datetime.fromtimestamp(end, tz) + timedelta(days=1)
@@ -40,7 +41,7 @@ def part_step_s(start: float, end: float, tz: ZoneInfo) -> int:
     return _HOUR_S
 
 
-def days_of(parts: Iterable[BucketRow], tz: ZoneInfo) -> list[BucketRow]:
+def days_of(parts: Iterable[BucketRow], tz: tzinfo) -> list[BucketRow]:
     """Combine steps, ordered by time, into local days. `ts` of a day is its midnight."""
     days: dict[tuple[float, str], BucketRow] = {}
     for part in parts:
@@ -63,6 +64,6 @@ def days_of(parts: Iterable[BucketRow], tz: ZoneInfo) -> list[BucketRow]:
     return list(days.values())
 
 
-def _midnight(ts: float, tz: ZoneInfo) -> float:
+def _midnight(ts: float, tz: tzinfo) -> float:
     day = datetime.fromtimestamp(ts, tz).date()
     return datetime(day.year, day.month, day.day, tzinfo=tz).timestamp()
