@@ -11,15 +11,17 @@ import inspect
 import selectors
 import signal
 import time
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import argon2
 import pytest
 import uvloop
 from hypothesis import settings
 
+from pyaiot.accounts import passwords
 from tests.no_secrets import NoSecrets
 from tests.time_limits import time_limit
 
@@ -151,6 +153,15 @@ def own_data_folder(
     """
     if request.node.get_closest_marker("sockets") is not None:
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[argon2.PasswordHasher]:
+    """Passwords that tests hash in this process cost little. Returns what hashes them elsewhere."""
+    real = passwords._hasher
+    passwords._hasher = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    yield real
+    passwords._hasher = real
 
 
 def pytest_configure(config: pytest.Config) -> None:
