@@ -28,8 +28,8 @@ LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d ")
 
 
 @pytest.fixture
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
-    """Each service is started here as a user starts it."""
+def typed_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """Each service is started as a user starts it; that of `programs` is forked."""
     started = Programs(tmp_path_factory.mktemp("home"), preloaded=False)
     yield started
     started.close()
@@ -109,8 +109,11 @@ def complaint(result: subprocess.CompletedProcess[str]) -> str:
         "node ws",
     ],
 )
-def test_service_ends_at_a_signal(programs: Programs, command: str, number: signal.Signals) -> None:
-    service = start(programs, command)
+def test_service_ends_at_a_signal(
+    programs: Programs, typed_programs: Programs, command: str, number: signal.Signals
+) -> None:
+    """Ctrl+C comes to services that were started as a user starts them."""
+    service = start(typed_programs if number is signal.SIGINT else programs, command)
     service.send(number)
     ends_well(service)
 
@@ -164,9 +167,9 @@ async def test_clients_get_1001_when_the_broker_shuts_down(programs: Programs) -
 
 
 def test_everything_opens_one_port_for_the_web_and_one_for_each_kind_of_node(
-    programs: Programs,
+    typed_programs: Programs,
 ) -> None:
-    service = programs.aiot("run", *ANY_PORTS)
+    service = typed_programs.aiot("run", *ANY_PORTS)
     found = re.search(
         r"http://127\.0\.0\.1:(\d+)/\n.*UDP port (\d+)\n.*TCP port (\d+)\n.*TCP port (\d+)"
         r"\n.*UDP port (\d+)\n",
