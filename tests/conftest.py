@@ -8,6 +8,7 @@ wait for timeouts of our services, and have everything in their own loop.
 import asyncio
 import gc
 import inspect
+import os
 import selectors
 import signal
 import time
@@ -24,6 +25,12 @@ from hypothesis import settings
 from pyaiot.accounts import passwords
 from tests.no_secrets import NoSecrets
 from tests.time_limits import time_limit
+
+# When it is imported, aiohttp loads the public certificate authorities, twice. No test trusts them.
+with pytest.MonkeyPatch.context() as variables:
+    variables.setenv("SSL_CERT_FILE", os.devnull)
+    variables.setenv("SSL_CERT_DIR", os.devnull)
+    import aiohttp  # noqa: F401
 
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("fixed")

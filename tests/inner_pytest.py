@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tests that need a namespace of their own run in a pytest of their own, inside of it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
+NO_PLUGINS: Final = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+"""For a pytest that runs a few tests: plugins take longer to import than they to run."""
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -25,6 +29,7 @@ def assert_passes(
             *(f"--basetemp={folder / 'inner'}", test),
         ],
         cwd=ROOT,
+        env={**os.environ, **NO_PLUGINS},
         capture_output=True,
         text=True,
         timeout=timeout_s,

@@ -16,6 +16,7 @@ import pytest
 
 from scripts import failed_tests, home_assistant, javascript
 from scripts.packaging.side_environment import SideEnvironment
+from tests.inner_pytest import NO_PLUGINS
 
 ROOT = Path(__file__).parents[1]
 RECORD = "pyaiot-environment.txt"
@@ -312,12 +313,18 @@ def test_{name}():
     ids=["passes alone", "fails again", "too many", "nothing recorded"],
 )
 def test_few_failures_run_again_and_decide_the_exit_code(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], tests: dict[str, str], code: int
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tests: dict[str, str],
+    code: int,
 ) -> None:
+    for variable, value in NO_PLUGINS.items():
+        monkeypatch.setenv(variable, value)
     for name, text in tests.items():
         (tmp_path / name).write_text(text, "utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\n", "utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:schemathesis"]
+    command = [sys.executable, "-m", "pytest", "-q"]
     subprocess.run(command, cwd=tmp_path, check=False)
     capfd.readouterr()
     assert failed_tests.main(tmp_path) == code

@@ -10,7 +10,6 @@ import http.client
 import re
 import signal
 import socket
-import subprocess
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ import pytest
 from pyaiot.app.device_access import accesses
 from pyaiot.broker.keys import load_keys, mint_token
 from tests.no_secrets import secret
-from tests.programs import AIOT, ANY_PORTS, Program, Programs, free_port
+from tests.programs import ANY_PORTS, Program, Programs, finish_aiot, free_port
 
 pytestmark = pytest.mark.sockets
 
@@ -48,15 +47,13 @@ class Used:
 
     def aiot(self, *arguments: str, typed: str = "", shows: str = "", **environment: str) -> str:
         """Run a command. Of its output, only the secret that it `shows` on purpose is allowed."""
-        done = subprocess.run(
-            [*AIOT, *arguments],
-            cwd=self.programs.home,
-            env=self.programs.environment(**environment),
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
+        # Forked: no command line is read before it has ended.
+        done = finish_aiot(
+            arguments,
+            self.programs.home,
+            self.programs.environment(**environment),
+            typed=typed,
+            limit_s=30.0,
         )
         self.commands += 1
         name = f"{self.commands}: aiot {' '.join(arguments[:2])}"
