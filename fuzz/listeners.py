@@ -50,6 +50,8 @@ WARM_UP: Final = 0.4
 """Share of the inputs after which memory is measured first."""
 PROBES: Final = 20
 """How often good requests are sent to all listeners, while one gets inputs."""
+PROBE_INTERVAL_MIN: Final = 16
+"""Inputs between two of these times, at least. In a short run good requests would take longest."""
 ATTEMPTS: Final = 3
 PAUSE_LIMIT_MS: Final = 1000.0
 
@@ -85,7 +87,7 @@ def attack(
     """Send inputs to one listener, and good requests to all of them meanwhile."""
     outcome = Outcome(listener.name, inputs)
     sender = listener.sender(system, seed)
-    every = max(1, inputs // PROBES)
+    every = max(PROBE_INTERVAL_MIN, inputs // PROBES)
     warm = 0
     for number, data in enumerate(islice(mutations(listener.corpus, seed), inputs), 1):
         sender.send(data)
