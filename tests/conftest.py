@@ -6,6 +6,7 @@ wait for timeouts of our services, and have everything in their own loop.
 """
 
 import asyncio
+import fnmatch
 import gc
 import inspect
 import os
@@ -203,43 +204,55 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
 
 # -- the fast part ----------------------------------------------------------------------------
 
-SLOW: tuple[str, ...] = (
-    *(
-        "attacks",
-        "end_to_end",
-        "examples",
-        "interop",
-        "web/test_dashboard.py",
-        "web/test_teapot.py",
-    ),
-    *("web/test_dashboard_charts.py", "web/test_dashboard_figures.py"),
-    *("web/test_dashboard_for_everybody.py", "web/test_dashboard_layout.py"),
-    *("web/test_dashboard_page.py", "web/test_dashboard_end_to_end.py", "web/test_lighthouse.py"),
-    *("doctor/test_doctor.py", "history/test_postgres.py", "test_benchmarks.py", "test_package.py"),
-    "history/test_ledger.py",
-    *("test_docs_commands.py", "test_scripts.py", "test_page_script.py", "test_fuzz_targets.py"),
+SLOW = (
+    *("attacks", "end_to_end", "examples", "interop", "machines", "web/test_dashboard*.py"),
+    *("web/test_api_docs.py", "web/test_documentation_site.py", "web/test_lighthouse.py"),
+    *("web/test_teapot.py", "doctor/test_doctor.py", "homeassistant/test_service.py"),
+    *("history/test_clock_steps.py", "history/test_ledger.py", "history/test_lost_store.py"),
+    *("history/test_postgres.py", "test_benchmarks.py", "test_docs_commands.py"),
+    *("test_fuzz_targets.py", "test_no_secrets.py", "test_package.py", "test_page_script.py"),
+    *("test_scripts.py", "test_supply_chain.py"),
 )
 """Folders and files of tests that start programs, browsers or servers, or run for long."""
 
 
-LONGEST: tuple[str, ...] = (
-    *("end_to_end/test_processes.py", "test_benchmarks.py", "test_docs_commands.py"),
-    *("attacks/test_secrets.py", "attacks/test_mutated_inputs.py"),
-    *("interop/test_address_families.py", "history/test_ledger.py", "doctor/test_doctor.py"),
-    *("end_to_end/test_embedded_mqtt.py", "web/api/test_openapi.py", "end_to_end/test_fleet.py"),
-    *("test_scripts.py", "test_fuzz_targets.py", "web/test_dashboard_layout.py"),
-    *("mqtt/test_embedded_broker.py", "web/test_dashboard_registry.py"),
-    *("web/test_dashboard_figures.py", "web/test_dashboard_page.py", "end_to_end/test_tls.py"),
-    *("history/test_clock_steps.py", "test_links.py", "web/test_access.py"),
-    *("end_to_end/test_client_commands.py", "end_to_end/test_command_line.py"),
-    *("test_page_script.py", "history/test_postgres.py", "interop/test_oscore.py"),
-    *("attacks/test_stalled_clients.py", "web/test_dashboard_end_to_end.py", "test_package.py"),
-    *("gateways/test_mqtt_old_messages.py", "web/test_sign_in.py", "test_imports.py"),
-    *("cli/test_accounts.py", "test_docs.py", "test_supply_chain.py"),
-    *("mqtt/test_embedded_quotas.py", "web/test_dashboard_account.py"),
-    *("gateways/test_mqtt_gateway.py", "interop/test_coap_dtls.py"),
+LONGEST = tuple(
+    """
+    web/test_dashboard_home.py end_to_end/test_fleet.py end_to_end/test_processes.py
+    mqtt/test_embedded_broker.py test_docs_commands.py end_to_end/test_embedded_mqtt.py
+    test_benchmarks.py interop/test_home_assistant.py web/test_dashboard_for_everybody.py
+    attacks/test_secrets.py web/test_dashboard_registry.py homeassistant/test_service.py
+    web/test_dashboard_installed.py gateways/test_mqtt_old_messages.py
+    web/test_dashboard_audit.py end_to_end/test_mdns.py web/test_dashboard_alerts.py
+    attacks/test_mutated_inputs.py web/test_dashboard_page.py gateways/test_mqtt_gateway.py
+    web/test_documentation_site.py interop/test_address_families.py
+    web/test_dashboard_history.py web/test_ended_access.py web/test_dashboard_devices.py
+    mqtt/test_embedded_quotas.py web/test_dashboard_figures.py attacks/test_secured_mqtt.py
+    web/test_dashboard_layout.py doctor/test_doctor.py test_scripts.py
+    history/test_clock_steps.py web/test_dashboard_map.py attacks/test_stalled_clients.py
+    web/test_dashboard_topics.py interop/test_coap_dtls.py history/test_postgres.py
+    interop/test_coap_discovery.py web/test_dashboard_path.py web/api/test_writing.py
+    web/test_dashboard_types.py end_to_end/test_cluster.py web/api/test_openapi.py
+    interop/test_coap_format_errors.py web/test_sign_in.py interop/test_old_services.py
+    test_fuzz_targets.py interop/test_mqtt_clients.py web/test_api_docs.py web/test_metrics.py
+    web/test_dashboard_charts.py attacks/test_claims.py web/test_history_problem.py
+    attacks/test_secured_uids.py end_to_end/test_backup.py attacks/test_leavers.py
+    web/test_access.py attacks/test_unknown_peers.py web/test_dashboard_end_to_end.py
+    examples/test_micropython.py interop/test_libcoap_dtls.py end_to_end/test_foreign_devices.py
+    test_package.py end_to_end/test_fleet_logins.py end_to_end/test_tls.py
+    history/test_ledger.py gateways/test_mqttsn_gateway.py interop/test_oscore.py
+    attacks/test_nonsense.py test_links.py interop/test_libcoap.py web/test_dashboard_account.py
+    web/test_scopes.py cluster/test_simulation.py gateways/test_mqtt_ignored.py
+    web/api/test_history.py end_to_end/test_history.py interop/test_mqttsn_client.py
+    examples/test_device_snippets.py test_imports.py transport/test_tls_listener.py
+    end_to_end/test_node_commands.py attacks/test_file_descriptors.py
+    end_to_end/test_gateway_tokens.py end_to_end/test_command_line.py
+    end_to_end/test_client_commands.py cli/test_accounts.py end_to_end/test_path.py
+    interop/test_coap_requests.py
+    """.split()  # noqa: SIM905 - a list of ninety names is as many lines
 )
-"""Files that take longest begin first, so that all workers of `scripts/test` end together."""
+"""Files that take longest begin first, so that all workers of `scripts/test` end together. One that
+mostly waits follows one that mostly computes, so that the processors are busy."""
 LAST = "web/test_lighthouse.py"
 """It measures speed: at the end the least runs beside it."""
 
@@ -255,7 +268,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Files of slow tests are not even imported."""
     name = collection_path.relative_to(TESTS).as_posix() if collection_path != TESTS else ""
-    return True if config.getoption("--fast") and name in SLOW else None
+    is_slow = any(fnmatch.fnmatchcase(name, pattern) for pattern in SLOW)
+    return True if config.getoption("--fast") and is_slow else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
