@@ -11,7 +11,7 @@ import pytest
 from pyaiot.audit.database import AuditDatabase
 from pyaiot.audit.entry import COMMAND_LINE, AuditEntry, Principal, entries
 from pyaiot.audit.files import AuditFiles, AuditFilter
-from pyaiot.audit.log import AuditStore
+from pyaiot.audit.log import AuditLog, AuditStore
 from pyaiot.errors import reason_of
 from tests.history.postgres_server import Server, running_server
 
@@ -130,6 +130,18 @@ def test_a_server_that_fails_is_an_error_and_is_tried_again(
         server.start()
     database.append(some_entries()[1:2])
     assert len(pages(database, AuditFilter())) == 2
+
+
+def test_a_log_in_a_database_ends_while_the_loop_of_its_broker_runs(
+    database: AuditDatabase,
+) -> None:
+    async def run() -> None:
+        log = AuditLog(database, unix_time=lambda: 1000.0, clock=asyncio.get_running_loop().time)
+        async with log.running():
+            log.record(ADA, "edit", uids=["n1"])
+
+    asyncio.run(run())
+    assert len(pages(database, AuditFilter())) == 1
 
 
 def test_a_schema_of_a_newer_version_is_refused(server: Server, database: AuditDatabase) -> None:

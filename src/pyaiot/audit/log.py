@@ -180,7 +180,9 @@ class AuditLog:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CLOSE_LIMIT_S):
                         await self._write()
-                self._files.close()
+                # A database has an event loop of its own, which runs in that thread only.
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._executor, self._files.close)
 
     async def page(
         self, wanted: AuditFilter, limit: int, cursor: str
