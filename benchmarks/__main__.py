@@ -12,6 +12,7 @@ from typing import Final
 from benchmarks import (
     api,
     cluster,
+    cluster_path,
     coap_gateway,
     coap_path,
     dtls_gateway,
@@ -64,6 +65,7 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "scopes": scopes.measure,
     "cluster": cluster.measure,
     "workers": workers.measure,
+    "cluster-path": cluster_path.measure,
     "history": history.measure,
 }
 PEERS: Final = "peers"

@@ -5,7 +5,7 @@
     python -m benchmarks.faults loss clock           only these rows, without the page
 
 It needs root, or user namespaces, nftables, libfaketime, mosquitto and PostgreSQL (Debian: `apt
-install nftables libfaketime mosquitto postgresql`), and takes eight minutes. It runs in network and
+install nftables libfaketime mosquitto postgresql`), and takes half an hour. It runs in network and
 mount namespaces of its own: nothing outside notices the faults.
 """
 
@@ -15,16 +15,19 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from benchmarks.faults import crowd, machine, processes
-from benchmarks.faults.page import HEAD, TAIL, TESTS
+from benchmarks.faults import cluster, crowd, machine, processes
+from benchmarks.faults.cluster import ClusterRow
+from benchmarks.faults.page import CLUSTER, HEAD, TAIL, TESTS
 from benchmarks.faults.row import Row
 
-GROUPS: Final[dict[str, Callable[[], Iterator[Row]]]] = {
+GROUPS: Final[dict[str, Callable[[], Iterator[Row | ClusterRow]]]] = {
     "processes": processes.rows,
     "loss": machine.losses,
     "clock": machine.clock_steps,
     "disk": machine.full_disks,
     "crowd": crowd.rows,
+    "cluster": cluster.rows,
+    "failovers": cluster.failovers,
 }
 _INSIDE: Final = "FAULTS_NAMESPACE"
 
@@ -45,13 +48,13 @@ def main() -> None:
     del os.environ[_INSIDE]
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     is_whole = not sys.argv[1:]
-    lines = []
+    lines: dict[type, list[str]] = {Row: [], ClusterRow: []}
     for name in names:
         for row in GROUPS[name]():
-            lines.append(row.line())
+            lines[type(row)].append(row.line())
             print(row.line(), file=sys.stderr, flush=True)
     if is_whole:
-        print(HEAD, *lines, TAIL, sep="\n")
+        print(HEAD, *lines[Row], CLUSTER, *lines[ClusterRow], TAIL, sep="\n")
         for name, within, test in TESTS:
             print(f"| {name} | {within or 'its test'} | `{test}` |")
 

@@ -81,6 +81,27 @@ one receipt, and none was carried out twice; `not connected`: its connection was
 | fault | served | lost | commands |
 | --- | --- | --- | --- |"""
 
+CLUSTER: Final = """
+## A cluster
+
+Three machines, each a network namespace with a nats-server and a broker, as in [three
+machines](../how-to/three-machines.md); beside them PostgreSQL for history and accounts, and a CoAP
+gateway with the list of brokers. 1,000 nodes, each a host of its own, post a number every second,
+announce themselves every 30 s and after a post that was not accepted. A client at each broker
+watches everything. Ten commands a second go to the nodes in turn, at the three brokers in turn,
+with a timeout of 2 s; the fault may take the broker that gets them.
+
+*Served*: from the fault until a reading that was acknowledged after it is at the clients of all
+brokers that can still have it. *All right*: from the end of the fault, or from the start of the
+part that was killed, until every node has had a reading acknowledged, and the client at each broker
+has all that was acknowledged half a second ago; a node posts once a second. *Lost*: acknowledged
+readings that are not in the history; *twice*: in it two times. *Left*: nodes that a client of any
+broker saw leave. Commands: `not connected`: the broker was not there; `no answer`: it was stopped,
+or cut off.
+
+| fault | served | all right | lost | left | commands |
+| --- | --- | --- | --- | --- | --- |"""
+
 TAIL: Final = """
 ## Shown by tests
 

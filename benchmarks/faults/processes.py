@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Parts that are killed, stopped, restarted, or without descriptors."""
 
-import importlib.util
 import os
 import resource
 import signal
@@ -10,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from benchmarks.faults.machines import postgres_server
 from benchmarks.faults.rig import ALL_MQTT, COAP, MQTT, Rig
 from benchmarks.faults.row import MakeFault, Row, fault
-from benchmarks.processes import ROOT
 
 AWAY_S: Final = 5.0
 """How long a process is stopped by SIGSTOP, and a server is away."""
@@ -81,17 +80,7 @@ def few_descriptors(name: str) -> MakeFault:
 
 
 def postgres() -> Iterator[Row]:
-    # By its path: other distributions install a package `tests`, too.
-    path = ROOT / "tests" / "history" / "postgres_server.py"
-    spec = importlib.util.spec_from_file_location("postgres_server", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    programs, running_server = module.programs, module.running_server
-    if programs() is None:
-        raise SystemExit("PostgreSQL is not installed: apt install postgresql")
-    with running_server() as server:
+    with postgres_server() as server:
 
         def away(_rig: Rig) -> None:
             server.stop()

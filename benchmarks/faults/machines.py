@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Three machines, each a network namespace with a nats-server and a broker, and a gateway beside
+them with PostgreSQL. It needs network and mount namespaces of its own."""
+
+import contextlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+from benchmarks.processes import ROOT, free_port
+
+HOSTS: Final = ("10.77.0.1", "10.77.0.2", "10.77.0.3")
+GATEWAY_HOST: Final = "10.77.0.254"
+BROKER_PORT: Final = 8000
+START_LIMIT_S: Final = 60.0
+
+
+def postgres_server() -> Any:
+    # By its path: other distributions install a package `tests`, too.
+    path = ROOT / "tests" / "history" / "postgres_server.py"
+    spec = importlib.util.spec_from_file_location("postgres_server", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if module.programs() is None:
+        raise SystemExit("PostgreSQL is not installed: apt install postgresql")
+    return module.running_server()
+
+
+def make_networks() -> None:
+    """The namespaces `m1` to `m3`, and a bridge between them and this one."""
+    if Path("/run/netns/m1").exists():
+        return
+    commands = [
+        "mount -t tmpfs tmpfs /run",
+        "ip link add bridge type bridge",
+        f"ip address add {GATEWAY_HOST}/24 dev bridge",
+        "ip link set bridge up",
+    ]
+    for number, host in enumerate(HOSTS, 1):
+        name = f"m{number}"
+        commands += [
+            f"ip netns add {name}",
+            f"ip link add {name} type veth peer name eth0 netns {name}",
+            f"ip link set {name} master bridge up",
+            f"ip -n {name} address add {host}/24 dev eth0",
+            f"ip -n {name} link set lo up",
+            f"ip -n {name} link set eth0 up",
+        ]
+    for command in commands:
+        subprocess.run(command.split(), check=True)
+
+
+class Machines:
+    """Starts everything at the begin of the block."""
+
+    def __init__(self, folder: Path, database: str, skews: Mapping[int, Mapping[str, str]]) -> None:
+        """`skews`: variables of the processes of a machine."""
+        self.folder = folder
+        self.database = database
+        self.coap_port = free_port()
+        self._skews = skews
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.aiot("generate-keys", "--key-file", str(folder / "keys"))
+        name = folder.name.lower()
+        self.token = self.aiot("token", "add", name, "--role", "admin").strip()
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(
+        cls, server: Any, skews: Mapping[int, Mapping[str, str]] | None = None
+    ) -> Iterator[Self]:
+        with (
+            tempfile.TemporaryDirectory(prefix="aiot-cluster-") as folder,
+            cls(Path(folder), server.url, skews or {}) as machines,
+        ):
+            yield machines
+
+    def __enter__(self) -> Self:
+        try:
+            for number in range(1, 1 + len(HOSTS)):
+                self.start(f"nats {number}")
+            for number in range(1, 1 + len(HOSTS)):
+                self.start(f"broker {number}")
+            self.start("gateway")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for process in reversed(self._running.values()):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()
+
+    def start(self, name: str) -> None:
+        """Start a process, without waiting until it is ready."""
+        kind, _, machine = name.partition(" ")
+        number = int(machine or 0)
+        words = getattr(self, f"_{kind}")(number)
+        if number:
+            words = ["nsenter", f"--net=/run/netns/m{number}", *words]
+        with (self.folder / f"{kind}{machine}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                words,
+                cwd=self.folder,
+                env={**self._variables(), **self._skews.get(number, {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _nats(self, number: int) -> Sequence[str]:
+        """As docs/how-to/three-machines.md has it."""
+        host = HOSTS[number - 1]
+        routes = ", ".join(f"nats://{it}:6222" for it in HOSTS if it != host)
+        file = self.folder / f"nats{number}.conf"
+        file.write_text(
+            f"listen: {host}:4222\n"
+            f"cluster {{\n  name: pyaiot\n  listen: {host}:6222\n  routes: [{routes}]\n"
+            '  ping_interval: "1s"\n  ping_max: 2\n}\n'
+        )
+        return [str(Path(sys.executable).with_name("nats-server")), "-c", str(file)]
+
+    def _broker(self, number: int) -> Sequence[str]:
+        # Its own nats-server first, as people would write it.
+        order = HOSTS[number - 1 :] + HOSTS[: number - 1]
+        servers = ",".join(f"nats://{host}:4222" for host in order)
+        return [
+            *(sys.executable, "-m", "pyaiot", "broker", "--host", HOSTS[number - 1]),
+            *("--port", str(BROKER_PORT), "--insecure", "--key-file", str(self.folder / "keys")),
+            *("--history", self.database, "--cluster", servers),
+            *("--cluster-broker", f"broker {number}"),
+        ]
+
+    def _gateway(self, _number: int) -> Sequence[str]:
+        return [
+            *(sys.executable, "-m", "pyaiot", "coap-gateway", "--coap-port", str(self.coap_port)),
+            *("--key-file", str(self.folder / "keys"), "--broker-host", ",".join(HOSTS)),
+            *("--broker-port", str(BROKER_PORT)),
+        ]
+
+    def aiot(self, *arguments: str) -> str:
+        """Run a command to its end; return its output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pyaiot", *arguments],
+            cwd=self.folder,
+            env=self._variables(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        return done.stdout
+
+    def log(self, name: str) -> str:
+        path = self.folder / f"{name.replace(' ', '')}.log"
+        return path.read_text(encoding="utf-8", errors="replace")
+
+    def kill(self, name: str) -> None:
+        self._running[name].kill()
+        self._running[name].wait()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        self._running[name].send_signal(number)
+
+    def wait(self, name: str) -> None:
+        self._running[name].wait(START_LIMIT_S)
+
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
+
+    def cut(self, number: int, hosts: Sequence[str]) -> None:
+        """A machine receives nothing of these hosts, until `heal`."""
+        rules = "".join(f"add rule inet faults in ip saddr {host} drop\n" for host in hosts)
+        self._nft(
+            number,
+            "add table inet faults\n"
+            "add chain inet faults in { type filter hook input priority 0; }\n" + rules,
+        )
+
+    def heal(self, number: int) -> None:
+        self._nft(number, "add table inet faults\ndelete table inet faults\n")
+
+    def _nft(self, number: int, script: str) -> None:
+        subprocess.run(
+            ["nsenter", f"--net=/run/netns/m{number}", "nft", "-f", "-"],
+            input=script,
+            text=True,
+            check=True,
+        )
+
+    def _variables(self) -> dict[str, str]:
+        inherited = {
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith(("AIOT_", "XDG_"))
+        }
+        return {
+            **inherited,
+            "HOME": str(self.folder),
+            "AIOT_CLUSTER_SERVERS": f"nats://{HOSTS[0]}:4222",
+            "AIOT_CLUSTER_DATABASE": self.database,
+            "AIOT_HISTORY_STORE": self.database,
+            "AIOT_COAP_NEW_NODES_PER_S": "10000",
+        }
+
+
+def wait_until(is_true: Any, limit_s: float, what: str) -> float:
+    """The seconds until it is true."""
+    begin = time.monotonic()
+    while not is_true():
+        if time.monotonic() - begin > limit_s:
+            raise SystemExit(f"not within {limit_s:.0f} s: {what}")
+        time.sleep(0.02)
+    return time.monotonic() - begin
