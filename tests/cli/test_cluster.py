@@ -39,6 +39,23 @@ def test_the_own_broker_comes_first_and_names_are_made_plain() -> None:
             ClusterRow(in_cluster=True, connected=True, peers=[PeerRow(name="b", state="lost")]),
             "no packets from b.",
         ),
+        (
+            ClusterRow(
+                in_cluster=True,
+                connected=True,
+                peers=[PeerRow(name="b", state="online", ahead_s=-3600.0)],
+            ),
+            "the clocks of brokers differ: b (-3600 s). Synchronise them (NTP).",
+        ),
+        (
+            ClusterRow(
+                in_cluster=True,
+                connected=True,
+                version="1",
+                peers=[PeerRow(name="b", state="incompatible", version="3")],
+            ),
+            "the version of b (3) does not work together with 1: upgrade one release after",
+        ),
     ],
 )
 def test_a_problem_is_one_sentence(row: ClusterRow, problem: str) -> None:

@@ -271,8 +271,9 @@ async def test_a_part_with_a_problem_is_wrong_with_that_problem() -> None:
 async def test_brokers_of_a_cluster_that_are_lost_or_have_another_version_are_found() -> None:
     ready = web.json_response({"parts": {"broker": "ok"}})
     peers = [
-        {"name": "b", "state": "online", "version": "9.8"},
+        {"name": "b", "state": "online", "version": "9.8", "ahead_s": 90.0},
         {"name": "c", "state": "lost", "version": "9.9"},
+        {"name": "d", "state": "incompatible", "version": "1.0"},
     ]
     document = {"in_cluster": True, "version": "9.9", "connected": True, "problem": ""}
     application = stub(ready=ready, cluster={**document, "peers": peers})
@@ -280,6 +281,8 @@ async def test_brokers_of_a_cluster_that_are_lost_or_have_another_version_are_fo
     assert {name: it.verdict for name, it in found.items()} == {
         "nats-server": "ok",
         "other brokers": "wrong",
+        "incompatible version": "wrong",
+        "clocks": "wrong",
         "version": "note",
     }
     assert found["other brokers"].text == "no packets from c"

@@ -126,7 +126,7 @@ export interface Peer {
   name: string;
   address: string;
   version: string;
-  state: "joining" | "online" | "lost";
+  state: "joining" | "online" | "lost" | "incompatible";
   silent_s: number;
   lag_s: number;
   nodes?: number | null;
@@ -147,7 +147,7 @@ export const lastRefusals = ({ refusals, refusal_times = [] }: GatewayReport): {
 /** More than this behind, a broker of the cluster needs attention. */
 const LAG_S = 5;
 
-export const peerHealth = ({ state, lag_s }: Peer): Health => (state === "lost" ? "bad" : state === "joining" || lag_s > LAG_S ? "warn" : "good");
+export const peerHealth = ({ state, lag_s }: Peer): Health => (state === "lost" || state === "incompatible" ? "bad" : state === "joining" || lag_s > LAG_S ? "warn" : "good");
 
 export type Finding =
   | { kind: "online" | "offline" | "waiting" | "banned" | "quiet"; node: Node }

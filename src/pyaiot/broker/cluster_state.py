@@ -13,14 +13,17 @@ class PeerState:
     address: str
     """Its URL, as it states it; empty if it does not know its own."""
     version: str
-    state: Literal["joining", "online", "lost"]
-    """`joining`: its nodes are not all known yet. `lost`: it sends nothing; it is removed soon."""
+    state: Literal["joining", "online", "lost", "incompatible"]
+    """`joining`: its nodes are not all known yet. `lost`: it sends nothing; it is removed soon.
+    `incompatible`: its version is too old or too new to understand it."""
     silent_s: float
     """Seconds since its last packet."""
     lag_s: float
     """Seconds since its stream was known to be complete."""
     nodes: int
     gateways: int
+    ahead_s: float = 0.0
+    """Seconds by which its clock is ahead of that of this broker, if that is too much; else 0."""
 
 
 @dataclass(frozen=True, slots=True)

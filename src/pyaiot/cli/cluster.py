@@ -18,7 +18,8 @@ def add_to(app: typer.Typer) -> None:
 async def _cluster(options: Options) -> int:
     """Show the brokers of the cluster, as the broker sees them.
 
-    The exit code is 1 if it is alone, is not connected, or has lost another one.
+    The exit code is 1 if it is alone, is not connected, or has lost another one, or if one has a
+    version that does not work together with its own, or another time.
     """
     async with options.client(live=False) as client:
         row = await client.cluster()
@@ -58,8 +59,17 @@ def problem_of(row: ClusterRow) -> str:
     if not row.connected:
         why = f": {plain(row.problem).rstrip('.')}" if row.problem else ""
         return f"the broker is not connected to a nats-server{why}."
+    if strange := [
+        f"{plain(it.name)} ({plain(it.version)})" for it in row.peers if it.state == "incompatible"
+    ]:
+        return (
+            f"the version of {', '.join(strange)} does not work together with {plain(row.version)}:"
+            " upgrade one release after the other."
+        )
     if lost := [plain(it.name) for it in row.peers if it.state == "lost"]:
         return f"no packets from {', '.join(lost)}."
+    if wrong := [f"{plain(it.name)} ({it.ahead_s:+.0f} s)" for it in row.peers if it.ahead_s]:
+        return f"the clocks of brokers differ: {', '.join(wrong)}. Synchronise them (NTP)."
     return ""
 
 

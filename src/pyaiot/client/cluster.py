@@ -16,11 +16,14 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     """Its URL; empty if it is unknown, and for clients that are not admins."""
     version: str = ""
-    state: Literal["joining", "online", "lost"]
+    state: Literal["joining", "online", "lost", "incompatible"]
     silent_s: float = 0.0
     """Seconds since its last packet."""
     lag_s: float = 0.0
     """Seconds since all that it reports was known to the broker that was asked."""
+    ahead_s: float = 0.0
+    """Seconds by which its clock is ahead of that of the broker that was asked; 0: by at most
+    10."""
     nodes: int | None = None
     gateways: int | None = None
     """None: the client may not know."""

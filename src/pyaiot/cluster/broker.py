@@ -19,6 +19,7 @@ from pyaiot.broker.encoders import ARRAYS, Encoder
 from pyaiot.broker.subscriber import Sink, Subscriber
 from pyaiot.cluster.member import GRACE_S, ClusterMember, is_broker
 from pyaiot.cluster.owned_nodes import OwnedNodes
+from pyaiot.cluster.peer import refusal
 from pyaiot.messages import (
     Checkpoint,
     Command,
@@ -69,6 +70,10 @@ class ClusteredBroker(Broker):
         self._values_changed = asyncio.Event()
         self._complete: set[str] = set()
         """Names of brokers whose whole state is known."""
+        self._wrong_clocks: set[str] = set()
+        """Brokers whose clock differs, as it was logged."""
+        self._refused: set[str] = set()
+        """Why brokers are refused, as it was logged."""
         self._all_values_until = 0.0
         self.observers.add(self)
         self.observers.set_readings(self, wanted=True)
@@ -85,7 +90,7 @@ class ClusteredBroker(Broker):
                 self._flush()
                 await asyncio.sleep(max(0.0, self.member.get_timer() - self._clock()))
         finally:
-            self.member.leave(self._clock())
+            self.member.leave(self._clock(), self._unix_time())
             self._flush()
 
     def cluster_state(self) -> ClusterState:
@@ -94,7 +99,7 @@ class ClusteredBroker(Broker):
         return replace(state, problem=problem, queued_bytes=queued_bytes)
 
     def _log_brokers(self) -> None:
-        """Log the brokers that joined and those that are lost."""
+        """Log the brokers that joined, are lost, have a wrong clock or are refused."""
         complete = {peer.beacon.name for peer in self.member.peers.values() if peer.is_complete}
         if complete != self._complete:
             for name in sorted(complete - self._complete):
@@ -102,6 +107,23 @@ class ClusteredBroker(Broker):
             for name in sorted(self._complete - complete):
                 log.warning("cluster: %s is lost, or its state is not complete", name)
             self._complete = complete
+        wrong = {
+            peer.beacon.name: peer.ahead_s for peer in self.member.peers.values() if peer.ahead_s
+        }
+        for name in sorted(wrong.keys() - self._wrong_clocks):
+            log.warning(
+                "cluster: the clock of %s is %.0f s %s ours: the history may have readings twice."
+                " Synchronise the clocks of all brokers (NTP)",
+                name,
+                abs(wrong[name]),
+                "ahead of" if wrong[name] > 0 else "behind",
+            )
+        self._wrong_clocks = set(wrong)
+        refused = {refusal(beacon) for beacon, _ in self.member.strangers}
+        if refused != self._refused:
+            for text in sorted(refused - self._refused):
+                log.error("cluster: %s", text)
+            self._refused = refused
 
     def receive_packet(self, packet: bytes) -> None:
         """A packet from another broker."""

@@ -19,7 +19,6 @@ from pyaiot.cluster.local_side import LocalSide
 from pyaiot.cluster.outgoing import Outgoing, Packet
 from pyaiot.cluster.owned_nodes import OwnedNodes
 from pyaiot.cluster.packets import (
-    LEVEL,
     Beacon,
     ClusterItem,
     FrameHeader,
@@ -30,7 +29,7 @@ from pyaiot.cluster.packets import (
     decode_packet,
     encode_header,
 )
-from pyaiot.cluster.peer import OtherBroker
+from pyaiot.cluster.peer import OtherBroker, Strangers
 from pyaiot.cluster.remote_nodes import RemoteNodes
 from pyaiot.cluster.streams import IncomingStream
 from pyaiot.errors import ProtocolError
@@ -73,6 +72,7 @@ class ClusterMember:
         self.clients = 0
         """Shown by other brokers."""
         self.peers: dict[str, OtherBroker] = {}
+        self.strangers = Strangers()
         self.directory = ClaimTable()
         self.invalid = 0
         """Packets that were not valid, since the start."""
@@ -140,7 +140,7 @@ class ClusterMember:
                 return ()
             match header:
                 case Beacon():
-                    return self._beacon(header, now)
+                    return self._beacon(header, now, ts)
                 case StreamRequest():
                     self._requested(header)
                     return ()
@@ -150,11 +150,13 @@ class ClusterMember:
             self.invalid += 1
         return ()
 
-    def _beacon(self, beacon: Beacon, now: float) -> Sequence[Delivery]:
+    def _beacon(self, beacon: Beacon, now: float, ts: float) -> Sequence[Delivery]:
         deliveries: list[Delivery] = []
+        if self.strangers.receive(beacon, now):
+            return ()
         peer = self.peers.get(beacon.sender)
         if peer is None:
-            if beacon.leaves or len(self.peers) >= PEERS_MAX or abs(beacon.level - LEVEL) > 1:
+            if beacon.leaves or len(self.peers) >= PEERS_MAX:
                 return ()
             for other in self.peers.values():
                 quiet_s = now - other.incoming.confirmed_at
@@ -162,6 +164,8 @@ class ClusterMember:
                     deliveries += self._lost(other, now)  # it was started again
             peer = self.peers[beacon.sender] = OtherBroker(beacon, IncomingStream(now))
         peer.beacon, peer.seen_at = beacon, now
+        if beacon.time:
+            peer.differences.append(beacon.time - ts)
         if beacon.leaves:
             return [*deliveries, *self._lost(peer, now)]
         for number in peer.gateways.values():
@@ -255,9 +259,24 @@ class ClusterMember:
                 lag_s=now - peer.incoming.confirmed_at,
                 nodes=peer.beacon.nodes,
                 gateways=peer.beacon.gateways,
+                ahead_s=peer.ahead_s,
             )
-            for peer in sorted(self.peers.values(), key=lambda it: (it.beacon.name, it.run))
+            for peer in self.peers.values()
         ]
+        peers += [
+            PeerState(
+                name=beacon.name,
+                address=beacon.url,
+                version=beacon.version,
+                state="incompatible",
+                silent_s=now - seen_at,
+                lag_s=0.0,
+                nodes=beacon.nodes,
+                gateways=beacon.gateways,
+            )
+            for beacon, seen_at in self.strangers
+        ]
+        peers.sort(key=lambda it: (it.name, it.silent_s))
         nodes, gateways = len(self.directory.of(self.run)), len(self.local.gateways)
         return ClusterState(self.name, nodes, gateways, tuple(peers))
 
@@ -285,7 +304,7 @@ class ClusterMember:
         deliveries: list[Delivery] = []
         if now >= self._beacon_at:
             self._beacon_at = now + BEACON_INTERVAL_S
-            self._send_beacon(now)
+            self._send_beacon(now, ts)
         if now >= self._tick_at:
             self._tick_at = now + _TICK_S
             unsettled, self.local.unsettled = self.local.unsettled, set()
@@ -293,13 +312,14 @@ class ClusterMember:
                 deliveries += self._in.settle(uid, "left", ts)
             for peer in list(self.peers.values()):
                 deliveries += self._check(peer, now, ts)
+            self.strangers.forget_before(now - PEER_TIMEOUT_S - GRACE_S)
         return deliveries
 
-    def leave(self, now: float) -> None:
+    def leave(self, now: float, ts: float) -> None:
         """This broker stops."""
-        self._send_beacon(now, leaves=True)
+        self._send_beacon(now, ts, leaves=True)
 
-    def _send_beacon(self, now: float, *, leaves: bool = False) -> None:
+    def _send_beacon(self, now: float, ts: float, *, leaves: bool = False) -> None:
         # Its positions are those after everything that was gathered.
         self._controls += self._all_frames()
         beacon = Beacon(
@@ -307,6 +327,7 @@ class ClusterMember:
             name=self.name,
             version=self.version,
             clock=now,
+            time=ts,
             streams={
                 peer.run: (peer.outgoing.generation, peer.outgoing.next_number)
                 for peer in self.peers.values()

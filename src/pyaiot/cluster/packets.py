@@ -28,7 +28,12 @@ from pyaiot.messages import (
 PACKET_SIZE_MAX: Final = 1024 * 1024
 """Bytes of a packet, the default limit of nats-server. A larger one is not decoded."""
 LEVEL: Final = 1
-"""Of the packets that this version sends. A broker understands its own level and the one before."""
+"""Of the packets that this version sends. A broker works together with those of its own level and
+of the ones next to it.
+
+Raise it when a packet changes so that a broker of the level before cannot read it, and send to that
+broker what it can read. Fields with defaults may be added without that: they are ignored where they
+are unknown. `tests/cluster/level-1.packets` has packets of each level that must be understood."""
 ITEMS_PER_FRAME_MAX: Final = 1000
 """Items of one frame between brokers. More are split."""
 UIDS_OF_INTEREST_MAX: Final = 10_000
@@ -52,6 +57,8 @@ class Beacon(_Header, frozen=True, gc=False, tag="beacon", omit_defaults=True, k
     version: _Text = ""
     clock: float = 0.0
     """Its monotonic clock in seconds."""
+    time: float = 0.0
+    """Its calendar clock, Unix time in seconds; 0: it does not say."""
     streams: Annotated[dict[Run, tuple[Number, Number]], Meta(max_length=1000)] = {}
     """For each broker that asked for a stream: the generation and the number of its next frame."""
     leaves: bool = False

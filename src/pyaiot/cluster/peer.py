@@ -6,10 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from pyaiot.cluster.packets import Beacon, ClusterItem, Interest
+from pyaiot.cluster.packets import LEVEL, Beacon, ClusterItem, Interest
 from pyaiot.cluster.streams import IncomingStream, OutgoingStream
 from pyaiot.messages import Receipt
 
+STRANGERS_MAX: Final = 64
+"""Brokers whose packets cannot be understood, of which it is known that they are there. Further
+ones are ignored."""
+CLOCK_MAX_S: Final = 10.0
+"""Beyond this, the clocks of two brokers differ: the history may record twice what a gateway sends
+again to another broker. It is logged and shown."""
+BEACONS_COMPARED: Final = 5
+"""So many beacons in a row must show a difference. Those that waited for a broker are late."""
 RECEIPTS_KEPT_S: Final = 10.0
 RECEIPTS_KEPT_MAX: Final = 10_000
 """Receipts that are sent again with a snapshot, by age and number. A receipt that is lost beyond
@@ -48,6 +56,17 @@ class OtherBroker:
     receipts: deque[tuple[float, Receipt]] = field(default_factory=deque)
     """Receipts that were sent recently."""
 
+    differences: deque[float] = field(default_factory=lambda: deque(maxlen=BEACONS_COMPARED))
+    """Its clock minus ours, of its last beacons, each too small by the time on the way."""
+
+    @property
+    def ahead_s(self) -> float:
+        """Seconds by which its clock is ahead of ours, at least; 0: not known to differ."""
+        if len(self.differences) < BEACONS_COMPARED:
+            return 0.0
+        found = min(self.differences, key=abs)
+        return found if abs(found) > CLOCK_MAX_S else 0.0
+
     @property
     def run(self) -> str:
         return self.beacon.sender
@@ -72,3 +91,40 @@ class OtherBroker:
         self.outgoing.end()
         self.items.clear()
         self.jobs.clear()
+
+
+class Strangers:
+    """Brokers of the cluster whose version is too old or too new to understand them."""
+
+    def __init__(self) -> None:
+        self._beacons: dict[str, tuple[Beacon, float]] = {}
+
+    def receive(self, beacon: Beacon, now: float) -> bool:
+        """Whether this is one, and not a broker that is understood."""
+        if abs(beacon.level - LEVEL) <= 1:
+            return False
+        if beacon.leaves:
+            self._beacons.pop(beacon.sender, None)
+        elif len(self._beacons) < STRANGERS_MAX or beacon.sender in self._beacons:
+            self._beacons[beacon.sender] = beacon, now
+        return True
+
+    def forget_before(self, at: float) -> None:
+        """Forget those that have sent nothing since then."""
+        for run, (_beacon, seen_at) in list(self._beacons.items()):
+            if seen_at < at:
+                del self._beacons[run]
+
+    def __iter__(self) -> Iterator[tuple[Beacon, float]]:
+        """The last beacon of each, and when it arrived."""
+        return iter(self._beacons.values())
+
+
+def refusal(beacon: Beacon) -> str:
+    """Why nothing is exchanged with this broker, as a sentence for people."""
+    step = "newer" if beacon.level > LEVEL else "older"
+    return (
+        f"{beacon.name} has version {beacon.version or 'unknown'}, which is too much {step}: it has"
+        f" level {beacon.level} of the packets between brokers, and this one level {LEVEL}."
+        " Neighbouring levels work together: upgrade one release after the other."
+    )

@@ -148,6 +148,24 @@ def reachable(lost: Sequence[str], present: Sequence[str]) -> Finding:
     return Finding("cluster", "other brokers", "ok", f"packets from {', '.join(present)}")
 
 
+def incompatible(own: str, others: Mapping[str, str]) -> Finding:
+    """`others`: the versions that do not work together with `own`, by the name of the broker."""
+    text = ", ".join(f"{name} has {version}" for name, version in others.items())
+    action = "upgrade one release after the other: neighbouring releases work together"
+    text = f"{text}, which does not work together with {own}"
+    return Finding("cluster", "incompatible version", "wrong", text, action)
+
+
+def clocks(ahead_s: Mapping[str, float]) -> Finding:
+    """`ahead_s`: of brokers whose clocks differ from that of the one that was asked."""
+    if not ahead_s:
+        return Finding("cluster", "clocks", "ok", "those of all brokers agree")
+    text = ", ".join(f"that of {name} differs by {by:+.0f} s" for name, by in ahead_s.items())
+    return Finding(
+        "cluster", "clocks", "wrong", text, "synchronise the clocks of all brokers (NTP)"
+    )
+
+
 def versions(own: str, others: Mapping[str, str]) -> Finding:
     """`own`: the version of the broker that was asked. `others`: those of the others, by name."""
     different = [f"{name} has {version}" for name, version in others.items() if version != own]

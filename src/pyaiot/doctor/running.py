@@ -114,8 +114,15 @@ async def _cluster(
     yield findings.nats_connection(connected=bool(found["connected"]), problem=problem)
     peers = {str(it["name"])[:64]: it for it in found["peers"]}
     lost = [name for name, it in peers.items() if it["state"] == "lost"]
-    present = [name for name in peers if name not in lost]
+    strange = [name for name, it in peers.items() if it["state"] == "incompatible"]
+    present = [name for name in peers if name not in lost + strange]
     yield findings.reachable(lost, present)
+    if strange:
+        yield findings.incompatible(
+            str(found["version"])[:32], {name: str(peers[name]["version"])[:32] for name in strange}
+        )
     if present:
+        ahead_s = {name: float(peers[name].get("ahead_s", 0)) for name in present}
+        yield findings.clocks({name: by for name, by in ahead_s.items() if by})
         others = {name: str(peers[name]["version"])[:32] for name in present}
         yield findings.versions(str(found["version"])[:32], others)

@@ -42,6 +42,7 @@ class ClusterApi:
                         state=peer.state,
                         silent_s=round(peer.silent_s, 3),
                         lag_s=round(peer.lag_s, 3),
+                        ahead_s=round(peer.ahead_s, 1),
                         nodes=peer.nodes if has_all else None,
                         gateways=peer.gateways if has_all else None,
                     )

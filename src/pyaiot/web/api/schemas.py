@@ -150,15 +150,23 @@ class PeerInfo(_Response, frozen=True, kw_only=True):
     ]
     version: Annotated[str, Meta(description="Its version of Pyaiot.")]
     state: Annotated[
-        Literal["joining", "online", "lost"],
+        Literal["joining", "online", "lost", "incompatible"],
         Meta(
             description="`joining`: its nodes are not all known yet. `lost`: it sends nothing. A"
-            " broker that stays lost is not listed any more."
+            " broker that stays lost is not listed any more. `incompatible`: its version is too"
+            " old or too new, and nothing is exchanged with it."
         ),
     ]
     silent_s: Annotated[float, Meta(description="Seconds since its last packet.")]
     lag_s: Annotated[
         float, Meta(description="Seconds since its state was last known to be complete here.")
+    ]
+    ahead_s: Annotated[
+        float,
+        Meta(
+            description="Seconds by which its clock is ahead of that of this broker; negative if"
+            " it is behind. 0: they differ by 10 s at most."
+        ),
     ]
     nodes: _OfAll
     gateways: _OfAll
