@@ -18,7 +18,7 @@ from pyaiot.cluster.packets import (
     decode_packet,
     encode_header,
 )
-from pyaiot.cluster.peer import BEACONS_COMPARED, STRANGERS_MAX, refusal
+from pyaiot.cluster.peer import BEACONS_COMPARED, INCOMPATIBLE_MAX, refusal
 from tests.cluster.simulation import TS, SimBroker, World
 
 HERE = Path(__file__).parent
@@ -109,7 +109,7 @@ def test_a_broker_of_a_far_level_is_shown_and_refused_with_a_sentence() -> None:
         *("other", "9.9", "incompatible"),
         1.0,
     )
-    ((found, _),) = member.strangers
+    ((found, _),) = member.incompatible
     assert refusal(found) == (
         "other has version 9.9, which is too much newer: it has level 3 of the packets between"
         " brokers, and this one level 1. Neighbouring levels work together: upgrade one release"
@@ -128,10 +128,10 @@ def test_a_broker_of_a_far_level_that_leaves_is_not_shown() -> None:
 
 def test_refused_brokers_have_a_limit() -> None:
     member = SimBroker(World(1, brokers=0, gateways=0), "broker", 1).member
-    for number in range(STRANGERS_MAX + 5):
+    for number in range(INCOMPATIBLE_MAX + 5):
         far = Beacon(sender=f"{number:016x}", name=f"b{number}", level=LEVEL + 2)
         member.receive_packet(encode_header(far), 1.0, TS)
-    assert len(member.state(2.0).peers) == STRANGERS_MAX
+    assert len(member.state(2.0).peers) == INCOMPATIBLE_MAX
 
 
 def test_a_clock_that_differs_is_shown_after_some_beacons_in_a_row() -> None:

@@ -20,7 +20,7 @@ from pyaiot.gateways.gateway import (
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.links import MemoryLink
 from pyaiot.messages import Command, NodeLeft, Receipt
-from pyaiot.transport.backoff import Backoff
+from pyaiot.transport.backoff import STEADY_LINK_S, Backoff
 from tests.conftest import JumpingClockLoop
 
 COAP = {"protocol": "CoAP"}
@@ -57,7 +57,7 @@ class Road:
             nodes=LiveNodes(silence_limit_s=120.0, nodes_max=100),
             loop=loop,
             unix_time=lambda: TS,
-            backoff=Backoff(rng=random.Random(1)),
+            backoff=Backoff(rng=random.Random(1), steady_s=STEADY_LINK_S),
         )
         self.devices = FakeDevices()
         self.broker_is_up = True
@@ -219,6 +219,19 @@ async def test_link_that_held_makes_the_next_attempt_soon() -> None:
     road.link.close("cut by the test")
     await asyncio.sleep(1)
     assert road.attempts_at[-1] - cut_at <= 0.5
+    await road.end()
+
+
+async def test_brokers_that_end_one_after_another_do_not_make_the_pauses_longer() -> None:
+    road = Road()
+    await asyncio.sleep(0.1)
+    for _ in range(20):
+        await asyncio.sleep(3)
+        assert road.link is not None
+        cut_at = road.loop.time()
+        road.link.close("cut by the test")
+        await asyncio.sleep(1)
+        assert road.attempts_at[-1] - cut_at <= 0.5
     await road.end()
 
 

@@ -59,11 +59,11 @@ def problem_of(row: ClusterRow) -> str:
     if not row.connected:
         why = f": {plain(row.problem).rstrip('.')}" if row.problem else ""
         return f"the broker is not connected to a nats-server{why}."
-    if strange := [
+    if unlike := [
         f"{plain(it.name)} ({plain(it.version)})" for it in row.peers if it.state == "incompatible"
     ]:
         return (
-            f"the version of {', '.join(strange)} does not work together with {plain(row.version)}:"
+            f"the version of {', '.join(unlike)} does not work together with {plain(row.version)}:"
             " upgrade one release after the other."
         )
     if lost := [plain(it.name) for it in row.peers if it.state == "lost"]:

@@ -119,7 +119,7 @@ class ClusteredBroker(Broker):
                 "ahead of" if wrong[name] > 0 else "behind",
             )
         self._wrong_clocks = set(wrong)
-        refused = {refusal(beacon) for beacon, _ in self.member.strangers}
+        refused = {refusal(beacon) for beacon, _ in self.member.incompatible}
         if refused != self._refused:
             for text in sorted(refused - self._refused):
                 log.error("cluster: %s", text)

@@ -29,7 +29,7 @@ from pyaiot.cluster.packets import (
     decode_packet,
     encode_header,
 )
-from pyaiot.cluster.peer import OtherBroker, Strangers
+from pyaiot.cluster.peer import IncompatibleBrokers, OtherBroker
 from pyaiot.cluster.remote_nodes import RemoteNodes
 from pyaiot.cluster.streams import IncomingStream
 from pyaiot.errors import ProtocolError
@@ -72,7 +72,7 @@ class ClusterMember:
         self.clients = 0
         """Shown by other brokers."""
         self.peers: dict[str, OtherBroker] = {}
-        self.strangers = Strangers()
+        self.incompatible = IncompatibleBrokers()
         self.directory = ClaimTable()
         self.invalid = 0
         """Packets that were not valid, since the start."""
@@ -152,7 +152,7 @@ class ClusterMember:
 
     def _beacon(self, beacon: Beacon, now: float, ts: float) -> Sequence[Delivery]:
         deliveries: list[Delivery] = []
-        if self.strangers.receive(beacon, now):
+        if self.incompatible.receive(beacon, now):
             return ()
         peer = self.peers.get(beacon.sender)
         if peer is None:
@@ -274,7 +274,7 @@ class ClusterMember:
                 nodes=beacon.nodes,
                 gateways=beacon.gateways,
             )
-            for beacon, seen_at in self.strangers
+            for beacon, seen_at in self.incompatible
         ]
         peers.sort(key=lambda it: (it.name, it.silent_s))
         nodes, gateways = len(self.directory.of(self.run)), len(self.local.gateways)
@@ -312,7 +312,7 @@ class ClusterMember:
                 deliveries += self._in.settle(uid, "left", ts)
             for peer in list(self.peers.values()):
                 deliveries += self._check(peer, now, ts)
-            self.strangers.forget_before(now - PEER_TIMEOUT_S - GRACE_S)
+            self.incompatible.forget_before(now - PEER_TIMEOUT_S - GRACE_S)
         return deliveries
 
     def leave(self, now: float, ts: float) -> None:

@@ -10,14 +10,14 @@ from pyaiot.cluster.packets import LEVEL, Beacon, ClusterItem, Interest
 from pyaiot.cluster.streams import IncomingStream, OutgoingStream
 from pyaiot.messages import Receipt
 
-STRANGERS_MAX: Final = 64
+INCOMPATIBLE_MAX: Final = 64
 """Brokers whose packets cannot be understood, of which it is known that they are there. Further
 ones are ignored."""
 CLOCK_MAX_S: Final = 10.0
 """Beyond this, the clocks of two brokers differ: the history may record twice what a gateway sends
 again to another broker. It is logged and shown."""
 BEACONS_COMPARED: Final = 5
-"""So many beacons in a row must show a difference. Those that waited for a broker are late."""
+"""Beacons in a row that must show a difference. Those that waited for a broker are late."""
 RECEIPTS_KEPT_S: Final = 10.0
 RECEIPTS_KEPT_MAX: Final = 10_000
 """Receipts that are sent again with a snapshot, by age and number. A receipt that is lost beyond
@@ -93,7 +93,7 @@ class OtherBroker:
         self.jobs.clear()
 
 
-class Strangers:
+class IncompatibleBrokers:
     """Brokers of the cluster whose version is too old or too new to understand them."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class Strangers:
             return False
         if beacon.leaves:
             self._beacons.pop(beacon.sender, None)
-        elif len(self._beacons) < STRANGERS_MAX or beacon.sender in self._beacons:
+        elif len(self._beacons) < INCOMPATIBLE_MAX or beacon.sender in self._beacons:
             self._beacons[beacon.sender] = beacon, now
         return True
 

@@ -114,12 +114,12 @@ async def _cluster(
     yield findings.nats_connection(connected=bool(found["connected"]), problem=problem)
     peers = {str(it["name"])[:64]: it for it in found["peers"]}
     lost = [name for name, it in peers.items() if it["state"] == "lost"]
-    strange = [name for name, it in peers.items() if it["state"] == "incompatible"]
-    present = [name for name in peers if name not in lost + strange]
+    unlike = [name for name, it in peers.items() if it["state"] == "incompatible"]
+    present = [name for name in peers if name not in lost + unlike]
     yield findings.reachable(lost, present)
-    if strange:
+    if unlike:
         yield findings.incompatible(
-            str(found["version"])[:32], {name: str(peers[name]["version"])[:32] for name in strange}
+            str(found["version"])[:32], {name: str(peers[name]["version"])[:32] for name in unlike}
         )
     if present:
         ahead_s = {name: float(peers[name].get("ahead_s", 0)) for name in present}

@@ -41,7 +41,7 @@ from pyaiot.messages import (
     ToGateway,
     TopicMappings,
 )
-from pyaiot.transport.backoff import Backoff
+from pyaiot.transport.backoff import STEADY_LINK_S, Backoff
 from pyaiot.transport.pauses import PAUSED_MIN_S
 from pyaiot.transport.rate_limit import RateLimitedLog
 
@@ -100,7 +100,7 @@ class Gateway:
         )
         self._loop = loop
         self.unix_time = unix_time
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or Backoff(steady_s=STEADY_LINK_S)
         self.links_made = 0
         """Links to the broker, since the start."""
         self.link_failures = 0

@@ -9,6 +9,9 @@ PAUSE_MAX_S: Final = 30.0
 """Between two attempts to connect: doubled with each failure, from the first up to this."""
 STEADY_S: Final = 10.0
 """A connection that lasted this long counts as a success: the next pause is the first one again."""
+STEADY_LINK_S: Final = 2.0
+"""The same for the link of a gateway: the brokers of a cluster may be ended one after another, and
+each of them keeps the link for some seconds only."""
 JITTER: Final = 0.5
 """The part of a pause that is random, so that clients which lost the same server do not return at
 the same moment."""
