@@ -5,23 +5,20 @@ import { useRef } from "preact/hooks";
 import { brokerUrl, isKept } from "../config";
 import type { Node } from "../model/state";
 import { layout } from "../layout";
-import { navigate, query, screen } from "../route";
+import { screen } from "../route";
 import { settings } from "../settings";
-import { joined, link, membership, newcomers, offline, offlineCount, parsedQuery, present, shown, state } from "../store";
+import { joined, link, newcomers, offlineCount, shown } from "../store";
 import { Countdown, StartCommand, useReason } from "./Banner";
 import { Card } from "./Card";
-import { quote } from "../model/text";
-import { Copy } from "./Copy";
-import { CameraCard } from "./CameraCard";
-import { mayAddDevices } from "../info";
-import { overlay } from "./keys";
-import { IgnoredTopics } from "./IgnoredTopics";
 import { lazy } from "./lazy";
 import { GroupHead, isClosed, sections, sectionTitle } from "./groups";
 import { useFirstFit, useMasonry } from "./masonry";
 import { usePortions } from "./portions";
-import { count, t } from "../i18n";
+import { t } from "../i18n";
 
+const CameraCard = lazy(() => import("./CameraCard").then((it) => it.CameraCard));
+/** The reason why no node is shown. */
+export const Empty = lazy(() => import("./Empty").then((it) => it.Empty));
 const MapCard = lazy(() => import("./map/MapScreen").then((it) => it.MapCard));
 
 const Offline = lazy(() => import("./Offline").then((it) => it.Offline));
@@ -142,67 +139,7 @@ function Unreached() {
   );
 }
 
-/** The reason why no node is shown: there are none, or none matches. */
-export function Empty() {
-  void membership.value;
-  const there = [...state.nodes.values()].filter((node) => !node.left).length + offlineCount.value;
-  const found = offline.value.length;
-  if (found && parsedQuery.value.terms.length) return null; // they are below
-  if (found && !present.value)
-    return (
-      <div class="empty none-online">
-        <Sign shape="waiting" />
-        <h2>{t("offline.none_online")}</h2>
-        <p>{t("offline.none_online_more")}</p>
-      </div>
-    );
-  if (there)
-    return (
-      <div class="empty">
-        <Sign shape="filter" />
-        <h2>{t("empty.filtered")}</h2>
-        <p>{count("unmatched", there)}</p>
-        <div class="buttons">
-          {query.value && (
-            <button type="button" class="button primary" onClick={() => navigate({ query: "" }, true)}>
-              {t("empty.clear")}
-            </button>
-          )}
-          {settings.hiddenNodes.value.length > 0 && (
-            <button type="button" class="button" onClick={() => (settings.hiddenNodes.value = [])}>
-              {t("empty.unhide")}
-            </button>
-          )}
-        </div>
-      </div>
-    );
-  const gateways = [...state.gateways.values()].filter((gateway) => gateway.state === "connected");
-  const coap = gateways.some((gateway) => gateway.protocol === "CoAP");
-  const websocket = gateways.some((gateway) => gateway.protocol === "WebSocket");
-  return (
-    <div class="empty">
-      <Sign shape="waiting" />
-      <h2>{t("empty")}</h2>
-      <p>
-        {gateways.length
-          ? t("empty.gateways", { gateways: count("gateways", gateways.length), names: gateways.map(({ name }) => quote(name)).join(", ") })
-          : link.value.legacy
-            ? t("empty.legacy")
-            : t("empty.no_gateways")}
-      </p>
-      <IgnoredTopics />
-      <p>{gateways.length || link.value.legacy ? t("empty.simulate") : t("empty.start_gateway")}</p>
-      <Copy text={gateways.length || link.value.legacy ? (websocket && !coap ? "aiot node ws --temperature --led" : "aiot node coap --temperature --led") : "aiot coap-gateway"} />
-      {mayAddDevices.value && (
-        <button type="button" class="button" onClick={() => (overlay.value = "device")}>
-          {t("device.add")}
-        </button>
-      )}
-    </div>
-  );
-}
-
-function Sign({ shape }: { shape: "broken" | "filter" | "waiting" }) {
+export function Sign({ shape }: { shape: "broken" | "filter" | "waiting" }) {
   return (
     <svg class={`sign ${shape}`} viewBox="0 0 64 64" aria-hidden="true">
       <circle cx="32" cy="32" r="29" />

@@ -4,12 +4,9 @@ import type { ComponentType } from "preact";
 import { mayCommand } from "../info";
 import type { Kind } from "../messages";
 import type { Resource } from "../model/state";
-import { FirmwareRow } from "./controls/Firmware";
 import { PositionRow } from "./controls/Position";
-import { ScriptRow } from "./controls/Script";
 import { SwitchRow } from "./controls/Switch";
 import { lazy } from "./lazy";
-import { WebcamRow } from "./controls/Webcam";
 
 export interface Renderer {
   Row: ComponentType<Properties>;
@@ -27,6 +24,9 @@ type Properties = { resource: Resource };
 const RobotRow = lazy<Properties>(() => import("./controls/Robot").then((it) => it.RobotRow), 95);
 const RibotRow = lazy<Properties>(() => import("./controls/Ribot").then((it) => it.RibotRow), 133);
 const ImuRow = lazy<Properties>(() => import("./controls/Imu").then((it) => it.ImuRow), 210);
+const WebcamRow = lazy<Properties>(() => import("./controls/Webcam").then((it) => it.WebcamRow), 65);
+const ScriptRow = lazy<Properties>(() => import("./controls/Script").then((it) => it.ScriptRow), 52);
+const FirmwareRow = lazy<Properties>(() => import("./controls/Firmware").then((it) => it.FirmwareRow), 80);
 const TypedRow = lazy<Properties>(() => import("./controls/Typed").then((it) => it.TypedRow), 52);
 
 /** People may have said that it is something else. */
