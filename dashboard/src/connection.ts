@@ -97,7 +97,8 @@ export class Connection {
     if (this.phase === "waiting") this.open();
   }
 
-  private join(): void {
+  /** Ask for the state of all nodes. */
+  join(): void {
     this.send(this.legacy ? { type: "new", data: "client" } : { type: "new", data: "client", registry: true });
   }
 

@@ -131,6 +131,12 @@ export interface ViewsChanged {
   type: "views";
   version: number;
 }
+/** Nodes that sent readings, also such that this page did not subscribe to. */
+export interface Seen {
+  type: "seen";
+  uids: string[];
+  ts?: number;
+}
 export interface Joined {
   type: "joined";
   nodes?: number;
@@ -163,6 +169,7 @@ export type ToClient =
   | NodeForgotten
   | AlertsChanged
   | ViewsChanged
+  | Seen
   | Joined
   | Receipt
   | Problem;
@@ -185,7 +192,13 @@ export interface Join {
   /** Also send what the registry has of each node. */
   registry?: boolean;
 }
-export type FromClient = Join | Command | LegacyCommand;
+/** Which readings to send; without lists: all. */
+export interface Subscribe {
+  type: "subscribe";
+  readings_of?: string[];
+  readings_named?: string[];
+}
+export type FromClient = Join | Command | LegacyCommand | Subscribe;
 
 export const SUBPROTOCOL = "pyaiot.v2";
 
@@ -225,6 +238,8 @@ export function isMessage(value: unknown): value is ToClient {
     case "alerts":
     case "views":
       return typeof it.version === "number";
+    case "seen":
+      return Array.isArray(it.uids);
     case "joined":
       return true;
     default:

@@ -5,7 +5,7 @@
  */
 import { computed, signal, type Signal } from "@preact/signals";
 import { Connection, type Phase, type Reason } from "./connection";
-import type { ToClient } from "./messages";
+import type { Subscribe, ToClient } from "./messages";
 import { matches, parseQuery } from "./model/query";
 import { arrange } from "./model/layout";
 import { byLastSeen, byName } from "./model/order";
@@ -19,6 +19,8 @@ import { t } from "./i18n";
 const RATE_OVER_S = 3;
 const SPARK_MS = 250;
 const BACK_SHOWN_S = 6;
+/** With more nodes, the page asks the broker for the readings that it shows. */
+const FLEET = 300;
 
 export const clock = (): number => performance.now() / 1000;
 
@@ -74,7 +76,8 @@ let missedAt = 0;
 let waited = 0;
 let frame = 0;
 const counts: number[] = Array<number>(RATE_OVER_S).fill(0);
-const visible = new Set<Node>();
+/** The nodes that are drawn now. */
+export const visible = new Set<Node>();
 const drawers = new Map<Resource, Set<() => void>>();
 const due = new Set<Resource>();
 let drawnAt = 0;
@@ -96,6 +99,11 @@ export function connect(url: string): void {
   });
   connection.open();
   setInterval(everySecond, 1000);
+}
+
+/** Choose which readings the broker sends; `again`: then the state of all nodes. */
+export function subscribe(request: Subscribe, again = false): void {
+  if (connection?.send(request) && again) connection.join();
 }
 
 export const retry = (): void => connection?.retry();
@@ -217,6 +225,7 @@ function everySecond(): void {
   for (const node of visible) ring(node.clock);
   if (missed.value && now - missedAt > BACK_SHOWN_S) missed.value = 0;
   if (parsedQuery.peek().moving) choose();
+  if (state.nodes.size > FLEET && !state.legacy) void import("./narrow").then((it) => it.begin());
   schedule();
 }
 
@@ -330,7 +339,7 @@ export function onSample(resource: Resource, draw: () => void, later = false): (
   };
 }
 
-/** Draw all canvases again, after a change of theme or size. */
+/** Draw all lines again. */
 export function redraw(): void {
   for (const all of drawers.values()) for (const draw of all) draw();
 }

@@ -54,7 +54,12 @@ TS: Final = 1782135120.25
 EXAMPLES: Final[tuple[messages.Message, ...]] = (
     Hello(name="coap", protocol="CoAP", version="0.1.0", instance="9f86d081884c7d65"),
     Join(data="client"),
-    Subscription(uids=(UID,), resources=("temperature", "led")),
+    Subscription(
+        uids=(UID,),
+        resources=("temperature", "led"),
+        readings_of=(UID,),
+        readings_named=("name",),
+    ),
     GatewayState(name="coap", protocol="CoAP", version="0.1.0", state="connected", ts=TS),
     Ignored(
         gateway="mqtt",

@@ -93,6 +93,12 @@ export function reduce(state: State, message: ToClient | LocalEvent, now: number
     case "hello":
       state.brokerVersion = message.version ?? "";
       break;
+    case "seen":
+      for (const uid of message.uids) {
+        const node = state.nodes.get(uid);
+        if (node && !node.left) see(state, node, stamp(state, message.ts, now), now);
+      }
+      break;
     case "joined":
       joined(state, stamp(state, message.ts, now), now);
       break;
@@ -279,6 +285,7 @@ function gateway(state: State, message: ToClient & { type: "gateway" }, now: num
 
 function joined(state: State, ts: number, now: number): void {
   if (!state.legacy) state.offset = ts - now;
+  const isBack = state.era > 1 && !state.live;
   state.joined = true;
   state.live = true;
   state.membership += 1;
@@ -290,7 +297,7 @@ function joined(state: State, ts: number, now: number): void {
     retype(state, node);
     state.reshaped.add(node);
   }
-  if (state.era > 1) happen(state, now, { kind: "link", what: "event.back", uid: "", detail: "", good: true });
+  if (isBack) happen(state, now, { kind: "link", what: "event.back", uid: "", detail: "", good: true });
 }
 
 function lost(state: State, reason: string, now: number): void {

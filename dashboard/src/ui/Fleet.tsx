@@ -94,7 +94,7 @@ export function Fleet({ nodes }: { nodes: Node[] }) {
 const Row = memo(function Row({ row, index, total }: { row: FleetRow; index: number; total: number }) {
   const { top, nodes, first, head } = row;
   return (
-    <div class="fleet-row" role={head ? undefined : "list"} data-row={index} style={{ transform: `translateY(${top}px)` }}>
+    <div class="fleet-row" role={head ? undefined : "list"} data-row={index} style={{ top }}>
       {head && <GroupHead section={head} />}
       {nodes.map((node, place) => (
         <Tile key={node.uid} node={node} place={first + place + 1} total={total} />

@@ -12,7 +12,7 @@ import { triggerOf, clock, clockOf, isLive, onSample, state } from "../store";
 import { mayHaveApi } from "../config";
 import { mayCommand } from "../info";
 import { openNode } from "../route";
-import { drawLines } from "./canvas";
+import { drawLines } from "./sparkline";
 import { isOld, noteOf } from "./notes";
 import { localDigits, t, translate, timeOf } from "../i18n";
 
@@ -154,14 +154,14 @@ export function Digits({ resource }: { resource: Resource }) {
 const REST_MS = 700;
 
 export function Spark({ resource, waits = false }: { resource: Resource; waits?: boolean }) {
-  const ref = useRef<HTMLCanvasElement>(null);
+  const ref = useRef<SVGSVGElement>(null);
   useEffect(() => {
-    const canvas = ref.current;
-    if (!canvas) return;
+    const svg = ref.current;
+    if (!svg) return;
     let recalled = !mayHaveApi() || waits;
     const draw = () => {
       if (!resource.ring) return;
-      drawLines(canvas, [resource.ring], resource.unit, !state.live || !!resource.node.left);
+      drawLines(svg, [resource.ring], resource.unit, !state.live || !!resource.node.left);
       if (recalled || !resource.node.visible) return;
       recalled = true;
       // After a lost connection, the sparkline starts again.
@@ -178,7 +178,7 @@ export function Spark({ resource, waits = false }: { resource: Resource; waits?:
       stop();
     };
   }, [resource]);
-  return <canvas ref={ref} class="spark" data-width="64" data-height="34" aria-hidden="true" />;
+  return <svg ref={ref} class="spark" viewBox={waits ? "0 0 64 24" : "0 0 64 34"} preserveAspectRatio="none" aria-hidden="true" />;
 }
 
 const LONG = 22;

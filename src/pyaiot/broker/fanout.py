@@ -7,7 +7,7 @@ therefore answers within a millisecond, and a busy one batches.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from pyaiot.accounts.scopes import EVERYTHING, Scope
@@ -19,6 +19,7 @@ from pyaiot.broker.scoped_view import VIEWS_MAX, ScopedView
 from pyaiot.broker.state import NodeTable
 from pyaiot.broker.state_parts import PARTS_LIFE_S, StateParts
 from pyaiot.broker.subscriber import CLOSE_SLOW, EncodedBatch, Subscriber
+from pyaiot.broker.wanted_readings import SEEN_S, seen
 from pyaiot.errors import Refused
 from pyaiot.messages import Subscription, ToClient
 from pyaiot.metrics import Histogram
@@ -83,6 +84,11 @@ class Fanout:
         self.parts = StateParts()
         """For subscribers that join."""
         self._behind: dict[str, Subscriber] = {}
+        self._of_part: dict[str, Subscriber] = {}
+        """Subscribers to a part of the readings."""
+        self._seen: dict[ScopedView | None, set[str]] = {}
+        """Nodes that sent readings, for their next `seen`."""
+        self._seen_due = False
         self._run = run
         self._flush_interval_s = flush_interval_s
         self._timer = timer
@@ -139,7 +145,13 @@ class Fanout:
                 view.subscribers += 1
             self._leave_view(client)
             client.view = view
-        client.subscribe(request)
+        self.flush()  # what is gathered is older than the readings that the client gets now
+        client.subscribe(request, nodes)
+        if client.has_part:
+            self._of_part[client.id] = client
+        else:
+            self._of_part.pop(client.id, None)
+        self.drain(client)
 
     def _leave_view(self, client: Subscriber) -> None:
         if client.view is not None:
@@ -154,6 +166,7 @@ class Fanout:
             if client.close_code:
                 self.closed[client.close_code] += 1
         self._behind.pop(client.id, None)
+        self._of_part.pop(client.id, None)
 
     @property
     def position(self) -> Position:
@@ -231,6 +244,9 @@ class Fanout:
         self.flush_wait.observe(now - self._gathered_at)
         self._flush_delay_s()
         self._credit = max(0.0, self._credit - 1.0)
+        for view in {client.view for client in self._of_part.values()}:
+            batch = everything if view is None else of_view[view]
+            self._note_seen(view, batch.index.by_uid)
         for client in list(self.clients.values()):
             batch = everything if client.view is None else of_view[client.view]
             if not client.write_shared(batch) and not client.closed:
@@ -239,6 +255,22 @@ class Fanout:
                     continue  # its turn is in `_poll`, so that others do not wait for it
                 client.drain(now, self._unix_time())
                 self._watch(client)
+
+    def _note_seen(self, view: ScopedView | None, uids: Iterable[str]) -> None:
+        self._seen.setdefault(view, set()).update(uids)
+        if not self._seen_due:
+            self._seen_due = True
+            self._timer.call_later(SEEN_S, self._send_seen)
+
+    def _send_seen(self) -> None:
+        """A subscriber that is behind gets none: the next one has nodes that still send."""
+        self._seen_due = False
+        of_view, self._seen = self._seen, {}
+        for client in list(self._of_part.values()):
+            uids = of_view.get(client.view)
+            if uids and not client.waiting and not client.closed:
+                for message in seen(uids, self._unix_time()):
+                    self.send(client.id, message)
 
     def flush_before_receipt(self) -> None:
         """A command was confirmed: write what was gathered, so that its value is not late."""

@@ -30,6 +30,7 @@ from pyaiot.broker.snapshot import (
 )
 from pyaiot.broker.state import NodeTable
 from pyaiot.broker.state_parts import StateParts, state_form
+from pyaiot.broker.wanted_readings import ReadingIndex, WantedReadings
 from pyaiot.messages import Command, Joined, Reading, Receipt, Subscription, ToClient
 from pyaiot.registry.record import NodeRecord
 from pyaiot.transport.rate_limit import RateLimit
@@ -73,13 +74,20 @@ class Sink(Protocol):
 class EncodedBatch:
     """Messages for all subscribers, encoded at most once per form."""
 
-    __slots__ = ("_encoded", "deliveries", "position")
+    __slots__ = ("_encoded", "_index", "deliveries", "position")
 
     def __init__(self, deliveries: Sequence[ToAll], position: Position) -> None:
         """`position` is that after the last of them."""
         self.deliveries = deliveries
         self.position = position
         self._encoded: dict[Encoder, bytes] = {}
+        self._index: ReadingIndex | None = None
+
+    @property
+    def index(self) -> ReadingIndex:
+        if self._index is None:
+            self._index = ReadingIndex(self.deliveries)
+        return self._index
 
     def encoded(self, encoder: Encoder) -> bytes:
         data = self._encoded.get(encoder)
@@ -133,6 +141,11 @@ class Subscriber:
         self._withheld_until_join = withheld_until_join
         self._uids: frozenset[str] | None = None
         self._resources: frozenset[str] | None = None
+        self._wanted: WantedReadings | None = None
+        self._latest: list[str] = []
+        """Nodes whose latest readings are still to be sent, because they are wanted now."""
+        self._nodes: NodeTable | None = None
+        """Where these readings are."""
         self._backlog: Backlog[ToClient] = Backlog(
             cost_max=BACKLOG_COST_MAX, plain_max=BACKLOG_PLAIN_MAX
         )
@@ -158,7 +171,17 @@ class Subscriber:
     @property
     def waiting(self) -> bool:
         """Something waits for it outside its socket."""
-        return bool(self._backlog) or self._snapshot is not None or self._replay is not None
+        return (
+            bool(self._backlog)
+            or self._snapshot is not None
+            or self._replay is not None
+            or bool(self._latest)
+        )
+
+    @property
+    def has_part(self) -> bool:
+        """It subscribed to a part of the readings, and gets `seen` for the other nodes."""
+        return self._wanted is not None
 
     @property
     def is_joining(self) -> bool:
@@ -199,10 +222,18 @@ class Subscriber:
             return self._uids if in_view is None else in_view
         return self._uids & in_view
 
-    def subscribe(self, request: Subscription) -> None:
-        """Filter what follows. Replaces the filter before."""
+    def subscribe(self, request: Subscription, nodes: NodeTable | None = None) -> None:
+        """Filter what follows. Replaces the filter before. Call `drain` afterwards: the latest
+        readings of nodes that were not wanted before are sent, from `nodes`."""
         self._uids = None if request.uids is None else frozenset(request.uids)
         self._resources = None if request.resources is None else frozenset(request.resources)
+        before, self._wanted = self._wanted, WantedReadings.of(request)
+        if before is None or self._wanted is None:
+            self._latest.clear()
+        elif nodes is not None:
+            self._nodes = nodes
+            known = before.uids.difference(self._latest)
+            self._latest = sorted(self._wanted.uids - known)
 
     def may_join(self, now: float) -> bool:
         """Whether it is within the rate of joins. If not, it is closed."""
@@ -263,6 +294,7 @@ class Subscriber:
         """
         if (
             self.closed
+            or self._wanted is not None
             or self._uids is not None
             or self._resources is not None
             or self._withheld_until_join
@@ -279,7 +311,8 @@ class Subscriber:
         """Queue the messages that it subscribed to. Call `drain` afterwards."""
         if not self.waiting:
             self._progress_at = now
-        for delivery in batch.deliveries:
+        wanted = self._wanted
+        for delivery in batch.deliveries if wanted is None else wanted.chosen(batch.index):
             if self.closed:
                 return
             if self._wants(delivery):
@@ -305,8 +338,10 @@ class Subscriber:
             # A node is sent to its end first: what waits is newer.
             elif snapshot is not None and (snapshot.rest or not self._backlog):
                 rest -= self._write_snapshot(snapshot, ts)
-            else:
+            elif self._backlog:
                 self._write(self._backlog.take(CHUNK_MESSAGES, CHUNK_COST_MAX))
+            else:
+                rest -= self._write_latest()
             buffered = self.sink.buffered()
         self._buffered_before = buffered
         if progress:
@@ -382,6 +417,13 @@ class Subscriber:
             self._is_complete = True
             self._write([Joined(nodes=count, ts=ts)], self.id)
         return written
+
+    def _write_latest(self) -> int:
+        """Write the latest readings of the next node. Returns the bytes written."""
+        node = None if self._nodes is None else self._nodes.get(self._latest.pop())
+        if node is None or node.is_waiting:
+            return 0
+        return self._write(self._shown(node.readings.values()))
 
     def _write(self, messages: Sequence[ToClient], dst: str = legacy.TO_ALL) -> int:
         """Returns the bytes written."""

@@ -34,6 +34,8 @@ UNIX_TIME_MAX: Final = 253_402_300_799
 """The end of the year 9999. A later time, or one before 1970, is refused: no calendar has it."""
 TYPES_MAX: Final = 264
 """Resources of one message `describe`. More are refused."""
+READINGS_OF_MAX: Final = 2000
+"""Nodes whose readings a subscription names. One with more is refused: it is about all nodes."""
 RESERVED_UIDS: Final = frozenset({"alive", "all"})
 """Words that stand for a uid in keep-alives and `dst` (legacy protocol, sections 1 and 2)."""
 

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The types of the messages between gateways, broker and clients, and the limits of their fields.
-
-The wire keeps historic names (`endpoint`, `data`, `value`); the code uses those of the glossary
-(`resource`, `data`, `number`).
-"""
+The wire keeps historic names (`endpoint`, `value`); the code has those of the glossary."""
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -14,6 +11,7 @@ from pyaiot.messages.limits import (
     COMMAND_TIMEOUT_MAX_S,
     IGNORED_TOPICS_MAX,
     NAME_LENGTH_MAX,
+    READINGS_OF_MAX,
     REFUSALS_MAX,
     TYPES_MAX,
     LeftReason,
@@ -61,10 +59,14 @@ class Subscription(_Message, frozen=True, kw_only=True, tag="subscribe"):
     )
     """The resources whose readings to send. `new`, `reset` and `out` are always sent."""
     tags: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=32)] | None = None
-    """Only nodes with one of these tags. A node that gets its first one appears, and one that loses
-    its last one is sent as `out`."""
+    """Only nodes with one of these tags. As tags change, nodes appear or are sent as `out`."""
     gateways: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=32)] | None = None
     """Only nodes of gateways with one of these names."""
+    readings_of: Annotated[tuple[Name, ...], Meta(max_length=READINGS_OF_MAX)] | None = None
+    """Readings of these nodes only; `seen` names every 5 s all nodes that sent some. The latest of
+    nodes that are added are sent at once; the answer to `new` has those of all nodes."""
+    readings_named: Annotated[tuple[Name, ...], Meta(max_length=256)] | None = None
+    """Besides those of `readings_of`, readings of these resources, of any node."""
 
 
 class Command(_Message, frozen=True, kw_only=True, tag="command"):
@@ -348,7 +350,8 @@ class TopicMappings(_Message, frozen=True, kw_only=True, tag="mappings"):
 
 
 class NodesSeen(_Message, frozen=True, kw_only=True, tag="seen"):
-    """Nodes from which a gateway received a sign of life, and no reading, since its last `seen`."""
+    """Nodes with a sign of life since the last `seen`: without a reading from a gateway, with one
+    from the broker to a client with `readings_of` or `readings_named`."""
 
     uids: Annotated[tuple[Name, ...], Meta(max_length=1000)]
     """The nodes."""
@@ -426,6 +429,7 @@ ToClient: TypeAlias = (
     | NodeForgotten
     | AlertsChanged
     | ViewsChanged
+    | NodesSeen
 )
 FromGateway: TypeAlias = (
     Hello

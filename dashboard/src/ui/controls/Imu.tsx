@@ -7,7 +7,7 @@ import { shortNumber } from "../../model/figures";
 import { nodeTitle, quote, visible } from "../../model/text";
 import type { Node, Resource } from "../../model/state";
 import { onSample, state, triggerOf } from "../../store";
-import { drawLines } from "../canvas";
+import { drawLines } from "../sparkline";
 import { RowFrame } from "../rows";
 import { localDigits, translate, t } from "../../i18n";
 import "../../imu.css";
@@ -41,14 +41,14 @@ export function ImuRow({ resource }: { resource: Resource }) {
 }
 
 function Axes({ resource, type }: { resource: Resource; type: string }) {
-  const canvas = useRef<HTMLCanvasElement>(null);
+  const lines = useRef<SVGSVGElement>(null);
   const values = useRef<HTMLSpanElement>(null);
   useEffect(
     () =>
       onSample(resource, () => {
         const vector = resource.vectors?.get(type);
-        if (!vector || !canvas.current) return;
-        drawLines(canvas.current, vector.rings, "", !state.live || !!resource.node.left);
+        if (!vector || !lines.current) return;
+        drawLines(lines.current, vector.rings, "", !state.live || !!resource.node.left);
         if (values.current) {
           values.current.textContent = vector.values.map((value) => localDigits(shortNumber(value))).join("  ");
           values.current.dataset.tip = vector.values.map((value) => localDigits(String(value))).join("  ");
@@ -60,7 +60,7 @@ function Axes({ resource, type }: { resource: Resource; type: string }) {
     <div class="axes">
       <span class="axes-name">{visible(translate(`imu.${type}`).replace("imu.", ""))}</span>
       <span class="axes-values" ref={values} />
-      <canvas ref={canvas} class="lines" data-width="140" data-height="40" aria-hidden="true" />
+      <svg ref={lines} class="lines" viewBox="0 0 140 40" preserveAspectRatio="none" aria-hidden="true" />
     </div>
   );
 }

@@ -10,7 +10,7 @@ import { nodeTitle, visible } from "../../model/text";
 import { layout } from "../../layout";
 import { between, lastSeconds, rangeSeconds, SPANS, viewAt, type View } from "../../model/timeView";
 import { jumps } from "../../past";
-import { clock, onSample, second } from "../../store";
+import { clock, onSample, second, setVisible } from "../../store";
 import { duration, formatNumber, t, timeOf, translate } from "../../i18n";
 import { d } from "../../i18n/details";
 import { nameOf } from "../rows";
@@ -114,7 +114,12 @@ export function Charts({ node, resources }: { node: Node; resources: Resource[] 
   // Draw with the samples, and with the time: every second, or less often if a pixel is longer.
   useEffect(() => {
     const stops = [...numbers, ...vectors].map((resource) => onSample(resource, () => view.peek().seconds && (pulse.value += 1)));
-    return () => stops.forEach((stop) => stop());
+    const others = compared.peek();
+    for (const { node: its } of others) setVisible(its, true);
+    return () => {
+      stops.forEach((stop) => stop());
+      for (const { node: its } of others) setVisible(its, false);
+    };
   }, [names]);
   const drawnAt = useRef(0);
   useSignalEffect(() => {

@@ -12,7 +12,7 @@ import type { Resource } from "../../model/state";
 import { visible } from "../../model/text";
 import { language, localDigits, timeOf } from "../../i18n";
 import { d } from "../../i18n/details";
-import { colours } from "../canvas";
+import { colours } from "../colours";
 import { brokerTime, listenToTouch, nearest, onKey, onWheel, type Shared } from "./context";
 import { paintChart } from "./paint";
 

@@ -12,7 +12,7 @@ import { nodeTitle, quote, visible } from "../../model/text";
 import { jumps } from "../../past";
 import { navigate } from "../../route";
 import { clock, hovered, membership, past, second, shown, state, toast, triggerOf } from "../../store";
-import { colours } from "../canvas";
+import { colours } from "../colours";
 import { formatNumber, reasonText, t } from "../../i18n";
 import { mt, type MapKey } from "../../i18n/map";
 import { moveNode } from "./moves";

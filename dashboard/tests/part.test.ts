@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+import { describe, expect, it } from "vitest";
+import { nextPart } from "../src/model/part";
+import { parseQuery } from "../src/model/query";
+import { newState, reduce } from "../src/model/state";
+import { summarise } from "../src/model/summary";
+
+const uids = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => `n${from + at}`);
+
+describe("the part of the readings that a page asks for", () => {
+  it("is what it shows", () => {
+    expect([...nextPart(null, uids(0, 50), false)!]).toEqual(uids(0, 50));
+  });
+
+  it("is everything where all readings count, and beyond the limit of the broker", () => {
+    expect(nextPart(new Set(uids(0, 5)), uids(0, 5), true)).toBeNull();
+    expect(nextPart(null, uids(0, 2001), false)).toBeNull();
+  });
+
+  it("stays while it has all that is shown", () => {
+    const part = nextPart(null, uids(0, 50), false)!;
+    expect(nextPart(part, uids(10, 40), false)).toBe(part);
+  });
+
+  it("keeps some of what was shown, and is bounded", () => {
+    let part: ReadonlySet<string> | null = null;
+    for (let top = 0; top < 10_000; top += 40) {
+      part = nextPart(part, uids(top, top + 100), false)!;
+      expect(part.size).toBeLessThanOrEqual(400);
+      expect(uids(top, top + 100).every((uid) => part!.has(uid))).toBe(true);
+    }
+    expect(part!.has("n9900")).toBe(true);
+  });
+});
+
+describe("filters that need the readings of all nodes", () => {
+  it.each([
+    ["temp>25", true],
+    ["led:1", true],
+    ["has:led", true],
+    ["kitchen", false],
+    ["board:samr21 tag:lamps", false],
+    ["state:stale", false],
+    ["update:failed", false],
+  ])("%s: %s", (text, reads) => expect(parseQuery(text).reads).toBe(reads));
+});
+
+describe("nodes whose readings are left out", () => {
+  it("are online as long as the broker names them", () => {
+    const state = newState(0);
+    reduce(state, { type: "opened", legacy: false }, 0);
+    reduce(state, { type: "new", uid: "n", ts: 10 }, 10);
+    reduce(state, { type: "update", uid: "n", endpoint: "t", data: "1", ts: 10 }, 10);
+    reduce(state, { type: "joined", ts: 10 }, 10);
+    expect(summarise(state, 200)).toMatchObject({ online: 1, stale: 1 });
+    reduce(state, { type: "seen", uids: ["n", "unknown"], ts: 195 }, 195);
+    expect(summarise(state, 200)).toMatchObject({ online: 1, stale: 0 });
+  });
+});

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The part of all readings that a subscriber shows, and the nodes of the others. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from pyaiot.broker.deliveries import ToAll
+from pyaiot.messages import NodesSeen, Reading, Subscription
+
+SEEN_S: Final = 5.0
+"""Interval at which subscribers to a part of the readings get the uids of the other nodes that sent
+some. A page that shows when a node was last seen is late by at most this."""
+SEEN_UIDS_MAX: Final = 1000
+"""Nodes of one message `seen`. More are sent in several."""
+
+
+class WantedReadings:
+    """The nodes and resources of a subscription whose readings are wanted."""
+
+    __slots__ = ("named", "uids")
+
+    def __init__(self, uids: Iterable[str], named: Iterable[str]) -> None:
+        self.uids = frozenset(uids)
+        self.named = frozenset(named)
+
+    @classmethod
+    def of(cls, request: Subscription) -> "WantedReadings | None":
+        """None: all readings."""
+        if request.readings_of is None and request.readings_named is None:
+            return None
+        return cls(request.readings_of or (), request.readings_named or ())
+
+    def includes(self, reading: Reading) -> bool:
+        return reading.uid in self.uids or reading.resource in self.named
+
+    def chosen(self, index: "ReadingIndex") -> list[ToAll]:
+        """Of a batch: what is no reading, and the wanted readings, in their order."""
+        places = list(index.others)
+        for uid in index.by_uid.keys() & self.uids:
+            places += index.by_uid[uid]
+        for name in index.by_name.keys() & self.named:
+            places += index.by_name[name]
+        return [index.deliveries[place] for place in sorted(set(places))]
+
+
+class ReadingIndex:
+    """Where the readings of each node and resource are in a batch. Made once for all subscribers:
+    one that shows 50 of 10,000 nodes does not look at all readings."""
+
+    __slots__ = ("by_name", "by_uid", "deliveries", "others")
+
+    def __init__(self, deliveries: Sequence[ToAll]) -> None:
+        self.deliveries = deliveries
+        self.by_uid: dict[str, list[int]] = {}
+        self.by_name: dict[str, list[int]] = {}
+        self.others: list[int] = []
+        for place, delivery in enumerate(deliveries):
+            message = delivery.message
+            if isinstance(message, Reading):
+                self.by_uid.setdefault(message.uid, []).append(place)
+                self.by_name.setdefault(message.resource, []).append(place)
+            else:
+                self.others.append(place)
+
+
+def seen(uids: Iterable[str], ts: float) -> Iterator[NodesSeen]:
+    """Messages with all of these nodes."""
+    ordered = sorted(uids)
+    for first in range(0, len(ordered), SEEN_UIDS_MAX):
+        yield NodesSeen(uids=tuple(ordered[first : first + SEEN_UIDS_MAX]), ts=ts)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A fleet in the dashboard: it asks the broker for the readings that it shows, and is right about
+all nodes nevertheless. In a real browser, against a real broker."""
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.web.conftest import Browser
+from tests.web.serving import Served, eventually
+from tests.web.test_dashboard_home import home
+from tests.web.test_dashboard_page import see
+from tests.web.test_dashboard_registry import showing
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page, WebSocket
+
+pytestmark = pytest.mark.sockets
+
+NODES = 600
+
+
+class Received:
+    """The messages that the page gets, by type."""
+
+    def __init__(self, page: "Page") -> None:
+        self.kinds: Counter[str] = Counter()
+        page.on("websocket", self._opened)
+
+    def _opened(self, socket: "WebSocket") -> None:
+        socket.on("framereceived", self._frame)
+
+    def _frame(self, frame: str | bytes) -> None:
+        found = json.loads(frame)
+        self.kinds.update(it["type"] for it in (found if isinstance(found, list) else [found]))
+
+
+def measure(broker: Served, value: float) -> None:
+    """A reading of each node; that of the last one is 100 more."""
+    for number in range(1, NODES + 1):
+        more = 100 if number == NODES else 0
+        broker.gateway.send(f"n{number}", "temperature", f"{value + more}°C")
+
+
+async def test_a_page_gets_the_readings_that_it_shows_and_is_right_about_all_nodes(
+    browser: Browser,
+) -> None:
+    async with home() as broker:
+        measure(broker, 20.5)
+        await broker.known(f"n{NODES}")
+        async with showing(browser, broker, "settings") as page:
+            received = Received(page)
+            await page.goto(f"{broker.url}#/fleet")
+            await page.reload()
+            await see(page.locator("#nodes [data-uid=n1]"), "20.5 °C")
+            (client,) = broker.broker.fanout.clients.values()
+            await eventually(lambda: client.has_part)
+            received.kinds.clear()
+            measure(broker, 21.5)
+            measure(broker, 22.5)
+            await see(page.locator("#nodes [data-uid=n1]"), "22.5 °C")
+            shown = await page.locator(".tile").count()
+            assert 10 < shown < 200
+            # Two each, and the latest ones of nodes that came on screen a moment later.
+            assert received.kinds["update"] <= 3 * shown + 20, received.kinds
+            await see(page.locator(".counts"), f"{NODES} online")
+
+            await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+            await see(page.locator(f"#nodes [data-uid=n{NODES}]"), "122.5 °C")
+
+            measure(broker, 30.5)
+            await page.evaluate("scrollTo(0, 0)")
+            await page.get_by_role("searchbox").fill("temp>130")
+            await see(page.locator("#nodes .tile"), f"n{NODES}")
+            await eventually(lambda: not client.has_part)
+            assert await page.locator("#nodes .tile").count() == 1
+            measure(broker, 31.5)
+            await see(page.locator(f"#nodes [data-uid=n{NODES}]"), "131.5 °C")
