@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import select
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from benchmarks.wire import connect, gateway_protocols
 if TYPE_CHECKING:
     from playwright.async_api import CDPSession, Page
 
-RESOURCES: Final = 3
+RESOURCES: Final = 2
 BATCHES_PER_S: Final = 20
 SCROLL_PX: Final = 40
 """Per frame: 66 rows of tiles per second at 60 frames."""
@@ -74,12 +75,14 @@ def feed(port: int, token: str, nodes: int, rate: int) -> None:
     for batch in batches(announcement(nodes, RESOURCES, v2=True), 200):
         link.sendall(encode(batch, v2=True))
     print("ready", flush=True)
-    places = cycle((node, number) for node in range(nodes) for number in range(RESOURCES))
+    places = [(node, number) for node in range(nodes) for number in range(RESOURCES)]
+    random.Random(1).shuffle(places)
+    turns = cycle(places)
     turn = 0
     while True:
         began = time.monotonic()
         turn += 1
-        chosen = [next(places) for _ in range(max(1, rate // BATCHES_PER_S))]
+        chosen = [next(turns) for _ in range(max(1, rate // BATCHES_PER_S))]
         link.sendall(encode([reading(*it, turn, v2=True) for it in chosen], v2=True))
         time.sleep(max(0.0, 1 / BATCHES_PER_S - (time.monotonic() - began)))
         if select.select([link], [], [], 0)[0]:

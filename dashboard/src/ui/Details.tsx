@@ -64,7 +64,7 @@ function Head({ node }: { node: Node }) {
       {isRenamed(node, "details") ? (
         <Rename node={node} place="details" />
       ) : (
-        <h2>
+        <h2 aria-label={quote(nodeTitle(node))}>
           {mayEdit.value && node.registered ? (
             <button type="button" class="rename-name" aria-label={t("rename.of", { name: quote(nodeTitle(node)) })} title={t("rename")} onClick={(event) => startRenaming(event, node, "details")}>
               {nodeTitle(node)} <Icon name="rename" />

@@ -79,7 +79,7 @@ function Grid({ nodes, id, plain = false }: { nodes: Node[]; id?: string; plain?
   const grid = useRef<HTMLUListElement>(null);
   useFirstFit(grid, nodes.length);
   return (
-    <ul class="grid masonry" id={id} ref={grid}>
+    <ul class="grid masonry" id={id} ref={grid} aria-label={id && t("tab.nodes")}>
       {!plain && settings.camera.value && <CameraCard />}
       {!plain && settings.map.value && (
         <ExtraCard>

@@ -153,6 +153,8 @@ export function Digits({ resource }: { resource: Resource }) {
 /** How long a sparkline waits in a list that is scrolled, before it asks for its history. */
 const REST_MS = 700;
 
+let loading: Promise<typeof import("../sparklineHistory")> | undefined;
+
 export function Spark({ resource, waits = false }: { resource: Resource; waits?: boolean }) {
   const ref = useRef<SVGSVGElement>(null);
   useEffect(() => {
@@ -165,7 +167,7 @@ export function Spark({ resource, waits = false }: { resource: Resource; waits?:
       if (recalled || !resource.node.visible) return;
       recalled = true;
       // After a lost connection, the sparkline starts again.
-      import("../sparklineHistory").then(({ prependHistory }) => prependHistory(resource, draw)).catch(() => undefined);
+      (loading ??= import("../sparklineHistory")).then(({ prependHistory }) => prependHistory(resource, draw)).catch(() => undefined);
     };
     const stop = onSample(resource, draw, true);
     const timer = setTimeout(() => {
