@@ -16,6 +16,7 @@ from pyaiot.alerts.rules_file import AlertsFile
 from pyaiot.alerts.service import AlertService
 from pyaiot.broker.broker import Broker
 from pyaiot.broker.encoders import ARRAYS_WITH_REGISTRY
+from pyaiot.broker.observers import Observers
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.links import MemoryLink
 from pyaiot.messages import (
@@ -63,6 +64,7 @@ class House:
         self.commands: list[Command] = []
         self.gateway: MemoryLink[ToGateway, FromGateway] | None = None
         self.outcome: Any = "confirmed"
+        self.leads = True
 
     async def send(self, *messages: FromGateway) -> None:
         assert self.gateway is not None
@@ -93,8 +95,10 @@ async def running(
     *,
     documents: Documents | None = None,
     registry: Registry | None = None,
+    is_clustered: bool = False,
 ) -> AsyncIterator[House]:
-    """`documents` and `registry`: what a store had before."""
+    """`documents` and `registry`: what a store had before. `is_clustered`: this broker is one of a
+    cluster, and leads it while `House.leads`."""
     loop = asyncio.get_running_loop()
     registry = Registry() if registry is None else registry
     broker = Broker(flush_interval_s=0.0, timer=loop, unix_time=loop.time, registry=registry)
@@ -103,6 +107,9 @@ async def running(
         storing.documents = documents
     sender = FakeService()
     file = AlertsFile({"phone": URL}, {k: rule_of(it) for k, it in (rules or {}).items()})
+    if is_clustered:
+        broker.observers.elsewhere = Observers()
+        broker.observers.leads = lambda: house.leads
     alerts = AlertService(broker, storing, file, sender, unix_time=loop.time)
     house = House(alerts, broker, sender)
     async with alerts.running():

@@ -102,3 +102,31 @@ def values(socket: FakeSocket) -> list[tuple[str, str]]:
     found = [msgspec.convert(it, ToClient) for it in socket.messages]
     socket.writes.clear()
     return [(it.uid, it.data) for it in found if isinstance(it, Reading)]
+
+
+class Watching:
+    """An observer that is given what other brokers report."""
+
+    def __init__(self) -> None:
+        self.got: list[ToClient] = []
+
+    def message_published(self, message: ToClient) -> None:
+        self.got.append(message)
+
+    def command_sent(self, *_args: Any) -> None: ...
+
+    def command_ended(self, *_args: Any) -> None: ...
+
+    def gap_reported(self, *_args: Any) -> None: ...
+
+
+async def test_an_observer_of_other_brokers_gets_readings_while_it_wants_them() -> None:
+    async with pair() as it:
+        elsewhere, watching = it.other.observers.elsewhere, Watching()
+        assert elsewhere is not None
+        elsewhere.add(watching)
+        await it.send(NodeAppeared(uid="A"), Reading(uid="A", resource="t", data=1))
+        assert [type(message) for message in watching.got] == [NodeAppeared]
+        elsewhere.set_readings(watching, wanted=True)
+        await it.send(Reading(uid="A", resource="t", data=2))
+        assert [it.data for it in watching.got if isinstance(it, Reading)][-1] == 2

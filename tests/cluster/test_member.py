@@ -188,3 +188,30 @@ def test_the_state_of_a_cluster_has_the_others_while_they_are_known() -> None:
     assert peer.silent_s > 3.0
     world.run(10.0)
     assert member.state(world.now).peers == ()
+
+
+def test_a_document_that_one_broker_sets_is_given_to_all_others() -> None:
+    world = World(1, brokers=3, gateways=1)
+    world.run(3.0)
+    members = [broker.member for broker in world.brokers.values()]
+    documents = [("view", "a", "{}"), ("view", "b", None)]
+    members[0].local.documents_set(documents)
+    world.run(1.0)
+    assert [it.take_documents() for it in members] == [[], documents, documents]
+    assert members[1].take_documents() == []
+
+
+def test_one_broker_leads_and_the_next_one_follows_it() -> None:
+    world = World(1, brokers=3, gateways=1)
+
+    def leaders() -> list[str]:
+        alive = [it for it in world.brokers.values() if it.is_alive]
+        return [it.name for it in alive if it.member.leads(world.now)]
+
+    world.run(1.0)
+    assert leaders() == []
+    world.run(4.0)
+    assert leaders() == ["broker 0"]
+    world.kill("broker 0")
+    world.run(5.0)
+    assert leaders() == ["broker 1"]

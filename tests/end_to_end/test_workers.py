@@ -116,6 +116,18 @@ async def test_a_person_signs_in_at_all_workers_with_one_link(workers: Workers) 
             assert len(each) == 2
 
 
+async def test_a_view_and_a_rule_are_those_of_all_workers(workers: Workers) -> None:
+    async with workers.each() as each:
+        first, second = each["worker 1"], each["worker 2"]
+        async with second.put("/api/views/hall", json={"title": "Hall"}) as answer:
+            assert answer.status == 200, await answer.text()
+        rule = {"title": "Warm", "when": "above", "resource": "t", "limit": 30}
+        async with second.put("/api/alert-rules/warm", json=rule) as answer:
+            assert answer.status == 200, await answer.text()
+        await until(first, "/api/views", lambda it: "hall" in str(it))
+        await until(first, "/api/alert-rules", lambda it: "Warm" in str(it))
+
+
 async def test_a_killed_worker_is_started_again(workers: Workers) -> None:
     async with workers.each():
         pass

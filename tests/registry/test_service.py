@@ -33,9 +33,9 @@ from pyaiot.registry import service as service_module
 from pyaiot.registry.documents import Document
 from pyaiot.registry.last_values import decode_values
 from pyaiot.registry.record import Edit, NodeRecord
-from pyaiot.registry.refusals import RegistryFull, StaleRevision, UnknownNode
+from pyaiot.registry.refusals import NotStored, RegistryFull, StaleRevision, UnknownNode
 from pyaiot.registry.registry import Registry
-from pyaiot.registry.service import NotStored, RegistryService
+from pyaiot.registry.service import RegistryService
 from pyaiot.registry.sqlite import SqliteStore
 from pyaiot.registry.store import Changes, RegistryStore, RegistryStoreError
 from tests.broker.test_fanout import FakeSocket

@@ -54,6 +54,10 @@ class RuleBook:
     def read(self) -> list[Alert]:
         """Read everything that is stored. Returns all alerts, active and cleared."""
         self.maintenance = self._read(MAINTENANCE, maintenance_of)
+        return self.alerts()
+
+    def alerts(self) -> list[Alert]:
+        """The stored alerts, active and cleared ones."""
         return list(self._read(ALERT, lambda it: msgspec.convert(it, Alert)).values())
 
     async def put_rule(self, rule_id: str, table: dict[str, Any]) -> Rule:

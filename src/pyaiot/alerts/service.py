@@ -15,7 +15,7 @@ from pyaiot.alerts.actions import RuleActions
 from pyaiot.alerts.alert import Alert
 from pyaiot.alerts.channels import Channels, Sender
 from pyaiot.alerts.engine import AlertEngine
-from pyaiot.alerts.rule_book import RuleBook, UnknownRule
+from pyaiot.alerts.rule_book import ALERT, MAINTENANCE, RULE, RuleBook, UnknownRule
 from pyaiot.alerts.rules_file import AlertsFile
 from pyaiot.alerts.watches import AlertChange, Subject
 from pyaiot.broker.broker import Broker
@@ -36,6 +36,8 @@ from pyaiot.registry.service import RegistryService
 
 CHANGED_INTERVAL_S: Final = 1.0
 """Shortest interval between two `alerts changed` messages to clients."""
+LEADER_INTERVAL_S: Final = 1.0
+"""Between two looks at whether this broker of a cluster is the one that watches for alerts."""
 REMINDER_INTERVAL_S: Final = 15.0
 """Interval of the check for alerts whose snooze or maintenance has ended."""
 STORE_LIMIT_S: Final = 10.0
@@ -78,13 +80,18 @@ class AlertService:
         self._timer_due = 0.0
         self._announcement: asyncio.TimerHandle | None = None
         self._is_started = False
+        """Whether the rules are watched here: of the brokers of a cluster, one does."""
+        others = broker.observers.elsewhere
+        self._observed = [broker.observers, *([] if others is None else [others])]
+        registry.documents.changed_elsewhere.append(self._changed_elsewhere)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Context manager: evaluate rules while the block runs."""
         self.channels.set_urls(self._urls)
-        self._broker.observers.add(self)
-        self._broker.observers.of_registry.append(self._registry_changed)
+        for observers in self._observed:
+            observers.add(self)
+            observers.of_registry.append(self._registry_changed)
         self._registry.views.checks.append(self.book.views.check_view)
         self._registry.views.observers.append(self._views_changed)
         async with asyncio.TaskGroup() as tasks:
@@ -93,13 +100,16 @@ class AlertService:
                 tasks.create_task(self.channels.run(), name="channels of alerts"),
                 tasks.create_task(self._remind(), name="reminders of alerts"),
             ]
+            if self._broker.observers.elsewhere is not None:
+                work.append(tasks.create_task(self._follow_leader(), name="leader of alerts"))
             try:
                 yield
             finally:
                 for task in work:
                     task.cancel()
-                self._broker.observers.remove(self)
-                self._broker.observers.of_registry.remove(self._registry_changed)
+                for observers in self._observed:
+                    observers.remove(self)
+                    observers.of_registry.remove(self._registry_changed)
                 self._registry.views.checks.remove(self.book.views.check_view)
                 self._registry.views.observers.remove(self._views_changed)
                 for handle in (self._timer, self._announcement):
@@ -120,16 +130,53 @@ class AlertService:
     def _load(self) -> None:
         """Load rules, maintenance windows and alerts from the registry, and start with them."""
         alerts = self.book.read()
-        if self._is_started:
+        if self._is_started or not self._broker.observers.leads():
             self.apply_rules()
             return
         self.engine.watches.load(alerts)
         rules = self.book.rules()
         self.book.views.set_rules(rules)
         self.engine.started(rules, self._offline(), now=self._clock(), ts=self.unix_time())
-        self._broker.observers.set_readings(self, wanted=self.engine.needs_readings)
+        self._want_readings(wanted=self.engine.needs_readings)
         self._is_started = True
         self._drain()
+
+    def _want_readings(self, *, wanted: bool) -> None:
+        for observers in self._observed:
+            observers.set_readings(self, wanted=wanted)
+
+    async def _follow_leader(self) -> None:
+        """Watch for alerts while this broker leads the cluster. They last when another one does."""
+        await self._registry.loaded.wait()
+        while True:
+            await asyncio.sleep(LEADER_INTERVAL_S)
+            leads = self._broker.observers.leads()
+            if leads and not self._is_started:
+                log.info("alerts: this broker watches for them from now on")
+                self._load()
+            elif self._is_started and not leads:
+                log.info("alerts: another broker watches for them from now on")
+                self._is_started = False
+                self._want_readings(wanted=False)
+                self.actions.keep_rules(())
+                self.engine = AlertEngine(self._subject)
+                self._drain()
+
+    def _changed_elsewhere(self, kinds: frozenset[str]) -> None:
+        """Another broker of the cluster changed rules, maintenance or alerts."""
+        if ALERT in kinds and self._is_started:
+            by_key = {(it.id, it.raised): it for it in self.book.alerts()}
+            for alert in self.engine.watches.active.values():
+                stored = by_key.get((alert.id, alert.raised))
+                if stored is not None:
+                    alert.acknowledged = stored.acknowledged
+                    alert.acknowledged_by = stored.acknowledged_by
+                    alert.snoozed_until = stored.snoozed_until
+        if kinds & {RULE, MAINTENANCE}:
+            self.book.read()
+            self.apply_rules()
+        elif ALERT in kinds:
+            self.changed()
 
     def set_file(self, file: AlertsFile) -> None:
         """Replace the rules and channels of the file."""
@@ -141,9 +188,12 @@ class AlertService:
         """Apply the rules of the book after a change."""
         rules = self.book.rules()
         self.book.views.set_rules(rules)
+        if not self._is_started:
+            self.changed()
+            return
         self.engine.set_rules(rules, self._offline(), now=self._clock(), ts=self.unix_time())
         self.actions.keep_rules(self.engine.rules)
-        self._broker.observers.set_readings(self, wanted=self.engine.needs_readings)
+        self._want_readings(wanted=self.engine.needs_readings)
         self._drain()
         self.changed()
 
@@ -151,8 +201,11 @@ class AlertService:
 
     def alerts(self) -> list[Alert]:
         """The active alerts, latest first, followed by the cleared ones."""
-        active = sorted(self.engine.watches.active.values(), key=_newest_first)
-        return active + sorted(self.engine.watches.cleared, key=_newest_first)
+        watches = self.engine.watches
+        found = [*watches.active.values(), *watches.cleared]
+        if not self._is_started:
+            found = self.book.alerts()
+        return sorted(found, key=lambda it: (bool(it.cleared), _newest_first(it)))
 
     async def add_maintenance(self, table: dict[str, Any]) -> str:
         """See `RuleBook.add_maintenance`."""
@@ -178,7 +231,7 @@ class AlertService:
 
     def active(self, ids: Iterable[str]) -> list[Alert]:
         """The active alerts with these ids. Raises `UnknownRule` if one of them is not active."""
-        by_id = {alert.id: alert for alert in self.engine.watches.active.values()}
+        by_id = {alert.id: alert for alert in self.alerts() if not alert.cleared}
         try:
             return [by_id[it] for it in ids]
         except KeyError as error:

@@ -20,6 +20,7 @@ from pyaiot.cluster.nats_link import NatsLink
 from pyaiot.config import ClusterSection, Config, WorkersCluster
 from pyaiot.errors import OperatorError, reason_of
 from pyaiot.metrics import Collector
+from pyaiot.registry.service import RegistryService
 
 _DATABASE: Final = r"postgres(ql)?://"
 
@@ -65,6 +66,12 @@ def make_broker(config: Config, **of_broker: Any) -> ClusteredBroker:
     broker = ClusteredBroker(name=name[:64], **of_broker)
     broker.member.url = _own_url(config)
     return broker
+
+
+def share_registry(broker: Broker, registry: RegistryService) -> None:
+    """What is stored beside the nodes is the same at all brokers."""
+    if isinstance(broker, ClusteredBroker):
+        broker.share_documents(registry)
 
 
 def _own_url(config: Config) -> str:

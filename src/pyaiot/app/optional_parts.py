@@ -57,6 +57,7 @@ def start_optional_parts(
     if config.cluster.is_on:
         from pyaiot.app import cluster  # noqa: PLC0415 - see above
 
+        cluster.share_registry(broker, registry)
         collectors += cluster.start(config, broker, tasks)
     if not config.homeassistant.url:
         return collectors

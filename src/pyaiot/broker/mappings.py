@@ -89,6 +89,7 @@ class MappingBook:
         self._registry = registry
         self.rules = rules
         self.of_settings = of_settings
+        registry.documents.changed_elsewhere.append(self._changed_elsewhere)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -135,6 +136,10 @@ class MappingBook:
     async def _start(self) -> None:
         await self._registry.loaded.wait()
         self._publish()
+
+    def _changed_elsewhere(self, kinds: frozenset[str]) -> None:
+        if MAPPING in kinds:
+            self._publish()
 
     def _publish(self) -> None:
         self._broker.map_topics(TopicMappings(mappings=tuple(self.saved().values())))

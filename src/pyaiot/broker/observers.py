@@ -37,6 +37,10 @@ class Observers:
         self._of_readings = list(self._all)
         self.of_registry: list[Callable[[ToClient], None]] = []
         """Called with each `node` and `forgotten`. They must never wait."""
+        self.elsewhere: Observers | None = None
+        """Receives what the other brokers of a cluster report; None: this broker is alone."""
+        self.leads: Callable[[], bool] = lambda: True
+        """Whether this broker does what only one broker of a cluster does."""
 
     def add(self, observer: BrokerObserver) -> None:
         """It receives everything but readings until `remove`."""
@@ -54,6 +58,11 @@ class Observers:
             self._of_readings.remove(observer)
         if wanted:
             self._of_readings.append(observer)
+
+    @property
+    def need_readings(self) -> bool:
+        """Whether one of them receives readings."""
+        return bool(self._of_readings)
 
     def readings_published(self, readings: Sequence[ToAll]) -> None:
         """These readings go to all clients."""

@@ -16,6 +16,7 @@ from pyaiot.broker.broker import Broker
 from pyaiot.broker.cluster_state import ClusterState
 from pyaiot.broker.deliveries import Delivery, ToAll
 from pyaiot.broker.encoders import ARRAYS, Encoder
+from pyaiot.broker.observers import BrokerObserver, Observers
 from pyaiot.broker.subscriber import Sink, Subscriber
 from pyaiot.cluster.member import GRACE_S, ClusterMember, is_broker
 from pyaiot.cluster.owned_nodes import OwnedNodes
@@ -33,6 +34,7 @@ from pyaiot.messages import (
     ToGateway,
 )
 from pyaiot.registry.record import NodeRecord
+from pyaiot.registry.service import RegistryService
 
 FLUSH_INTERVAL_S: Final = 0.02
 """Between two frames to the same broker."""
@@ -46,6 +48,18 @@ VALUES_LIMIT_S: Final = 1.0
 log = logging.getLogger(__name__)
 
 SendPacket = Callable[[str, bytes], None]
+
+
+class _RemoteObservers(Observers):
+    """They receive what other brokers report. Readings come only if somebody wants them."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        super().__init__()
+        self._changed = changed
+
+    def set_readings(self, observer: BrokerObserver, *, wanted: bool) -> None:
+        super().set_readings(observer, wanted=wanted)
+        self._changed()
 
 
 class ClusteredBroker(Broker):
@@ -75,6 +89,11 @@ class ClusteredBroker(Broker):
         self._refused: set[str] = set()
         """Why brokers are refused, as it was logged."""
         self._all_values_until = 0.0
+        self.remote_observers = _RemoteObservers(self._interest_changed)
+        self.observers.elsewhere = self.remote_observers
+        self.observers.leads = lambda: self.member.leads(self._clock())
+        self._shared: RegistryService | None = None
+        self._reading: asyncio.Task[None] | None = None
         self.observers.add(self)
         self.observers.set_readings(self, wanted=True)
         self.observers.of_registry.append(self.member.local.published)
@@ -98,12 +117,20 @@ class ClusteredBroker(Broker):
         state = self.member.state(self._clock())
         return replace(state, problem=problem, queued_bytes=queued_bytes)
 
+    def share_documents(self, registry: RegistryService) -> None:
+        """Documents of this registry are those of all brokers."""
+        self._shared = registry
+        registry.documents.changed_here.append(self.member.local.documents_set)
+
     def _log_brokers(self) -> None:
         """Log the brokers that joined, are lost, have a wrong clock or are refused."""
         complete = {peer.beacon.name for peer in self.member.peers.values() if peer.is_complete}
         if complete != self._complete:
             for name in sorted(complete - self._complete):
                 log.info("cluster: all nodes of %s are known", name)
+                if self._shared is not None and (self._reading is None or self._reading.done()):
+                    # What it set while it could not be reached is in the database.
+                    self._reading = asyncio.create_task(self._shared.read_documents_again())
             for name in sorted(self._complete - complete):
                 log.warning("cluster: %s is lost, or its state is not complete", name)
             self._complete = complete
@@ -129,6 +156,8 @@ class ClusteredBroker(Broker):
         """A packet from another broker."""
         self.deliver_remote(self.member.receive_packet(packet, self._clock(), self._unix_time()))
         self._log_brokers()
+        if self._shared is not None and (documents := self.member.take_documents()):
+            self._shared.documents.set_elsewhere(documents)
         self._values_changed.set()
         if self.member.has_packets:
             self._wake()
@@ -137,6 +166,7 @@ class ClusteredBroker(Broker):
         """Messages about nodes of other brokers go to clients; those brokers record them."""
         readings: list[ToAll] = []
         others: list[Delivery] = []
+        self.remote_observers.published([it for it in deliveries if type(it) is ToAll])
         if self.fanout.views and any(
             type(it) is ToAll and type(it.message) is RegisteredNode for it in deliveries
         ):
@@ -297,7 +327,7 @@ class ClusteredBroker(Broker):
     def _set_interest(self) -> int:
         self._interest_due = False
         wanted: set[str] | None = set()
-        if self._loop.time() < self._all_values_until:
+        if self._loop.time() < self._all_values_until or self.remote_observers.need_readings:
             wanted = None
         for client in self.fanout.clients.values():
             if wanted is None:

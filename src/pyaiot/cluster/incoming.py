@@ -2,7 +2,7 @@
 """From the items of another broker to the router of this one. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -12,6 +12,7 @@ from pyaiot.cluster.claims import ClaimTable
 from pyaiot.cluster.packets import (
     ClusterItem,
     CurrentValues,
+    DocumentSet,
     Edited,
     Forgotten,
     GatewayGone,
@@ -33,6 +34,9 @@ from pyaiot.messages import (
     Reading,
     Receipt,
 )
+
+if TYPE_CHECKING:
+    from pyaiot.registry.documents import Document
 
 
 class Values(Protocol):
@@ -60,6 +64,8 @@ class Incoming:
         self._remote = remote
         self._peers = peers
         self._values = values
+        self.documents: list[Document] = []
+        """That other brokers have set, and that were not taken over yet."""
 
     def begin(self, peer: OtherBroker) -> None:
         """A snapshot begins: gateways and nodes that are not in it no longer exist."""
@@ -137,6 +143,9 @@ class Incoming:
                 return self._remote.edited(item, ts, is_greater=peer.run > self._run)
             case Forgotten(uid=uid):
                 return self._remote.forgotten(uid, now)
+            case DocumentSet():
+                self.documents.append((item.kind, item.key, item.body))
+                return ()
             case SnapshotEnd():
                 return self._end(peer, now, ts)
             case _:

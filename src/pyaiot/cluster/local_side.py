@@ -15,6 +15,7 @@ from pyaiot.cluster.owned_nodes import OwnedNodes
 from pyaiot.cluster.packets import (
     UIDS_OF_INTEREST_MAX,
     ClusterItem,
+    DocumentSet,
     Edited,
     Forgotten,
     GatewayGone,
@@ -23,6 +24,7 @@ from pyaiot.cluster.packets import (
     NodeClaim,
 )
 from pyaiot.messages import GatewayState, NodeDescribed, NodeReset, Reading, ToClient
+from pyaiot.registry.documents import Document
 from pyaiot.registry.record import NodeRecord, edited_row
 
 
@@ -127,6 +129,11 @@ class LocalSide:
     def forgotten(self, uid: str) -> None:
         """People removed this node from the registry here."""
         self._out.add(Forgotten(uid=uid))
+
+    def documents_set(self, documents: Iterable[Document]) -> None:
+        """Documents beside the registry were set or removed here."""
+        for kind, key, body in documents:
+            self._out.add(DocumentSet(kind=kind, key=key, body=body))
 
     def edits(self) -> Iterator[ClusterItem]:
         """All that people added."""

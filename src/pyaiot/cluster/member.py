@@ -37,6 +37,7 @@ from pyaiot.messages import (
     Command,
     Receipt,
 )
+from pyaiot.registry.documents import Document
 
 BEACON_INTERVAL_S: Final = 1.0
 """How often a broker tells the others that it is there, and how far its streams are."""
@@ -85,7 +86,7 @@ class ClusterMember:
         self._router = router
         self._wake = wake
         self._generation = 0
-        self._beacon_at = now
+        self._began_at = self._beacon_at = now
         self._tick_at = now
         self._controls: list[Packet] = []
         """Packets outside of streams, to be sent."""
@@ -128,6 +129,18 @@ class ClusterMember:
             peer.items.append(receipt)
             peer.keep_receipt(receipt, now)
             self._wake()
+
+    def take_documents(self) -> list[Document]:
+        """Documents beside the registry that other brokers have set, in order."""
+        taken, self._in.documents = self._in.documents, []
+        return taken
+
+    def leads(self, now: float) -> bool:
+        """Whether this broker does what only one of the cluster does: the first by name of those
+        that it knows to be there. Nobody does in the first seconds of a broker."""
+        others = (it for it in self.peers.values() if it.lost_at is None and it.is_complete)
+        is_first = all((self.name, self.run) < (it.beacon.name, it.run) for it in others)
+        return is_first and now - self._began_at > PEER_TIMEOUT_S
 
     # -- the network ------------------------------------------------------------------------------
 

@@ -180,6 +180,14 @@ class Forgotten(_Item, frozen=True, gc=False, tag="forgotten", kw_only=True):
     uid: Uid
 
 
+class DocumentSet(_Item, frozen=True, gc=False, tag="document", kw_only=True):
+    """A document beside the registry was set, or removed: a saved view, a rule of alerts."""
+
+    kind: _Text
+    key: Annotated[str, Meta(max_length=512)]
+    body: Annotated[str, Meta(max_length=64 * 1024)] | None
+
+
 class ValuesSent(_Item, frozen=True, gc=False, tag="values-sent", kw_only=True):
     """The values of the `Interest` with this number were sent."""
 
@@ -200,6 +208,7 @@ ClusterItem: TypeAlias = (
     | Order
     | Edited
     | Forgotten
+    | DocumentSet
     | ValuesSent
     | SnapshotEnd
     | Reading

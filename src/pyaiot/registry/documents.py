@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Stores documents beside the nodes: alert rules, alerts, saved views, floor plans. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from pyaiot.errors import Refused
@@ -21,6 +21,12 @@ class Documents:
     def __init__(self) -> None:
         self._bodies: dict[str, dict[str, str]] = {}
         self._unwritten: dict[tuple[str, str], None] = {}
+        self.changed_here: list[Callable[[Sequence[Document]], None]] = []
+        """Called with documents that this broker has set."""
+        self.changed_elsewhere: list[Callable[[frozenset[str]], None]] = []
+        """Called with the kinds of documents that another broker of the cluster has set."""
+        self.version = 0
+        """Increases with each change."""
 
     def __len__(self) -> int:
         return sum(map(len, self._bodies.values()))
@@ -49,6 +55,30 @@ class Documents:
 
     def set(self, documents: Iterable[Document]) -> None:
         """Set documents that are already stored."""
+        some = list(documents)
+        self._set(some)
+        for observer in self.changed_here:
+            observer(some)
+
+    def set_elsewhere(self, documents: Iterable[Document]) -> None:
+        """Set documents that another broker of the cluster has set. That broker stores them."""
+        some = list(documents)
+        self._set(some)
+        for observer in self.changed_elsewhere:
+            observer(frozenset(kind for kind, _, _ in some))
+
+    def load_again(self, documents: Iterable[Document]) -> None:
+        """Take over a store that other brokers write, too. Documents that are not written yet are
+        kept."""
+        stored = {(kind, key): body for kind, key, body in documents}
+        here = {(kind, key): it for kind, some in self._bodies.items() for key, it in some.items()}
+        keys = [it for it in {**stored, **here} if it not in self._unwritten]
+        changed = [(*it, stored.get(it)) for it in keys if stored.get(it) != here.get(it)]
+        if changed:
+            self.set_elsewhere(changed)
+
+    def _set(self, documents: Iterable[Document]) -> None:
+        self.version += 1
         for kind, key, body in documents:
             if body is None:
                 self._bodies.get(kind, {}).pop(key, None)

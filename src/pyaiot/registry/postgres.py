@@ -96,7 +96,7 @@ class PostgresStore:
         """
         self.name = _without_password(url)
         self._url = url
-        self._is_shared = is_shared
+        self.is_shared = is_shared
         self._loop: asyncio.AbstractEventLoop | None = None
         self._db: Any = None
         self._written = WrittenNodes()
@@ -163,7 +163,7 @@ class PostgresStore:
 
     async def _open(self) -> list[NodeRecord]:
         db = await self._connect()
-        await _take_lock(db, is_shared=self._is_shared)
+        await _take_lock(db, is_shared=self.is_shared)
         await db.execute("SELECT pg_advisory_lock($1)", SCHEMA_LOCK)
         await _migrate(db)
         await db.execute("SELECT pg_advisory_unlock($1)", SCHEMA_LOCK)

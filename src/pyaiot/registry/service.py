@@ -9,20 +9,21 @@ and everything else continues to work.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, TypeVar
 
-from pyaiot.errors import ProtocolError, PyaiotError, Refused
+from pyaiot.errors import ProtocolError, Refused
 from pyaiot.registry.documents import Document, Documents
 from pyaiot.registry.online_nodes import OnlineNodes
 from pyaiot.registry.plans import PlanBook
 from pyaiot.registry.record import Edit, NodeRecord, edited_row, observed_row
-from pyaiot.registry.refusals import UnknownNode, check_revision
+from pyaiot.registry.refusals import NotStored, UnknownNode, check_revision
 from pyaiot.registry.registry import Registry
 from pyaiot.registry.store import ObservedNode, RegistryStore, RegistryStoreError, write_rows
+from pyaiot.registry.turns import TURN_NODES_MAX, in_turns, in_turns_until_done
 from pyaiot.registry.views import ViewBook
 
 WRITE_INTERVAL_S: Final = 1.0
@@ -33,8 +34,6 @@ even if nothing had to be written.
 """
 BATCH_MAX: Final = 500
 """Nodes per transaction. Four times as many delayed readings by 60 ms."""
-TURN_NODES_MAX: Final = 500
-"""Nodes that are processed before the event loop continues."""
 OPEN_LIMIT_S: Final = 5.0
 """How long the start of a service waits for its registry. After that it starts without it."""
 RETRY_S: Final = 5.0
@@ -52,10 +51,6 @@ CLOSE_LIMIT_S: Final = 1.0
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-class NotStored(PyaiotError):
-    """The store has failed, and the edit was not made. The text gives the reason."""
 
 
 class RegistryService:
@@ -87,6 +82,7 @@ class RegistryService:
         """Nodes that people edited, forgot or restored since the start."""
         self._nodes = nodes
         self._store = store
+        self._name = "" if store is None else store.name
         self._unix_time = unix_time
         self._executor: ThreadPoolExecutor | None = None
         self._edit_lock = asyncio.Lock()
@@ -141,7 +137,7 @@ class RegistryService:
         async with self._editing():
             changed = [
                 self.registry.edited(uid, edit)
-                async for uid in _in_turns(uids)
+                async for uid in in_turns(uids)
                 if self.registry.get(uid) is not None
             ]
             return await self._make_edits(changed)
@@ -150,7 +146,7 @@ class RegistryService:
         """Add nodes that may not have been seen yet, or edit them: all or none."""
         async with self._editing():
             changed: dict[str, NodeRecord] = {}
-            async for uid, edit in _in_turns(edits):
+            async for uid, edit in in_turns(edits):
                 if uid in changed:
                     raise ProtocolError(f"the node {uid!r} is listed twice")
                 changed[uid] = self.registry.provisioned(uid, edit)
@@ -203,6 +199,19 @@ class RegistryService:
             await self._call_store(partial(write_rows, documents=documents))
             self.documents.set(documents)
 
+    async def read_documents_again(self) -> None:
+        """Take over the documents that other brokers of a cluster have stored."""
+        while self._store is not None and self._is_open:
+            before = self.documents.version
+            try:
+                found = await self._with_store(lambda store: store.documents())
+            except RegistryStoreError as error:
+                self._failed(error)
+                return
+            if self.documents.version == before:
+                self.documents.load_again(found)
+                return
+
     @asynccontextmanager
     async def _editing(self) -> AsyncIterator[None]:
         """Serialises edits. Raises `NotStored` if too many wait."""
@@ -231,7 +240,7 @@ class RegistryService:
             raise
         forgotten = []
         returned = []
-        async for record in _in_turns(records):
+        async for record in in_turns(records):
             try:
                 self._nodes.people_forgot(record.uid, now)
                 forgotten.append(record)
@@ -249,7 +258,7 @@ class RegistryService:
             return []
         self.registry.check_room(changed)
         await self._store_edits(changed)
-        edited = [self._nodes.people_edited(it) async for it in _in_turns(changed)]
+        edited = [self._nodes.people_edited(it) async for it in in_turns(changed)]
         self.edits += len(edited)
         return edited
 
@@ -324,14 +333,7 @@ class RegistryService:
                     self.registry.unwritten.drop_removed()
             except RegistryStoreError as error:
                 self._failed(error)
-            await self._encode_leftover()
-
-    async def _encode_leftover(self) -> None:
-        """Encode values of unwritten nodes, because readings take more memory than their JSON."""
-        more = True
-        while more:
-            more = self.registry.encode_leftover(TURN_NODES_MAX)
-            await asyncio.sleep(0)
+            await in_turns_until_done(partial(self.registry.encode_leftover, TURN_NODES_MAX))
 
     async def _wait_opened(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -343,12 +345,7 @@ class RegistryService:
             records = await self._with_store(lambda store: store.open())
             documents = await self._with_store(lambda store: store.documents())
             if self.loaded.is_set():
-                # The store was lost and came back, perhaps empty: write everything.
-                await self._remove_unknown(records)
-                gone = [it for it in documents if it[1] not in self.documents.of(it[0])]
-                self.documents.not_written(gone)
-                self.documents.write_again()
-                await self._write_everything()
+                await self._compare(records, documents)
         except RegistryStoreError as error:
             self._failed(error)
             return
@@ -359,6 +356,19 @@ class RegistryService:
         self._is_open, self._problem = True, ""
         log.info("registry: %d nodes in %s", len(self.registry), self._name)
 
+    async def _compare(self, records: list[NodeRecord], documents: list[Document]) -> None:
+        """The store was lost and came back with these contents, perhaps empty."""
+        if self._store is not None and self._store.is_shared and (records or documents):
+            # Other brokers may have changed it meanwhile.
+            self.documents.load_again(documents)
+            await self._write_newer({it.uid: it.revision for it in records})
+            return
+        await self._remove_unknown(records)
+        gone = [it for it in documents if it[1] not in self.documents.of(it[0])]
+        self.documents.not_written(gone)
+        self.documents.write_again()
+        await self._write_newer({})
+
     async def _remove_unknown(self, records: Sequence[NodeRecord]) -> None:
         """Delete nodes from the store that were removed while it was closed."""
         uids = [it.uid for it in records if self.registry.get(it.uid) is None]
@@ -366,8 +376,10 @@ class RegistryService:
             some = uids[start : start + BATCH_MAX]
             await self._with_store(partial(write_rows, removed=some))
 
-    async def _write_everything(self) -> None:
-        records = [it for it in self.registry.records.values() if it.is_stored]
+    async def _write_newer(self, stored: Mapping[str, int]) -> None:
+        """Write the nodes that are not stored with these revisions, or later ones."""
+        known = self.registry.records.values()
+        records = [it for it in known if it.is_stored and it.revision > stored.get(it.uid, -1)]
         for start in range(0, len(records), BATCH_MAX):
             some = records[start : start + BATCH_MAX]
             observed = [self._observed(record) for record in some]
@@ -376,7 +388,7 @@ class RegistryService:
 
     async def _collect_values(self) -> None:
         now = self._unix_time()
-        async for uid in _in_turns(self._nodes.take_touched_uids()):
+        async for uid in in_turns(self._nodes.take_touched_uids()):
             record = self.registry.get(uid)
             readings = self._nodes.readings_of(uid)
             if record is not None and readings:
@@ -432,15 +444,3 @@ class RegistryService:
         if str(error) != self._problem:
             self._problem = str(error)
             log.error("the registry is not stored: %s", error)
-
-    @property
-    def _name(self) -> str:
-        return "" if self._store is None else self._store.name
-
-
-async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
-    """Iterate over these items, and let the event loop continue after every `TURN_NODES_MAX`."""
-    for number, item in enumerate(items, 1):
-        yield item
-        if number % TURN_NODES_MAX == 0:
-            await asyncio.sleep(0)

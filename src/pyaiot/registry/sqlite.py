@@ -79,6 +79,7 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
+        self.is_shared = False
         self._path = path
         self._lock_path = path.with_name(path.name + ".lock")
         self._lock: int | None = None

@@ -70,6 +70,8 @@ class RegistryStore(Protocol):
 
     name: str
     """For people, without a password."""
+    is_shared: bool
+    """Whether the other brokers of a cluster write it, too."""
 
     def open(self) -> list[NodeRecord]:
         """Open or create it, and return all records. May be repeated.

@@ -101,6 +101,7 @@ class ViewBook:
         """Grows with each change."""
         self.checks: list[ViewCheck] = []
         """Asked before a view is changed."""
+        documents.changed_elsewhere.append(lambda kinds: self._changed() if VIEW in kinds else None)
         self.observers: list[Callable[[], None]] = []
         """Called after views have changed."""
 

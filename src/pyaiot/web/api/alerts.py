@@ -17,7 +17,7 @@ from pyaiot.alerts.rule_book import UnknownRule
 from pyaiot.alerts.service import AlertService
 from pyaiot.broker.broker import Broker
 from pyaiot.errors import ProtocolError, Refused
-from pyaiot.registry.service import NotStored
+from pyaiot.registry.refusals import NotStored
 from pyaiot.web.api.alert_schemas import (
     AlertChannel,
     AlertChannels,

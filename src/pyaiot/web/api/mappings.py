@@ -10,7 +10,7 @@ from aiohttp import web
 from pyaiot.broker.mappings import MappingBook, MappingId, TrialValue, UnknownMapping
 from pyaiot.errors import OperatorError, ProtocolError, Refused
 from pyaiot.model.topic_mapping import TopicMapping
-from pyaiot.registry.service import NotStored
+from pyaiot.registry.refusals import NotStored
 from pyaiot.web.api.mapping_schemas import (
     MappedMessage,
     MappedValue,

@@ -13,8 +13,7 @@ from pyaiot.accounts.scopes import Scope
 from pyaiot.broker.broker import Broker
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.registry.plans import IMAGE_SIZE_MAX, FloorPlan, PlanBook, PlanEdit, UnknownPlan
-from pyaiot.registry.refusals import StaleRevision
-from pyaiot.registry.service import NotStored
+from pyaiot.registry.refusals import NotStored, StaleRevision
 from pyaiot.web.api.nodes import includes
 from pyaiot.web.api.parameters import Query
 from pyaiot.web.api.plan_operations import IMAGE_TYPES, FloorPlans

@@ -14,8 +14,8 @@ from pyaiot.broker.broker import Broker
 from pyaiot.errors import ProtocolError, Refused, requirement
 from pyaiot.messages import check_uid
 from pyaiot.registry.record import Edit, NodeRecord
-from pyaiot.registry.refusals import RegistryFull, StaleRevision, UnknownNode
-from pyaiot.registry.service import NotStored, RegistryService
+from pyaiot.registry.refusals import NotStored, RegistryFull, StaleRevision, UnknownNode
+from pyaiot.registry.service import RegistryService
 from pyaiot.web.api.nodes import find, includes, matching, node_response
 from pyaiot.web.api.parameters import FilterQuery, Query
 from pyaiot.web.api.responses import json_response

@@ -11,8 +11,7 @@ from aiohttp import hdrs, web
 from pyaiot.broker.broker import Broker
 from pyaiot.errors import Refused
 from pyaiot.messages import ViewsChanged
-from pyaiot.registry.refusals import StaleRevision
-from pyaiot.registry.service import NotStored
+from pyaiot.registry.refusals import NotStored, StaleRevision
 from pyaiot.registry.views import DashboardView, SavedView, UnknownView, ViewBook, ViewId
 from pyaiot.web.api.nodes import includes
 from pyaiot.web.api.parameters import Query
