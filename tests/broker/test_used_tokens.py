@@ -143,3 +143,18 @@ def test_two_brokers_of_one_user_lose_none_of_each_others_entries(
     assert there.accept(tokens[3])
     again = started(keys, path)
     assert not any(map(again.accept, tokens))
+
+
+def test_a_token_that_one_process_accepted_is_refused_by_the_others(
+    keys: Keys, tmp_path: Path
+) -> None:
+    path = tmp_path / "used-tokens"
+    checks = [started(keys, path) for _ in range(3)]
+    first, second = token_at(keys, NOW), token_at(keys, NOW)
+    assert checks[0].accept(first)
+    assert [check.accept(first) for check in checks] == [False] * 3
+    assert checks[2].accept(second)
+    assert [check.accept(second) for check in checks] == [False] * 3
+    path.unlink()
+    assert checks[1].accept(token_at(keys, NOW))
+    assert not checks[1].accept(first)

@@ -74,7 +74,7 @@ class UsedTokensFile:
     """Used tokens in a file, which survives the process.
 
     The file is not synchronised to disk: after a power failure, tokens of the last seconds may be
-    missing. Several brokers may share a file; each reads it once, when it starts.
+    missing. Several processes may share a file: each sees the tokens that the others have used.
     """
 
     def __init__(self, path: Path, *, tokens_max: int) -> None:
@@ -86,6 +86,8 @@ class UsedTokensFile:
         self._lines = 0
         """Lines in the file."""
         self._is_kept = True
+        self._seen = (0, 0)
+        """The inode of the file, and how many bytes of it are known."""
 
     @classmethod
     def open(
@@ -117,7 +119,28 @@ class UsedTokensFile:
 
     def refuses(self, digest: bytes, made_at: int) -> bool:
         """See `UsedTokens.refuses`."""
+        if self._is_kept:
+            # A file that was deleted, or cannot be read now, has nothing to add.
+            with contextlib.suppress(OSError):
+                self._read_of_others()
         return self._known.refuses(digest, made_at)
+
+    def _read_of_others(self) -> None:
+        """Add the tokens that other processes have used since the last look."""
+        if self._state() == self._seen:
+            return
+        with self._locked(), self._path.open("rb") as file:
+            inode, known = self._seen
+            now = self._state()
+            file.seek(known if now[0] == inode and now[1] > known else 0)
+            lines = file.read().decode("ascii", "replace").splitlines()
+            self._seen = now
+        for line in lines:
+            self._known.read(line)
+
+    def _state(self) -> tuple[int, int]:
+        status = self._path.stat()
+        return status.st_ino, status.st_size
 
     def add(self, digest: bytes, made_at: int) -> None:
         """See `UsedTokens.add`. Written before this returns, if the file can be written."""
