@@ -18,7 +18,9 @@ from pyaiot.messages import Reading
 from pyaiot.model import ResourceType
 from pyaiot.registry import store as store_module
 from pyaiot.registry.last_values import encode_values
+from pyaiot.registry.postgres import PostgresStore
 from pyaiot.registry.record import Annotations, NodeRecord, edited_row, observed_row
+from pyaiot.registry.refusals import StaleRevision
 from pyaiot.registry.sqlite import APPLICATION_ID, MIGRATIONS, SqliteStore
 from pyaiot.registry.store import (
     CHECKED_NODES,
@@ -28,6 +30,7 @@ from pyaiot.registry.store import (
     WrittenNodes,
 )
 from pyaiot.registry.stores import store_at
+from pyaiot.registry.turns import EDIT_ATTEMPTS, repeat_if_stale
 from tests.history.postgres_server import running_server
 
 TS = 1_800_000_000.0
@@ -405,3 +408,42 @@ def test_documents_are_there_after_a_restart(location: str) -> None:
 
     with opened(store):
         assert store.documents() == [("view", "a", '{"x":"é"}')]
+
+
+def test_of_two_edits_at_two_brokers_the_later_one_is_refused(server: str) -> None:
+    execute(server, "DROP SCHEMA IF EXISTS pyaiot_registry CASCADE")
+    first, second = (PostgresStore(server, is_shared=True) for _ in range(2))
+    with opened(first), opened(second):
+        ours = node("a", annotations=LABEL, revision=1)
+        theirs = node("a", annotations=Annotations(label="Other"), revision=1)
+        first.write(Changes(edited=[edited_row(ours)]))
+        with pytest.raises(StaleRevision, match="edited at another broker"):
+            second.write(Changes(edited=[edited_row(theirs)]))
+        first.write(Changes(edited=[edited_row(ours)]))  # after a lost connection
+        theirs.revision = 2
+        second.write(Changes(edited=[edited_row(theirs)]))
+    assert content(PostgresStore(server))["a"].annotations.label == "Other"
+
+
+async def test_an_edit_without_a_revision_is_repeated_until_it_is_the_latest() -> None:
+    stale = iter([True, True, False])
+
+    async def edit() -> str:
+        if next(stale):
+            raise StaleRevision("x")
+        return "edited"
+
+    assert await repeat_if_stale(edit) == "edited"
+
+
+async def test_an_edit_is_repeated_a_limited_number_of_times() -> None:
+    attempts = 0
+
+    async def edit() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise StaleRevision("x")
+
+    with pytest.raises(StaleRevision):
+        await repeat_if_stale(edit)
+    assert attempts == EDIT_ATTEMPTS

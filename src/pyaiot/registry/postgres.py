@@ -2,7 +2,7 @@
 """The registry in a PostgreSQL database: the table `node` of the schema `pyaiot_registry`."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,7 +15,9 @@ from pyaiot.registry.record import (
     EDITED_COLUMNS,
     OBSERVED_COLUMNS,
     NodeRecord,
+    RecordRow,
 )
+from pyaiot.registry.refusals import StaleRevision
 from pyaiot.registry.store import (
     Changes,
     Loading,
@@ -35,6 +37,8 @@ ROWS_AT_ONCE: Final = 2000
 """Number of rows fetched at once."""
 WRITER_LOCK: Final = 0x41694E52
 """Advisory lock, held exclusively by a single writer or shared by the brokers of a cluster."""
+EDIT_LOCK: Final = 0x41694E54
+"""The advisory lock of the broker that stores edits of people."""
 SCHEMA_LOCK: Final = 0x41694E53
 """Advisory lock held while the schema is migrated."""
 
@@ -79,6 +83,11 @@ MIGRATIONS: Final = (_FIRST, _SECURED, _DOCUMENTS, _TYPES)
 _OBSERVED: Final = upsert(OBSERVED_COLUMNS, "${}")
 _EDITED: Final = upsert(EDITED_COLUMNS, "${}")
 _ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM node ORDER BY id"  # noqa: S608 - our constants
+
+_STORED: Final = (
+    f"SELECT uid, {', '.join(EDITED_COLUMNS)} FROM node"  # noqa: S608 - our constants
+    " WHERE uid = ANY($1::text[])"
+)
 
 T = TypeVar("T")
 
@@ -199,6 +208,8 @@ class PostgresStore:
             if changes.observed:
                 await self._db.executemany(_OBSERVED, changes.observed)
             if changes.edited:
+                if self.is_shared:
+                    await self._check_revisions(changes.edited)
                 await self._db.executemany(_EDITED, changes.edited)
             gone = [(kind, key) for kind, key, body in changes.documents if body is None]
             if gone:
@@ -212,6 +223,18 @@ class PostgresStore:
                     " ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
                     kept,
                 )
+
+    async def _check_revisions(self, edited: Sequence[RecordRow]) -> None:
+        """Raises `StaleRevision` if another broker has stored an edit of one of the nodes, which
+        is not known here yet."""
+        await self._db.execute("SELECT pg_advisory_xact_lock($1)", EDIT_LOCK)
+        rows = await self._db.fetch(_STORED, [row[0] for row in edited])
+        stored = {row[0]: tuple(row) for row in rows}
+        revision = 1 + EDITED_COLUMNS.index("revision")
+        for row in edited:
+            before = stored.get(row[0])
+            if before is not None and before != tuple(row) and before[revision] >= row[revision]:
+                raise StaleRevision(f"{row[0]} was edited at another broker: try again")
 
     async def _check(self) -> None:
         query = "SELECT uid, revision FROM node WHERE uid = ANY($1::text[])"

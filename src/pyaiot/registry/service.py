@@ -20,10 +20,10 @@ from pyaiot.registry.documents import Document, Documents
 from pyaiot.registry.online_nodes import OnlineNodes
 from pyaiot.registry.plans import PlanBook
 from pyaiot.registry.record import Edit, NodeRecord, edited_row, observed_row
-from pyaiot.registry.refusals import NotStored, UnknownNode, check_revision
+from pyaiot.registry.refusals import NotStored, StaleRevision, UnknownNode, check_revision
 from pyaiot.registry.registry import Registry
 from pyaiot.registry.store import ObservedNode, RegistryStore, RegistryStoreError, write_rows
-from pyaiot.registry.turns import TURN_NODES_MAX, in_turns, in_turns_until_done
+from pyaiot.registry.turns import TURN_NODES_MAX, in_turns, in_turns_until_done, repeat_if_stale
 from pyaiot.registry.views import ViewBook
 
 WRITE_INTERVAL_S: Final = 1.0
@@ -126,9 +126,13 @@ class RegistryService:
         """Edit a node. The edit is on disk when this returns. Raises the same errors as
         `Registry.edited`, `RegistryFull`, `NotStored`.
         """
-        async with self._editing():
-            (edited,) = await self._make_edits([self.registry.edited(uid, edit, revision=revision)])
-            return edited
+
+        async def once() -> NodeRecord:
+            async with self._editing():
+                changed = self.registry.edited(uid, edit, revision=revision)
+                return (await self._make_edits([changed]))[0]
+
+        return await once() if revision is not None else await repeat_if_stale(once)
 
     async def edit_many(self, uids: Iterable[str], edit: Edit) -> list[NodeRecord]:
         """Edit several nodes. Unknown ones are skipped. Raises the same errors as `edit`; then no
@@ -285,7 +289,7 @@ class RegistryService:
         removed = self.registry.unwritten.take_back_removed(record.uid for record in records)
         try:
             await self._call_store(work)
-        except NotStored:
+        except (NotStored, StaleRevision):
             self.registry.unwritten.not_written((), removed)
             raise
 
