@@ -265,3 +265,7 @@ async def test_every_screen_fits_at_200_percent_and_in_colours_of_the_system(
             const card = getComputedStyle(document.querySelector('.card'));
             return line.stroke !== card.backgroundColor && card.borderStyle !== 'none';
         }""")
+        # Nor is a colour all that marks what is chosen.
+        for chosen in ("nav [aria-current=page]", ".segmented [aria-pressed=true]"):
+            outline = "(it) => getComputedStyle(it).outlineStyle"
+            assert await page.locator(chosen).last.evaluate(outline) == "solid", chosen
