@@ -2,8 +2,10 @@
 """`aiot setup`: three questions, a settings file, and the first sign-in."""
 
 import os
+import stat
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -97,7 +99,7 @@ def setup(
     if boot is None:
         boot = question.yes_or_no("Start it at boot, as a service?", default=interactive)
     path = (config_file or _default_file(boot=boot)).expanduser()
-    _write(path, settings_text(SetupAnswers(reach, protocols, name)), force=force)
+    write_settings(path, settings_text(SetupAnswers(reach, protocols, name)), force=force)
     print_line(f"Written: {path}")
     _start(reach, path, boot=boot)
 
@@ -106,15 +108,30 @@ def _default_file(*, boot: bool) -> Path:
     return SYSTEM_FILE if boot and os.geteuid() == 0 else config.default_file(os.environ)
 
 
-def _write(path: Path, text: str, *, force: bool) -> None:
-    """Raises `OperatorError`, also if the file exists."""
-    if path.exists() and not force:
-        raise OperatorError(f"{path} exists and was not changed: replace it with --force.")
+def _has_settings(path: Path) -> bool:
+    """Whether the file is more than the comments that a package or `service install` wrote."""
+    try:
+        return bool(tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+
+
+def write_settings(path: Path, text: str, *, force: bool) -> None:
+    """Write the settings file. Raises `OperatorError`, also if there is one with settings."""
+    if not force and _has_settings(path):
+        raise OperatorError(f"{path} has settings and was not changed: replace it with --force.")
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
-        partial.chmod(0o644)
+        if path.exists():  # a settings file of the services is not for everybody
+            before = path.stat()
+            os.chown(partial, before.st_uid, before.st_gid)
+            partial.chmod(stat.S_IMODE(before.st_mode))
+        else:
+            partial.chmod(0o644)
         partial.replace(path)
     except OSError as error:
         raise OperatorError(f"{path} cannot be written: {reason_of(error)}.") from error
