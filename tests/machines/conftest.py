@@ -3,11 +3,15 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from scripts import machines, page
+from scripts.packaging import deb, distributions
+from scripts.packaging.targets import DEBIANS
 from tests.machines.machine import Machine
+from tests.machines.wheels import made_wheelhouse
 
 RELEASES = os.environ.get("PYAIOT_TEST_DEBIANS", "").split() or [""]
 """The releases of Debian that are tested; each takes two to three minutes."""
@@ -34,3 +38,17 @@ def machine(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("machine")
     with Machine(machines.folder_of(release), folder / "m") as running:
         yield running
+
+
+@pytest.fixture(scope="package")
+def package(release: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Debian package of this checkout, for the release."""
+    folder = tmp_path_factory.mktemp("packages")
+    wheel = distributions.build(folder)[-1]
+    return deb.make(folder, release, "amd64", wheel, quick=True)
+
+
+@pytest.fixture(scope="package")
+def wheels(release: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheelhouse of this checkout, for the release."""
+    return made_wheelhouse(tmp_path_factory.mktemp("wheelhouse"), DEBIANS[release])

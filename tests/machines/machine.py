@@ -25,7 +25,7 @@ class Machine:
         self._folder = folder
         self.root = folder / "root"
         self._nspawn: subprocess.Popen[bytes] | None = None
-        self._init = 0
+        self.init = 0
 
     def __enter__(self) -> Self:
         for name in ("root", "upper", "work"):
@@ -76,7 +76,7 @@ class Machine:
             assert time.monotonic() < deadline, console.read_text(errors="replace")
             assert self._nspawn.poll() is None, console.read_text(errors="replace")
             with contextlib.suppress(IndexError, FileNotFoundError):
-                self._init = int(children.read_text().split()[0])
+                self.init = int(children.read_text().split()[0])
                 if self.ask("systemctl is-system-running") in {"running", "degraded"}:
                     return
             time.sleep(0.1)
@@ -116,7 +116,7 @@ class Machine:
 
     def _enter(self) -> list[str]:
         variables = ["env", "-i", f"PATH={_PATH}", "LANG=C.UTF-8"]
-        return ["nsenter", "-t", str(self._init), "-a", *variables]
+        return ["nsenter", "-t", str(self.init), "-a", *variables]
 
     def _call(self, command: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts.packaging import deb, distributions
 from tests.documents import ROOT, Block
 from tests.machines.machine import Machine
 
@@ -22,14 +21,6 @@ EXPOSURE_MAX = 3.0
 pytestmark = [
     pytest.mark.skipif(platform.machine() != "x86_64", reason="the machine runs on x86-64"),
 ]
-
-
-@pytest.fixture(scope="module")
-def package(release: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of this checkout, for the release."""
-    folder = tmp_path_factory.mktemp("packages")
-    wheel = distributions.build(folder)[-1]
-    return deb.make(folder, release, "amd64", wheel, quick=True)
 
 
 def newer(package: Path, folder: Path) -> Path:

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from scripts import page
-from scripts.packaging import distributions, wheelhouse
-from scripts.packaging.targets import DEBIANS, PLATFORMS
 from tests.machines.conftest import RELEASES
 from tests.machines.machine import Machine
+from tests.machines.wheels import made_wheelhouse
 from tests.tools import tool
 
 pytestmark = [
@@ -22,26 +21,7 @@ pytestmark = [
 ]
 
 
-def made_wheelhouse(folder: Path, python: str) -> Path:
-    """The wheels for x86-64 and one Python; those that are known are not downloaded."""
-    target = PLATFORMS["x86_64"]
-    packages = list(wheelhouse.contents(target, python))
-    cache = wheelhouse.cache("x86_64")
-    wheelhouse.download(cache, target, python, packages)
-    for package in packages:
-        found = wheelhouse.find(cache, package, python)
-        assert found is not None
-        shutil.copy2(found, folder)
-    wheel = distributions.build(folder / "built")[-1]
-    shutil.move(wheel, folder)
-    shutil.rmtree(folder / "built")
-    return folder
-
-
-def test_service_of_a_wheel_is_installed_by_two_commands(
-    machine: Machine, release: str, tmp_path: Path
-) -> None:
-    wheels = made_wheelhouse(tmp_path, DEBIANS[release])
+def test_service_of_a_wheel_is_installed_by_two_commands(machine: Machine, wheels: Path) -> None:
     machine.run("mkdir -p /srv/wheelhouse")
     for wheel in wheels.iterdir():
         machine.put(wheel, f"/srv/wheelhouse/{wheel.name}")
