@@ -2,10 +2,12 @@
 """What is published: reproducible, with metadata that an index takes, and files for Debian."""
 
 import hashlib
+import io
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +102,21 @@ def test_wheelhouse_has_what_the_wheel_needs_and_no_build_tools() -> None:
     assert not found & {"hatchling", "trove-classifiers", "colorama"}
     assert len([it for it in LOCK if it.requirement.name == "cryptography"]) == 2
     assert len([it for it in names("x86_64", "3.11") if it == "cryptography"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [('[build-system]\nrequires = ["flit_core>=3"]\n', ["flit_core>=3"]), ("", ["setuptools"])],
+)
+def test_source_names_what_it_is_built_with(tmp_path: Path, text: str, needs: list[str]) -> None:
+    archive = tmp_path / "one-1.tar.gz"
+    with tarfile.open(archive, "w:gz") as sources:
+        for name in ("one-1/vendored/pyproject.toml", "one-1/pyproject.toml"):
+            entry = tarfile.TarInfo(name)
+            data = text.encode() if name.count("/") == 1 else b"[wrong"
+            entry.size = len(data)
+            sources.addfile(entry, io.BytesIO(data))
+    assert wheelhouse.build_requirements(archive) == needs
 
 
 @pytest.mark.parametrize("python", PYTHONS)

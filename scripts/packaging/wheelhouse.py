@@ -9,7 +9,9 @@ import os
 import re
 import shutil
 import sys
+import tarfile
 import tempfile
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,12 @@ NOTE: Final = "MISSING.txt"
 PIP: Final = "pip"
 """In a wheelhouse although Pyaiot does not need it: pipx installs a current one first."""
 _TOOLS_LOCK: Final = ROOT / "requirements" / "tools.txt"
+
+
+_PIP_DOWNLOAD: Final = (
+    *(sys.executable, "-I", "-m", "pip", "download", "--quiet", "--no-input"),
+    "--disable-pip-version-check",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +121,15 @@ def make(folder: Path, platform: str, pythons: Iterable[str], wheel: Path) -> No
     shutil.copy2(wheel, folder)
     (folder / NOTE).unlink(missing_ok=True)
     if missing:
+        for name, line in missing.items():
+            _download_source(folder, name, line)
+        _download_build_tools(folder, set(missing))
         (folder / NOTE).write_text(
             f"There are no wheels for {platform} of: {', '.join(sorted(missing))}.\n"
-            "pip compiles their sources, which are here. That needs gcc, python3-dev, libffi-dev"
-            " and setuptools.\n"
+            "pip compiles their sources, which are here, with the tools of Python that they need."
+            " It also needs gcc, python3-dev, libffi-dev, cmake and ninja-build.\n"
         )
         report(f"{platform}: no wheels of {', '.join(sorted(missing))}; their sources are there.")
-        for line in missing.values():
-            _sources(folder, line)
 
 
 def download(
@@ -143,8 +152,7 @@ def download(
         file.flush()
         tags = [word for tag in platform.tags for word in ("--platform", tag)]
         command = [
-            *(sys.executable, "-I", "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"),
-            *("--disable-pip-version-check", "--only-binary=:all:", "--require-hashes"),
+            *(*_PIP_DOWNLOAD, "--no-deps", "--only-binary=:all:", "--require-hashes"),
             *("--python-version", python, "--implementation", "cp"),
             *(*tags, "--dest", str(folder), "--requirement", file.name),
         ]
@@ -175,15 +183,33 @@ def _fits(tags: Sequence[str], tag: str) -> bool:
     return tag in pythons or "py3" in pythons
 
 
-def _sources(folder: Path, line: str) -> None:
+def _download_source(folder: Path, name: str, line: str) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(line)
         file.flush()
-        run(
-            [
-                *(sys.executable, "-I", "-m", "pip", "download", "--quiet", "--no-input"),
-                *("--disable-pip-version-check", "--no-deps", "--no-binary=:all:"),
-                *("--no-build-isolation", "--require-hashes"),
-                *("--dest", str(folder), "--requirement", file.name),
-            ]
-        )
+        # pip asks the source for its metadata. What that needs may come as wheels.
+        hashed = ("--require-hashes", "--requirement", file.name)
+        run([*_PIP_DOWNLOAD, "--no-deps", f"--no-binary={name}", "--dest", str(folder), *hashed])
+
+
+def _download_build_tools(folder: Path, missing: set[str]) -> None:
+    """The wheels of what the sources in the folder are built with. All are pure Python."""
+    wanted: set[str] = set()
+    for source in folder.glob("*.tar.gz"):
+        wanted |= {
+            requirement
+            for requirement in build_requirements(source)
+            if Requirement(requirement).name not in missing
+        }
+    run([*_PIP_DOWNLOAD, "--only-binary=:all:", "--dest", str(folder), *sorted(wanted)])
+
+
+def build_requirements(source: Path) -> list[str]:
+    """What the `pyproject.toml` of a source distribution says that it is built with."""
+    with tarfile.open(source) as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            if file is not None and re.fullmatch(r"[^/]+/pyproject\.toml", member.name):
+                table = tomllib.loads(file.read().decode())
+                return list(table.get("build-system", {}).get("requires", ["setuptools"]))
+    return ["setuptools"]
