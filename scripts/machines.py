@@ -8,6 +8,7 @@ They are kept in `~/.cache/pyaiot/machines`. It needs root, debootstrap and syst
 Prints the folder of each. The exit code is 3 if they cannot be made here.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -16,14 +17,17 @@ from pathlib import Path
 from typing import Final
 
 NAMES: Final = {"12": "bookworm", "13": "trixie"}
-INCLUDED: Final = "systemd,systemd-sysv,dbus,python3-minimal,python3-venv,ca-certificates"
+INCLUDED: Final = (
+    "systemd,systemd-sysv,libpam-systemd,dbus,python3-minimal,python3-venv,ca-certificates"
+)
 CANNOT: Final = 3
 
 
 def folder_of(release: str) -> Path:
     """Where the root file system of a release is."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "pyaiot" / "machines" / f"debian-{release}"
+    digest = hashlib.sha256(INCLUDED.encode()).hexdigest()[:8]
+    return cache / "pyaiot" / "machines" / f"debian-{release}-{digest}"
 
 
 def why_not() -> str:
