@@ -109,3 +109,24 @@ def test_loopback_prints_no_link(programs: Programs) -> None:
         assert "login" not in shown
         assert "▄" not in shown
     assert not list(programs.home.rglob("accounts.db"))
+
+
+@pytest.mark.parametrize("address", [ADDRESS, "198.51.100.7"])
+def test_address_for_links_is_that_of_the_network_with_and_without_a_route(address: str) -> None:
+    code = "from pyaiot.transport.addresses import own_address; print(own_address())"
+    network = NETWORK
+    if address != ADDRESS:
+        network = NETWORK.replace(ADDRESS, address).replace(
+            "ip route add default via 192.0.2.1;", ""
+        )
+    shown = subprocess.run(
+        [
+            *("unshare", "--map-root-user", "--net", "sh", "-c", network, "sh"),
+            *(sys.executable, "-c", code),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT_S,
+    )
+    assert shown.stdout.strip() == address

@@ -196,7 +196,8 @@ def confine_to_loopback(sock: socket.socket) -> bool:
 
 
 def own_address() -> str:
-    """The address of this machine towards other networks, or empty. Sends nothing."""
+    """The address of this machine towards other networks; without a route to them, that of its own
+    network; or empty. Sends nothing."""
     for family, target in (
         (socket.AF_INET, "192.0.2.1"),  # reserved for documentation (RFC 5737)
         (socket.AF_INET6, "2001:db8::1"),
@@ -207,7 +208,7 @@ def own_address() -> str:
             # Without a route, the kernel may choose loopback.
             if not is_loopback(address):
                 return address
-    return ""
+    return next(iter(interface_addresses()), "")
 
 
 def interface_addresses() -> list[str]:
