@@ -166,6 +166,12 @@ def test_historic_commands_have_their_historic_flags(
     assert flags <= set(result.out.replace(",", " ").split())
 
 
+def test_historic_name_after_the_program_of_a_container_is_accepted(aiot: Aiot) -> None:
+    assert aiot("aiot-broker", "--help").out == aiot("--help", program="aiot-broker").out
+    assert aiot("aiot-broker", "--broker_host=x", "--wobble").err.count("--wobble") == 1
+    assert "aiot-nodes" in aiot("aiot-nodes").err
+
+
 def test_commands_are_in_sections_by_what_a_person_wants(aiot: Aiot) -> None:
     shown = aiot("--help").out
     sections = dict(re.findall(r"(?ms)^(\w+(?: at)? it):\n(.*?)(?=^\w|\Z)", shown))

@@ -22,8 +22,16 @@ _PREFIX: Final = "aiot-"
 
 
 def main() -> None:
-    """`aiot`."""
-    _run(sys.argv[1:])
+    """`aiot`. A historic name as the first word is one too: in a container, whose program is
+    `aiot`, the older start line `aiot-broker …` follows it."""
+    words = sys.argv[1:]
+    if words and words[0].startswith(_PREFIX):
+        from pyaiot.systemd.units import HISTORIC  # noqa: PLC0415 - see above
+
+        if words[0] in HISTORIC:
+            sys.argv = words
+            historic_main()
+    _run(words)
 
 
 def historic_main() -> None:
