@@ -377,6 +377,7 @@ INSTALL = Elsewhere("tests/test_package.py installs the wheel into a fresh envir
 BOOTED = Elsewhere("tests/machines does, on a machine with systemd")
 RELEASE = Elsewhere("tests/test_release.py and tests/machines do")
 CONTAINER = Elsewhere("it needs Docker; the page says what was tried")
+ZEPHYR = Elsewhere("tests/interop/test_coap_directory.py has such a device")
 BROKER_ELSEWHERE = Elsewhere("it needs a broker with a name or on another machine")
 
 STEPS: dict[str, Serve | Finish | Elsewhere] = {
@@ -457,6 +458,23 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
             "sudo systemctl start pyaiot",
         ),
         Elsewhere("it changes the machine"),
+    ),
+    "aiot run --coap-port 5693": Elsewhere("its port is fixed; the next ones need Zephyr"),
+    **dict.fromkeys(
+        (
+            (
+                "west build -b native_sim zephyr/samples/net/sockets/coap_server --"
+                " -DCONFIG_NET_DRIVERS=y      -DCONFIG_NET_SOCKETS_OFFLOAD=y"
+                " -DCONFIG_NET_NATIVE_OFFLOADED_SOCKETS=y"
+            ),
+            "west build -t run",
+            (
+                "aiocoap-client -m POST --content-format application/link-format     "
+                ' --payload "</obs>;obs,</test>" "coap://[::1]:5693/rd?ep=zephyr&base=coap://[::1]:5683"'
+            ),
+            "aiot set zephyr test 1",
+        ),
+        ZEPHYR,
     ),
     "sudo aiot setup": Elsewhere("tests/end_to_end/test_setup.py answers its questions"),
     "aiot node coap --gateway-host lab.local --temperature --led": MACHINE,

@@ -102,6 +102,22 @@ async def test_simple_registration_makes_us_come_and_read_the_links() -> None:
         assert listed.payload == f'<{base}/led>;anchor="{base}"'.encode()
 
 
+async def test_server_that_announces_nothing_is_registered_by_another_program_of_its_host() -> None:
+    """As docs/tutorials/zephyr.md does it with the CoAP sample of Zephyr, whose counter may be
+    observed and whose `test` accepts writes."""
+    async with scene() as it:
+        it.device.has({"obs": Reply(payload=b"Counter: 0\n", observe=2), "test": "Type: 0\n"})
+        it.device.replies[Code.PUT, "test"] = Reply(Code.CHANGED, b"")
+        base = f"base=coap://{it.device.host}"
+        message = request(*(Code.POST, "/rd", "ep=zephyr", base), payload=b"</obs>;obs,</test>")
+        # From another port: not that of the server.
+        location(await it.device.exchange(message))
+        await it.client.shows("zephyr", obs="Counter: 0\n", test="Type: 0\n")
+        it.device.notify("obs", "Counter: 1\n", 3)
+        await it.client.shows("zephyr", obs="Counter: 1\n")
+        assert (await it.client.write("zephyr", "test", "1"))["state"] == "confirmed"
+
+
 async def test_node_may_be_silent_for_its_lifetime_and_is_out_after_it() -> None:
     async with scene(coap=CoapSection(port=0, silence_limit_s=0.2)) as it:
         it.device.has({"led": "0"})
