@@ -4,6 +4,7 @@
 import re
 import socket
 from collections.abc import Iterator
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -84,6 +85,14 @@ async def test_visitor_sees_everything_and_changes_nothing(showroom: Proxied) ->
             showroom.url + "/api/commands?uid=x", json=command, headers=origin
         ) as answer:
             assert answer.status in {401, 403}
+
+
+def test_kiosk_address_of_the_page_is_one_of_the_dashboard() -> None:
+    page = (FOLDER / "README.md").read_text("utf-8")
+    (query,) = re.findall(r"https://showroom\.example\.org/\?(\S+?)`", page)
+    source = (ROOT / "dashboard" / "src" / "model" / "kiosk.ts").read_text("utf-8")
+    for name in parse_qs(query):
+        assert f'get("{name}")' in source
 
 
 async def test_people_of_the_showroom_sign_in_as_administrators(showroom: Proxied) -> None:

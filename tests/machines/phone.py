@@ -1,26 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A phone beside a machine: a browser in a network of its own, which reaches the machine only.
-
-As a program (`python -m tests.machines.phone LINK UID PICTURE`) it opens the link that signs in, on
-a screen of the size of a phone, and waits until the card of the node is live.
-"""
+"""A phone beside a machine: a browser in a network of its own, which reaches the machine only."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.documents import ROOT
 from tests.machines.machine import Machine
 
 ADDRESS: Final = "198.18.77.1"
 """Of the machine, in a range for tests of networks (RFC 2544)."""
 _PHONE_ADDRESS: Final = "198.18.77.2"
-_SCREEN: Final = (390, 844)
-_STEP_LIMIT_MS: Final = 30_000
+_BROWSER: Final = Path(__file__).with_name("phone_browser.py")
 _LIMIT_S: Final = 120.0
 
 
@@ -57,10 +50,9 @@ class Phone:
 
     def open(self, link: str, uid: str, picture: Path) -> str:
         """Sign in and wait for the card; its text. A picture of the screen is written."""
-        words = (sys.executable, "-m", "tests.machines.phone", link, uid, str(picture))
+        words = (sys.executable, str(_BROWSER), link, uid, str(picture))
         result = subprocess.run(
             ["ip", "netns", "exec", self._name, *words],
-            cwd=ROOT,
             capture_output=True,
             text=True,
             check=False,
@@ -75,28 +67,3 @@ class Phone:
 
     def _ip(self, *words: str) -> None:
         subprocess.run(["ip", *words], check=True)
-
-
-def visit(link: str, uid: str, picture: Path) -> None:
-    """Print the text of the card."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        width, height = _SCREEN
-        page = browser.new_page(
-            viewport={"width": width, "height": height}, has_touch=True, is_mobile=True
-        )
-        page.set_default_timeout(_STEP_LIMIT_MS)
-        page.goto(link)
-        page.get_by_role("button", name="Sign in").tap()
-        card = page.locator(f'#nodes [data-uid="{uid}"]')
-        card.get_by_text("°C").first.wait_for()
-        print(card.inner_text())
-        page.screenshot(path=picture)
-        browser.close()
-
-
-if __name__ == "__main__":
-    visit(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
