@@ -2,6 +2,7 @@
 """The machines: the releases of Debian that `PYAIOT_TEST_DEBIANS` names."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,13 @@ from tests.machines.wheels import made_wheelhouse
 
 RELEASES = os.environ.get("PYAIOT_TEST_DEBIANS", "").split() or [""]
 """The releases of Debian that are tested; each takes two to three minutes."""
+LIMIT_S = 900.0
+
+
+@pytest.fixture(autouse=True)
+def more_time() -> None:
+    """A machine that is installed and rebooted takes minutes beside other tests."""
+    signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
 
 
 @pytest.fixture(scope="package", params=RELEASES)
