@@ -101,7 +101,7 @@ async def test_line_of_a_unit_starts_a_gateway(installation: Installation) -> No
     unit = (EARLIER / "aiot-coap-gateway.service").read_text("utf-8")
     (line,) = [it.partition("=")[2] for it in unit.splitlines() if it.startswith("ExecStart=")]
     line = line.removeprefix("/usr/local/bin/")
-    line = line.replace("/root/.pyaiot/keys", str(installation.programs.home / ".pyaiot" / "keys"))
+    line = line.replace("/etc/aiot/keys", str(installation.programs.home / ".pyaiot" / "keys"))
     line = line.replace("8000", str(installation.ports["BROKER_PORT"]))
     installation.make("run-broker").line()
     port = installation.ports["COAP_PORT"]
