@@ -208,9 +208,9 @@ def test_one_broker_leads_and_the_next_one_follows_it() -> None:
         alive = [it for it in world.brokers.values() if it.is_alive]
         return [it.name for it in alive if it.member.leads(world.now)]
 
-    world.run(1.0)
+    world.run(9.0)
     assert leaders() == []
-    world.run(4.0)
+    world.run(2.0)
     assert leaders() == ["broker 0"]
     world.kill("broker 0")
     world.run(5.0)

@@ -46,6 +46,8 @@ PEER_TIMEOUT_S: Final = 3.0
 GRACE_S: Final = 5.0
 """How long the nodes of a lost broker, and of a lost gateway, stay online: their gateway has this
 time to connect again."""
+LEAD_AFTER_S: Final = 10.0
+"""A broker leads the cluster after this time at the earliest: until then it knows the others."""
 PEERS_MAX: Final = 64
 """Brokers of a cluster. Further ones are ignored."""
 _TICK_S: Final = 0.25
@@ -138,9 +140,9 @@ class ClusterMember:
     def leads(self, now: float) -> bool:
         """Whether this broker does what only one of the cluster does: the first by name of those
         that it knows to be there. Nobody does in the first seconds of a broker."""
-        others = (it for it in self.peers.values() if it.lost_at is None and it.is_complete)
+        others = (it for it in self.peers.values() if it.lost_at is None)
         is_first = all((self.name, self.run) < (it.beacon.name, it.run) for it in others)
-        return is_first and now - self._began_at > PEER_TIMEOUT_S
+        return is_first and now - self._began_at > LEAD_AFTER_S
 
     # -- the network ------------------------------------------------------------------------------
 
