@@ -4,6 +4,8 @@
     python -m benchmarks.faults > docs/reference/reliability.md
     python -m benchmarks.faults loss clock           only these rows, without the page
 
+With AIOT_FAULTS_EARLIER, the folder of an earlier version, brokers of both are one cluster.
+
 It needs root, or user namespaces, nftables, libfaketime, mosquitto and PostgreSQL (Debian: `apt
 install nftables libfaketime mosquitto postgresql`), and takes half an hour. It runs in network and
 mount namespaces of its own: nothing outside notices the faults.

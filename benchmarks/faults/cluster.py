@@ -48,8 +48,9 @@ class ClusterRow:
     commands: str
 
     def line(self) -> str:
+        served = f"{self.served_s:.1f} s" if self.served_s else "–"
         return (
-            f"| {self.fault} | {self.served_s:.1f} s | {self.right_s:.1f} s | {self.lost} |"
+            f"| {self.fault} | {served} | {self.right_s:.1f} s | {self.lost} |"
             f" {self.left} | {self.commands} |"
         )
 
@@ -200,8 +201,7 @@ def faults(server: Any) -> Iterator[Fault]:
     for besides, whose in ((False, of_it), (True, other)):
         for stop in (False, True):
             yield of_process(f"Broker {whose}", "broker {}", stop=stop, besides=besides)
-    for stop in (False, True):
-        yield of_process(f"nats-server {of_it}", "nats {}", stop=stop, besides=False)
+    yield of_process(f"nats-server {of_it}", "nats {}", stop=False, besides=False)
     yield all_nats()
     for stop in (False, True):
         yield of_database(server, stop=stop)
@@ -227,12 +227,42 @@ def rows() -> Iterator[ClusterRow]:
             with Machines.running(server) as machines:
                 for fault in chosen:
                     yield _measured(machines, fault)
+        stopped = of_process(
+            "nats-server of the gateway's machine", "nats {}", stop=True, besides=False
+        )
+        if wanted in stopped.name:
+            # Of its own: brokers that have lost their nats-server stay with another one.
+            with Machines.running(server) as machines:
+                yield _measured(machines, stopped)
+        if (earlier := os.environ.get("AIOT_FAULTS_EARLIER")) and wanted in "upgrade":
+            variables = {"PYTHONPATH": str(Path(earlier) / "src")}
+            with Machines.running(server, dict.fromkeys((1, 2, 3), variables)) as machines:
+                yield _upgraded(machines)
         if wanted in "clocks":
             with Machines.running(server, _skewed()) as machines:
                 fault = of_broker(stop=False)
                 row = _measured(machines, fault)
                 row.fault = f"Clocks of the brokers differ by 1 h and by -1 h. {row.fault}"
                 yield row
+
+
+def _upgraded(machines: Machines) -> ClusterRow:
+    """All brokers are of an earlier version, and are replaced one after the other."""
+    right_s: list[float] = []
+    with ClusterLoad(machines, NODES) as load:
+        load.begin(LIMIT_S)
+        for number in (1, 2, 3):
+            time.sleep(3)
+            machines.signal(f"broker {number}", signal.SIGTERM)
+            machines.wait(f"broker {number}")
+            machines.set_variables(number, {})
+            started_at = time.monotonic()
+            machines.start(f"broker {number}")
+            right_s.append(load.until_right(LIMIT_S, started_at))
+        time.sleep(3)
+        load.stop()
+    name = "Brokers are replaced, one after the other, by those of the next version"
+    return _row(name, 0.0, max(right_s), load, machines)
 
 
 def failovers() -> Iterator[ClusterRow]:
@@ -322,18 +352,25 @@ def _measured(machines: Machines, fault: Fault) -> ClusterRow:
         right_s = load.until_right(LIMIT_S, ended_at)
         time.sleep(3)
         load.stop()
-        wait_for_s = time.monotonic() + 20
-        while True:
-            lost, doubled, total = asyncio.run(_recorded(machines.database, load))
-            if not lost or time.monotonic() > wait_for_s:
-                break
-            time.sleep(0.5)
+    return _row(fault.name, served_s, right_s, load, machines)
+
+
+def _row(
+    name: str, served_s: float, right_s: float, load: ClusterLoad, machines: Machines
+) -> ClusterRow:
+    """Ends the program if a command was carried out twice."""
+    until = time.monotonic() + 20
+    while True:
+        lost, doubled, total = asyncio.run(_recorded(machines.database, load))
+        if not lost or time.monotonic() > until:
+            break
+        time.sleep(0.5)
     if load.twice():
-        raise SystemExit(f"{fault.name}: {load.twice()} commands were carried out twice")
+        raise SystemExit(f"{name}: {load.twice()} commands were carried out twice")
     left = max(watcher.kinds["out"] for watcher in load.watchers)
     text = f"{lost} of {total:,}" + (f", {doubled} twice" if doubled else "")
     ended = ", ".join(f"{count} {state}" for state, count in sorted(load.receipts.items()))
-    return ClusterRow(fault.name, served_s, right_s, text, left, ended)
+    return ClusterRow(name, served_s, right_s, text, left, ended)
 
 
 async def _recorded(database: str, load: ClusterLoad) -> tuple[int, int, int]:

@@ -67,7 +67,7 @@ class Machines:
         self.folder = folder
         self.database = database
         self.coap_port = free_port()
-        self._skews = skews
+        self._skews = dict(skews)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.aiot("generate-keys", "--key-file", str(folder / "keys"))
         name = folder.name.lower()
@@ -119,6 +119,10 @@ class Machines:
                 stdout=log,
                 stderr=log,
             )
+
+    def set_variables(self, number: int, variables: Mapping[str, str]) -> None:
+        """Of the processes of a machine that are started from now on."""
+        self._skews[number] = variables
 
     def _nats(self, number: int) -> Sequence[str]:
         """As docs/how-to/three-machines.md has it."""
