@@ -9,7 +9,7 @@ import time
 from typing import Any, Final
 
 from benchmarks.foreign_messages import DIALECTS
-from benchmarks.paced_writes import ROUNDS, TOGETHER, write_in_turn
+from benchmarks.paced_writes import ROUNDS, TOGETHER, PacedWrites
 from benchmarks.processes import HOST, BenchmarkError, run_worker
 
 CONNECTS_TOGETHER: Final = 100
@@ -63,7 +63,9 @@ class Nodes:
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        self._messages = DIALECTS[spec.get("dialect", "own")]
+        self._dialect = spec.get("dialect", "own")
+        self._client_id = self._dialect.replace(" ", "-")
+        self._messages = DIALECTS[self._dialect]
         self._count = spec["nodes"]
         numbers = range(self._count)
         self._sockets: list[socket.socket] = []
@@ -72,7 +74,7 @@ class Nodes:
         time.sleep(DESCRIBED_S)
         for number, connection in enumerate(self._sockets):
             connection.sendall(publication(*self._messages.value(number, 0)))
-        self._writes = [
+        turns = [
             [
                 b"".join(
                     publication(
@@ -85,11 +87,12 @@ class Nodes:
             ]
             for turn in range(ROUNDS)
         ]
+        self._writes = PacedWrites(self._sockets, turns)
 
     def _connect(self, port: int, numbers: range) -> None:
         opened = []
         for number in numbers:
-            uid = f"n{number:05}"
+            uid = f"n{number:05}" if self._dialect == "own" else f"{self._client_id}{number}"
             connection = socket.create_connection((HOST, port), timeout=LIMIT_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             subscription = text(f"gateway/{uid}/#") + b"\x00"
@@ -110,7 +113,7 @@ class Nodes:
 
     def send(self, seconds: float, rate: float) -> dict[str, Any]:
         """Send in turn from all nodes, `rate` publications per second in total."""
-        return write_in_turn(self._sockets, self._writes, seconds=seconds, rate=rate)
+        return self._writes.write(seconds=seconds, rate=rate)
 
 
 if __name__ == "__main__":

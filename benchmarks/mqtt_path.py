@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from benchmarks.api import get
-from benchmarks.foreign_messages import DIALECTS, RESOURCE
+from benchmarks.foreign_messages import DIALECTS, UPDATE
 from benchmarks.mqtt_nodes import accepts_nodes, connect, publication
 from benchmarks.processes import (
     HOST,
@@ -37,10 +37,13 @@ LINK_RATE: Final = 20_000
 ACKNOWLEDGED_RATE: Final = 8_000
 FOREIGN_RATE: Final = 10_000
 """Offered publications per second of all nodes."""
-FOREIGN_NODES: Final = 800
+FOREIGN_NODES: Final = 500
 """Devices of one dialect: Zigbee2MQTT describes all in one message."""
-FOREIGN_TURNS: Final = 3
-"""Measurements of each dialect, and of our own topics beside it. Those with least CPU count."""
+FOREIGN_TURNS: Final = 16
+"""Windows in which a dialect sends, and as many in which nodes of our own topics do."""
+FOREIGN_WINDOW_S: Final = 0.4
+FOREIGN_SHORTEST_S: Final = 0.05
+"""Of a run that measures nothing."""
 ENTITIES: Final = 5_000
 """Entities that Home Assistant discovery announces."""
 ENTITIES_OF_DEVICE: Final = 50
@@ -118,29 +121,66 @@ def measure_path(results: Results, home: Home, size: Size) -> None:
 
 
 def measure_foreign(results: Results, home: Home, size: Size) -> None:
-    """Foreign devices beside nodes of our own topics, at a rate that both reach."""
+    """Foreign devices beside nodes of our own topics, at one gateway and at the same rate."""
     count = min(FOREIGN_NODES, size.mqtt_nodes)
-    size = replace(size, mqtt_nodes=count)
-    rate = min(FOREIGN_RATE, NODE_RATE * count)
-    for dialect in DIALECTS if size.mqtt_nodes >= FOREIGN_NODES else ["homie"]:
+    is_tiny = count < FOREIGN_NODES
+    for dialect in ["homie"] if is_tiny else DIALECTS:
         if dialect == "own":
             continue
-        # In turn, so that other work on the machine affects both alike.
-        turns = [
-            [_measure_path(home, size, rate, qos=0, dialect=each) for each in ("own", dialect)]
-            for _ in range(FOREIGN_TURNS if size.mqtt_nodes >= FOREIGN_NODES else 1)
-        ]
-        own, foreign = (min(each, key=lambda it: it.cpu_us) for each in zip(*turns, strict=True))
+        turns, window_s = (1, FOREIGN_SHORTEST_S) if is_tiny else (FOREIGN_TURNS, FOREIGN_WINDOW_S)
+        own, foreign = _measure_in_turn(home, dialect, count, turns, window_s)
+        of_message = DIALECTS[dialect].values
         results.figures.append(
             Figure(
                 "mqtt",
-                f"{dialect} → web client, CPU compared with our own topics, {rate:,}/s offered",
-                foreign.cpu_us / own.cpu_us,
+                f"{dialect} → web client, CPU compared with our own topics, for a reading",
+                median(it / ours for ours, it in zip(own, foreign, strict=True)),
                 "×",
                 at_most=1.3,
-                note=f"{foreign.cpu_us:.1f} µs against {own.cpu_us:.1f} µs; {foreign.note}",
+                note=f"{median(foreign):.1f} µs against {median(own):.1f} µs, medians of"
+                f" {len(own)} turns; a message has {of_message}"
+                f" {'reading' if of_message == 1 else 'readings'}",
             )
         )
+
+
+def _measure_in_turn(
+    home: Home, dialect: str, count: int, turns: int, window_s: float
+) -> tuple[list[float], list[float]]:
+    """CPU of gateway and broker for a reading in µs: of our own topics, and of a dialect.
+
+    Both have nodes at the same gateway, which send in turn: other work on the machine affects both
+    alike, and no difference between two starts counts.
+    """
+    server, mqtt_port = everything_for_mqtt(home)
+    spec = {"count": 1, "port": server.port, "path": "/ws", "v2": True, "server_pid": server.pid}
+    names = ("own", dialect)
+    cpu_us: dict[str, list[float]] = {name: [] for name in names}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(server)
+        clients = stack.enter_context(Worker("clients", **spec, mark=UPDATE.decode()))
+        nodes = {}
+        known = 0
+        for name in names:
+            spec = {"port": mqtt_port, "nodes": count, "dialect": name}
+            nodes[name] = stack.enter_context(Worker("mqtt_nodes", **spec))
+            known += count * DIALECTS[name].values
+            _all_known(clients, "marks", known)
+        time.sleep(SETTLE_S)
+        before = clients.call("read")
+        for _ in range(turns):
+            for name in names:
+                of_message = DIALECTS[name].values
+                rate = min(FOREIGN_RATE, NODE_RATE * count) / of_message
+                sent = nodes[name].call("send", seconds=window_s, rate=rate)["sent"] * of_message
+                missing = _missing(clients, "marks", before["marks"], sent)
+                if missing > 0:
+                    raise BenchmarkError(f"{missing} readings of {name} did not arrive")
+                after = clients.call("read")
+                used_s = after["server_cpu_s"] - before["server_cpu_s"]
+                cpu_us[name].append(used_s / (after["marks"] - before["marks"]) * 1e6)
+                before = after
+    return cpu_us["own"], cpu_us[dialect]
 
 
 def measure_discovery(results: Results, home: Home, size: Size) -> None:
@@ -233,16 +273,13 @@ def measure_acknowledged(results: Results, home: Home, size: Size) -> None:
     )
 
 
-def _measure_path(home: Home, size: Size, rate: int, *, qos: int, dialect: str = "") -> _PathResult:
+def _measure_path(home: Home, size: Size, rate: int, *, qos: int) -> _PathResult:
     server, mqtt_port = everything_for_mqtt(home)
     spec = {"count": 1, "port": server.port, "path": "/ws", "v2": True, "server_pid": server.pid}
-    if dialect:
-        spec["mark"] = RESOURCE.decode()
-    of_nodes = {"nodes": size.mqtt_nodes, "qos": qos, "dialect": dialect or "own"}
     with (
         server,
         Worker("clients", **spec) as clients,
-        Worker("mqtt_nodes", port=mqtt_port, **of_nodes) as nodes,
+        Worker("mqtt_nodes", port=mqtt_port, nodes=size.mqtt_nodes, qos=qos) as nodes,
     ):
         broker_pid = _child(server.pid)
         before = _all_known(clients, "marks", size.mqtt_nodes)

@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.paced_writes import ROUNDS, TOGETHER, write_in_turn
+from benchmarks.paced_writes import ROUNDS, TOGETHER, PacedWrites
 from benchmarks.processes import run_worker
 from benchmarks.wire import connect, frame
 
@@ -23,15 +23,16 @@ class Nodes:
             frame(f'{{"type":"update","data":{{"temperature":"{20 + turn}.5°C"}}}}'.encode())
             for turn in range(ROUNDS)
         ]
-        self._writes = [
+        turns = [
             [b"".join(updates[(turn + more) % ROUNDS] for more in range(TOGETHER))]
             * len(self._sockets)
             for turn in range(ROUNDS)
         ]
+        self._writes = PacedWrites(self._sockets, turns)
 
     def send(self, seconds: float, rate: float) -> dict[str, Any]:
         """Send in turn from all nodes, `rate` updates per second in total."""
-        return write_in_turn(self._sockets, self._writes, seconds=seconds, rate=rate)
+        return self._writes.write(seconds=seconds, rate=rate)
 
 
 if __name__ == "__main__":

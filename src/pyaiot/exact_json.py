@@ -6,19 +6,21 @@ that a double cannot represent become text before they are decoded.
 """
 
 import json
-import re
 from typing import Final
 
 from pyaiot.readings import INTEGER_MAX
 
 DIGITS_MAX: Final = 64
 """Digits of an integer that is kept as text. JSON with a longer integer is returned unchanged."""
-_LONG_INTEGER: Final = re.compile(rb"[0-9]{16}")
+_LONG_INTEGER: Final = b"0" * 16
+_AS_ZERO: Final = bytes(48 if byte in b"0123456789" else 32 for byte in range(256))
+"""All digits as `0`, other bytes as a space: a search for a run of digits is that for a text, which
+costs a fifth of a regular expression."""
 
 
 def quote_long_integers(data: bytes) -> bytes:
     """`data`, with integers beyond `INTEGER_MAX` as text. Invalid JSON is returned unchanged."""
-    if _LONG_INTEGER.search(data) is None:
+    if _LONG_INTEGER not in data.translate(_AS_ZERO):
         return data
     try:
         return json.dumps(json.loads(data, parse_int=_integer)).encode()

@@ -186,17 +186,31 @@ class LiveNodes:
             raise _too_fast(wait_s)
 
     def unsolicited_reading(
-        self, uid: str, resource: str, data: object, *, now: float, ts: float
+        self,
+        uid: str,
+        resource: str,
+        data: object,
+        *,
+        now: float,
+        ts: float,
+        unit: str | None = None,
     ) -> list[NodeEvent]:
         """`take_turn`, then `reading`: in one, because most datagrams of nodes need both."""
-        reading = self.known_reading(uid, resource, data, now=now, ts=ts)
+        reading = self.known_reading(uid, resource, data, now=now, ts=ts, unit=unit)
         if reading is not None:
             return [reading]
         self.take_turn(uid, now=now)
-        return self.reading(uid, resource, data, now=now, ts=ts)
+        return self.reading(uid, resource, data, now=now, ts=ts, unit=unit)
 
     def known_reading(
-        self, uid: str, resource: str, data: object, *, now: float, ts: float
+        self,
+        uid: str,
+        resource: str,
+        data: object,
+        *,
+        now: float,
+        ts: float,
+        unit: str | None = None,
     ) -> Reading | None:
         """`unsolicited_reading` if only a value changes; else None, and nothing is recorded."""
         if (
@@ -211,7 +225,7 @@ class LiveNodes:
         if full_at is None:
             return None
         node.rate_full_at, resource = full_at, before.resource
-        reading = node.readings[resource] = Reading.received(node.uid, resource, data, ts)
+        reading = node.readings[resource] = _reading(node.uid, resource, data, ts, unit)
         node.last_seen = node.queued_at = now
         self._by_uid.move_to_end(uid)
         if not node.verified:
@@ -243,14 +257,7 @@ class LiveNodes:
         uid = node.uid
         before = node.readings.get(resource)
         resource = self._new_name(node, resource) if before is None else before.resource
-        if unit is None:
-            reading = Reading.received(uid, resource, data, ts)
-        elif isinstance(data, int | float) and not isinstance(data, bool):
-            reading = Reading(
-                uid=uid, resource=resource, data=data, ts=ts, number=float(data), unit=unit
-            )
-        else:
-            reading = Reading(uid=uid, resource=resource, data=data, ts=ts)
+        reading = _reading(uid, resource, data, ts, unit)
         if retained:
             reading = msgspec.structs.replace(reading, ts=0.0, retained=True)
         node.readings[resource] = reading
@@ -422,6 +429,15 @@ class LiveNodes:
         self._nodes_of_host[host] -= 1
         if not self._nodes_of_host[host]:
             del self._nodes_of_host[host]
+
+
+def _reading(uid: str, resource: str, data: object, ts: float, unit: str | None) -> Reading:
+    """See `LiveNodes.reading`."""
+    if unit is None:
+        return Reading.received(uid, resource, data, ts)
+    if isinstance(data, int | float) and not isinstance(data, bool):
+        return Reading(uid=uid, resource=resource, data=data, ts=ts, number=float(data), unit=unit)
+    return Reading(uid=uid, resource=resource, data=data, ts=ts)
 
 
 def _too_fast(wait_s: float) -> TooFast:

@@ -7,6 +7,7 @@ import pytest
 
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
+from pyaiot.gateways.mqtt import foreign_filters
 from pyaiot.gateways.mqtt.base_topics import DEFAULT_TOPICS, BaseTopics
 from pyaiot.gateways.mqtt.dialects import DIALECTS, new_dialects
 from pyaiot.gateways.mqtt.dialects.dialect import DeviceValue, Dialect
@@ -131,6 +132,24 @@ def test_devices_at_the_embedded_broker_may_use_other_base_topics() -> None:
     assert '"ha.status"' in readable
     assert '"*.cmnd.>"' in readable
     assert '"*.cmnd.>"' in allowed
+
+
+def test_dialect_with_wildcards_reads_only_topics_that_its_filters_match(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(foreign_filters, "TOPICS_MAX", 2)
+    dialects = new_dialects(["shelly-rpc", "homeassistant"], lambda: 0.0)
+    mapping, shelly, home_assistant = dialects
+    filters = ForeignFilters(dialects)
+    for _ in range(2):  # the second time some are remembered, but not all
+        assert filters.readers("plug/status/switch:0") == (shelly,)
+        assert filters.readers("plug/events/rpc") == (shelly,)
+        assert filters.readers("plug/state") == ()
+        assert filters.readers("homeassistant/sensor/a/config") == (home_assistant,)
+    filters.add("plug/state", home_assistant)
+    assert filters.readers("plug/state") == (home_assistant,)
+    assert filters.readers("plug/online") == (shelly, home_assistant)
+    assert mapping not in filters.readers("plug/online")
 
 
 def test_message_for_two_filters_is_read_once() -> None:

@@ -2,12 +2,15 @@
 """Shelly devices of both kinds, from what their documentation shows."""
 
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialects.dialect import CommandRefused
-from pyaiot.gateways.mqtt.dialects.shelly_rpc import CALLS_MAX
+from pyaiot.gateways.mqtt.dialects.shelly_rpc import CALLS_MAX, ShellyRpcDialect
 from tests.gateways.dialects.reading import Reader
 from tests.gateways.dialects.recordings import SHELLY, SHELLY_RPC, recorded
 
@@ -227,3 +230,41 @@ def test_errors_of_older_calls_refuse_nothing() -> None:
     first, second, *_ = [number_of_call(plug, "on") for _ in range(CALLS_MAX + 1)]
     assert refusals(plug, {"id": first, "error": {}}) == []
     assert len(refusals(plug, {"id": second, "error": {}})) == 1
+
+
+_NAMES = st.sampled_from(["id", "output", "apower", "tC", "total", "ts", "aenergy"])
+_STATUS = st.dictionaries(
+    st.sampled_from(["switch:0", "temperature:0", "sys", "ble", "ts", "no component"]),
+    st.integers(0, 9)
+    | st.dictionaries(
+        _NAMES,
+        st.none()
+        | st.booleans()
+        | st.integers(-5, 5)
+        | st.lists(st.integers(), max_size=2)
+        | st.dictionaries(_NAMES, st.integers(0, 3) | st.text(max_size=2), max_size=2),
+        max_size=3,
+    ),
+    max_size=3,
+)
+
+
+@given(messages=st.lists(_STATUS, min_size=2, max_size=5))
+def test_status_that_is_known_has_the_values_of_a_status_that_is_read_anew(
+    messages: list[dict[str, Any]],
+) -> None:
+    remembers, forgets = ShellyRpcDialect(), ShellyRpcDialect()
+    source = PLUS.removeprefix("shelly2-")
+    for status in messages:
+        for device in forgets._devices.values():
+            device.forget_names()
+        notification = {"src": source, "method": "NotifyStatus", "params": status}
+        events = [
+            it.receive(
+                *(f"{source}/events/rpc", json.dumps(notification).encode()),
+                retained=False,
+                now=0.0,
+            )
+            for it in (remembers, forgets)
+        ]
+        assert events[0] == events[1]

@@ -2,12 +2,15 @@
 """Tasmota devices, from what their documentation shows."""
 
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialects.devices import PATHS_MAX
-from pyaiot.gateways.mqtt.dialects.dialect import TopicsWanted
+from pyaiot.gateways.mqtt.dialects.dialect import DeviceChanged, TopicsWanted
 from pyaiot.gateways.mqtt.dialects.tasmota import TasmotaDialect
 from tests.gateways.dialects.reading import Reader
 from tests.gateways.dialects.recordings import TASMOTA, recorded
@@ -295,5 +298,39 @@ def test_names_that_are_one_resource_do_not_fill_the_memory() -> None:
         payload = json.dumps({f"{number}Unit": 5, **sensor}).encode()
         device.receive("tele/x/SENSOR", payload, retained=False, now=0.0)
     (learned,) = device._devices.values()
-    assert len(learned.known) == PATHS_MAX
+    assert learned.names_known == PATHS_MAX
     assert len(learned.types) < 20
+
+
+_NAMES = st.sampled_from(["A", "Temperature", "Power", "POWER1", "xUnit", "Shutter1", "Position"])
+_SENSORS = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["ON", "x"]),
+    lambda it: st.lists(it, max_size=2) | st.dictionaries(_NAMES, it, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(messages=st.lists(st.dictionaries(_NAMES, _SENSORS, max_size=3), min_size=2, max_size=5))
+def test_sensors_that_are_known_have_the_values_of_sensors_that_are_read_anew(
+    messages: list[dict[str, Any]],
+) -> None:
+    remembers, forgets = TasmotaDialect(), TasmotaDialect()
+    for message in messages:
+        payload = json.dumps(message).encode()
+        forgets._sensor_topics.clear()
+        events = [
+            it.receive("tele/x/SENSOR", payload, retained=False, now=0.0)
+            for it in (remembers, forgets)
+        ]
+        assert events[0] == events[1]
+
+
+def test_known_sensors_of_a_device_that_was_evicted_are_read_anew() -> None:
+    device = TasmotaDialect()
+    payload = json.dumps({"AM2301": {"Temperature": 20.5}}).encode()
+    for _ in range(3):
+        device.receive("tele/x/SENSOR", payload, retained=False, now=0.0)
+    device._devices.remove("tasmota-x")
+    events = device.receive("tele/x/SENSOR", payload, retained=False, now=1.0)
+    assert events is not None
+    assert DeviceChanged("tasmota-x") in events

@@ -8,7 +8,7 @@ or offline at once. Retained values are no sign of life, as for nodes of our own
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -127,6 +127,7 @@ class DialectNodes:
         now, ts = self._now(), self._gateway.unix_time()
         found: list[NodeEvent] = []
         """Readings that are reported together, unless something else comes between."""
+        awaits_reports = self._gateway.awaits_reports
         confirming: list[tuple[str, str, object]] = []
         for topic, payload, freshness in messages:
             retained = freshness is Freshness.RETAINED
@@ -141,8 +142,10 @@ class DialectNodes:
                     understood = True
                     if self._owners is not None:
                         events = self._owned(self._owners, dialect, topic, events)
-                    if not retained and self._is_plain(dialect, events):
-                        found += self._readings(events, confirming, now=now, ts=ts)
+                    readings = None if retained else self._readings(dialect, events, now=now, ts=ts)
+                    if readings is not None:
+                        found += readings
+                        confirming += _reported(events) if awaits_reports else ()
                     elif events:
                         self._gateway.report_readings(found, confirming)
                         found, confirming = [], []
@@ -186,43 +189,36 @@ class DialectNodes:
         """The nodes of a credential."""
         return [] if self._owners is None else self._owners.of(owner)
 
-    def _is_plain(self, dialect: Dialect, events: Sequence[DialectEvent]) -> bool:
-        """Whether these are values of one online node, which most messages are."""
-        first = events[0] if events else None
-        if type(first) is not DeviceValue or self._dialect_of.get(first.uid) is not dialect:
-            return False
-        uid = first.uid
-        return uid in self._gateway.nodes and (
-            len(events) == 1 or all(type(it) is DeviceValue and it.uid == uid for it in events)
-        )
-
     def _readings(
-        self,
-        values: Sequence[Any],
-        confirming: list[tuple[str, str, object]],
-        *,
-        now: float,
-        ts: float,
-    ) -> Sequence[NodeEvent]:
-        """The readings of one online node. Raises as `LiveNodes.reading`."""
-        nodes, uid = self._gateway.nodes, values[0].uid
-        nodes.take_turn(uid, now=now, readings=len(values))
+        self, dialect: Dialect, events: Sequence[DialectEvent], *, now: float, ts: float
+    ) -> Sequence[NodeEvent] | None:
+        """The readings of one online node, which most messages are. None: they are something else.
+
+        Raises as `LiveNodes.unsolicited_reading`.
+        """
+        first = events[0] if events else None
+        if type(first) is not DeviceValue:
+            return None
+        uid, resource, data, unit = first
+        nodes = self._gateway.nodes
         node = nodes.get(uid)
-        if node is not None and node.kept_until != math.inf:
-            node.kept_until = now + UNSTATED_TIMEOUT_S
-        if len(values) == 1:
-            _, resource, data, unit = values[0]
-            events = nodes.reading(uid, resource, data, now=now, ts=ts, unit=unit)
-        else:
-            events = []
-            for _, resource, data, unit in values:
+        if node is None or self._dialect_of.get(uid) is not dialect:
+            return None
+        if len(events) == 1:
+            found = nodes.unsolicited_reading(uid, resource, data, now=now, ts=ts, unit=unit)
+        elif all(type(it) is DeviceValue and it[0] == uid for it in events):
+            nodes.take_turn(uid, now=now, readings=len(events))
+            found = []
+            for _, resource, data, unit in cast("Sequence[DeviceValue]", events):
                 try:
-                    events += nodes.reading(uid, resource, data, now=now, ts=ts, unit=unit)
+                    found += nodes.reading(uid, resource, data, now=now, ts=ts, unit=unit)
                 except (ProtocolError, Refused) as error:
                     self._refuse(f"{uid} {resource}", str(error))
-        if self._gateway.awaits_reports:
-            confirming += ((uid, resource, data) for _, resource, data, _unit in values)
-        return events
+        else:
+            return None
+        if node.kept_until != math.inf:
+            node.kept_until = now + UNSTATED_TIMEOUT_S
+        return found
 
     def command(self, uid: str, resource: str, text: str) -> DeviceMessage:
         """The message of a command. Raises `ProtocolError`."""
@@ -394,3 +390,8 @@ class DialectNodes:
     def _refuse(self, what: str, why: Any) -> None:
         self.not_understood += 1
         self._log.warning("%s: %s was not understood: %s", self._name, what, why, now=self._now())
+
+
+def _reported(events: Iterable[DialectEvent]) -> list[tuple[str, str, object]]:
+    """What confirms commands: node, resource and value."""
+    return [(it.uid, it.resource, it.data) for it in events if isinstance(it, DeviceValue)]

@@ -9,6 +9,10 @@ from pyaiot.gateways.mqtt.dialects.dialect import Dialect
 FILTERS_MAX: Final = 150
 """Topic filters that devices may add with their descriptions, one for each first level of a topic.
 Topics of one more are not received, which the log states."""
+TOPICS_MAX: Final = 20_000
+"""Topics whose dialects are remembered. Beyond that, they are found again."""
+TOPIC_LENGTH_MAX: Final = 256
+"""Characters of a topic that is remembered."""
 
 
 class ForeignFilters:
@@ -39,17 +43,13 @@ class ForeignFilters:
             for each in dialect.filters
             if each.partition("/")[0] not in self._covered
         ]
-        self._any_first = tuple(it for it in dialects if any(map(_is_open, it.filters)))
-        firsts = {each.partition("/")[0] for it in dialects for each in it.filters} - {"+"}
-        self._of_first = {first: self._readers(first) for first in (*firsts, *self._named)}
-
-    def _readers(self, first: str) -> tuple[Dialect, ...]:
-        named = self._named.get(first, {})
-        return tuple(
-            it
-            for it in self._dialects
-            if it in self._any_first or it.name in named or _begins(it, first)
-        )
+        self._open = {
+            it: [each.split("/") for each in it.filters]
+            for it in dialects
+            if any(map(_is_open, it.filters))
+        }
+        self._readers_of: dict[str, tuple[Dialect, ...]] = {}
+        """By topic, the latest ones, at most `TOPICS_MAX`."""
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -59,7 +59,24 @@ class ForeignFilters:
 
     def readers(self, topic: str) -> Sequence[Dialect]:
         """The dialects that a topic may be of."""
-        return self._of_first.get(topic.partition("/")[0], self._any_first)
+        known = self._readers_of.get(topic)
+        if known is not None:
+            return known
+        levels = topic.split("/")
+        named = self._named.get(levels[0], {})
+        readers = tuple(
+            it
+            for it in self._dialects
+            if it.name in named or _begins(it, levels[0]) or self._is_of_open(it, levels)
+        )
+        if len(topic) <= TOPIC_LENGTH_MAX:
+            if len(self._readers_of) >= TOPICS_MAX:
+                self._readers_of.clear()
+            self._readers_of[topic] = readers
+        return readers
+
+    def _is_of_open(self, dialect: Dialect, levels: Sequence[str]) -> bool:
+        return any(_matches(it, levels) for it in self._open.get(dialect, ()))
 
     def covers(self, topic: str) -> bool:
         """Whether messages on this topic are received, understood or not."""
@@ -77,7 +94,7 @@ class ForeignFilters:
             return None
         if dialect.name not in self._named.get(first, ()):
             self._named.setdefault(first, {})[dialect.name] = None
-            self._of_first[first] = self._readers(first)
+            self._readers_of.clear()
         if is_received:
             return ""
         self._wanted[first] = None

@@ -2,7 +2,8 @@
 """The devices of a dialect that describe themselves by and by. Pure."""
 
 from collections import OrderedDict
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialects.dialect import (
@@ -37,10 +38,16 @@ PATHS_MAX: Final = 2 * RESOURCES_PER_DEVICE_MAX
 each message."""
 
 
+_Known: TypeAlias = dict[str, "str | _Known"]
+
+
 class LearnedDevice:
     """A device, and what it has stated so far."""
 
-    __slots__ = ("_budget", "changed", "details", "known", "seen_at", "types", "uid", "units")
+    __slots__ = (
+        *("_budget", "_known", "_known_count", "changed", "details", "seen_at", "types", "uid"),
+        "units",
+    )
 
     def __init__(self, uid: str, budget: ResourceBudget) -> None:
         self.uid = uid
@@ -48,8 +55,9 @@ class LearnedDevice:
         self.types: dict[str, ResourceType] = {}
         self.units: dict[str, DeviceUnit] = {}
         """Units of resources whose numbers have one."""
-        self.known: dict[tuple[str, ...], str] = {}
-        """Resources by the names that lead to a value; empty: it is left out."""
+        self._known: _Known = {}
+        """Resources by the names that lead to a value, as in its messages; empty: left out."""
+        self._known_count = 0
         self.details: dict[str, str] = {}
         self.changed = True
         """Whether the description changed since it was reported."""
@@ -68,16 +76,57 @@ class LearnedDevice:
         self.units[resource] = unit
         return True
 
-    def remember(self, names: tuple[str, ...], resource: str) -> None:
+    def remember(self, names: Sequence[str], resource: str) -> None:
         """Which resource a value is, for its next messages; empty: it is left out."""
-        if len(self.known) < PATHS_MAX:
-            self.known[names] = resource
+        known = self._known
+        for name in names[:-1]:
+            below = known.get(name)
+            if below is None and self._known_count < PATHS_MAX:
+                below = known[name] = {}
+            if type(below) is not dict:
+                return
+            known = below
+        if self._known_count < PATHS_MAX and names[-1] not in known:
+            known[names[-1]] = resource
+            self._known_count += 1
+
+    @property
+    def names_known(self) -> int:
+        """How many values are remembered, at most `PATHS_MAX`."""
+        return self._known_count
+
+    def known_values(self, document: Mapping[str, Any]) -> list[DeviceValue] | None:
+        """The values of a message. None: the resource of one is not remembered, or is a list."""
+        values: list[DeviceValue] = []
+        return values if self._collect_known(self._known, document, values) else None
+
+    def _collect_known(
+        self, known: "_Known", document: Mapping[str, Any], values: list[DeviceValue]
+    ) -> bool:
+        for name, value in document.items():
+            resource = known.get(name)
+            if type(value) is dict:
+                if type(resource) is not dict or not self._collect_known(resource, value, values):
+                    return False
+            elif value is None:
+                continue
+            elif type(resource) is not str or type(value) is list:
+                return False
+            elif resource:
+                values.append(self.value(resource, value))
+        return True
 
     def forget_types(self) -> None:
         self._budget.used -= len(self.types)
         self.types.clear()
         self.units.clear()
+        self.forget_names()
         self.changed = True
+
+    def forget_names(self) -> None:
+        """Find the resources of all values anew."""
+        self._known.clear()
+        self._known_count = 0
 
     def set_detail(self, name: str, text: object) -> None:
         """`name`: `name`, `vendor`, `board` or `version`. Anything but a text is left out."""
@@ -88,10 +137,13 @@ class LearnedDevice:
 
     def value(self, resource: str, data: Any) -> DeviceValue:
         """A value of one of its resources, with the unit."""
-        unit = self.units.get(resource, NO_UNIT)
-        if unit.printed:
+        unit = self.units.get(resource)
+        if unit is None or type(data) is str:
+            return DeviceValue(self.uid, resource, data, None)
+        senml, printed = unit
+        if printed:
             return DeviceValue(self.uid, resource, unit.reported(data))
-        return DeviceValue(self.uid, resource, data, unit.senml if is_number(data) else None)
+        return DeviceValue(self.uid, resource, data, senml if is_number(data) else None)
 
     def describe(self) -> DeviceDescription:
         return DeviceDescription(dict(self.types), {"name": self.uid, **self.details})

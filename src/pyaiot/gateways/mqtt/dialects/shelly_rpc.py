@@ -208,12 +208,19 @@ class ShellyRpcDialect:
             events += self._status(device, result)
         return self._with_change(device, events)
 
-    def _status(self, device: _Device, status: object) -> Iterator[DialectEvent]:
+    def _status(self, device: _Device, status: object) -> Sequence[DialectEvent]:
         if not isinstance(status, dict):
-            return
+            return ()
+        known = device.known_values(status)
+        if known is not None:
+            return known
+        events: list[DialectEvent] = []
         for name, component in list(status.items())[:COMPONENTS_MAX]:
             if isinstance(component, dict):
-                yield from self._component(device, name, component)
+                events += self._component(device, name, component)
+            else:
+                device.remember((name,), "")
+        return events
 
     def _component(
         self, device: _Device, name: str, component: Mapping[str, Any]
@@ -223,15 +230,11 @@ class ShellyRpcDialect:
             return
         kind, number = found
         base = name.replace(":", "_")
-        known_paths = device.known
         for names, value in leaves(component):
             path = (name, *names)
-            known_resource = known_paths.get(path)
-            if known_resource is not None:
-                yield device.value(known_resource, value)
-                continue
             last = names[-1]
             if last in _NOT_VALUES or (kind in {"sys", "wifi"} and last not in _OF_SYSTEM):
+                device.remember(path, "")
                 continue
             written = _WRITTEN.get((kind, last)) if len(names) == 1 else None
             if written is not None:

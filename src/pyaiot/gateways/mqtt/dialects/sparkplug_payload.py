@@ -78,10 +78,10 @@ def read_payload(data: bytes) -> SparkplugPayload:
     metrics: list[SparkplugMetric] = []
     sequence = None
     for number, wire_type, value in read_fields(data):
-        if number == 2 and wire_type == WireType.BYTES and isinstance(value, bytes):
+        if number == 2 and wire_type == _BYTES and isinstance(value, bytes):
             if len(metrics) < METRICS_MAX:
                 metrics.append(_read_metric(value))
-        elif number == 3 and wire_type == WireType.VARINT and isinstance(value, int):
+        elif number == 3 and wire_type == _VARINT and isinstance(value, int):
             sequence = value & 0xFF
     return SparkplugPayload(tuple(metrics), sequence)
 
@@ -90,34 +90,38 @@ def _read_metric(data: bytes) -> SparkplugMetric:
     name, alias, datatype, raw, is_null, is_historical = "", None, 0, None, False, False
     properties = _NO_PROPERTIES
     for number, wire_type, value in read_fields(data):
-        if number == 1 and isinstance(value, bytes):
+        if number >= 10:
+            if _VALUE_TYPES.get(number) == wire_type:
+                raw = (number, value)
+        elif number == 3:
+            continue  # its time: `is_historical` is what matters
+        elif number == 1 and isinstance(value, bytes):
             name = _text(value) if len(value) <= NAME_LENGTH_MAX else ""
         elif number == 2 and isinstance(value, int):
             alias = value
         elif number == 4 and isinstance(value, int):
             datatype = value
-        elif number == 5 and wire_type == WireType.VARINT:
+        elif number == 5 and wire_type == _VARINT:
             is_historical = value != 0
-        elif number == 7 and wire_type == WireType.VARINT:
+        elif number == 7 and wire_type == _VARINT:
             is_null = value != 0
         elif number == 9 and isinstance(value, bytes):
             properties = _read_properties(value)
-        elif _VALUE_TYPES.get(number) == wire_type:
-            raw = (number, value)
     if is_null:
         raw = None
     value = value_of(datatype, raw)
     return SparkplugMetric(name, alias, datatype, value, raw, properties, is_historical)
 
 
+_VARINT, _FIXED64, _BYTES, _FIXED32 = map(int, WireType)
 _VALUE_TYPES: Final = {
-    10: WireType.VARINT,
-    11: WireType.VARINT,
-    12: WireType.FIXED32,
-    13: WireType.FIXED64,
-    14: WireType.VARINT,
-    15: WireType.BYTES,
-    16: WireType.BYTES,
+    10: _VARINT,
+    11: _VARINT,
+    12: _FIXED32,
+    13: _FIXED64,
+    14: _VARINT,
+    15: _BYTES,
+    16: _BYTES,
 }
 """Wire types of the fields of a value: int, long, float, double, boolean, string, bytes."""
 

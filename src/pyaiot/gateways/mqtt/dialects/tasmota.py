@@ -13,10 +13,12 @@ from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.base_topics import TASMOTA_FULL_TOPIC
 from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
 from pyaiot.gateways.mqtt.dialects.dialect import (
+    DEVICES_MAX,
     DeviceChanged,
     DeviceDescription,
     DeviceMessage,
     DevicePresence,
+    DeviceValue,
     DialectEvent,
     NotUnderstood,
     TopicsWanted,
@@ -29,7 +31,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     type_of,
     uid_of,
 )
-from pyaiot.gateways.mqtt.dialects.tasmota_topics import TasmotaTopics
+from pyaiot.gateways.mqtt.dialects.tasmota_topics import TasmotaMessage, TasmotaTopics
 from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
 from pyaiot.model import encode
 
@@ -106,6 +108,8 @@ class TasmotaDialect:
         self._devices: DeviceTable[_Device] = DeviceTable()
         self._topic_of_mac: dict[str, str] = {}
         """At most as many as devices."""
+        self._sensor_topics: dict[str, _Device] = {}
+        """Devices by their topic of sensors, at most `DEVICES_MAX`."""
 
     @property
     def filters(self) -> Sequence[str]:
@@ -114,6 +118,9 @@ class TasmotaDialect:
     def receive(
         self, topic: str, payload: bytes, *, retained: bool, now: float
     ) -> Sequence[DialectEvent] | None:
+        known = self._sensor_topics.get(topic)
+        if known is not None and (values := self._receive_known(known, payload, now)) is not None:
+            return values
         if topic.startswith("tasmota/discovery/"):
             return self._receive_discovery(topic.split("/"), payload, now)
         message = self._topics.read(topic)
@@ -125,22 +132,7 @@ class TasmotaDialect:
             raise ProtocolError("the topic of the device is not printable")
         if not payload:
             return []
-        device = self._device(message.device, message.commands, now)
-        if message.commands != device.base:
-            if retained:
-                raise ProtocolError("the device has another FullTopic now")
-            device.base = message.commands
-        what = message.what
-        if what == "LWT":
-            online = device.states.get(read_text(payload))
-            if online is None:
-                raise ProtocolError("LWT is neither Online nor Offline")
-            events: list[DialectEvent] = [DevicePresence(device.uid, online)]
-        elif message.prefix == "tele":
-            events = list(self._receive_telemetry(device, what, payload))
-        else:
-            events = list(self._receive_status(device, what, payload))
-        return self._with_change(device, events)
+        return self._receive_message(topic, message, payload, retained=retained, now=now)
 
     def describe(self, uid: str) -> DeviceDescription:
         return self._devices[uid].describe()
@@ -154,6 +146,42 @@ class TasmotaDialect:
         return DeviceMessage(f"{device.base}{command}", payload.encode())
 
     # -- messages of devices --------------------------------------------------------------------
+
+    def _receive_message(
+        self, topic: str, message: TasmotaMessage, payload: bytes, *, retained: bool, now: float
+    ) -> list[DialectEvent]:
+        device = self._device(message.device, message.commands, now)
+        if message.commands != device.base:
+            if retained:
+                raise ProtocolError("the device has another FullTopic now")
+            device.base = message.commands
+            self._sensor_topics.clear()
+        what = message.what
+        if what == "LWT":
+            online = device.states.get(read_text(payload))
+            if online is None:
+                raise ProtocolError("LWT is neither Online nor Offline")
+            events: list[DialectEvent] = [DevicePresence(device.uid, online)]
+        elif message.prefix == "tele":
+            events = list(self._receive_telemetry(device, what, payload))
+            if what == "SENSOR":
+                if len(self._sensor_topics) >= DEVICES_MAX:
+                    self._sensor_topics.clear()
+                self._sensor_topics[topic] = device
+        else:
+            events = list(self._receive_status(device, what, payload))
+        return self._with_change(device, events)
+
+    def _receive_known(
+        self, device: _Device, payload: bytes, now: float
+    ) -> list[DeviceValue] | None:
+        """The values of sensors that are known. None: the message is read anew."""
+        if not payload or self._devices.get(device.uid) is not device:
+            return None
+        values = device.known_values(read_object(payload))
+        if values is not None:
+            self._devices.seen(device, now)
+        return values
 
     def _device(self, topic: str, commands: str, now: float) -> _Device:
         device = self._devices.get(uid_of("tasmota", topic))
@@ -250,11 +278,6 @@ class TasmotaDialect:
 
     def _sensors(self, device: _Device, sensors: dict[str, Any]) -> Iterator[DialectEvent]:
         for names, value in leaves(sensors):
-            known = device.known.get(names)
-            if known is not None and not isinstance(value, list):
-                if known:
-                    yield device.value(known, value)
-                continue
             last = names[-1]
             if last == "Time" or last.endswith(("Unit", "StartTime")):
                 device.remember(names, "")
@@ -334,6 +357,7 @@ class TasmotaDialect:
             return
         device = self._device(topic, commands, now)
         device.base = commands
+        self._sensor_topics.clear()
         if wanted:
             yield TopicsWanted(wanted)
         _set_words(device, config)
