@@ -247,7 +247,7 @@ def test_metadata_refuses_what_the_device_does_not_allow() -> None:
     assert set_to(it, "speed", "101")[0] == "refused"
     assert set_to(it, "mode", "HEAT") == "heat"
     assert set_to(it, "mode", "cool") == ("refused", "it takes one of auto, heat")
-    assert set_to(it, "sensor", "1") == ("refused", "it cannot be written")
+    assert set_to(it, "sensor", "1") == ("refused", "the resource is read-only")
     assert set_to(it, "button", "") == "PRESS"
 
 

@@ -17,6 +17,7 @@ import pytest
 from pyaiot.cli import entry
 from pyaiot.cli.terminal import Paint, fit, plain, table
 from pyaiot.messages import Receipt
+from pyaiot.model import READ_ONLY
 from tests.programs import Programs, fleet_flags
 from tests.terminals import on_terminal
 
@@ -139,7 +140,9 @@ def test_a_refused_word_gets_a_hint_with_a_number(
         async def __aexit__(self, *_: object) -> None: ...
 
         async def set(self, *_: object, **__: object) -> Receipt:
-            return Receipt(id="", state="refused", detail="4.00 Bad Request")
+            return Receipt(id="", state="refused", detail=self.detail)
+
+        detail = "4.00 Bad Request"
 
     monkeypatch.setattr("pyaiot.cli.client_command.Client", Refusing)
     result = aiot("set", "board", "led", value)
@@ -147,6 +150,9 @@ def test_a_refused_word_gets_a_hint_with_a_number(
     assert f"many nodes expect 1 or 0: aiot set board led {hint}" in result.stderr
     result = aiot("set", "board", "led", "7")
     assert "many nodes" not in result.stderr
+    Refusing.detail = READ_ONLY
+    result = aiot("set", "board", "led", value)
+    assert result.stderr == "aiot: refused: the resource is read-only\n"
 
 
 def test_watch_shows_current_then_new_readings_and_ends_with_ctrl_c(

@@ -65,7 +65,7 @@ def test_the_words_of_the_device_come_first() -> None:
         (ResourceType(kind="vector"), [], "it takes a list of numbers"),
         (ResourceType(kind="json"), "{", "it takes JSON"),
         (ResourceType(kind="json"), "[" * 60_000, "it takes JSON"),
-        (ResourceType(kind="text", writable=False), "x", "cannot be written"),
+        (ResourceType(kind="text", writable=False), "x", "is read-only"),
         (UNKNOWN, {1, 2}, None),
     ],
 )

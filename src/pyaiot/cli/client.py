@@ -10,6 +10,7 @@ from pyaiot.cli.client_command import NODE, Options, add_command, argument, flag
 from pyaiot.cli.terminal import EXIT_NO, plain, print_error, print_line
 from pyaiot.client import Conditions, GatewayState, OperatorError, Reading, RegistryEntry
 from pyaiot.messages import check_name, check_uid
+from pyaiot.model import READ_ONLY
 
 DONE: Final = frozenset({"confirmed", "sent"})
 """States of a receipt with which `aiot set` succeeds."""
@@ -173,7 +174,7 @@ async def _set_one(options: Options, node: str, resource: str, value: str, timeo
             print_line(line.replace(receipt.state, options.paint("green", receipt.state), 1))
         else:
             print_error(line)
-    if receipt.state == "refused":
+    if receipt.state == "refused" and receipt.detail != READ_ONLY:
         _hint_at_number(f"{plain(node)} {plain(resource)}", value)
     return 0 if done else EXIT_NO
 
@@ -203,7 +204,7 @@ async def _set_many(
         print_error(f"{sent} of {len(receipts)} nodes do not acknowledge commands: they were sent.")
     if failed:
         print_error(f"{len(failed)} of {len(receipts)} commands are not confirmed.")
-    if any(receipt.state == "refused" for receipt in failed):
+    if any(it.state == "refused" and it.detail != READ_ONLY for it in failed):
         _hint_at_number(plain(resource), value)
     return EXIT_NO if failed else 0
 

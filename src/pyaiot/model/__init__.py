@@ -6,7 +6,7 @@ sources, `decode` parses a value, and `encode` formats one for the device.
 """
 
 from pyaiot.model.decoding import Coordinates, TypedValue, decode
-from pyaiot.model.encoding import encode, payload_for
+from pyaiot.model.encoding import READ_ONLY, encode, payload_for
 from pyaiot.model.inference import infer, is_evident
 from pyaiot.model.link_types import type_of_link
 from pyaiot.model.types import (
@@ -31,6 +31,7 @@ __all__ = [
     "CHOICES_MAX",
     "CHOICE_LENGTH_MAX",
     "PRECISION_MAX",
+    "READ_ONLY",
     "TYPE_TEXT_LENGTH_MAX",
     "UNKNOWN",
     "ColourForm",

@@ -19,6 +19,9 @@ from pyaiot.readings import read_quantity
 _CHOICES_SHOWN: Final = 120
 """Longest list of choices in an error message, in characters."""
 
+READ_ONLY: Final = "the resource is read-only"
+"""Why a command is refused, whatever its value is."""
+
 
 def payload_for(it: ResourceType, certain: ResourceType, value: object) -> str:
     """The payload of a command, in the representation that the device uses.
@@ -43,7 +46,7 @@ def encode(it: ResourceType, value: object) -> str:
     quote the value, because it is logged, and payloads must not be.
     """
     if it.writable is False:
-        raise ProtocolError("it cannot be written")
+        raise ProtocolError(READ_ONLY)
     match it.kind:
         case "number":
             return _number(it, value)

@@ -170,7 +170,7 @@ def test_relay_is_switched_with_its_own_words() -> None:
     assert plug.command(PLUG, "power", "0") == ("cmnd/plug-1/POWER", "OFF")
     with pytest.raises(ProtocolError, match="ON or OFF"):
         plug.command(PLUG, "power", "maybe")
-    with pytest.raises(ProtocolError, match="cannot be written"):
+    with pytest.raises(ProtocolError, match="read-only"):
         plug.command(PLUG, "energy_power", "3")
 
 
@@ -258,6 +258,14 @@ def test_phases_and_shutters_of_a_device_with_two_relays_are_resources() -> None
         "shutter1_direction": 1,
     }
     assert device.command(uid, "shutter1_position", "70") == ("cmnd/blind/ShutterPosition1", "70")
+
+
+def test_relay_with_the_name_of_its_device_has_no_label() -> None:
+    config = {"t": "lamp", "dn": "Tasmota", "fn": ["Tasmota", "Heater"], "rl": [1, 1]}
+    topics = {"ft": "%prefix%/%topic%/", "tp": USUAL}
+    device = Reader("tasmota").read(recorded(("tasmota/discovery/A0/config", config | topics)))
+    assert device.type("tasmota-lamp", "power1").label == ""
+    assert device.type("tasmota-lamp", "power2").label == "Heater"
 
 
 def test_words_of_a_changed_state_text_are_the_same_states() -> None:

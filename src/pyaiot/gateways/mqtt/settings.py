@@ -141,7 +141,7 @@ class MqttSection(ProtocolSection, frozen=True, kw_only=True):
         tuple[TopicMapping, ...],
         Meta(
             description="Plain topics that become nodes: tables `[[mqtt.mapping]]` in the settings"
-            " file, see [foreign devices](../how-to/foreign-devices.md#map-plain-topics)."
+            " file, see [plain topics](../how-to/plain-topics.md)."
         ),
     ] = ()
     silence_limit_s: OfflineTimeoutS = 120.0

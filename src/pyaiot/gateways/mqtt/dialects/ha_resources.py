@@ -11,7 +11,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import DeviceMessage, plain_value, ty
 from pyaiot.gateways.mqtt.dialects.ha_config import EntityConfig
 from pyaiot.gateways.mqtt.dialects.templates import WHOLE, CommandTemplate, NoValue, Template
 from pyaiot.gateways.mqtt.dialects.units import unit_of
-from pyaiot.model import ResourceKind, ResourceType, encode
+from pyaiot.model import READ_ONLY, ResourceKind, ResourceType, encode
 
 ReadValue: TypeAlias = Callable[[Any], Any]
 """From what the template picks to what is reported. Raises `NoValue` for nothing to report."""
@@ -41,7 +41,7 @@ class EntityResource:
     def publication(self, text: str) -> DeviceMessage:
         """The message that sets it. Raises `ProtocolError`."""
         if not self.command_topic or self.write is None:
-            raise ProtocolError("this resource cannot be written")
+            raise ProtocolError(READ_ONLY)
         payload = self.write(text).encode(errors="replace")
         return DeviceMessage(self.command_topic, payload, self.qos, self.retain)
 

@@ -34,7 +34,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     uid_of,
 )
 from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, unit_of
-from pyaiot.model import ResourceType, encode
+from pyaiot.model import READ_ONLY, ResourceType, encode
 
 BASE: Final = "shellies"
 CHANNELS_MAX: Final = 16
@@ -112,7 +112,7 @@ class ShellyDialect:
         device = self._devices.get(uid)
         command = None if device is None else device.commands.get(resource)
         if device is None or command is None:
-            raise ProtocolError("this resource cannot be written")
+            raise ProtocolError(READ_ONLY)
         payload = encode(device.types[resource], text)
         topic, _, member = command.partition(" ")
         if member:

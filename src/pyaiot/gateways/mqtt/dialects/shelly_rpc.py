@@ -33,7 +33,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     uid_of,
 )
 from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
-from pyaiot.model import ResourceType, encode
+from pyaiot.model import READ_ONLY, ResourceType, encode
 
 CALLS_MAX: Final = 20
 """Latest calls for commands of a device whose error can be told: no more wait for one node."""
@@ -153,7 +153,7 @@ class ShellyRpcDialect:
         device = self._devices.get(uid)
         make = None if device is None else device.calls.get(resource)
         if device is None or make is None:
-            raise ProtocolError("this resource cannot be written")
+            raise ProtocolError(READ_ONLY)
         method, parameters = make(encode(device.types[resource], text))
         device.count += 1
         device.sent[device.count] = resource, text

@@ -33,7 +33,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
 )
 from pyaiot.gateways.mqtt.dialects.tasmota_topics import TasmotaMessage, TasmotaTopics
 from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
-from pyaiot.model import encode
+from pyaiot.model import READ_ONLY, encode
 
 RELAYS_MAX: Final = 32
 """Relays of one device. Further ones are left out."""
@@ -141,7 +141,7 @@ class TasmotaDialect:
         device = self._devices.get(uid)
         command = None if device is None else device.commands.get(resource)
         if device is None or command is None:
-            raise ProtocolError("this resource cannot be written")
+            raise ProtocolError(READ_ONLY)
         payload = encode(device.types[resource], text)
         return DeviceMessage(f"{device.base}{command}", payload.encode())
 
@@ -372,6 +372,8 @@ class TasmotaDialect:
         used = [index for index, kind in enumerate(relays[:RELAYS_MAX]) if kind in (1, 2)]
         for index in used:
             label = names[index] if index < len(names) else ""
+            if label == config.get("dn"):
+                label = ""  # the default, which is the name of the device
             self._add_relay(device, "POWER" if len(used) == 1 else f"POWER{index + 1}", label)
         yield from self._with_change(device, [])
 
