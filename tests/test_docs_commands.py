@@ -326,6 +326,15 @@ async def foreign_device_is_there(reader: Reader, _output: str) -> None:
             await client.next()
 
 
+def has(uid: str, resource: str) -> Look:
+    async def look(reader: Reader, _output: str) -> None:
+        async with reader.client() as client:
+            while resource not in client.nodes.get(uid, ()):
+                await client.next()
+
+    return look
+
+
 def node_is(uid: str, **fields: str) -> Look:
     """The registry has the node with these fields, as soon as the node is there."""
 
@@ -380,7 +389,45 @@ CONTAINER = Elsewhere("it needs Docker; the page says what was tried")
 ZEPHYR = Elsewhere("tests/interop/test_coap_directory.py has such a device")
 BROKER_ELSEWHERE = Elsewhere("it needs a broker with a name or on another machine")
 
+FOREIGN = (
+    ("tasmota", "lamp", "tasmota-lamp", "power"),
+    (
+        *("shelly", "shellyplusplugs-a8032abe54dc"),
+        *("shelly2-shellyplusplugs-a8032abe54dc", "switch_0"),
+    ),
+    ("zigbee2mqtt", "0x00158d0001a2b3c4", "z2m-0x00158d0001a2b3c4", "state"),
+    ("homie", "bench", "homie5-bench", "switch"),
+    ("sparkplug", "press", "spb-sim.press", "switch"),
+    ("homeassistant", "fan", "ha-fan", "switch"),
+)
+"""Dialect, id and node of the device of each page, and its switch."""
+
 STEPS: dict[str, Serve | Finish | Elsewhere] = {
+    **{
+        f"aiot node mqtt --dialect {dialect} --uid {name}": Serve(
+            "(Ctrl+C ends it)", has(uid, switch), beside=True
+        )
+        for dialect, name, uid, switch in FOREIGN
+    },
+    **{
+        f"aiot set {uid} {switch} on": Finish(prints("^confirmed in "))
+        for _, _, uid, switch in FOREIGN
+    },
+    **{
+        f"aiot device add {name} --protocol {protocol}": Finish(
+            prints(rf"User: {user}\. Client id: \S+\. Password, shown only now: \w{{32}}")
+        )
+        for name, protocol, user in (
+            (
+                *("shellyplusplugs-a8032abe54dd", "shelly-rpc"),
+                "shelly2-shellyplusplugs-a8032abe54dd",
+            ),
+            ("zigbee2mqtt", "zigbee2mqtt", "z2m-zigbee2mqtt"),
+            ("kitchen", "homie", "homie5-kitchen"),
+            ("plant-1.edge-1", "sparkplug", r"spb-plant-1\.edge-1"),
+            ("garden", "homeassistant", "ha-garden"),
+        )
+    },
     # What scripts/demo does before it becomes `aiot demo` is for tests/test_scripts.py.
     "scripts/demo": Serve(DEMO, simulated_nodes_are_there, instead="aiot demo"),
     **dict.fromkeys(
@@ -566,11 +613,7 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot nodes --broker-host pi.example.org --broker-ssl --ca-file broker.pem": BROKER_ELSEWHERE,
     "aiot run --mqtt-listen ::": RUN,
     **dict.fromkeys(
-        (
-            "mosquitto_pub -p 1886 -t shellies/shellyplug-s-1/online -m true",
-            "mosquitto_pub -p 1886 -t shellies/shellyplug-s-1/relay/0 -m off",
-            "mosquitto_pub -p 1886 -t sensors/cellar/humidity -m 71",
-        ),
+        ("mosquitto_pub -p 1886 -t sensors/cellar/humidity -m 71",),
         Elsewhere("tests/end_to_end/test_foreign_devices.py publishes with it"),
     ),
     "aiot node mqtt --dialect zigbee2mqtt": Serve(
