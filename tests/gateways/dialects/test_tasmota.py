@@ -53,7 +53,7 @@ def test_discovery_names_the_device() -> None:
         "board": "Nous A1T",
         "version": "13.4.0",
     }
-    assert plug.type(PLUG, "power").label == "Desk plug"
+    assert plug.type(PLUG, "power").label == ""
 
 
 @pytest.mark.parametrize(
