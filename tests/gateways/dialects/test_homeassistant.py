@@ -258,3 +258,24 @@ def test_command_topic_of_our_own_nodes_is_refused() -> None:
 def test_what_is_no_configuration_is_refused(topic: str, payload: bytes) -> None:
     with pytest.raises(ProtocolError):
         Reader("homeassistant").dialect.receive(topic, payload, retained=False, now=0.0)
+
+
+def test_numbers_and_truth_values_may_be_texts() -> None:
+    config = {
+        "name": "Level",
+        "stat_t": "d/level",
+        "cmd_t": "d/level/set",
+        "dev": {"ids": "d"},
+        "min": "5",
+        "max": " 30 ",
+        "step": "0.5",
+        "retain": "true",
+        "qos": "1",
+    }
+    device = Reader("homeassistant").read(recorded(("homeassistant/number/d/config", config)))
+    it = device.type("ha-d", "d")
+    assert (it.minimum, it.maximum, it.step) == (5, 30, 0.5)
+    message = device.dialect.command("ha-d", "d", "7.5")
+    assert (message.payload, message.qos, message.retain) == (b"7.5", 1, True)
+    with pytest.raises(ProtocolError):
+        device.dialect.command("ha-d", "d", "31")

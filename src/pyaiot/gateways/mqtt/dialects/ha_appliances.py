@@ -63,13 +63,13 @@ def _temperature(
     entity: EntityConfig, suffix: str, low: float, high: float
 ) -> list[EntityResource]:
     """A temperature that is set, in the unit of the device."""
-    limits = entity.value("min_temp"), entity.value("max_temp")
+    limits = entity.number("min_temp"), entity.number("max_temp")
     return part(
         *(entity, suffix, suffix, "number", scalar),
         unit=written_unit(_degrees(entity)),
         minimum=low if limits[0] is None else limits[0],
         maximum=high if limits[1] is None else limits[1],
-        step=entity.value("temp_step") or 1,
+        step=entity.number("temp_step") or 1,
     )
 
 
@@ -87,7 +87,7 @@ def _mode(entity: EntityConfig, name: str, key: str, *default: str) -> list[Enti
 
 
 def _humidity(entity: EntityConfig, low: float, high: float) -> list[EntityResource]:
-    limits = entity.value("min_humidity"), entity.value("max_humidity")
+    limits = entity.number("min_humidity"), entity.number("max_humidity")
     return part(
         *(entity, "target_humidity", "target_humidity", "number", scalar),
         unit="%RH",
@@ -167,7 +167,7 @@ def _on_off(entity: EntityConfig, template: str = "state_value_template") -> lis
 
 def _fan(entity: EntityConfig) -> list[EntityResource]:
     turning = [entity.text(f"payload_oscillation_{it}", f"oscillate_{it}") for it in ("on", "off")]
-    fastest = entity.value("speed_range_max")
+    fastest = entity.number("speed_range_max")
     return [
         *_on_off(entity),
         *part(
@@ -249,11 +249,11 @@ def _alarm(entity: EntityConfig) -> list[EntityResource]:
 def _valve(entity: EntityConfig) -> list[EntityResource]:
     if not entity.topic("command_topic"):
         raise ProtocolError("it has no command_topic")
-    if entity.value("reports_position") is not True:
+    if not entity.flag("reports_position"):
         words = [entity.text(f"payload_{it}", it.upper()) for it in ("open", "close")]
         words.append(entity.text("payload_stop"))
         return [actions(entity, "", words, "value_template")]
-    ends = [entity.value("position_closed"), entity.value("position_open")]
+    ends = [entity.number("position_closed"), entity.number("position_open")]
     it = type_of(
         "number",
         minimum=0 if ends[0] is None else ends[0],

@@ -13,8 +13,10 @@ from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialects.dialect import (
     LABEL_LENGTH_MAX,
     RESOURCES_PER_DEVICE_MAX,
+    is_number,
     is_topic,
     label_of,
+    plain_value,
 )
 from pyaiot.gateways.mqtt.dialects.ha_abbreviations import ABBREVIATIONS
 from pyaiot.gateways.mqtt.dialects.templates import (
@@ -23,6 +25,8 @@ from pyaiot.gateways.mqtt.dialects.templates import (
     read_command_template,
     read_template,
 )
+
+_TRUE: Final = frozenset({"true", "yes", "on", "enable", "1"})
 
 WORD_LENGTH_MAX: Final = 64
 """Characters of a word such as `payload_on`. A configuration with a longer one is refused."""
@@ -97,17 +101,28 @@ class EntityConfig:
     def value(self, key: str) -> Any:
         return self._values.get(key)
 
+    def number(self, key: str) -> int | float | None:
+        """A number, which Home Assistant also accepts as text; None: there is none."""
+        value = self._values.get(key)
+        value = plain_value(value.strip()) if isinstance(value, str) else value
+        return value if is_number(value) else None
+
+    def flag(self, key: str) -> bool:
+        """Whether it is true, or a word for it that Home Assistant accepts."""
+        value = self._values.get(key)
+        return value is True or (isinstance(value, str) and value.strip().lower() in _TRUE)
+
     @property
     def label(self) -> str:
         return label_of(self._values.get("name"))[:LABEL_LENGTH_MAX]
 
     @property
     def qos(self) -> int:
-        return 1 if self._values.get("qos") in (1, 2) else 0
+        return 1 if self.number("qos") in (1, 2) else 0
 
     @property
     def retain(self) -> bool:
-        return self._values.get("retain") is True
+        return self.flag("retain")
 
     @property
     def availability_mode(self) -> str:

@@ -48,7 +48,7 @@ def _sensor(entity: EntityConfig) -> list[EntityResource]:
         kind = type_of(
             "number",
             unit=unit.senml,
-            precision=entity.value("suggested_display_precision"),
+            precision=entity.number("suggested_display_precision"),
             writable=False,
             **named(entity),
         )
@@ -158,11 +158,11 @@ def _basic_colours(entity: EntityConfig) -> list[EntityResource]:
 
 
 def _mireds(entity: EntityConfig) -> dict[str, Any]:
-    return {"minimum": entity.value("min_mireds"), "maximum": entity.value("max_mireds")}
+    return {"minimum": entity.number("min_mireds"), "maximum": entity.number("max_mireds")}
 
 
 def _brightness_type(entity: EntityConfig) -> ResourceType:
-    scale = entity.value("brightness_scale") or BRIGHTNESS_SCALE
+    scale = entity.number("brightness_scale") or BRIGHTNESS_SCALE
     label = f"{entity.label} brightness" if entity.label else ""
     return type_of("number", minimum=0, maximum=scale, step=1, writable=True, label=label)
 
@@ -189,7 +189,7 @@ def _json_light(entity: EntityConfig) -> list[EntityResource]:
     ]
     modes = entity.value("supported_color_modes")
     modes = [it for it in modes if isinstance(it, str)] if isinstance(modes, list) else []
-    if entity.value("brightness") is True or set(modes) - {"onoff"}:
+    if entity.flag("brightness") or set(modes) - {"onoff"}:
         it = _brightness_type(entity)
         resources.append(
             EntityResource(
@@ -265,9 +265,11 @@ def _cover(entity: EntityConfig) -> list[EntityResource]:
     ]
     position_topic, set_topic = entity.topic("position_topic"), entity.topic("set_position_topic")
     if position_topic or set_topic:
-        ends = [entity.value("position_closed"), entity.value("position_open")]
-        ends = [0 if ends[0] is None else ends[0], POSITION_OPEN if ends[1] is None else ends[1]]
-        is_upward = all(isinstance(end, int) for end in ends) and ends[0] <= ends[1]
+        given = entity.number("position_closed"), entity.number("position_open")
+        closed = 0 if given[0] is None else given[0]
+        opened = POSITION_OPEN if given[1] is None else given[1]
+        ends = [closed, opened]
+        is_upward = all(isinstance(end, int) for end in ends) and closed <= opened
         it = type_of(
             "number",
             minimum=ends[0] if is_upward else None,
@@ -295,13 +297,13 @@ def _select(entity: EntityConfig) -> list[EntityResource]:
 
 
 def _number_entity(entity: EntityConfig) -> list[EntityResource]:
-    low, high = entity.value("min"), entity.value("max")
+    low, high = entity.number("min"), entity.number("max")
     kind = type_of(
         "number",
         unit=written_unit(entity.value("unit_of_measurement"), entity.text("device_class")),
         minimum=1 if low is None else low,
         maximum=100 if high is None else high,
-        step=entity.value("step") or 1,
+        step=entity.number("step") or 1,
         writable=True,
         **named(entity),
     )
@@ -311,8 +313,8 @@ def _number_entity(entity: EntityConfig) -> list[EntityResource]:
 def _text_entity(entity: EntityConfig) -> list[EntityResource]:
     kind = type_of(
         "text",
-        minimum=entity.value("min"),
-        maximum=entity.value("max"),
+        minimum=entity.number("min"),
+        maximum=entity.number("max"),
         writable=True,
         **named(entity),
     )
