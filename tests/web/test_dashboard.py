@@ -130,6 +130,7 @@ async def test_settings_are_served_as_json(tmp_path: Path) -> None:
         "https://logo.example:8443",
         "http://cam.example",
         "https://*.tiles.example",
+        "http://127.0.0.1:8000",  # floor plans, which the broker has
     }
     # For the browser, a broker on this machine has the host of the dashboard.
     assert rules["connect-src"] == ["'self'", "ws://127.0.0.1:8000", "http://127.0.0.1:8000"]

@@ -124,6 +124,19 @@ async def test_a_node_that_was_moved_meanwhile_stays_where_the_other_put_it(
         assert await where(broker, "oslo") == (60.0, 11.0)
 
 
+async def test_a_node_that_is_offline_stays_on_the_map_with_since_when(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with mapped(tmp_path) as broker:
+        broker.gateway.lose("oslo")
+        async with showing(browser, broker, "map") as page:
+            await see(page.locator(".place", has_text="oslo"), "offline for")
+            await has(mark(page, "oslo"), "data-state", "off")
+            await see(page.locator(".map-place"), "offline for")
+            await mark(page, "oslo").click()
+            await until(page, "location.hash === '#/node/oslo'")
+
+
 async def test_the_timeline_sets_the_map(browser: Browser, tmp_path: Path) -> None:
     """Positions of that moment, and the track that leads there, also across the antimeridian."""
     async with mapped(tmp_path) as broker:
@@ -189,6 +202,12 @@ async def test_a_room_gets_a_floor_plan_and_its_nodes_are_put_on_it(
             )
             width = "document.querySelector('.plan-sheet img').naturalWidth"
             await until(page, f"{width} === {header['width']}")
+            # The URL has the plan, so that it can be shared and saved as a view.
+            await until(page, """decodeURIComponent(location.hash) === '#/map?q=room:"Lab 1"'""")
+            await choice.select_option("Map")
+            await until(page, "location.hash === '#/map'")
+            await page.go_back()
+            await see(page.get_by_label("Map or floor plan").locator("option:checked"), "Lab 1")
 
             await page.get_by_role("button", name="Move nodes").click()
             await page.get_by_role("button", name="Put in the middle: box").click()

@@ -112,10 +112,13 @@ class Dashboard:
     def policy(self, request: aiohttp.web.Request) -> str:
         """`CONTENT_SECURITY_POLICY`, with the configured hosts of images and of the broker."""
         policy = CONTENT_SECURITY_POLICY
-        if self._image_hosts:
-            policy += f"; img-src 'self' {' '.join(self._image_hosts)}"
+        images = [*self._image_hosts]
         if self._look.broker_url:
-            policy += f"; connect-src 'self' {_origin_of_broker(self._look.broker_url, request)}"
+            socket, http = _origins_of_broker(self._look.broker_url, request)
+            policy += f"; connect-src 'self' {socket} {http}"
+            images.append(http)  # floor plans
+        if images:
+            policy += f"; img-src 'self' {' '.join(images)}"
         return policy
 
     def _handler(self, name: str, body: bytes) -> _Handler:
@@ -316,7 +319,7 @@ def _bounds(look: Look) -> list[float]:
     return [south, west, north, east]
 
 
-def _origin_of_broker(url: str, request: aiohttp.web.Request) -> str:
+def _origins_of_broker(url: str, request: aiohttp.web.Request) -> tuple[str, str]:
     """For the policy. A broker on this machine has, for the browser, the host of the dashboard."""
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -324,4 +327,4 @@ def _origin_of_broker(url: str, request: aiohttp.web.Request) -> str:
         host = urlsplit(f"//{request.host}").hostname or host
     http, default = ("https", 443) if parts.scheme == "wss" else ("http", 80)
     shown = authority(host, parts.port or default)
-    return f"{parts.scheme}://{shown} {http}://{shown}"
+    return f"{parts.scheme}://{shown}", f"{http}://{shown}"

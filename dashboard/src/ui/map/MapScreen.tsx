@@ -7,17 +7,19 @@ import { config } from "../../config";
 import { isAdmin, mayEdit } from "../../info";
 import { normal } from "../../model/geo";
 import { natural } from "../../model/order";
-import { nodeState, placeOf, type Node } from "../../model/state";
+import { withTerm } from "../../model/query";
+import { placeOf, type Node } from "../../model/state";
 import { nodeTitle, quote, visible } from "../../model/text";
 import { jumps } from "../../past";
-import { navigate } from "../../route";
-import { clock, hovered, membership, past, second, shown, state, toast, triggerOf } from "../../store";
+import { navigate, query } from "../../route";
+import { hovered, membership, past, second, shown, toast, triggerOf } from "../../store";
 import { colours } from "../colours";
-import { formatNumber, reasonText, t } from "../../i18n";
+import { formatNumber, t } from "../../i18n";
 import { mt, type MapKey } from "../../i18n/map";
 import { moveNode } from "./moves";
+import { look, nodesToPlace, roomOfSearch, stateText } from "./nodes";
 import { degrees, NodeMap, type Label } from "./NodeMap";
-import { nodesIn, planOf, PlanPlace, stateWord } from "./Plan";
+import { nodesIn, planOf, PlanPlace } from "./Plan";
 import { plans, readPlans, spotNode } from "./plans";
 import { Tracks, TRACKS_MAX } from "./tracks";
 import "../../more.css";
@@ -30,11 +32,11 @@ const DIGITS = 5;
 const span = signal<number>(SPANS[1]);
 /** Nodes can be dragged. */
 const moving = signal(false);
-/** The room whose floor plan is shown; empty: the map. */
-const room = signal("");
+/** A room without a floor plan, which an administrator chose to give it one. */
+const planless = signal("");
 
-const located = (): Node[] => shown.value.filter((node) => placeOf(node) !== null);
-const unplaced = (): Node[] => shown.value.filter((node) => placeOf(node) === null && node.registered !== null);
+const located = (): Node[] => nodesToPlace().filter((node) => placeOf(node) !== null);
+const unplaced = (): Node[] => nodesToPlace().filter((node) => placeOf(node) === null && node.registered !== null);
 
 export const lengthText = (metres: number): string => (metres < 1000 ? `${formatNumber(metres)} m` : `${formatNumber(metres / 1000)} km`);
 
@@ -47,23 +49,31 @@ function roomsToShow(): string[] {
   return [...new Set([...withPlan, ...others])].filter(Boolean).sort(natural);
 }
 
+/** A room with a plan is a term of the search, so that URLs and saved views have it; an empty name: the map. */
+function chooseRoom(name: string): void {
+  planless.value = planOf(name) ? "" : name;
+  navigate({ query: withTerm(query.peek(), "room", planOf(name) ? name : "") });
+}
+
 export function MapScreen() {
   void membership.value;
   useEffect(() => void readPlans(), []);
   const map = useRef<NodeMap | null>(null);
   const rooms = roomsToShow();
-  const its = rooms.includes(room.value) ? room.value : "";
+  const its = roomOfSearch() || (rooms.includes(planless.value) ? planless.value : "");
   const isMoving = moving.value && mayEdit.value;
   const tools = (
     <>
       {rooms.length > 0 && (
         <label class="map-select first">
           <span class="visually-hidden">{mt("choose")}</span>
-          <select class="input" value={its} onChange={(event) => (room.value = event.currentTarget.value)}>
-            <option value="">{mt("world")}</option>
+          <select class="input" value={its} onChange={(event) => chooseRoom(event.currentTarget.value)}>
+            <option value="" selected={!its}>
+              {mt("world")}
+            </option>
             <optgroup label={mt("plans")}>
               {rooms.map((name) => (
-                <option key={name} value={name}>
+                <option key={name} value={name} selected={name === its}>
                   {visible(name)}
                 </option>
               ))}
@@ -176,15 +186,14 @@ function Place({ node, isShort = false, off }: { node: Node; isShort?: boolean; 
   const text = useComputed(() => {
     void second.value;
     const at = placeOf(node);
-    const how = nodeState(state, node, clock());
-    const words = how === "live" || how === "quiet" ? "" : how === "left" ? visible(reasonText(node.left?.reason)) : stateWord(how);
-    return [at && !isShort ? coordinates(at.lat, at.lng) : "", words].filter(Boolean).join(" · ");
+    return [at && !isShort ? coordinates(at.lat, at.lng) : "", visible(stateText(node))].filter(Boolean).join(" · ");
   });
   return (
     <li class={off && "unplaced"}>
       <button
         type="button"
         class="place"
+        data-look={look(node)}
         data-over={hovered.value === node}
         onMouseEnter={() => (hovered.value = node)}
         onMouseLeave={() => (hovered.value = null)}
@@ -239,18 +248,18 @@ function MapPlace({ isWhole = false, its, children }: { isWhole?: boolean; its?:
     });
     map.current = it;
     if (its) its.current = it;
-    const look = () => {
+    const measure = () => {
       const { lat, lng } = it.map.getCenter();
       const { metres: cell, labels } = it.labels();
       view.value = { ...it.scale(), cell, labels, at: coordinates(lat, lng) };
     };
-    it.map.on("zoomend move moveend resize viewreset", look);
+    it.map.on("zoomend move moveend resize viewreset", measure);
     it.map.on("mousemove", ({ latlng }) => (pointer.value = coordinates(latlng.lat, latlng.lng)));
     it.map.on("mouseout", () => (pointer.value = ""));
     const watch = new ResizeObserver(() => {
       it.map.invalidateSize({ pan: false });
       it.drawGrid();
-      look();
+      measure();
     });
     watch.observe(place.current);
     const following = tracks.current;

@@ -5,11 +5,11 @@ import "leaflet/dist/leaflet.css";
 import { config } from "../../config";
 import { boxAround, clustersOf, fan, gridOf, LATITUDE_MAX, nearTo, normal, partsOf, scaleOf, type Box, type Cluster, type Grid, type TrackPoint } from "../../model/geo";
 import type { Position } from "../../model/readings";
-import { nodeState, placeOf, type Node } from "../../model/state";
+import { placeOf, type Node } from "../../model/state";
 import { nodeTitle } from "../../model/text";
-import { clock, state } from "../../store";
 import { formatNumber, localDigits } from "../../i18n";
 import { mt } from "../../i18n/map";
+import { look, stateText } from "./nodes";
 import { addOutlines, themed } from "./outlineLayer";
 
 export const ZOOM_MAX = 21;
@@ -246,8 +246,8 @@ export class NodeMap {
     const isOver = this.over !== null && nodes.includes(this.over);
     button.dataset.over = String(isOver);
     marker.setZIndexOffset(isOver ? 1000 : 0);
-    const states = new Set(nodes.map((node) => nodeState(state, node, clock())));
-    button.dataset.state = states.has("lost") || states.has("left") || states.has("stale") || states.has("silent") ? "warn" : "good";
+    const looks = new Set(nodes.map(look));
+    button.dataset.state = looks.has("warn") ? "warn" : looks.has("good") ? "good" : "off";
     if (nodes.length > 1) {
       const text = localDigits(formatNumber(nodes.length));
       if (button.textContent !== text) button.textContent = text;
@@ -259,7 +259,7 @@ export class NodeMap {
       return;
     }
     button.dataset.fixed = String(this.moving && nodes[0].position !== null);
-    const title = nodeTitle(nodes[0]);
+    const title = [nodeTitle(nodes[0]), look(nodes[0]) === "off" && stateText(nodes[0])].filter(Boolean).join("\n");
     if (button.ariaLabel !== title) button.ariaLabel = title;
     const isPermanent = isNamed || isOver;
     const tip = marker.getTooltip();

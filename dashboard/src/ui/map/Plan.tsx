@@ -4,12 +4,14 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { isAdmin } from "../../info";
-import { nodeState, type Node, type NodeState } from "../../model/state";
+import { withTerm } from "../../model/query";
+import type { Node } from "../../model/state";
 import { nodeTitle, quote } from "../../model/text";
-import { navigate } from "../../route";
-import { clock, hovered, question, second, shown, state } from "../../store";
-import { translate, t } from "../../i18n";
+import { navigate, query } from "../../route";
+import { hovered, question, second } from "../../store";
+import { t } from "../../i18n";
 import { mt } from "../../i18n/map";
+import { look, nodesToPlace, stateText } from "./nodes";
 import { imageUrl, plans, readPlans, removePlan, spotNode, upload, type Plan, type Spot } from "./plans";
 
 const READ_MS = 10_000;
@@ -19,15 +21,9 @@ const SMALL_STEP = 0.002;
 const ARROWS: Record<string, [number, number]> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const TYPES = "image/png,image/jpeg,image/webp";
 
-/** Empty for states that have no word of their own. */
-export function stateWord(how: NodeState): string {
-  const word = translate(`filter.state.${how}`);
-  return word.startsWith("filter.") ? "" : word;
-}
-
 const within = (share: number): number => Math.round(Math.min(1, Math.max(0, share)) * 10_000) / 10_000;
 
-export const nodesIn = (room: string): Node[] => shown.value.filter(({ registered }) => registered?.room === room);
+export const nodesIn = (room: string): Node[] => nodesToPlace().filter(({ registered }) => registered?.room === room);
 
 export const planOf = (room: string): Plan | undefined => plans.value?.find((it) => it.room === room);
 
@@ -54,7 +50,7 @@ export function PlanPlace({ room, moving, children }: Properties) {
     <div class="map-place plan-place" data-moving={moving}>
       <div class="map plan-scroll" role="region" aria-label={mt("plan.of", { room: quote(room) })} tabIndex={0}>
         <div class="plan-sheet" style={{ aspectRatio: `${plan.width} / ${plan.height}`, "--ratio": plan.width / plan.height, "--zoom": ZOOMS[zoom.value] }}>
-          <img src={imageUrl(plan)} alt={mt("plan.of", { room: quote(room) })} draggable={false} onError={() => (isBroken.value = plan.image)} />
+          <img src={imageUrl(plan)} crossOrigin="anonymous" alt={mt("plan.of", { room: quote(room) })} draggable={false} onError={() => (isBroken.value = plan.image)} />
           {isBroken.value === plan.image && <p class="wait">{mt("plan.failed")}</p>}
           {nodes.map((node) => (
             <PlanNode key={node.uid} node={node} room={room} at={plan.places[node.uid]} moving={moving} />
@@ -102,7 +98,7 @@ function Upload({ room, label }: { room: string; label: string }) {
     input.value = "";
     if (!file) return;
     busy.value = true;
-    await upload(room, file);
+    if (await upload(room, file)) navigate({ query: withTerm(query.peek(), "room", room) }, true);
     busy.value = false;
   };
   return (
@@ -117,8 +113,7 @@ function PlanNode({ node, room, at, moving }: { node: Node; room: string; at: Sp
   const draft = useSignal<Spot | null>(null);
   const isDragged = useRef(false);
   const place = draft.value ?? at;
-  const how = nodeState(state, node, clock());
-  const isWell = how === "live" || how === "quiet" || how === "discovering";
+  const how = stateText(node);
   const save = async () => {
     const to = draft.peek();
     if (!to || (to.x === at.x && to.y === at.y)) return void (draft.value = null);
@@ -146,7 +141,7 @@ function PlanNode({ node, room, at, moving }: { node: Node; room: string; at: Sp
       type="button"
       class="map-node plan-node"
       data-uid={node.uid}
-      data-state={isWell ? "good" : "warn"}
+      data-state={look(node)}
       data-over={hovered.value === node}
       style={{ left: `${place.x * 100}%`, top: `${place.y * 100}%` }}
       onClick={() => !moving && navigate({ node: node.uid })}
@@ -171,7 +166,7 @@ function PlanNode({ node, room, at, moving }: { node: Node; room: string; at: Sp
       onBlur={() => !isDragged.current && void save()}
     >
       <span class="plan-name">{title}</span>
-      {!isWell && <span class="visually-hidden">{stateWord(how)}</span>}
+      {how && <span class={look(node) === "off" ? "plan-since" : "visually-hidden"}>{how}</span>}
     </button>
   );
 }
