@@ -21,7 +21,7 @@ WHO: Final = web.RequestKey("who", str)
 """Who sends a request; see `Principal`. The sign-in sets it."""
 
 _COMMANDS: Final = frozenset({"write", "write_nodes"})
-_ACTIONS: Final = {
+ACTIONS: Final = {
     ("POST", "/login"): "sign-in",
     ("POST", "/logout"): "sign-out",
     ("POST", "/api/access/invitations"): "invite",
@@ -31,14 +31,16 @@ _ACTIONS: Final = {
         for operation in OPERATIONS
     },
 }
+"""The action of each route, as entries name it."""
 # As the command line names the same change.
-_ACTIONS[("POST", "/api/devices")] = "device-add"
-_ACTIONS[("DELETE", "/api/devices/{uid}")] = "device-remove"
-_NOT_RECORDED: Final = (
+ACTIONS[("POST", "/api/devices")] = "device-add"
+ACTIONS[("DELETE", "/api/devices/{uid}")] = "device-remove"
+NOT_RECORDED: Final = (
     "/gw",  # `Sockets` records it
     # These change nothing.
     *("/api/access/qr", "/api/mapping-trials"),
 )
+"""Routes whose requests have no entry."""
 _REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -85,7 +87,7 @@ def audit_requests(audit: AuditLog, *, signs_in: bool) -> Middleware:
 def _record(audit: AuditLog, request: web.Request, status: int) -> None:
     resource = request.match_info.route.resource
     path = "" if resource is None else resource.canonical
-    if path in _NOT_RECORDED:
+    if path in NOT_RECORDED:
         return
     refused = status in _REFUSED
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
@@ -94,7 +96,7 @@ def _record(audit: AuditLog, request: web.Request, status: int) -> None:
         tries = hdrs.AUTHORIZATION in request.headers or request[WHO] not in (ANONYMOUS, LOCAL)
         if not refused or not tries:
             return
-    action = _ACTIONS.get((request.method, path), "request")
+    action = ACTIONS.get((request.method, path), "request")
     if action.replace("-", "_") in _COMMANDS and not refused:
         return
     result = "refused" if refused else "ok" if status < HTTPStatus.BAD_REQUEST else "failed"
