@@ -31,12 +31,12 @@ QUALITY: Final = 55
 
 
 @contextmanager
-def demo() -> Iterator[str]:
-    """The URL of a demo on free ports, with a home of its own."""
+def demo(*flags: str) -> Iterator[str]:
+    """The URL of a demo on free ports, with a home of its own. `flags` come last."""
     ports = [f"--{name}-port=0" for name in ("web", "coap", "ws", "mqtt", "mqttsn")]
     with tempfile.TemporaryDirectory() as home:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pyaiot", "demo", *ports],
+            [sys.executable, "-m", "pyaiot", "demo", *ports, *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -98,13 +98,19 @@ def animated(page: Page) -> None:
     )
 
 
-def main() -> None:
-    """Make all pictures. Exits with a sentence if something is missing."""
+def browser_path() -> str:
+    """The path of Chromium. Exits with a sentence if it is missing."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        sys.exit("scripts/pictures needs Chromium: install the package chromium.")
+        sys.exit("Pictures need Chromium: install the package chromium.")
+    return browser
+
+
+def main() -> None:
+    """Make all pictures."""
+    executable = browser_path()
     with demo() as url, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         for make, size in ((still, (1440, 980)), (animated, (1200, 760))):
             page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
             page.goto(url)
