@@ -37,7 +37,7 @@ from scripts.pictures import SETTLE_MS, browser_path, demo
 
 HEIGHTS: Final = {320: 640, 390: 844, 820: 1180, 1440: 900, 2560: 1440}
 TOUCH_MAX: Final = 820
-"""The widest screen that is taken for a phone or a tablet."""
+"""The widest screen that is touched."""
 SHEET_WIDTH: Final = 2000
 SHEET_HEIGHT: Final = 2000
 COLUMNS: Final = {320: 5, 390: 5, 820: 3, 1440: 2, 2560: 2}
@@ -90,10 +90,7 @@ def _scroll_details_end(page: Page) -> None:
 
 
 def _node_menu(page: Page) -> None:
-    card = page.locator("#nodes .card").first
-    if page.viewport_size and page.viewport_size["width"] > TOUCH_MAX:
-        card.hover()
-    card.locator(".quick-more").click()
+    page.locator(".quick-more").first.click()
 
 
 def _choose_plan(page: Page) -> None:
@@ -102,6 +99,7 @@ def _choose_plan(page: Page) -> None:
 
 def _add_rule(page: Page) -> None:
     page.keyboard.press("n")
+    page.locator(".rule-list li").first.wait_for()
     page.locator(".rule-list + p .button").first.click()
 
 
@@ -128,7 +126,7 @@ def screens(uid: str, offline: str) -> list[Screen]:
         Screen("save-view", "#/nodes", _press(views, ".views hr + button")),
         Screen("edit-views", "#/nodes", _press(views, ".views hr + button + button")),
         Screen("bulk", "#/nodes", _press(more, ".menu-place.end .menu button")),
-        Screen("node-menu", "#/nodes", _node_menu),
+        Screen("node-menu", "#/nodes", _node_menu, width_max=TOUCH_MAX),
         Screen("filters", "#/nodes", _press(".filter-button")),
         Screen("list", "#/fleet"),
         Screen("list-groups", "#/fleet?view=rooms"),
@@ -190,7 +188,7 @@ def leavers(port: int) -> Iterator[None]:
     ]
     kinds = (
         ("bench-1", "Weather balloon", "--temperature", "--position"),
-        ("bench-2", "Door lamp", "--led"),
+        ("bench-2", "Porch lamp", "--led"),
     )
     running = [
         subprocess.Popen(
@@ -272,7 +270,7 @@ def furnish(broker: Broker) -> tuple[str, str]:
         {"title": "A node is offline", "when": "offline", "severity": "critical"},
     )
     for node in nodes:
-        if "led" in node["resources"] and node["state"] == "online":
+        if any(its["name"] == "led" for its in node["resources"]) and node["state"] == "online":
             broker.request("PUT", f"/api/nodes/{node['uid']}/resources/led", {"value": "1"})
     fullest = max(
         (node for node in nodes if node["state"] == "online"),

@@ -143,7 +143,7 @@ async def test_menu_is_accessible_and_fits_a_phone(browser: Browser) -> None:
         await page.get_by_role("button", name="Menu", exact=True).click()
         await page.get_by_role("dialog").get_by_role("button", name="Account").click()
         dialog = page.get_by_role("dialog", name="Account")
-        await dialog.get_by_role("button", name="Make a link").click()
+        await dialog.get_by_role("button", name="Create a link").click()
         await dialog.get_by_role("img", name="QR code of the link").wait_for()
         assert await violations_in_both(page) == []
         assert await dialog.evaluate("it => it.scrollWidth <= it.clientWidth")

@@ -153,8 +153,8 @@ async def test_the_timeline_shows_the_past_without_controls_and_returns_by_a_key
         commands = len(broker.gateway.commands)
         await page.keyboard.press("t")
         timeline = page.locator(".timeline")
-        await see(timeline, "You see what is now.")
-        await timeline.get_by_label("Span of the slider").select_option("6 h")
+        await see(timeline, "You see the present.")
+        await timeline.get_by_label("Range").select_option("6 h")
         await seek(page, 0.55)  # 2.7 hours ago
         await see(timeline, "You see the past. Controls and edits are off.")
         await see(page.locator("#pill"), "Past")
@@ -183,7 +183,7 @@ async def test_the_past_is_played(browser: Browser, tmp_path: Path) -> None:
         lamp = page.locator('.card[data-uid="lamp"] [data-resource="temperature"] .digits')
         await page.keyboard.press("t")
         timeline = page.locator(".timeline")
-        await timeline.get_by_label("Span of the slider").select_option("6 h")
+        await timeline.get_by_label("Range").select_option("6 h")
         await seek(page, 0.7)
         await see(timeline, "You see the past.")
         await timeline.get_by_label("Speed").select_option("60 ×")
@@ -193,7 +193,7 @@ async def test_the_past_is_played(browser: Browser, tmp_path: Path) -> None:
             await page.wait_for_timeout(100)
         await timeline.get_by_role("button", name="Pause").click()
         await timeline.get_by_role("button", name="Back to live").click()
-        await see(timeline, "You see what is now.")
+        await see(timeline, "You see the present.")
 
 
 @pytest.mark.parametrize(

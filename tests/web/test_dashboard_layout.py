@@ -278,7 +278,7 @@ async def test_age_of_an_idle_update_is_apart_from_its_text(browser: Browser, pl
     async with running() as broker:
         broker.add_node("f", suit_state="0", version="1.0", name="Updater", age_s=20)
         async with showing(browser, broker, place) as page:
-            await see(page.locator("main .card:not(.skeleton)"), "no update in progress")
+            await see(page.locator("main .card:not(.skeleton)"), "No update in progress")
             found = await page.locator("main .card:not(.skeleton)").evaluate(
                 """(card) => {
                     const box = (selector) => card.querySelector(selector).getBoundingClientRect();

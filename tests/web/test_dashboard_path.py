@@ -52,7 +52,7 @@ async def test_why_a_board_is_not_seen_is_answered(browser: Browser, tmp_path: P
     async with broker_with_page(tmp_path) as broker, showing(browser, broker, "path") as page:
         broker.gateway.send("lamp", "led", "0")
         place = page.locator(".path")
-        await see(place, "Nothing was refused, and nobody waits for approval.")
+        await see(place, "Nothing was refused, and no node waits for approval.")
         broker.gateway.link.send(
             Ignored(
                 count=3,

@@ -150,7 +150,7 @@ async def test_link_of_a_node_that_is_not_online(browser: Browser) -> None:
         await see(dialog.locator('[data-resource="led"] .value'), "On")
         assert await page.get_by_role("switch").count() == 0
         await page.goto(f"{broker.url}#/node/added")
-        await see(dialog, "People added this node. It was never seen.")
+        await see(dialog, "This node was added by hand and was never seen.")
         await page.goto(f"{broker.url}#/node/nowhere")
         await see(dialog, "No node nowhere was ever seen here.")
 
@@ -369,7 +369,7 @@ async def test_newcomers_wait_for_approval(browser: Browser) -> None:
             await see(offline(page, "n1"), "Banned")
             await page.goto(f"{broker.url}#/node/n2")
             dialog = page.get_by_role("dialog")
-            await see(dialog.locator(".chip"), "Waits for approval")
+            await see(dialog.locator(".chip"), "Waiting for approval")
             await see(dialog, "20.0")
             await page.goto(f"{broker.url}#/nodes")
             await strip.get_by_role("button", name="Accept all").click()

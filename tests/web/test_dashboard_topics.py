@@ -121,8 +121,8 @@ async def test_it_is_accessible_and_fits(browser: Browser, size: str) -> None:
 @pytest.mark.parametrize(
     ("language", "button", "words"),
     [
-        ("fr", "Associer des topics…", "Topics que rien ne comprend"),
-        ("de", "Topics zuordnen…", "Topics, die nichts versteht"),
+        ("fr", "Associer des topics…", "Topics inconnus"),
+        ("de", "Topics zuordnen…", "Unbekannte Topics"),
     ],
 )
 async def test_it_speaks_the_language_of_the_page(

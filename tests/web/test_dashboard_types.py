@@ -110,13 +110,13 @@ async def test_a_refused_value_shows_what_is_allowed(browser: Browser) -> None:
 async def test_people_set_a_type_and_the_control_follows_at_once(browser: Browser) -> None:
     async with house(browser, "node/n") as (broker, page):
         dialog = page.get_by_role("dialog")
-        await dialog.get_by_text("Types of resources").click()
+        await dialog.get_by_text("Resource types").click()
         await dialog.get_by_label("Resource", exact=True).select_option("contact")
         kind = dialog.get_by_label("Kind", exact=True)
-        await see(kind, "As found: On or off")
+        await see(kind, "Automatic: On or off")
         await kind.select_option("enum")
         await dialog.get_by_label("Choices").fill("open, closed, jammed")
-        await dialog.get_by_label("Name for people").last.fill("Garage")
+        await dialog.get_by_label("Display name").last.fill("Garage")
         await dialog.get_by_label("Commands", exact=True).select_option("Allowed")
         await dialog.get_by_role("button", name="Save").last.click()
         await see(dialog.locator(".types"), "Saved.")
@@ -142,7 +142,7 @@ async def test_people_set_a_type_and_the_control_follows_at_once(browser: Browse
 async def test_an_edit_of_somebody_else_is_not_overwritten(browser: Browser) -> None:
     async with house(browser, "node/n") as (broker, page):
         dialog = page.get_by_role("dialog")
-        await dialog.get_by_text("Types of resources").click()
+        await dialog.get_by_text("Resource types").click()
         await dialog.get_by_label("Resource", exact=True).select_option("speed")
         await dialog.get_by_label("Maximum").fill("50")
         router = broker.broker.router
@@ -159,7 +159,7 @@ async def test_an_edit_of_somebody_else_is_not_overwritten(browser: Browser) -> 
 async def test_a_refused_type_shows_the_reason(browser: Browser) -> None:
     async with house(browser, "node/n") as (_, page):
         dialog = page.get_by_role("dialog")
-        await dialog.get_by_text("Types of resources").click()
+        await dialog.get_by_text("Resource types").click()
         await dialog.get_by_label("Resource", exact=True).select_option("speed")
         await dialog.get_by_label("Minimum").fill("9")
         await dialog.get_by_label("Maximum").fill("1")
@@ -172,7 +172,7 @@ async def test_controls_and_editor_are_for_everybody(browser: Browser) -> None:
         await see(row(page, "n", "restart"), "Press")
         assert await violations_in_both(page) == []
         await page.goto(f"{page.url.partition('#')[0]}#/node/n")
-        await page.get_by_role("dialog").get_by_text("Types of resources").click()
+        await page.get_by_role("dialog").get_by_text("Resource types").click()
         assert await violations_in_both(page) == []
 
 

@@ -123,7 +123,7 @@ export const en = {
   "account.title": "Account",
 
   "value.old": "last value · {time}",
-  "state.waiting": "Waits for approval",
+  "state.waiting": "Waiting for approval",
   "state.banned": "Banned",
   "control.set_any": "Set…",
   "group.pinned": "Pinned",

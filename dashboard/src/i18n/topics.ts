@@ -5,7 +5,7 @@ import type { Code } from "./ages";
 
 const en = {
   title: "Map topics",
-  unknown: "Topics that nothing understands",
+  unknown: "Unknown topics",
   "unknown.none": "None were seen since the gateways started.",
   map: "Map",
   "map.of": "Map {name}",
@@ -52,7 +52,7 @@ export type TopicKey = keyof typeof en;
 
 const fr: Record<TopicKey, string> = {
   title: "Associer des topics",
-  unknown: "Topics que rien ne comprend",
+  unknown: "Topics inconnus",
   "unknown.none": "Aucun depuis le démarrage des passerelles.",
   map: "Associer",
   "map.of": "Associer {name}",
@@ -97,7 +97,7 @@ const fr: Record<TopicKey, string> = {
 
 const de: Record<TopicKey, string> = {
   title: "Topics zuordnen",
-  unknown: "Topics, die nichts versteht",
+  unknown: "Unbekannte Topics",
   "unknown.none": "Keine seit dem Start der Gateways.",
   map: "Zuordnen",
   "map.of": "{name} zuordnen",
