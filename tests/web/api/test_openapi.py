@@ -120,7 +120,9 @@ async def test_page_is_complete_and_loads_nothing_from_elsewhere() -> None:
             assert again.status == 304
     collected = Collected()
     collected.feed(page)
-    assert collected.sources == {"docs.css", "docs.js", "/", "openapi.json"}
+    assert collected.sources == {
+        *("docs.css", "docs.js", "/", "openapi.json", "../favicon.svg"),
+    }
     assert "style" not in collected.tags
     assert collected.anchors <= collected.ids
     for operation in OPERATIONS:

@@ -5,6 +5,14 @@
 const BYTES_MAX = 64 * 1024; // of an answer that is shown; an export or a stream may have no end
 const WAIT_MS = 10000;
 
+// The theme that was chosen in the dashboard.
+try {
+  const theme = JSON.parse(localStorage.getItem("pyaiot.theme"));
+  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+} catch {
+  // Storage is disabled: the theme of the system.
+}
+
 /** The URL and the headers that the fields of a form give. Empty fields are left out. */
 function requestOf(form) {
   const headers = {};
