@@ -8,6 +8,7 @@ import { newId } from "../model/ids";
 import { views } from "../views";
 import { quote, visible } from "../model/text";
 import { reasonOf } from "./Alerts";
+import { titleOf } from "./rows";
 import { a } from "../i18n/alerts";
 
 const OF_NUMBERS: readonly Condition[] = ["above", "below", "change"];
@@ -96,7 +97,7 @@ export function AlertRules() {
 /** "a value is above a limit · temperature > 30". */
 function summary({ when, resource, limit, tags = [], rooms = [], view }: Rule): string {
   const sign = { above: " > ", below: " < ", change: " ± " }[when as "above" | "below" | "change"] ?? "";
-  const what = resource ? `${visible(resource)}${sign}${sign ? (limit ?? "") : ""}` : "";
+  const what = resource ? `${titleOf(resource)}${sign}${sign ? (limit ?? "") : ""}` : "";
   return [a(`when.${when}`), what, [...tags, ...rooms].map(visible).join(", "), view && viewTitle(view)].filter(Boolean).join(" · ");
 }
 

@@ -13,7 +13,9 @@ import { AlertRules } from "./AlertRules";
 import { MaintenanceWindows } from "./Maintenance";
 import { Drawer } from "./Drawer";
 import { overlay } from "./keys";
-import { momentOf, timeOf } from "../i18n";
+import { whoText } from "./details/NodeActivity";
+import { titleOf } from "./rows";
+import { formatNumber, momentOf, timeOf } from "../i18n";
 import { a } from "../i18n/alerts";
 import "../more.css";
 import "../alerts.css";
@@ -58,67 +60,84 @@ export function Alerts() {
           </button>
         </p>
       )}
-      <ul class="alert-list">
-        {active.map((alert) => (
-          <Row key={`${alert.id} ${alert.raised}`} alert={alert} act={act} />
-        ))}
-      </ul>
+      <Groups list={active} act={act} />
       <BrowserNotices />
       {info.value?.role === "admin" && <AlertRules />}
       {info.value?.role === "admin" && <MaintenanceWindows />}
       {cleared.length > 0 && (
         <section>
           <h3>{a("earlier")}</h3>
-          <ul class="alert-list">
-            {cleared.map((alert) => (
-              <Row key={`${alert.id} ${alert.raised}`} alert={alert} act={act} />
-            ))}
-          </ul>
+          <Groups list={cleared} act={act} />
         </section>
       )}
     </Drawer>
   );
 }
 
-function Row({ alert, act }: { alert: Alert; act: (ids: string[], change: { acknowledge?: true; snooze?: number }) => Promise<void> }) {
-  const { id, uid, title, state } = alert;
-  const name = uid ? titleByUid(uid) : "";
-  const what = { name: quote(title) };
+type Act = (ids: string[], change: { acknowledge?: true; snooze?: number }) => Promise<void>;
+
+/** The alerts of a rule are below one heading. */
+function Groups({ list, act }: { list: Alert[]; act: Act }) {
+  const groups = new Map<string, Alert[]>();
+  for (const alert of list) {
+    const key = `${alert.severity} ${alert.title}`;
+    groups.set(key, [...(groups.get(key) ?? []), alert]);
+  }
+  return (
+    <>
+      {[...groups].map(([key, its]) => (
+        <div key={key} class="alert-group">
+          <h3>
+            <span class="badge" data-severity={its[0].severity} data-state={its[0].state}>
+              {a(`severity.${its[0].severity}`)}
+            </span>{" "}
+            {quote(its[0].title)} {its.length > 1 && <span class="count">{formatNumber(its.length)}</span>}
+          </h3>
+          <ul class="alert-list">
+            {its.map((alert) => (
+              <Row key={`${alert.id} ${alert.raised}`} alert={alert} act={act} />
+            ))}
+          </ul>
+        </div>
+      ))}
+    </>
+  );
+}
+
+function Row({ alert, act }: { alert: Alert; act: Act }) {
+  const { id, uid, title, state, resource, value } = alert;
+  const where = uid ? titleByUid(uid) : a("gateway", { name: quote(alert.gateway ?? "") });
+  const what = { name: `${quote(title)}, ${quote(where)}` };
   return (
     <li data-state={state}>
-      <span class="badge" data-severity={alert.severity}>
-        {a(`severity.${alert.severity}`)}
-      </span>
       <span>
-        <b>{quote(title)}</b>
+        {uid ? (
+          <a
+            href={`#/node/${encodeURIComponent(uid)}`}
+            onClick={(event) => {
+              event.preventDefault();
+              close();
+              navigate({ node: uid });
+            }}
+          >
+            {where}
+          </a>
+        ) : (
+          where
+        )}
         <small>
-          {uid ? (
-            <a
-              href={`#/node/${encodeURIComponent(uid)}`}
-              onClick={(event) => {
-                event.preventDefault();
-                close();
-                navigate({ node: uid });
-              }}
-            >
-              {name}
-            </a>
-          ) : (
-            a("gateway", { name: quote(alert.gateway ?? "") })
-          )}
-          {alert.resource && ` · ${quote(alert.resource)}`}
-          {alert.value && ` · ${quote(alert.value)}`} <time>{status(alert)}</time>
+          {[resource && titleOf(resource), value && quote(value)].filter(Boolean).join(" · ")} <time>{status(alert)}</time>
         </small>
       </span>
       {mayEdit.value && state !== "cleared" && (
         <span class="buttons">
           {state !== "acknowledged" && (
-            <button type="button" class="button" aria-label={a("acknowledge.of", what)} onClick={() => void act([id], { acknowledge: true })}>
+            <button type="button" class="button small" aria-label={a("acknowledge.of", what)} onClick={() => void act([id], { acknowledge: true })}>
               {a("acknowledge")}
             </button>
           )}
           {state === "active" && (
-            <button type="button" class="button" aria-label={a("snooze.of", what)} onClick={() => void act([id], { snooze: HOUR_S })}>
+            <button type="button" class="button small" aria-label={a("snooze.of", what)} onClick={() => void act([id], { snooze: HOUR_S })}>
               {a("snooze")}
             </button>
           )}
@@ -131,7 +150,7 @@ function Row({ alert, act }: { alert: Alert; act: (ids: string[], change: { ackn
 function status({ state, raised = 0, cleared = 0, acknowledged_by = "", snoozed_until = 0, muted }: Alert): string {
   if (state === "cleared") return a("cleared", { from: momentOf(raised), to: momentOf(cleared) });
   const since = momentOf(raised);
-  if (state === "acknowledged") return `${since} · ${a("acknowledged", { name: quote(acknowledged_by.replace(/^user:/, "")) })}`;
+  if (state === "acknowledged") return `${since} · ${a("acknowledged", { name: whoText(acknowledged_by) })}`;
   if (state === "snoozed") return `${since} · ${a("snoozed", { time: timeOf(snoozed_until) })}`;
   return muted ? `${since} · ${a("muted")}` : since;
 }
