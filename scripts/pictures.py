@@ -21,7 +21,7 @@ from playwright.sync_api import Page, sync_playwright
 ROOT: Final = Path(__file__).resolve().parents[1]
 IMAGES: Final = ROOT / "docs" / "images"
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
-START_LIMIT_S: Final = 30.0
+START_LIMIT_S: Final = 60.0
 SETTLE_MS: Final = 12_000
 """Time in which the nodes of the demo appear and fill their sparklines."""
 FRAME_MS: Final = 200

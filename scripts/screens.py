@@ -271,7 +271,7 @@ def furnish(broker: Broker) -> tuple[str, str]:
     )
     for node in nodes:
         if any(its["name"] == "led" for its in node["resources"]) and node["state"] == "online":
-            broker.request("PUT", f"/api/nodes/{node['uid']}/resources/led", {"value": "1"})
+            broker.request("PUT", f"/api/nodes/{node['uid']}/resources/led", "1", "text/plain")
     fullest = max(
         (node for node in nodes if node["state"] == "online"),
         key=lambda node: len(node["resources"]),
