@@ -290,7 +290,7 @@ globalThis.WebSocket = class extends WebSocket {
 
 def shoot(page: Page, url: str, screen: Screen, problems: list[str]) -> Image.Image:
     """A picture of a screen."""
-    page.goto(f"{url}/{screen.url}")
+    page.goto(f"{url}/{screen.url}", timeout=60_000)
     with contextlib.suppress(PlaywrightError):
         page.wait_for_selector("#pill[data-how=live], .layout", timeout=10_000)
     page.wait_for_timeout(PAUSE_MS)
@@ -352,7 +352,7 @@ def _watch(page: Page, problems: list[str]) -> None:
         if line.type == "error":
             problems.append(line.text)
 
-    page.set_default_timeout(4000)
+    page.set_default_timeout(10_000)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", note)
 
