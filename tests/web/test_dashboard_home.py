@@ -3,13 +3,17 @@
 real browser, against a real broker."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from pyaiot.accounts.store import AccountsFile
+from pyaiot.accounts.tokens import new_token
 from pyaiot.messages import NodeDescribed
 from pyaiot.model import ResourceType
 from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.sign_in import SignIn
 from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually, serving
 from tests.web.test_dashboard_for_everybody import violations, violations_in_both
@@ -385,6 +389,29 @@ async def test_a_wall_screen_shows_the_views_in_turn_without_controls(browser: B
             await see(page.locator(".banner"), "lost")
             assert await page.evaluate(VISIBLE_CONTROLS) == []
             await is_absent(page.locator("dialog"))
+
+
+async def test_a_wall_screen_needs_no_account_where_visitors_may_look(browser: Browser) -> None:
+    built = load_built()
+    if not built:
+        no_page()
+    accounts = AccountsFile(None)
+    token, secret = new_token("setup", "admin", now=0.0, life_s=None)
+    accounts.add_token(token)
+    login = SignIn(accounts, behind_tls=False, viewers=True, clock=time.monotonic)
+    async with serving(dashboard=Dashboard(Look(), built), login=login) as broker:
+        for uid in ("box", "fan"):
+            broker.gateway.send(uid, "led", "0")
+        view = {"title": "Wall", "query": "box"}
+        headers = {"Authorization": f"Bearer {secret}"}
+        async with broker.web.put("/api/views/wall", json=view, headers=headers) as answer:
+            assert answer.status == 200
+        async with browser.page() as page:
+            await page.goto(f"{broker.url}?kiosk=3600")
+            await see(page.locator(".kiosk-title"), "Wall")
+            await see(page.locator("#nodes"), "box")
+            await is_absent(page.locator("#nodes", has_text="fan"))
+            assert await page.evaluate(VISIBLE_CONTROLS) == []
 
 
 async def test_the_charts_have_the_range_of_the_open_view(browser: Browser) -> None:
