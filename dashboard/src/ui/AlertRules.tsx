@@ -94,11 +94,11 @@ export function AlertRules() {
   );
 }
 
-/** "a value is above a limit · temperature > 30". */
+/** "when a value is above a limit · temperature > 30". */
 function summary({ when, resource, limit, tags = [], rooms = [], view }: Rule): string {
   const sign = { above: " > ", below: " < ", change: " ± " }[when as "above" | "below" | "change"] ?? "";
   const what = resource ? `${titleOf(resource)}${sign}${sign ? (limit ?? "") : ""}` : "";
-  return [a(`when.${when}`), what, [...tags, ...rooms].map(visible).join(", "), view && viewTitle(view)].filter(Boolean).join(" · ");
+  return [a("if", { name: a(`when.${when}`) }), what, [...tags, ...rooms].map(visible).join(", "), view && viewTitle(view)].filter(Boolean).join(" · ");
 }
 
 const viewTitle = (id: string): string => quote(views.value?.find((it) => it.id === id)?.view.title ?? id);
