@@ -26,13 +26,13 @@ from pyaiot.protocols.edhoc.credentials import (
 from pyaiot.protocols.edhoc.responder import check_available
 
 _SUMMARIES: Final[Mapping[Language, str]] = {
-    "en": "{uid} may use CoAP with OSCORE after a handshake of EDHOC (RFC 9528) at"
+    "en": "{uid} may use CoAP with OSCORE after an EDHOC handshake (RFC 9528) at"
     " {uri}/.well-known/edhoc, and must: messages without it are refused. Method 3, cipher suite 2."
     " Key identifier of the device: {key_id}, of the gateway: {gateway} (hexadecimal).",
     "fr": "{uid} peut utiliser CoAP avec OSCORE après une négociation EDHOC (RFC 9528) à"
     " {uri}/.well-known/edhoc, et le doit : les messages sans OSCORE sont refusés. Méthode 3, suite"
     " 2. Identifiant de clé de l’appareil : {key_id}, de la passerelle : {gateway} (hexadécimal).",
-    "de": "{uid} kann CoAP mit OSCORE nach einem EdhocHandshake von EDHOC (RFC 9528) benutzen, bei"
+    "de": "{uid} kann CoAP mit OSCORE nach einem EDHOC-Handshake (RFC 9528) benutzen, bei"
     " {uri}/.well-known/edhoc, und muss es: Nachrichten ohne OSCORE werden abgewiesen. Methode 3,"
     " Cipher Suite 2. Schlüsselkennung des Geräts: {key_id}, des Gateways: {gateway}"
     " (hexadezimal).",
