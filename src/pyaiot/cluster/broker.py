@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A broker that is one of a cluster: its member, on its event loop."""
+"""A broker in a cluster: runs its cluster member on the event loop."""
 
 import asyncio
 import contextlib
@@ -37,13 +37,15 @@ from pyaiot.registry.record import NodeRecord
 from pyaiot.registry.service import RegistryService
 
 FLUSH_INTERVAL_S: Final = 0.02
-"""Between two frames to the same broker."""
+"""Interval between frames to the same broker."""
 INTEREST_S: Final = 60.0
-"""How long all values are kept after a request that read them."""
+"""How long all values continue to be received after a request that read them."""
 VIEW_DELAY_S: Final = 0.1
-"""After a change of the registry, when the filters of clients have taken it over."""
+"""Delay after a change of the registry, so that the filters of clients have been updated."""
 VALUES_LIMIT_S: Final = 1.0
-"""How long such a request waits for them. Then it is answered with what is here."""
+"""How long such a request waits for values of other brokers. After that it is answered with those
+received.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +65,10 @@ class _RemoteObservers(Observers):
 
 
 class ClusteredBroker(Broker):
-    """Carries out what the router and the member decide."""
+    """A broker that carries out the decisions of its router and its cluster member."""
 
     def __init__(self, *, name: str, **of_broker: Any) -> None:
-        """`name` of this broker, for people. `of_broker`: see `Broker`."""
+        """`name`: the name of this broker, for people. `of_broker`: arguments of `Broker`."""
         nodes = OwnedNodes()
         super().__init__(nodes=nodes, **of_broker)
         self._loop = asyncio.get_running_loop()
@@ -75,15 +77,15 @@ class ClusteredBroker(Broker):
         )
         self.member.version = __version__
         self.send_packet: SendPacket = lambda _run, _packet: None
-        """Sends a packet to the broker with this run, or to all."""
+        """Sends a packet to the broker with this run id, or to all."""
         self.link_state: Callable[[], tuple[str, int]] = lambda: ("not connected yet", 0)
-        """Why there is no connection, empty if there is one; and the bytes that wait for it."""
+        """Why there is no connection (empty if there is one), and the number of unsent bytes."""
         self._is_woken = False
         self._flushed_at = 0.0
         self._interest_due = False
         self._values_changed = asyncio.Event()
         self._complete: set[str] = set()
-        """Names of brokers whose whole state is known."""
+        """Names of the brokers whose complete state has been received."""
         self._wrong_clocks: set[str] = set()
         """Brokers whose clock differs, as it was logged."""
         self._refused: set[str] = set()
@@ -100,7 +102,7 @@ class ClusteredBroker(Broker):
         self.observers.of_registry.append(lambda _message: self._views_changed())
 
     async def run_member(self) -> None:
-        """Run until cancelled. Then the other brokers learn that this one leaves."""
+        """Run until cancelled. Then notify the other brokers that this one leaves."""
         try:
             while True:
                 self.member.clients = len(self.fanout.clients)
@@ -153,7 +155,7 @@ class ClusteredBroker(Broker):
             self._refused = refused
 
     def receive_packet(self, packet: bytes) -> None:
-        """A packet from another broker."""
+        """Handle a packet from another broker."""
         self.deliver_remote(self.member.receive_packet(packet, self._clock(), self._unix_time()))
         self._log_brokers()
         if self._shared is not None and (documents := self.member.take_documents()):
@@ -163,7 +165,9 @@ class ClusteredBroker(Broker):
             self._wake()
 
     def deliver_remote(self, deliveries: Sequence[Delivery]) -> None:
-        """Messages about nodes of other brokers go to clients; those brokers record them."""
+        """Deliver messages about nodes of other brokers to clients. The other brokers record them
+        in the history.
+        """
         readings: list[ToAll] = []
         others: list[Delivery] = []
         self.remote_observers.published([it for it in deliveries if type(it) is ToAll])
@@ -211,18 +215,18 @@ class ClusteredBroker(Broker):
         self.member.local.published(message)
 
     def command_sent(self, command: Command, ts: float, who: str) -> None:
-        """The broker of its client records it."""
+        """Not recorded here: the broker of the client does."""
 
     def command_ended(self, command: Command, receipt: Receipt, ts: float, who: str) -> None:
-        """The broker of its client records it."""
+        """Not recorded here: the broker of the client does."""
 
     def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
-        """Recorded by this broker alone."""
+        """Recorded by this broker only."""
 
     # -- what a broker alone does otherwise -------------------------------------------------------
 
     def _gateway_lost(self, gateway: int) -> None:
-        """It has some time to connect again, here or to another broker."""
+        """Give the gateway some time to reconnect, here or to another broker."""
         self._away.set_away(gateway, limit_s=GRACE_S)
         self.member.local.gateways_changed()
 
@@ -313,13 +317,15 @@ class ClusteredBroker(Broker):
         self._interest_changed()
 
     def _interest_changed(self) -> None:
-        """Compute it in the next turn: a client that connects subscribes a moment later."""
+        """Compute the interest in the next iteration of the event loop: a new client subscribes a
+        moment after it connects.
+        """
         if not self._interest_due:
             self._interest_due = True
             self._loop.call_later(0.0, self._set_interest)
 
     def _views_changed(self) -> None:
-        """Nodes may come into the filters of clients, or leave them, with the next flush."""
+        """The next flush may add nodes to the views of clients, or remove some."""
         if not self._interest_due and self.fanout.views:
             self._interest_due = True
             self._loop.call_later(VIEW_DELAY_S, self._set_interest)
@@ -340,9 +346,9 @@ class ClusteredBroker(Broker):
         return self._await_values
 
     async def _await_values(self) -> None:
-        """Wait until the values of all nodes are here, for a request that reads them.
-
-        Returns after `VALUES_LIMIT_S` at the latest."""
+        """Wait for the values of all nodes, for a request that reads them. Returns after
+        `VALUES_LIMIT_S` at the latest.
+        """
         now = self._loop.time()
         if now >= self._all_values_until:
             self._loop.call_later(INTEREST_S, self._check_interest)

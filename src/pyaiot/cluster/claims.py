@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which broker owns a node, decided in the same way by all brokers without asking any. Pure.
+"""Decides which broker owns a node. All brokers decide the same without communicating. Pure.
 
-Each broker claims the nodes of its gateways and tells all others. If two claim the same uid, the
-greater claim wins: one with a credential, then the later term, then the greater run of the broker.
-A broker that takes a node over from another one claims it with the next term, so that a gateway
-which connects elsewhere wins over the broker that it left. Two brokers that claim a uid at the same
-time, or on two sides of a partition, have the same term; any order would do, as long as all brokers
-use the same one. A claim is stated by its owner only, so there is nothing to merge and nothing to
-remember of a claim that was released.
+Each broker claims the nodes of its gateways and sends its claims to all others. If two brokers
+claim the same uid, the greater claim wins: one with a credential, then the one with the later
+term, then the one with the greater run id. A broker that takes over a node claims it with the next
+term, so that a gateway that reconnects elsewhere wins over its previous broker. Two claims made at
+the same time, or on two sides of a partition, have the same term; any order would do, as long as
+all brokers use the same one. Only its owner sends a claim, so claims need no merging, and released
+claims need not be remembered.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from pyaiot.cluster.packets import NodeClaim
 
 CLAIMS_MAX: Final = 1_000_000
-"""Claims of one broker. What it claims beyond that is ignored."""
+"""Largest number of claims of one broker. Further ones are ignored."""
 
 
 class Owner(NamedTuple):
@@ -27,7 +27,7 @@ class Owner(NamedTuple):
 
 
 class ClaimTable:
-    """The claims of all brokers, by run and uid."""
+    """The claims of all brokers, by run id and uid."""
 
     def __init__(self) -> None:
         self._of: dict[str, dict[str, NodeClaim]] = {}
@@ -37,7 +37,7 @@ class ClaimTable:
         return self._of.get(run, {})
 
     def set(self, run: str, claim: NodeClaim) -> bool:
-        """Take over a claim. False: it is one too many."""
+        """Store a claim. Returns False if the broker has too many."""
         claims = self._of.setdefault(run, {})
         if len(claims) >= CLAIMS_MAX and claim.uid not in claims:
             return False
@@ -49,16 +49,16 @@ class ClaimTable:
         return None if claims is None else claims.pop(uid, None)
 
     def forget(self, run: str) -> None:
-        """The broker is lost permanently."""
+        """Remove the claims of a broker that is lost permanently."""
         self._of.pop(run, None)
 
     def owner(self, uid: str) -> Owner | None:
-        """The broker that owns a node; None: nobody claims it."""
+        """The broker that owns a node, or None."""
         found = [Owner(run, claims[uid]) for run, claims in self._of.items() if uid in claims]
         return greatest(found)
 
     def next_term(self, uid: str, *, besides: str) -> int:
-        """The term with which a broker takes a node over from all others."""
+        """The term with which a broker takes over a node from all others."""
         terms = [
             claims[uid].term for run, claims in self._of.items() if run != besides and uid in claims
         ]
@@ -66,7 +66,7 @@ class ClaimTable:
 
 
 def greatest(owners: Iterable[Owner]) -> Owner | None:
-    """The claim that wins; None: there are none."""
+    """The claim that wins, or None if there are none."""
     return max(owners, key=_rank, default=None)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How a broker authenticates at nats-server: a user of the URL, or a file with a key.
+"""How a broker authenticates to a nats-server: a user name in the URL, or a key file.
 
-A file has an nkey seed (`SU…`), alone or with a JWT as `nsc` writes it (`.creds`).
+A key file contains an nkey seed (`SU…`), alone or with a JWT as written by `nsc` (`.creds`).
 """
 
 import base64
@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 from pyaiot.errors import OperatorError, reason_of
 
 DEFAULT_PORT: Final = 4222
-"""TCP port of a nats-server whose address has none."""
+"""Default TCP port of a nats-server."""
 SERVERS_MAX: Final = 16
-"""nats-servers of a cluster. More are refused at the start."""
+"""Largest number of nats-servers. More are refused at the start."""
 _FILE_SIZE_MAX: Final = 64 * 1024
 _SEED: Final = re.compile(r"\bSU[A-Z2-7]{56}\b")
 _JWT: Final = re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -27,7 +27,7 @@ _USER_PREFIX: Final = 20 << 3
 
 @dataclass(frozen=True, slots=True)
 class NatsServer:
-    """Where a nats-server listens."""
+    """Address of a nats-server."""
 
     host: str
     port: int
@@ -41,9 +41,8 @@ class NatsServer:
 
 
 def parse_servers(text: str) -> list[NatsServer]:
-    """The servers of `nats://[USER:PASSWORD@]HOST[:PORT][,…]`, or `tls://…`.
-
-    Raises `OperatorError`. A scheme and a user count for all that follow.
+    """Parse `nats://[USER:PASSWORD@]HOST[:PORT][,…]`, or `tls://…`. Raises `OperatorError`. Scheme
+    and user apply to all servers that follow.
     """
     servers: list[NatsServer] = []
     scheme, user = "nats", ""
@@ -76,10 +75,10 @@ def parse_servers(text: str) -> list[NatsServer]:
 
 
 class KeyCredentials:
-    """A user with an Ed25519 key, and perhaps a JWT."""
+    """A user with an Ed25519 key, and optionally a JWT."""
 
     def __init__(self, seed: str, jwt: str = "") -> None:
-        """Raises `ValueError` for a seed that is not valid."""
+        """Raises `ValueError` for an invalid seed."""
         # Loaded where it is used.
         from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
             Ed25519PrivateKey,
@@ -101,14 +100,14 @@ class KeyCredentials:
         self._jwt = jwt
 
     def answer(self, nonce: str) -> dict[str, object]:
-        """The fields of CONNECT that answer the nonce of the server."""
+        """The fields of CONNECT that answer the server's nonce."""
         signature = base64.urlsafe_b64encode(self._key.sign(nonce.encode())).decode().rstrip("=")
         identity = {"jwt": self._jwt} if self._jwt else {"nkey": self.public}
         return {**identity, "sig": signature}
 
 
 def read_credentials(path: Path) -> KeyCredentials:
-    """The key in a file that only its owner can read. Raises `OperatorError`."""
+    """Read the key from a file that only its owner can read. Raises `OperatorError`."""
     try:
         mode = path.stat().st_mode
         with path.open("rb") as file:

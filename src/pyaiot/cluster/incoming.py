@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From the items of another broker to the router of this one. Pure."""
+"""Applies items from other brokers to the router of this one. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -57,7 +57,7 @@ class Incoming:
         peers: Mapping[str, OtherBroker],
         values: Values,
     ) -> None:
-        """`peers`: by their run, as they are at each time."""
+        """`peers`: the other brokers by run id; the mapping may change."""
         self._run = run
         self._router = router
         self._directory = directory
@@ -68,14 +68,14 @@ class Incoming:
         """That other brokers have set, and that were not taken over yet."""
 
     def begin(self, peer: OtherBroker) -> None:
-        """A snapshot begins: gateways and nodes that are not in it no longer exist."""
+        """Begin a snapshot: gateways and nodes that it does not contain no longer exist."""
         peer.unseen = set(self._directory.of(peer.run))
         peer.unseen_gateways = set(peer.gateways)
 
     def receive(
         self, peer: OtherBroker, items: Sequence[ClusterItem], now: float, ts: float
     ) -> list[Delivery]:
-        """The items of a frame."""
+        """Apply the items of a frame."""
         if set(map(type, items)) == {Reading}:  # most frames
             return list(self._readings(peer, items))  # type: ignore[arg-type]
         deliveries: list[Delivery] = []
@@ -201,14 +201,14 @@ class Incoming:
         return deliveries
 
     def _number_of(self, peer: OtherBroker, uid: str) -> int | None:
-        """Our number of the gateway with which the other broker claims a node."""
+        """Our number for the gateway named in a claim."""
         claim = self._directory.of(peer.run).get(uid)
         return None if claim is None else peer.gateways.get(claim.gateway)
 
     def settle(
         self, uid: str, reason: LeftReason, ts: float, claimed_by: OtherBroker | None = None
     ) -> Sequence[Delivery]:
-        """The claims of a node changed: let the router have it where the greatest claim says."""
+        """Update the router after the claims of a node changed."""
         owner = self._directory.owner(uid)
         if owner is None:
             return self._remote.left(uid, reason, ts)
@@ -219,7 +219,7 @@ class Incoming:
         if number is None:
             return ()
         if peer is not claimed_by and not self._remote.has(number, uid):
-            # What it sent of the node while another one owned it was left out.
+            # Values that this broker sent while another one owned the node were not applied.
             peer.incoming.is_broken = True
         return self._remote.place(number, owner.claim, ts)
 
@@ -236,7 +236,9 @@ class Incoming:
         return deliveries
 
     def forget(self, peer: OtherBroker, now: float, ts: float) -> Sequence[Delivery]:
-        """The broker is lost permanently: nodes that no other one has claimed are offline."""
+        """Remove a broker that is lost permanently: its nodes go offline, unless another broker
+        has claimed them.
+        """
         deliveries: list[Delivery] = []
         uids = list(self._directory.of(peer.run))
         self._directory.forget(peer.run)

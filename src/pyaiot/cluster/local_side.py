@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What this broker tells the others: its gateways, its nodes, which values it needs. Pure."""
+"""What this broker sends to the others: its gateways, its nodes, and which values it
+needs. Pure.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -29,15 +31,15 @@ from pyaiot.registry.record import NodeRecord, edited_row
 
 
 class LocalSide:
-    """Watches the router of this broker, and adds to what is sent."""
+    """Observes the router of this broker and queues its changes."""
 
     def __init__(
         self, run: str, router: Router, nodes: OwnedNodes, directory: ClaimTable, out: Outgoing
     ) -> None:
         self.interest = Interest(number=0)
-        """The nodes whose values this broker needs."""
+        """Nodes whose values this broker needs."""
         self.gateways: dict[int, GatewayItem] = {}
-        """The gateways of this broker, as the others know them."""
+        """The gateways of this broker, as last sent to the others."""
         self.unsettled: set[str] = set()
         """Nodes that left this broker while another one claims them."""
         self.run = run
@@ -65,7 +67,8 @@ class LocalSide:
         if own is None and not node.readings:
             self._out.add(msgspec.structs.replace(claim, is_new=True))
         else:
-            # It comes from another broker, whose values others may not have.
+            # The gateway reconnected from another broker, whose values others may not have
+            # received.
             self._out.add(claim)
             for item in values_of(node):
                 self._out.add(item)
@@ -77,7 +80,7 @@ class LocalSide:
                 self.unsettled.add(node.uid)
 
     def published(self, message: ToClient) -> None:
-        """This message of a gateway of this broker goes to all clients."""
+        """This message of a gateway of this broker is sent to all clients."""
         match message:
             case Reading() | NodeReset():
                 self._out.add(message)
@@ -92,8 +95,9 @@ class LocalSide:
                 pass  # claims state who owns a node
 
     def announced(self, gateway: int, ts: float) -> list[Delivery]:
-        """A gateway has reported all its nodes and values. Of a node that it brought from another
-        broker, a value that it did not report no longer exists."""
+        """A gateway has reported all its nodes and values. Values of earlier links that it did not
+        report no longer exist.
+        """
         deliveries: list[Delivery] = []
         for uid, before in self._nodes.moved.pop(gateway, {}).items():
             node = self._nodes.get(uid)
@@ -108,7 +112,9 @@ class LocalSide:
         return deliveries
 
     def gateways_changed(self) -> None:
-        """Gateways of this broker were linked, introduced themselves, are away or lost."""
+        """Gateways of this broker were linked, identified themselves, are disconnected, or are
+        lost.
+        """
         present = {
             number: _item(number, gateway)
             for number, gateway in self._router.gateways.items()
@@ -123,11 +129,11 @@ class LocalSide:
         self.gateways = present
 
     def edited(self, record: NodeRecord) -> None:
-        """People edited this node here."""
+        """A node was edited at this broker."""
         self._out.add(_edit(record))
 
     def forgotten(self, uid: str) -> None:
-        """People removed this node from the registry here."""
+        """A node was removed from the registry at this broker."""
         self._out.add(Forgotten(uid=uid))
 
     def documents_set(self, documents: Iterable[Document]) -> None:
@@ -136,15 +142,14 @@ class LocalSide:
             self._out.add(DocumentSet(kind=kind, key=key, body=body))
 
     def edits(self) -> Iterator[ClusterItem]:
-        """All that people added."""
+        """All annotations of nodes."""
         for record in list(self._router.registry.records.values()):
             if record.is_edited:
                 yield _edit(record)
 
     def set_interest(self, uids: Iterable[str] | None) -> int:
-        """Of which nodes the clients of this broker need values; None: of all.
-
-        Returns the number to wait for: see `has_values`.
+        """Set the nodes whose values the clients of this broker need; None: all. Returns the
+        number to wait for: see `has_values`.
         """
         wanted = None if uids is None else tuple(sorted(set(uids)))
         everything = wanted is None or len(wanted) > UIDS_OF_INTEREST_MAX

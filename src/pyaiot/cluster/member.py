@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A broker of a cluster: packets and local messages in, packets and deliveries out. Pure.
+"""A cluster member: packets and local messages in, packets and deliveries out. Pure.
 
-The member keeps the router of this broker in step with what the other brokers own, and tells them
-what this one owns. It takes no decision together with others: see `claims`.
-
-`now` is the loop's time in seconds, `ts` Unix time in seconds.
+The member keeps the router of this broker consistent with what the other brokers own, and informs
+them about its own nodes. No decision needs an agreement: see `claims`. `now` is the time of the
+event loop in seconds, `ts` Unix time in seconds.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,21 +39,22 @@ from pyaiot.messages import (
 from pyaiot.registry.documents import Document
 
 BEACON_INTERVAL_S: Final = 1.0
-"""How often a broker tells the others that it is there, and how far its streams are."""
+"""Interval of beacons, which contain the positions of all streams."""
 PEER_TIMEOUT_S: Final = 3.0
-"""A broker whose stream was not complete for this long is lost: commands for its nodes end."""
+"""A broker whose stream was incomplete for this long is lost: commands to its nodes end."""
 GRACE_S: Final = 5.0
-"""How long the nodes of a lost broker, and of a lost gateway, stay online: their gateway has this
-time to connect again."""
+"""Grace period in which nodes of a lost broker or gateway stay online, so that their gateway can
+reconnect.
+"""
 LEAD_AFTER_S: Final = 10.0
 """A broker leads the cluster after this time at the earliest: until then it knows the others."""
 PEERS_MAX: Final = 64
-"""Brokers of a cluster. Further ones are ignored."""
+"""Largest number of brokers of a cluster. Further ones are ignored."""
 _TICK_S: Final = 0.25
 
 
 class ClusterMember:
-    """One broker of a cluster."""
+    """A member of the cluster."""
 
     def __init__(
         self,
@@ -65,22 +65,22 @@ class ClusterMember:
         now: float,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """`run` identifies this process, `name` this broker for people. `nodes`: the router's.
-
-        `wake` is called when there is something to send: call `packets_to_send` then."""
+        """`run` identifies this process, `name` this broker for people. `nodes`: those of the
+        router. `wake` is called when packets are available: then call `packets_to_send`.
+        """
         self.run = run
         self.name = name
         self.version = ""
         self.url = ""
         self.clients = 0
-        """Shown by other brokers."""
+        """URL shown by other brokers."""
         self.peers: dict[str, OtherBroker] = {}
         self.incompatible = IncompatibleBrokers()
         self.directory = ClaimTable()
         self.invalid = 0
-        """Packets that were not valid, since the start."""
+        """Invalid packets since the start."""
         self.resyncs = 0
-        """Streams that began again because a frame was missing, since the start."""
+        """Streams that were restarted because a frame was missing, since the start."""
         self.out = Outgoing(run, nodes, lambda: self.directory.of(run), wake)
         self.local = LocalSide(run, router, nodes, self.directory, self.out)
         self.remote = RemoteNodes(router, self.local.node_owned)
@@ -91,12 +91,12 @@ class ClusterMember:
         self._began_at = self._beacon_at = now
         self._tick_at = now
         self._controls: list[Packet] = []
-        """Packets outside of streams, to be sent."""
+        """Packets outside of streams that are to be sent."""
 
     # -- what happens at this broker --------------------------------------------------------------
 
     def has_values(self, number: int) -> bool:
-        """Whether all brokers that can be reached have sent what `set_interest` asked for."""
+        """Whether all reachable brokers have sent what `set_interest` requested."""
         return all(
             peer.is_complete and peer.values_number >= number
             for peer in self.peers.values()
@@ -104,7 +104,7 @@ class ClusterMember:
         )
 
     def command(self, gateway: int, command: Command, now: float, ts: float) -> Sequence[Delivery]:
-        """The router sends this command to a remote gateway."""
+        """Send a command to a node of another broker."""
         for peer in self.peers.values():
             if gateway in peer.gateways.values():
                 if peer.outgoing.is_active and peer.lost_at is None:
@@ -125,7 +125,7 @@ class ClusterMember:
         return self._router.from_gateway(gateway, receipt, now=now, ts=ts)
 
     def command_ended(self, client: str, receipt: Receipt, now: float) -> None:
-        """A command of another broker has ended. `client`: its `client_of`."""
+        """Report the end of a command of another broker. `client`: its `client_of`."""
         peer = self.peers.get(client.removeprefix("@"))
         if peer is not None:
             peer.items.append(receipt)
@@ -147,8 +147,9 @@ class ClusterMember:
     # -- the network ------------------------------------------------------------------------------
 
     def receive_packet(self, data: bytes, now: float, ts: float) -> Sequence[Delivery]:
-        """A packet from another broker. Deliveries about nodes are for clients only: the broker
-        that has a node records what it reports."""
+        """Handle a packet from another broker. Deliveries about its nodes are for clients only:
+        the broker that owns a node records what the node reports.
+        """
         try:
             header, body = decode_packet(data)
             if header.sender == self.run:
@@ -192,7 +193,7 @@ class ClusterMember:
         return deliveries
 
     def _request(self, peer: OtherBroker, now: float) -> None:
-        """Ask for a stream if there is none, or if a frame of it is missing."""
+        """Request a stream if there is none, or if a frame is missing."""
         if not peer.incoming.request_due(now):
             return
         self.resyncs += peer.incoming.is_broken
@@ -246,7 +247,7 @@ class ClusterMember:
         return deliveries
 
     def interested(self, peer: OtherBroker, interest: Interest) -> None:
-        """Another broker needs values of these nodes from now on."""
+        """Another broker needs the values of these nodes from now on."""
         before, peer.interest = peer.interest, interest
         watched, peer.watched = peer.watched, frozenset(interest.uids)
         added: Iterable[str] = ()
@@ -259,7 +260,7 @@ class ClusterMember:
         peer.jobs.append(self.out.values(added, interest))
 
     def state(self, now: float) -> ClusterState:
-        """This broker and the others that are not forgotten, by name."""
+        """The state of this broker, and of the others that are not forgotten, by name."""
         peers = [
             PeerState(
                 name=peer.beacon.name,
@@ -298,12 +299,12 @@ class ClusterMember:
     # -- time -------------------------------------------------------------------------------------
 
     def get_timer(self) -> float:
-        """When `handle_timer` must be called at the latest."""
+        """Time at which `handle_timer` must be called."""
         return min(self._beacon_at, self._tick_at)
 
     @property
     def has_packets(self) -> bool:
-        """`packets_to_send` returns some."""
+        """Whether `packets_to_send` would return packets."""
         return (
             bool(self._controls)
             or self.out.has_items
@@ -312,7 +313,7 @@ class ClusterMember:
 
     @property
     def has_jobs(self) -> bool:
-        """A snapshot is being sent: call `packets_to_send` again soon."""
+        """Whether a snapshot is being sent: call `packets_to_send` again soon."""
         return any(peer.jobs for peer in self.peers.values())
 
     def handle_timer(self, now: float, ts: float) -> Sequence[Delivery]:
@@ -373,7 +374,9 @@ class ClusterMember:
             self._request(peer, now)
 
     def _lost(self, peer: OtherBroker, now: float) -> Sequence[Delivery]:
-        """Nothing arrives from a broker: its nodes stay for a while, and cannot be commanded."""
+        """Nothing arrives from a broker: its nodes stay online for the grace period, and cannot be
+        commanded.
+        """
         if peer.lost_at is not None:
             return ()
         peer.lost_at = now
@@ -385,7 +388,7 @@ class ClusterMember:
         return deliveries
 
     def packets_to_send(self) -> list[Packet]:
-        """The packets to send now. More follow if `has_jobs`."""
+        """The packets to send now. If `has_jobs`, more follow."""
         packets, self._controls = self._controls, []
         return [*packets, *self._all_frames()]
 
@@ -397,7 +400,7 @@ class ClusterMember:
 
 
 def client_of(run: str) -> str:
-    """The name under which the router knows commands of another broker. Clients have others."""
+    """The name of a command of another broker in the router, which no client can have."""
     return f"@{run}"
 
 

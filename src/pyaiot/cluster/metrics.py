@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Metrics of a broker that is one of a cluster."""
+"""Metrics of a broker in a cluster."""
 
 from collections.abc import Iterable
 from typing import Final

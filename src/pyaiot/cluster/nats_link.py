@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The connection of a broker to the nats-servers of its cluster.
 
-What is sent while there is no connection is lost; the streams of the members notice.
+Packets that are sent while there is no connection are lost; the streams of the members detect
+this.
 """
 
 import asyncio
@@ -16,22 +17,23 @@ from pyaiot.protocols import nats
 from pyaiot.transport.backoff import Backoff
 
 CONNECT_LIMIT_S: Final = 3.0
-"""How long a nats-server may take to accept a connection."""
+"""Timeout for connecting to a nats-server."""
 PING_INTERVAL_S: Final = 1.0
-"""Interval of pings to nats-server. One that is not answered before the next but one loses the
-connection, and the next server is tried."""
+"""Interval of pings to the nats-server. If one is not answered before the next but one, the
+connection is closed and the next server is tried.
+"""
 UNSENT_MAX: Final = 64 * 1024 * 1024
-"""Bytes that wait for nats-server. Beyond that, packets are dropped."""
+"""Largest number of unsent bytes. Beyond it, packets are dropped."""
 PAUSE_FIRST_S: Final = 0.1
 PAUSE_MAX_S: Final = 2.0
-"""Between two attempts to connect."""
+"""Interval between attempts to connect."""
 _READ_SIZE: Final = 256 * 1024
 
 log = logging.getLogger(__name__)
 
 
 class NatsLink:
-    """Publishes packets, and receives those of two subjects."""
+    """Publishes packets and receives those of two subjects."""
 
     def __init__(
         self,
@@ -43,9 +45,10 @@ class NatsLink:
         key: Callable[[], KeyCredentials] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`prefix` of the subjects of this cluster, `run` of this broker. `received` gets packets,
-        in order. `key`: read for each connection; None: the user of the URL, or none. `tls`: for
-        servers that need it."""
+        """`prefix`: of the subjects of this cluster. `run`: id of this process. `received`: called
+        with packets, in order. `key`: returns the credentials, called for each connection; None:
+        the user in the URL, or none. `tls`: for servers that require it.
+        """
         self._servers = servers
         self._all = f"{prefix}.all"
         self._to = f"{prefix}.to."
@@ -57,14 +60,14 @@ class NatsLink:
         self._writer: asyncio.StreamWriter | None = None
         self._unanswered = 0
         self.connections = 0
-        """Since the start."""
+        """Connections since the start."""
         self.dropped = 0
-        """Packets that could not be sent, since the start."""
+        """Packets that were dropped since the start."""
         self.problem = "not connected yet"
         """Why there is no connection; empty if there is one."""
 
     def send(self, run: str, packet: bytes) -> None:
-        """To one broker, or to all if `run` is empty."""
+        """Send a packet to one broker, or to all if `run` is empty."""
         writer = self._writer
         if writer is None or writer.transport.get_write_buffer_size() > UNSENT_MAX:
             self.dropped += 1
@@ -73,11 +76,11 @@ class NatsLink:
 
     @property
     def unsent(self) -> int:
-        """Bytes that wait to be sent."""
+        """Number of unsent bytes."""
         return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
 
     async def flushed(self) -> None:
-        """Wait until what was sent has left, or the connection is lost."""
+        """Wait until everything was sent, or the connection is lost."""
         if self._writer is not None:
             try:
                 await self._writer.drain()

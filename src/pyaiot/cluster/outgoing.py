@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""From what happens at this broker to packets for the others. Pure.
+"""Packs changes at this broker into frames for the others. Pure.
 
-What happens is gathered; a flush sends it as one frame to each broker, encoded once for all that
-need the same values.
+Changes are collected. A flush sends them as one frame to each broker, encoded once for all brokers
+that need the same values.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,19 +27,20 @@ from pyaiot.messages import NodeDescribed, NodeLeft, Reading
 from pyaiot.registry.record import NodeRecord
 
 FRAME_SIZE_MAX: Final = 512 * 1024
-"""Bytes of the items of a frame. More are split."""
+"""Largest size of the items of a frame in bytes. More items are split into several frames."""
 JOB_FRAMES_PER_TURN: Final = 4
 """Frames of snapshots that are made at once for each broker."""
 GATHERED_MAX: Final = 100_000
-"""Items that are gathered for one flush. Beyond that, the streams begin again with snapshots, which
-have the latest values only."""
+"""Largest number of items collected for one flush. Beyond it, streams restart with snapshots,
+which contain only the latest values.
+"""
 
 Packet = tuple[str, bytes]
-"""The run of the broker to send it to; empty: all. And the packet."""
+"""The packet, and the run id of the broker to send it to; empty: all."""
 
 
 class Released:
-    """A node that was released, whose reason is known a moment later."""
+    """A node that was released; the reason follows a moment later."""
 
     __slots__ = ("record", "uid")
 
@@ -49,7 +50,7 @@ class Released:
 
 
 class Outgoing:
-    """Gathers items and makes frames of them."""
+    """Collects items and packs them into frames."""
 
     def __init__(
         self,
@@ -58,8 +59,9 @@ class Outgoing:
         claims: Callable[[], Mapping[str, NodeClaim]],
         wake: Callable[[], None],
     ) -> None:
-        """`claims`: those of this broker, as they are at each time. `wake`: there is something to
-        send."""
+        """`claims`: those of this broker; the mapping may change. `wake`: called when there is
+        something to send.
+        """
         self._run = run
         self._nodes = nodes
         self._claims = claims
@@ -68,7 +70,7 @@ class Outgoing:
         self.frames = 0
         self.items = 0
         self.overflows = 0
-        """How often the streams began again, because there was too much to send."""
+        """Number of restarts of all streams because there was too much to send."""
 
     @property
     def has_items(self) -> bool:
@@ -80,7 +82,7 @@ class Outgoing:
         self._gathered.append(item)
 
     def flush(self, peers: Sequence[OtherBroker]) -> Iterator[Packet]:
-        """The gathered items, for all brokers that asked for a stream."""
+        """The collected items, for all brokers that requested a stream."""
         if not self._gathered:
             return
         gathered, self._gathered = self._gathered, []
@@ -106,7 +108,7 @@ class Outgoing:
         self.items += len(items)
 
     def for_one(self, peer: OtherBroker) -> Iterator[Packet]:
-        """Items for this broker only."""
+        """The items for this broker only."""
         if not peer.outgoing.is_active:
             return
         yield from self.items_for(peer)
@@ -135,7 +137,7 @@ class Outgoing:
         return items
 
     def snapshot(self, peer: OtherBroker) -> Iterator[ClusterItem]:
-        """The nodes of this broker, each as it is when it is sent."""
+        """The nodes of this broker, each in the state in which it is sent."""
         for uid in list(self._claims()):
             claim, node = self._claims().get(uid), self._nodes.get(uid)
             if claim is None or node is None:
@@ -150,7 +152,7 @@ class Outgoing:
         yield ValuesSent(number=peer.interest.number)
 
     def values(self, uids: Iterable[str], interest: Interest) -> Iterator[ClusterItem]:
-        """The values of those of these nodes that this broker has."""
+        """The values of these nodes, as far as they belong to this broker."""
         for uid in uids:
             node = self._nodes.get(uid)
             if node is not None and uid in self._claims() and not node.is_waiting:
@@ -167,12 +169,12 @@ class Outgoing:
 
 
 def is_value(item: ClusterItem) -> TypeGuard[Reading | CurrentValues]:
-    """Whether it is sent only to brokers that need values of the node."""
+    """Whether the item is sent only to brokers that need the values of the node."""
     return type(item) is Reading or type(item) is CurrentValues
 
 
 def values_of(node: KnownNode) -> list[ClusterItem]:
-    """All values of a node; in parts if they are too large for a frame."""
+    """All values of a node, in parts if they are too large for a frame."""
     readings = tuple(node.readings.values())
     whole = CurrentValues(uid=node.uid, readings=readings)
     if len(readings) <= 16 or len(encode_items([whole])) <= FRAME_SIZE_MAX // 2:
@@ -181,7 +183,7 @@ def values_of(node: KnownNode) -> list[ClusterItem]:
 
 
 def pack(items: Sequence[ClusterItem]) -> list[bytes]:
-    """Encoded items, in order, each part within the size of a frame."""
+    """The encoded items in order, in parts that fit into a frame."""
     if not items:
         return []
     if len(items) <= ITEMS_PER_FRAME_MAX:

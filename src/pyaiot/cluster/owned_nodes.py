@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The nodes of a broker that reports which of them its own gateways have. Pure."""
+"""The node table of a clustered broker: reports which nodes its own gateways have. Pure."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 class OwnershipObserver(Protocol):
     def node_owned(self, node: KnownNode) -> None:
-        """A gateway of this broker has the node; also if that is repeated."""
+        """A gateway of this broker has the node. May be repeated."""
         ...
 
     def node_released(self, node: KnownNode) -> None:
@@ -21,14 +21,15 @@ class OwnershipObserver(Protocol):
 
 
 class OwnedNodes(NodeTable):
-    """Gateways with a negative number are linked to other brokers."""
+    """A node table in which gateways with negative numbers are linked to other brokers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.observer: OwnershipObserver | None = None
         self.moved: dict[int, dict[str, tuple[Reading, ...]]] = {}
-        """Nodes that gateways brought from another link, with their values of before, until the
-        gateway has reported all values of now."""
+        """Nodes of gateways that reconnected from another broker, with their previous values,
+        until the gateway has reported all current ones.
+        """
 
     def add(self, gateway: int, record: NodeRecord, *, ts: float) -> KnownNode:
         node = super().add(gateway, record, ts=ts)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What brokers of a cluster send each other. Pure.
+"""The packets that brokers of a cluster exchange. Pure.
 
-A packet is one line of JSON, the header, and for a frame a second line: a JSON array of items. The
-second line is encoded once for all brokers that get the same items.
+A packet is one line of JSON, the header, followed in a frame by a second line: a JSON array of
+items. The second line is encoded once for all brokers that get the same items.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from pyaiot.messages import (
 )
 
 PACKET_SIZE_MAX: Final = 1024 * 1024
-"""Bytes of a packet, the default limit of nats-server. A larger one is not decoded."""
+"""Largest packet in bytes, the default limit of nats-server. Larger ones are not decoded."""
 LEVEL: Final = 1
 """Of the packets that this version sends. A broker works together with those of its own level and
 of the ones next to it.
@@ -35,9 +35,11 @@ Raise it when a packet changes so that a broker of the level before cannot read 
 broker what it can read. Fields with defaults may be added without that: they are ignored where they
 are unknown. `tests/cluster/level-1.packets` has packets of each level that must be understood."""
 ITEMS_PER_FRAME_MAX: Final = 1000
-"""Items of one frame between brokers. More are split."""
+"""Largest number of items of one frame between brokers. More are split."""
 UIDS_OF_INTEREST_MAX: Final = 10_000
-"""Nodes that a broker watches one by one. With more, it asks for the values of all."""
+"""Largest number of nodes that a broker requests individually. With more, it requests the values
+of all.
+"""
 
 Run = Annotated[str, Meta(pattern="^[0-9a-f]{8,32}$")]
 Number = Annotated[int, Meta(ge=0, le=2**53)]
@@ -49,18 +51,20 @@ class _Header(msgspec.Struct, frozen=True, gc=False, tag_field="type", omit_defa
 
 
 class Beacon(_Header, frozen=True, gc=False, tag="beacon", omit_defaults=True, kw_only=True):
-    """To all brokers, every second: this one is there, and how far its streams are."""
+    """Sent to all brokers every second: this broker is alive, and these are the positions of its
+    streams.
+    """
 
     sender: Run
     name: Name
     level: Annotated[int, Meta(ge=1, le=1000)] = LEVEL
     version: _Text = ""
     clock: float = 0.0
-    """Its monotonic clock in seconds."""
+    """Monotonic clock of the sender in seconds."""
     time: float = 0.0
     """Its calendar clock, Unix time in seconds; 0: it does not say."""
     streams: Annotated[dict[Run, tuple[Number, Number]], Meta(max_length=1000)] = {}
-    """For each broker that asked for a stream: the generation and the number of its next frame."""
+    """For each broker that requested a stream: its generation, and the number of the next frame."""
     leaves: bool = False
     """The broker stops: its gateways connect to other brokers."""
     nodes: Number = 0
@@ -70,30 +74,30 @@ class Beacon(_Header, frozen=True, gc=False, tag="beacon", omit_defaults=True, k
 
 
 class StreamRequest(_Header, frozen=True, gc=False, tag="stream", kw_only=True):
-    """To one broker: begin a new generation of its stream with a snapshot of its state."""
+    """Sent to one broker: begin a new generation of its stream with a snapshot of its state."""
 
     sender: Run
     generation: Number
 
 
 class FrameHeader(_Header, frozen=True, gc=False, tag="frame", kw_only=True):
-    """Items of a stream follow."""
+    """Header of a frame; items of the stream follow."""
 
     sender: Run
     generation: Number
     number: Number
-    """0 for the first frame of a generation, increased by one for each frame."""
+    """0 for the first frame of a generation, incremented for each further one."""
 
 
 Header: TypeAlias = Beacon | StreamRequest | FrameHeader
 
 
 class _Item(msgspec.Struct, frozen=True, gc=False, tag_field="type", omit_defaults=True):
-    """A part of a frame."""
+    """An item of a frame."""
 
 
 class GatewayItem(_Item, frozen=True, gc=False, tag="gateway", omit_defaults=True, kw_only=True):
-    """A gateway is linked to the sender, or something about it changed."""
+    """A gateway was linked to the sender, or has changed."""
 
     number: Number
     name: _Text
@@ -103,9 +107,9 @@ class GatewayItem(_Item, frozen=True, gc=False, tag="gateway", omit_defaults=Tru
     identity: _Text = ""
     has_token: bool = False
     linked_at: float | None = None
-    """When it opened this link, on its own clock."""
+    """When it opened this link, by its own clock."""
     is_away: bool = False
-    """Its link is lost, and it has some seconds to connect again, here or elsewhere."""
+    """Its link is lost, and the grace period for reconnecting runs."""
 
 
 class GatewayGone(_Item, frozen=True, gc=False, tag="gateway-lost", kw_only=True):
@@ -121,11 +125,11 @@ class NodeClaim(_Item, frozen=True, gc=False, tag="claim", omit_defaults=True, k
     gateway: Number
     term: Number
     ts: UnixTime = 0.0
-    """When the node appeared."""
+    """When the node came online."""
     secured: bool = False
     is_waiting: bool = False
     is_new: bool = False
-    """It has no values yet. Values that other brokers have of it are discarded."""
+    """It has no values yet. Other brokers discard those that they have."""
 
 
 class Release(_Item, frozen=True, gc=False, tag="release", omit_defaults=True, kw_only=True):
@@ -137,19 +141,19 @@ class Release(_Item, frozen=True, gc=False, tag="release", omit_defaults=True, k
 
 
 class CurrentValues(_Item, frozen=True, gc=False, tag="values", omit_defaults=True, kw_only=True):
-    """All current values of a node: it has no others."""
+    """All current values of a node; it has no others."""
 
     uid: Uid
     readings: Annotated[tuple[Reading, ...], Meta(max_length=512)]
     is_part: bool = False
-    """More values follow, because all of them do not fit into one frame."""
+    """Further values follow, because they do not fit into one frame."""
 
 
 class Interest(_Item, frozen=True, gc=False, tag="interest", omit_defaults=True, kw_only=True):
     """The nodes whose values the sender needs from now on. Answered by `ValuesSent`."""
 
     number: Number
-    """Grows with each."""
+    """Incremented with each `Interest` of the sender."""
     everything: bool = False
     uids: Annotated[tuple[Name, ...], Meta(max_length=UIDS_OF_INTEREST_MAX)] = ()
 
@@ -163,19 +167,19 @@ class Order(_Item, frozen=True, gc=False, tag="order", omit_defaults=True, kw_on
     payload: str
     timeout_s: Annotated[float, Meta(gt=0, le=86_400)]
     not_after: float | None = None
-    """Deadline on the clock of the receiver; None: not known yet."""
+    """Deadline by the clock of the receiver; None: not known yet."""
 
 
 class Edited(_Item, frozen=True, gc=False, tag="edited", kw_only=True):
-    """People edited a node in the registry of the sender."""
+    """A node was edited in the registry of the sender."""
 
     uid: Uid
     row: Annotated[list[Any], Meta(max_length=32)]
-    """What people added: values of `record.EDITED_COLUMNS`."""
+    """The annotations: values of `record.EDITED_COLUMNS`."""
 
 
 class Forgotten(_Item, frozen=True, gc=False, tag="forgotten", kw_only=True):
-    """People removed a node from the registry."""
+    """A node was removed from the registry."""
 
     uid: Uid
 
@@ -195,7 +199,7 @@ class ValuesSent(_Item, frozen=True, gc=False, tag="values-sent", kw_only=True):
 
 
 class SnapshotEnd(_Item, frozen=True, gc=False, tag="end"):
-    """The snapshot is complete: the sender has no other gateways and nodes than those."""
+    """The snapshot is complete: the sender has no other gateways and nodes."""
 
 
 ClusterItem: TypeAlias = (
@@ -231,12 +235,12 @@ def encode_items(items: Sequence[ClusterItem]) -> bytes:
 
 
 def frame(header: FrameHeader, items: bytes) -> bytes:
-    """A packet of the header and of encoded items."""
+    """Encode a packet from its header and from encoded items."""
     return _encode(header) + b"\n" + items
 
 
 def decode_packet(data: bytes) -> tuple[Header, bytes]:
-    """The header, and the items of a frame as they were encoded. Raises `ProtocolError`."""
+    """Decode the header, and return the items of a frame still encoded. Raises `ProtocolError`."""
     if len(data) > PACKET_SIZE_MAX:
         raise ProtocolError(f"a packet of more than {PACKET_SIZE_MAX} bytes")
     line, _, rest = data.partition(b"\n")

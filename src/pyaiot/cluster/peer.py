@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a broker keeps of another one. Pure."""
+"""The state that a broker keeps about another one. Pure."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -20,8 +20,9 @@ BEACONS_COMPARED: Final = 5
 """Beacons in a row that must show a difference. Those that waited for a broker are late."""
 RECEIPTS_KEPT_S: Final = 10.0
 RECEIPTS_KEPT_MAX: Final = 10_000
-"""Receipts that are sent again with a snapshot, by age and number. A receipt that is lost beyond
-that ends as `timeout`."""
+"""Receipts that are repeated with a snapshot: their maximum age and number. A lost receipt beyond
+these limits ends as `timeout`.
+"""
 
 
 @dataclass(slots=True)
@@ -29,30 +30,30 @@ class OtherBroker:
     """Another broker."""
 
     beacon: Beacon
-    """The latest one."""
+    """Its latest beacon."""
     incoming: IncomingStream
     seen_at: float = 0.0
     """When its last packet arrived."""
     outgoing: OutgoingStream = field(default_factory=OutgoingStream)
     gateways: dict[int, int] = field(default_factory=dict)
-    """Our numbers of its gateways, by its own."""
+    """Our numbers for its gateways, by its own numbers."""
     interest: Interest = field(default_factory=lambda: Interest(number=0))
-    """Those of our nodes whose values it needs."""
+    """Our nodes whose values it needs."""
     watched: frozenset[str] = frozenset()
     """`interest.uids`."""
     values_number: int = 0
-    """It has sent the values of our `Interest` with this number."""
+    """Number of our latest `Interest` whose values it has sent."""
     lost_at: float | None = None
-    """When its last packet, if it is lost; it is forgotten later."""
+    """When its last packet arrived, if it is lost. It is forgotten later."""
     unseen: set[str] | None = None
-    """Nodes that its snapshot, which has not ended, has not named so far."""
+    """Nodes that its unfinished snapshot has not contained so far."""
     unseen_gateways: set[int] = field(default_factory=set)
     refused: int = 0
-    """Claims that were not taken: too many, or of an unknown gateway."""
+    """Claims that were ignored: too many, or of an unknown gateway."""
     items: list[ClusterItem] = field(default_factory=list)
-    """For this broker only, to be sent."""
+    """Items to be sent to this broker only."""
     jobs: deque[Iterator[ClusterItem]] = field(default_factory=deque)
-    """Snapshots for this broker only, which are made while they are sent."""
+    """Snapshots for this broker only, made while they are sent."""
     receipts: deque[tuple[float, Receipt]] = field(default_factory=deque)
     """Receipts that were sent recently."""
 
@@ -73,7 +74,7 @@ class OtherBroker:
 
     @property
     def is_complete(self) -> bool:
-        """Its whole state is known."""
+        """Whether its complete state has been received."""
         return self.lost_at is None and self.unseen is None and self.incoming.next_number > 0
 
     def needs(self, uid: str) -> bool:
@@ -87,7 +88,7 @@ class OtherBroker:
             self.receipts.popleft()
 
     def end_outgoing(self) -> None:
-        """It is lost: nothing is sent until it asks again."""
+        """The broker is lost: nothing is sent until it requests a stream again."""
         self.outgoing.end()
         self.items.clear()
         self.jobs.clear()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Gateways and nodes of other brokers in the router of this one. Pure.
 
-A gateway of another broker is a gateway with a negative number. Clients see no difference, and a
-command for its nodes goes to its link, which is the other broker.
+A gateway of another broker is a gateway with a negative number. Clients see no difference. A
+command for one of its nodes goes to its link, which is the other broker.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,26 +31,28 @@ from pyaiot.registry.record import record_of
 from pyaiot.registry.refusals import UnknownNode
 
 _NOT_OBSERVED: Final = ("", "", 0.0, 0.0, 0, "", 0, "{}", "[]")
-"""Values of `record.OBSERVED_COLUMNS` of a node that was never seen."""
+"""Values of `record.OBSERVED_COLUMNS` for a node that was never seen."""
 FIRST_NUMBER: Final = -2
-"""Of the first remote gateway; the next ones are smaller. -1 is no gateway: see `KnownNode`."""
+"""Number of the first remote gateway; further ones are smaller. -1 means no gateway: see
+`KnownNode`.
+"""
 
 
 class RemoteNodes:
-    """Applies the reports of other brokers to a router. This broker does not store them."""
+    """Applies the reports of other brokers to a router. They are not stored by this broker."""
 
     def __init__(self, router: Router, claim: Callable[[KnownNode], None]) -> None:
-        """`claim`: claims a node for this broker, before all others."""
+        """`claim`: claims a node for this broker, ahead of all others."""
         self._router = router
         self._claim = claim
         self._next_number = FIRST_NUMBER
         self.refused = 0
-        """Nodes of other brokers that this one did not take: banned here, or no room."""
+        """Nodes of other brokers that this one ignored: banned here, or too many."""
 
     # -- gateways -------------------------------------------------------------------------------
 
     def gateway(self, number: int | None, item: GatewayItem, ts: float) -> tuple[int, list[ToAll]]:
-        """A gateway that another broker reports; `number` is ours if it is known already."""
+        """Apply the report about a gateway; `number` is ours if the gateway is known."""
         gateways = self._router.gateways
         known = None if number is None else gateways.get(number)
         if number is None or known is None:
@@ -82,13 +84,13 @@ class RemoteNodes:
         return self._router.gateway_lost(number, now=now, ts=ts)
 
     def stamp(self, number: int, clock: float, now: float) -> None:
-        """The clock of the broker to which the gateway is linked."""
+        """Convert a time to the clock of the broker to which the gateway is linked."""
         self._router.gateways[number].clock.stamp(clock, now)
 
     # -- nodes ----------------------------------------------------------------------------------
 
     def place(self, number: int, claim: NodeClaim, ts: float) -> list[Delivery]:
-        """The node belongs to this remote gateway now."""
+        """Assign the node to this remote gateway."""
         router = self._router
         node = router.nodes.get(claim.uid)
         if node is None:
@@ -120,7 +122,7 @@ class RemoteNodes:
         return self._node(number, uid) is not None
 
     def left(self, uid: str, reason: LeftReason, ts: float) -> list[Delivery]:
-        """No broker claims the node."""
+        """No broker claims the node any more."""
         if self._router.nodes.get(uid) is None:
             return []
         deliveries = self._router.remove(uid, NodeLeft(uid=uid, ts=ts, reason=reason), ts)
@@ -161,13 +163,13 @@ class RemoteNodes:
         self._forget_changes(node.uid)
 
     def _forget_changes(self, uid: str) -> None:
-        """Observations of the node are stored by the broker that has it."""
+        """Discard observations of the node: the broker that owns it stores them."""
         self._router.registry.unwritten.forgets(uid)
 
     # -- what nodes report ----------------------------------------------------------------------
 
     def readings(self, number: int, readings: Sequence[Reading]) -> list[Delivery]:
-        """Live readings. Those of nodes that this gateway does not have are ignored."""
+        """Apply live readings. Those of nodes that do not belong to this gateway are ignored."""
         deliveries: list[Delivery] = []
         replace = self._router.nodes.replace
         for reading in readings:
@@ -192,7 +194,7 @@ class RemoteNodes:
     def values(
         self, number: int, uid: str, readings: Sequence[Reading], ts: float, *, is_part: bool
     ) -> list[Delivery]:
-        """All values of a node; those that are known already are not sent to clients again."""
+        """Apply all values of a node. Known ones are not sent to clients again."""
         node = self._node(number, uid)
         if node is None:
             return []
@@ -230,7 +232,7 @@ class RemoteNodes:
         return list(resource_types.changes(node, changed))
 
     def receipt(self, numbers: Sequence[int], receipt: Receipt, now: float) -> Sequence[Delivery]:
-        """The end of a command that was sent to one of these gateways."""
+        """Apply the receipt of a command that was sent to one of these gateways."""
         commands = self._router.commands
         number = commands.gateway_of(receipt.id)
         if number is None or number not in numbers:
@@ -239,8 +241,9 @@ class RemoteNodes:
         return receipts_of([ended] if ended else [])
 
     def edited(self, item: Edited, ts: float, *, is_greater: bool) -> Sequence[Delivery]:
-        """People edited a node at another broker. Of two edits at the same time, that of the
-        greater broker counts everywhere."""
+        """Apply an edit made at another broker. Of two simultaneous edits, the one of the broker
+        with the greater id takes effect everywhere.
+        """
         try:
             changed = record_of((item.uid, *_NOT_OBSERVED, *item.row))
         except (ValueError, LookupError, TypeError):
@@ -263,7 +266,7 @@ class RemoteNodes:
         return deliveries
 
     def forgotten(self, uid: str, now: float) -> Sequence[Delivery]:
-        """People removed a node from the registry at another broker."""
+        """Apply a removal from the registry at another broker."""
         try:
             return self._router.forget(uid, now)
         except (UnknownNode, Refused):
@@ -275,14 +278,14 @@ class RemoteNodes:
 
 
 def _is_one_process(before: ConnectedGateway, after: ConnectedGateway) -> bool:
-    """The gateway that had the node here has connected to another broker."""
+    """Whether the gateway that had the node here has reconnected to another broker."""
     if before.identity != after.identity or before.hello is None or after.hello is None:
         return False
     return bool(before.hello.instance) and before.hello.instance == after.hello.instance
 
 
 def _is_newer(link: ConnectedGateway, other: ConnectedGateway) -> bool:
-    """The gateway has opened this link after the other one."""
+    """Whether the gateway opened this link after the other one."""
     if link.is_away or link.hello is None:
         return False
     if other.is_away or other.hello is None:

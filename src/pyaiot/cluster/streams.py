@@ -1,62 +1,63 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Numbered frames between two brokers, over a network that loses, delays and duplicates. Pure.
+"""Numbered frames between two brokers, over a network that loses, delays and duplicates packets.
+Pure.
 
-The receiver asks for a stream and chooses its generation; the sender answers with a snapshot and
-then sends what changes. A frame that is missing ends the generation: the receiver asks for the next
-one. So a stream needs no acknowledgements and no buffer of what was sent.
+The receiver requests a stream and chooses its generation. The sender answers with a snapshot, and
+then sends changes. A missing frame ends the generation, and the receiver requests the next one. A
+stream therefore needs no acknowledgements and no retransmission buffer.
 """
 
 from typing import Final
 
 REQUEST_INTERVAL_S: Final = 1.0
-"""How long a receiver waits for the first frame of a generation before it asks for another one."""
+"""How long a receiver waits for the first frame of a generation before it requests another one."""
 REQUEST_INTERVAL_MAX_S: Final = 4.0
-"""The same after several attempts: the interval is doubled with each, up to this."""
+"""Longest interval between requests: it is doubled after each attempt."""
 REORDER_S: Final = 0.5
 REORDER_FRAMES_MAX: Final = 32
-"""How long, and with how many frames after it, a frame may be late. Then it is missing."""
+"""How long, and by how many frames, a frame may be late. After that it is missing."""
 
 
 class OutgoingStream:
-    """To one broker."""
+    """The stream to one broker."""
 
     def __init__(self) -> None:
         self.generation = -1
         self.is_active = False
-        """The receiver has asked for it. Otherwise nothing is sent."""
+        """Whether the receiver has requested it. Otherwise nothing is sent."""
         self.next_number = 0
 
     def receive_request(self, generation: int) -> bool:
-        """Begin a generation with a snapshot. False: the request is an old one."""
+        """Begin a generation with a snapshot. Returns False for an outdated request."""
         if generation <= self.generation:
             return False
         self.generation, self.next_number, self.is_active = generation, 0, True
         return True
 
     def end(self) -> None:
-        """The receiver is lost. It asks again when it is back."""
+        """The receiver is lost. It sends a request when it is back."""
         self.is_active = False
 
     def take_number(self) -> int:
-        """The number of the frame that is sent next."""
+        """The number of the next frame."""
         self.next_number += 1
         return self.next_number - 1
 
 
 class IncomingStream:
-    """From one broker."""
+    """The stream from one broker."""
 
     def __init__(self, now: float) -> None:
         self.generation = 0
         self.next_number = 0
         self.is_broken = False
-        """A frame is missing: another generation is needed."""
+        """A frame is missing, so another generation is needed."""
         self.confirmed_at = now
-        """When it was last known to be complete."""
+        """When the stream was last known to be complete."""
         self._early: dict[int, bytes] = {}
-        """Frames after one that has not arrived."""
+        """Frames received after a missing one."""
         self._sent = 0
-        """Frames that the sender has sent, as far as is known."""
+        """Frames known to have been sent."""
         self._behind_since: float | None = None
         self._requested_at: float | None = None
         self._interval_s = REQUEST_INTERVAL_S
@@ -64,7 +65,7 @@ class IncomingStream:
     def receive(
         self, generation: int, number: int, body: bytes, now: float
     ) -> list[tuple[int, bytes]]:
-        """The frames to be applied now, in order, with their numbers."""
+        """Add a frame. Returns the frames to apply now, in order, with their numbers."""
         if generation != self.generation or self.is_broken or number < self.next_number:
             return []  # of before, or a duplicate
         self._early[number] = body
@@ -81,7 +82,7 @@ class IncomingStream:
         return ready
 
     def receive_position(self, position: tuple[int, int] | None, now: float) -> None:
-        """The position that the sender reports; None: it does not send this stream."""
+        """Handle the position in a beacon; None: the sender does not send this stream."""
         if self.is_broken or self.next_number == 0:
             return  # a request is on the way
         if position is None:
@@ -102,11 +103,11 @@ class IncomingStream:
             self.is_broken = True
 
     def sender_returned(self) -> None:
-        """The sender is back: ask again soon."""
+        """The sender is back: request a stream soon."""
         self._interval_s = REQUEST_INTERVAL_S
 
     def request_due(self, now: float) -> bool:
-        """Whether to ask for a generation now."""
+        """Whether to request a generation now."""
         if self._behind_since is not None and now - self._behind_since > REORDER_S:
             self.is_broken = True
         if self.next_number and not self.is_broken:
@@ -114,7 +115,7 @@ class IncomingStream:
         return self._requested_at is None or now - self._requested_at >= self._interval_s
 
     def requested(self, generation: int, now: float) -> None:
-        """This generation was asked for."""
+        """Record that this generation was requested."""
         if self._requested_at is not None and self.next_number == 0:
             self._interval_s = min(REQUEST_INTERVAL_MAX_S, self._interval_s * 2)
         self.generation, self.next_number, self.is_broken = generation, 0, False

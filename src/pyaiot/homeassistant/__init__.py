@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Shows nodes in Home Assistant, over MQTT discovery, and carries its commands to them."""
+"""Shows nodes in Home Assistant through MQTT discovery, and carries out its commands."""

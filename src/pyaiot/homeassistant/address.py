@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The setting `homeassistant.url`: which MQTT broker Home Assistant uses. Pure."""
+"""The setting `homeassistant.url`: the MQTT broker that Home Assistant uses. Pure."""
 
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is published for Home Assistant, and the commands that it sends. Pure.
+"""Decides what to publish for Home Assistant, and handles its commands. Pure.
 
-A bridge serves one connection to the MQTT broker: messages of the broker of Pyaiot and `now` go in,
-publications come out. A new connection has a new bridge, which publishes everything again.
+A bridge serves one connection to the MQTT broker: messages of the Pyaiot broker and `now` go in,
+publications come out. Each new connection has a new bridge, which publishes everything again.
 """
 
 import heapq
@@ -28,31 +28,32 @@ from pyaiot.messages import (
 from pyaiot.model import UNKNOWN, payload_for
 
 NODES_MAX: Final = 5000
-"""Nodes that are shown in Home Assistant. Further ones are not, and are counted."""
+"""Largest number of nodes shown in Home Assistant. Further ones are counted and not shown."""
 FLUSH_INTERVAL_S: Final = 0.1
-"""Between two publications of a resource. The latest reading is published; others are conflated."""
+"""Shortest interval between publications of a resource. Readings in between are conflated."""
 CONFIG_DELAY_S: Final = 1.0
-"""A discovery message is published this long after the first change, with all changes since: the
-first readings of a node come one by one."""
+"""Delay of a discovery message after the first change: the first readings arrive one by one."""
 RESEND_AFTER_S: Final = (2.0, 15.0)
-"""When the states of a node are published again after its discovery message: Home Assistant
-subscribes to them a moment later, and they are not retained."""
+"""Delay after which the states of a node are repeated after its discovery message: Home Assistant
+subscribes to them a moment later, and they are not retained.
+"""
 BIRTH_INTERVAL_S: Final = 10.0
-"""Between two times that everything is published again, because of birth messages. A birth message
-within it counts at its end."""
+"""Shortest interval between complete publications because of birth messages. A birth message
+within it takes effect at its end.
+"""
 ORPHANS_AFTER_S: Final = 60.0
-"""Discovery messages of an earlier run whose nodes are unknown this long after the connection are
-removed."""
+"""Discovery messages of an earlier run whose nodes are still unknown this long after connecting
+are removed.
+"""
 FOUND_MAX: Final = 10_000
-"""Discovery messages of an earlier run that are remembered until then. Others stay."""
+"""Largest number of such discovery messages that are remembered. Others are not removed."""
 REMOVE_AFTER_S: Final = 5.0
-"""When Home Assistant has started, between the discovery message of a removed node and its removal:
-Home Assistant makes the entities meanwhile."""
+"""Delay before the removal of a node whose discovery message was repeated for Home Assistant."""
 COMMAND_SIZE_MAX: Final = 4096
-"""Bytes of a command of Home Assistant. A larger one is refused."""
+"""Largest command of Home Assistant in bytes. Larger ones are refused."""
 
 COMMAND_TIMEOUT_S: Final = 5.0
-"""Seconds within which the node must answer a command."""
+"""Timeout of a command in seconds."""
 
 _ONLINE: Final = b"online"
 _OFFLINE: Final = b"offline"
@@ -71,7 +72,7 @@ _Key: TypeAlias = tuple[str, str]
 
 
 class Bridge:
-    """All times are seconds of one monotonic clock."""
+    """One bridge. All times are seconds of one monotonic clock."""
 
     def __init__(
         self,
@@ -82,8 +83,8 @@ class Bridge:
         not_shown: Callable[[RegisteredNode], bool] = lambda _node: False,
         removals: Removals | None = None,
     ) -> None:
-        """`is_registry_loaded`: whether every node that is not in the registry is unknown.
-        `not_shown`: whether Home Assistant has the node from elsewhere. `removals`: those of
+        """`is_registry_loaded`: whether nodes that are not in the registry are really unknown.
+        `not_shown`: whether Home Assistant discovers the node by itself. `removals`: those of
         earlier connections.
         """
         self.nodes: dict[str, ShownNode] = {}
@@ -91,9 +92,9 @@ class Bridge:
         self.excess = 0
         """Nodes that are not shown because of `NODES_MAX`."""
         self.conflated = 0
-        """Readings that a later one replaced before they were published."""
+        """Readings that were conflated before they were published."""
         self.refused = 0
-        """Commands that name no entity, or whose payload no entity takes."""
+        """Commands for an unknown entity, or with an invalid payload."""
         self.orphans = 0
         """Nodes of earlier runs that were removed."""
         self._topics = topics
@@ -105,7 +106,7 @@ class Bridge:
         self._excess: set[str] = set()
         self._is_joined = False
         self._config_due: dict[str, float] = {}
-        """By uid, the earliest first: the delay is the same for all."""
+        """Due times by uid, earliest first: the delay is the same for all."""
         self._dirty: dict[_Key, None] = {}
         """Resources whose latest value may have to be published."""
         self._flushing: dict[_Key, None] = {}
@@ -129,7 +130,7 @@ class Bridge:
     # -- from the broker of Pyaiot ----------------------------------------------------------------
 
     def receive(self, messages: Iterable[ToClient], now: float) -> None:
-        """Take over what the broker sends to a client that joined with `registry`."""
+        """Handle a message that the broker sends to a client that joined with `registry`."""
         for message in messages:
             match message:
                 case Reading():
@@ -211,7 +212,7 @@ class Bridge:
                 self._publish_availability(node)
 
     def _remove(self, uid: str) -> None:
-        """The node is not shown any longer: it was forgotten, or is banned."""
+        """Remove a node that was forgotten or banned."""
         self._hidden.discard(uid)
         self._excess.discard(uid)
         self.excess = len(self._excess)
@@ -232,7 +233,7 @@ class Bridge:
     # -- from the MQTT broker ---------------------------------------------------------------------
 
     def receive_earlier(self, device: str, components: frozenset[str]) -> None:
-        """An earlier run, or connection, published a discovery message with this id."""
+        """Handle a discovery message that an earlier run or connection published."""
         node = self._by_device.get(device)
         if node is not None:
             node.earlier |= components
@@ -241,14 +242,16 @@ class Bridge:
             self._found[device] = components
 
     def receive_removed(self, device: str, config: bytes) -> None:
-        """An earlier run, or connection, removed the node with this discovery message."""
+        """Handle the stored discovery message of a node that an earlier run or
+        connection removed.
+        """
         if device in self._by_device:
             self._clear_removal(device)
         elif device not in self._removals:
             self._keep_removal(device, config)
 
     def home_assistant_started(self, now: float) -> None:
-        """It sent its birth message: publish everything again."""
+        """Handle the birth message of Home Assistant: publish everything again."""
         if self._birth_due is None:
             self._birth_due = max(now, self._born_at + BIRTH_INTERVAL_S)
 
@@ -265,7 +268,7 @@ class Bridge:
         self._removing = dict.fromkeys(self._removals.begun, now + REMOVE_AFTER_S)
 
     def receive_command(self, topic: str, payload: bytes) -> Command:
-        """The command for the broker of Pyaiot. Raises `ProtocolError` if there is none."""
+        """Translate a command for the Pyaiot broker. Raises `ProtocolError` if it is invalid."""
         try:
             return self._command(topic, payload)
         except ProtocolError:
@@ -302,7 +305,9 @@ class Bridge:
     # -- to the MQTT broker -----------------------------------------------------------------------
 
     def publications_to_send(self, now: float, size_max: int) -> list[HomeAssistantMessage]:
-        """What is due, in order: at least one publication, and no more after `size_max` bytes."""
+        """The publications that are due, in order: at least one, and no more after `size_max`
+        bytes.
+        """
         sent: list[HomeAssistantMessage] = []
         size = 0
         for publication in self._due(now):
@@ -342,7 +347,7 @@ class Bridge:
                 return
 
     def get_timer(self) -> float | None:
-        """When something is due; 0: at once; None: never."""
+        """Time of the next publication; 0: at once; None: never."""
         if self._urgent or self._flushing:
             return 0.0
         due = []
@@ -392,7 +397,7 @@ class Bridge:
             self._urgent[topic] = HomeAssistantMessage(topic, b"", retain=True)
 
     def _keep_removal(self, device: str, config: bytes) -> None:
-        """Home Assistant may not run now: publish the removal again at its next start."""
+        """Home Assistant may not be running: publish the removal again at its next start."""
         topic = self._topics.removed(device)
         self._urgent[topic] = HomeAssistantMessage(topic, config, retain=True)
         for dropped in self._removals.add(device, config):

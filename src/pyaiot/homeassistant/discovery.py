@@ -15,12 +15,12 @@ from pyaiot.homeassistant.entities import Entity
 from pyaiot.homeassistant.names import ORIGIN, Topics, escaped, unique_id
 
 EARLIER_SIZE_MAX: Final = 256 * 1024
-"""Bytes of a discovery message that is read back. A larger one is not examined."""
+"""Largest retained discovery message that is examined, in bytes."""
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Description(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """What Home Assistant shows of the device itself."""
+    """The description of the device in Home Assistant."""
 
     name: str
     room: str = ""
@@ -30,8 +30,9 @@ class Description(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 def component_key(resource: str, entity: Entity) -> str:
-    """The key of a component. It has the platform, so that an entity that becomes one of another
-    platform is removed and added in one message."""
+    """The key of a component. It contains the platform, so that an entity that changes its
+    platform is removed and added in one message.
+    """
     return f"{entity.platform}.{escaped(resource)}"
 
 
@@ -42,10 +43,10 @@ def config_payload(
     entities: Mapping[str, Entity],
     removed: Iterable[str] = (),
 ) -> bytes:
-    """The discovery message, the same bytes for the same node.
+    """Encode the discovery message, with the same bytes for the same node.
 
-    `entities`: by resource. `removed`: keys of components that earlier messages had: each is sent
-    with its platform alone, which removes the entity.
+    `entities`: by resource. `removed`: keys of components in earlier messages: they are sent with
+    their platform alone, which removes the entity.
     """
     components: dict[str, dict[str, Any]] = {key: {"p": key.partition(".")[0]} for key in removed}
     for resource, entity in entities.items():
@@ -93,9 +94,8 @@ _decode: Final = msgspec.json.Decoder(_Earlier).decode
 
 
 def components_of(payload: bytes) -> frozenset[str] | None:
-    """The keys of the components of a discovery message that Pyaiot published; None for any other.
-
-    Those that it removed are among them. Never raises.
+    """The keys of the components in a discovery message that Pyaiot published, including removed
+    ones; None for any other message. Never raises.
     """
     if len(payload) > EARLIER_SIZE_MAX:
         return None

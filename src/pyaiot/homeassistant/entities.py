@@ -23,14 +23,14 @@ from pyaiot.homeassistant.units import (
 from pyaiot.model import Coordinates, ResourceType, decode
 
 STATE_LENGTH_MAX: Final = 255
-"""Characters of a state. Home Assistant refuses longer ones, so a longer text is truncated."""
+"""Longest state in characters. Home Assistant refuses longer ones, so longer text is truncated."""
 NUMBER_LOW: Final = -1_000_000.0
 NUMBER_HIGH: Final = 1_000_000.0
-"""The limits of a writable number that states none. Home Assistant would take 1 to 100."""
+"""Limits of a writable number that states none. The defaults of Home Assistant are 1 and 100."""
 DESCRIPTIONS: Final = frozenset(
     {"board", "id", "mcu", "name", "os", "protocol", "vendor", "version"}
 )
-"""Resources that describe the device itself: they are no entities."""
+"""Resources that describe the device itself, and are not entities."""
 
 _ON: Final = b"ON"
 _OFF: Final = b"OFF"
@@ -39,7 +39,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Entity:
-    """One resource: which component it is, and how its values and commands are translated."""
+    """A resource as an entity: its component, and the conversion of its values and commands."""
 
     __slots__ = ("_factor", "is_written", "platform", "type")
 
@@ -66,7 +66,7 @@ class Entity:
         return config | self._options()
 
     def _options(self) -> dict[str, Any]:
-        """What only this component has."""
+        """The fields that only this component has."""
         it = self.type
         match self.platform:
             case "sensor" if it.kind == "number":
@@ -115,9 +115,8 @@ class Entity:
         return low, high, max(0.001, step * factor)  # the least that Home Assistant accepts
 
     def state(self, data: object, number: float | None = None) -> bytes | None:
-        """The payload that reports a value; None if Home Assistant has no state for it.
-
-        `number`: that of the reading, which was read with the name of the resource in mind.
+        """The payload for a value; None if Home Assistant has no state for it. `number`: that of
+        the reading, which was parsed with regard to the name of the resource.
         """
         it = self.type
         if number is not None and it.kind == "number":
@@ -258,7 +257,7 @@ def _length(limit: float) -> int:
 
 
 def _digits(number: float) -> bytes:
-    """Short, without the noise of a multiplication in the last digits."""
+    """A short representation, without rounding errors of a multiplication."""
     if number.is_integer() and abs(number) < 1e15:
         return b"%d" % number
     return f"{number:.12g}".encode()
@@ -269,7 +268,7 @@ def _text(text: str) -> bytes:
 
 
 def state_text(value: object) -> str:
-    """A value as text: a text as it is, anything else as JSON."""
+    """A value as text: text unchanged, anything else as JSON."""
     if isinstance(value, str):
         return value
     try:

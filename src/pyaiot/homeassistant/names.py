@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The topics and ids under which Home Assistant knows nodes and resources. Pure.
+"""Topics and ids of nodes and resources in Home Assistant. Pure.
 
-They are derived from the uid and the name of the resource alone, so that they are the same after
-each restart.
+They are derived from the uid and the resource name alone, so they are the same after each restart.
 """
 
 import re
@@ -13,15 +12,15 @@ TOPIC_PREFIX: Final = "pyaiot"
 ORIGIN: Final = "Pyaiot"
 """Name of the origin in every discovery message."""
 SYSTEM_PATTERN: Final = "[A-Za-z0-9-]{1,32}"
-"""What the name of a system may be: it is a part of every id, and has no `_`."""
+"""Valid names of a system. The name is a part of every id, and does not contain `_`."""
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9-]")
 
 
 def escaped(text: str) -> str:
-    """Letters, digits and `-` as they are, every other byte of the UTF-8 as `_` and two digits.
-
-    Different texts stay different, and the result is valid in topics and ids of Home Assistant.
+    """Escape a text: letters, digits and `-` are unchanged, every other byte of the UTF-8 becomes
+    `_` and two hexadecimal digits. The result is unique, and valid in topics and ids of Home
+    Assistant.
     """
     return _UNSAFE.sub(_escape, text)
 
@@ -36,7 +35,7 @@ def device_id(system: str, uid: str) -> str:
 
 
 def unique_id(device: str, resource: str) -> str:
-    """The id of an entity. The separator `__` never occurs in an escaped text."""
+    """The id of an entity. The separator `__` does not occur in escaped text."""
     return f"{device}__{escaped(resource)}"
 
 

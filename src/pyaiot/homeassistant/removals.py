@@ -1,29 +1,29 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Nodes that were removed, until Home Assistant has started once more. Pure.
+"""Removed nodes, until Home Assistant has been started once more. Pure.
 
-Home Assistant ignores the removal of a device that it has not discovered since its start. So the
-last discovery message of a removed node is kept, retained on a topic of our own: at the next start
-of Home Assistant it is published once, not retained, and then the removal again.
+Home Assistant ignores the removal of a device that it has not discovered since its start.
+Therefore the last discovery message of a removed node is retained on a topic of Pyaiot. At the
+next start of Home Assistant it is published once, not retained, followed by the removal.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
 REMOVALS_MAX: Final = 1000
-"""Removed nodes that are kept. With one more, the oldest is kept no longer."""
+"""Largest number of removed nodes that are kept. Beyond it the oldest is dropped."""
 REMOVALS_SIZE_MAX: Final = 8 * 1024 * 1024
-"""Bytes of their discovery messages. Beyond that, the oldest are kept no longer."""
+"""Largest total size of their discovery messages in bytes. Beyond it the oldest are dropped."""
 FOUND_SIZE_MAX: Final = 32 * 1024 * 1024
 """Bytes of discovery messages of an earlier run, until their nodes are known. The removal of a node
 whose message exceeds that reaches only a Home Assistant that runs."""
 
 
 class Removals:
-    """Lives longer than one connection to the MQTT broker."""
+    """Removed nodes. Outlives a connection to the MQTT broker."""
 
     def __init__(self) -> None:
         self._removed: dict[str, bytes] = {}
-        """Discovery messages of removed nodes by id, the oldest removal first."""
+        """Discovery messages of removed nodes by id, oldest first."""
         self._removed_size = 0
         self._found: dict[str, bytes] = {}
         """Discovery messages of an earlier run whose nodes are not known yet, by id."""
@@ -38,7 +38,7 @@ class Removals:
         return device in self._removed
 
     def add(self, device: str, config: bytes) -> list[str]:
-        """The node was removed. Returns the ids of those that are kept no longer."""
+        """Add a removed node. Returns the ids of those that were dropped."""
         self.discard(device)
         self._removed[device] = config
         self._removed_size += len(config)

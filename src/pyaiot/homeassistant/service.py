@@ -31,26 +31,29 @@ from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 CLIENT: Final = "homeassistant"
-"""The client id of its commands, and its name in the audit log."""
+"""Client id of its commands, and its name in the audit log."""
 PORTION_BYTES: Final = 64 * 1024
-"""Bytes that are published before other tasks get a turn."""
+"""Bytes that are published before the event loop continues."""
 WAITING_BYTES_MAX: Final = 256 * 1024
-"""Bytes in the write buffer of the connection. With more, publishing pauses, and readings are
-conflated meanwhile."""
+"""Size of the write buffer of the connection, in bytes, at which publishing pauses. Readings are
+conflated in the meantime.
+"""
 POLL_S: Final = 0.02
-"""How long it pauses then."""
+"""Length of such a pause."""
 RETRY_FIRST_S: Final = 1.0
 RETRY_MAX_S: Final = 60.0
-"""The first pause before the next attempt to connect, and the longest: it doubles each time."""
+"""First and longest delay before the next attempt to connect. It is doubled each time."""
 REJOIN_S: Final = 5.0
-"""Pause before it subscribes again after the broker closed it, because it was too slow."""
+"""Delay before subscribing again after the broker closed the subscription because it
+was too slow.
+"""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeAssistantSettings:
-    """Where Home Assistant is found, and what it is shown."""
+    """Where Home Assistant is reached, and what it shows."""
 
     server: MqttServer
     """The MQTT broker that it uses."""
@@ -60,7 +63,7 @@ class HomeAssistantSettings:
     tags: tuple[str, ...] = ()
     """Only nodes with one of these tags are shown; empty: all."""
     not_shown: Callable[[RegisteredNode], bool] = lambda _node: False
-    """Whether Home Assistant has a node from elsewhere."""
+    """Whether Home Assistant discovers a node by itself."""
 
 
 class _Inbox:
@@ -108,7 +111,9 @@ class _Connection:
 
 
 class HomeAssistant:
-    """One system in one Home Assistant. `run` serves it; lives on the loop of the broker."""
+    """Serves one system in one Home Assistant. `run` serves it; must be used on the event loop of
+    the broker.
+    """
 
     def __init__(
         self,
@@ -127,11 +132,12 @@ class HomeAssistant:
         self._wake = asyncio.Event()
         self._connection: _Connection | None = None
         self._earlier: dict[str, frozenset[str]] = {}
-        """Components of the discovery messages that the MQTT broker retains, by id. They may arrive
-        before the connection counts."""
+        """Components of the discovery messages that the MQTT broker retains, by id. They may
+        arrive before the connection is ready.
+        """
         self._removals = Removals()
         self._removed: dict[str, bytes] = {}
-        """What the MQTT broker retains of removed nodes, until the connection counts."""
+        """Retained messages about removed nodes, until the connection is ready."""
         self._totals: Counter[str] = Counter()
         """Counters of the bridges of earlier connections."""
         self._receipts: Counter[ReceiptState] = Counter()
@@ -156,7 +162,7 @@ class HomeAssistant:
         return self._mqtt.connected
 
     async def run(self) -> None:
-        """Serve until cancelled. Then all nodes are unavailable."""
+        """Serve until cancelled. After that all nodes are unavailable."""
         async with asyncio.TaskGroup() as tasks:
             mqtt = tasks.create_task(self._mqtt.run(), name="MQTT for Home Assistant")
             try:
@@ -281,7 +287,9 @@ class HomeAssistant:
                     await self._wake.wait()
 
     async def _publish(self) -> float | None:
-        """Publish what is due. Returns the seconds until more is; None: when it is woken."""
+        """Publish what is due. Returns the seconds until the next publication; None: wait to be
+        woken.
+        """
         self._wake.clear()
         connection = self._connection
         if not self._mqtt.connected:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A node as Home Assistant sees it: its description, its entities and what was published. Pure."""
+"""A node as Home Assistant sees it: description, entities and published state. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -11,14 +11,16 @@ from pyaiot.messages import LastValue, Reading, RegisteredNode
 from pyaiot.model import UNKNOWN, ResourceType, infer
 
 ENTITIES_MAX: Final = 256
-"""Entities of one node. Its further resources are not shown."""
+"""Largest number of entities of one node. Further resources are not shown."""
 EARLIER_MAX: Final = 1024
-"""Components of earlier discovery messages that are removed, of one node. Others stay."""
+"""Largest number of components of earlier discovery messages of one node that are removed. Others
+are not removed.
+"""
 _DESCRIPTION_LENGTH_MAX: Final = 64
 
 
 class ShownNode:
-    """The bridge makes one for each node, and none twice for the same uid."""
+    """A node that is shown. There is one object per uid."""
 
     __slots__ = (
         *("_by_escaped", "_label", "_room", "_types", "announcements", "config_hash", "device"),
@@ -26,16 +28,18 @@ class ShownNode:
     )
 
     def __init__(self, uid: str, device: str, earlier: frozenset[str]) -> None:
-        """`earlier`: keys of the components of its discovery message of an earlier run."""
+        """`earlier`: keys of the components in its discovery message of an earlier run."""
         self.uid = uid
         self.device = device
         self.earlier = earlier
         self.readings: dict[str, Reading] = {}
-        """The latest of each resource."""
+        """The latest reading of each resource."""
         self.entities: dict[str, Entity] = {}
         """By resource."""
         self._types: dict[str, ResourceType] = {}
-        """What the broker describes: all that is known, where a reading does not show as much."""
+        """Types that the broker described: everything known, where a reading alone does not
+        suggest it.
+        """
         self.is_online = False
         self.is_announced = False
         """Its discovery message was published."""
@@ -49,7 +53,7 @@ class ShownNode:
         self._room = ""
 
     def read(self, reading: Reading) -> bool:
-        """Take over a reading. True if its discovery message changes."""
+        """Handle a reading. Returns whether the discovery message changes."""
         resource = reading.resource
         before = self.readings.get(resource)
         if before is None and len(self.readings) >= ENTITIES_MAX:
@@ -73,9 +77,8 @@ class ShownNode:
         return UNKNOWN if reading is None else infer(resource, reading.data, unit=reading.unit)
 
     def describe_types(self, types: Mapping[str, ResourceType], *, complete: bool) -> list[str]:
-        """Take over what the broker describes. Returns the resources whose entities change.
-
-        `complete`: other resources are described no more.
+        """Handle types that the broker describes. Returns the resources whose entities change.
+        `complete`: types of other resources are removed.
         """
         after = {} if complete else dict(self._types)
         after.update(types)
@@ -89,7 +92,7 @@ class ShownNode:
             if resource in DESCRIPTIONS or (is_new and len(self.entities) >= ENTITIES_MAX):
                 continue
             if reading is None and resource not in after:
-                # Nothing is known of it any longer, not even a value.
+                # Nothing is known about it any more, not even a value.
                 self.entities.pop(resource, None)
                 self._by_escaped.pop(escaped(resource), None)
             else:
@@ -98,13 +101,13 @@ class ShownNode:
         return changed
 
     def describe(self, record: RegisteredNode) -> bool:
-        """Take over what the registry has of it. True if its discovery message changes."""
+        """Handle the registry entry of the node. Returns whether the discovery message changes."""
         changed = (self._label, self._room) != (record.label, record.room)
         self._label, self._room = record.label, record.room
         return changed
 
     def state(self, resource: str) -> tuple[bytes | None, bool]:
-        """The state of a resource, None if there is none, and whether its entity was replaced."""
+        """The state of a resource (None if it has none), and whether its entity was replaced."""
         reading, entity = self.readings.get(resource), self.entities.get(resource)
         if reading is None or entity is None:
             return None, False
@@ -123,7 +126,7 @@ class ShownNode:
         return found.state(reading.data, reading.number), True
 
     def config(self, topics: Topics) -> bytes:
-        """Its discovery message. The components that it has no longer are removed by it."""
+        """The discovery message. It also removes components that no longer exist."""
         keys = {component_key(resource, entity) for resource, entity in self.entities.items()}
         removed = sorted(self.earlier - keys)[:EARLIER_MAX]
         self.earlier = frozenset(removed) | keys

@@ -9,16 +9,16 @@ from typing import Final, NamedTuple
 
 
 class Unit(NamedTuple):
-    """How Home Assistant shows a unit of SenML."""
+    """How Home Assistant represents a SenML unit."""
 
     text: str
-    """Its unit of measurement; empty: none."""
+    """Unit of measurement; empty: none."""
     device_class: str = ""
-    """What such a value measures, if the unit says it."""
+    """Device class, if the unit implies one."""
     others: tuple[str, ...] = ()
-    """Further classes that this unit may have, where metadata names one."""
+    """Further device classes that this unit may have, if metadata names one."""
     factor: float = 1.0
-    """By which a number is multiplied."""
+    """Factor by which a number is multiplied."""
 
 
 _VOLUMES: Final = ("volume", "water", "gas")
@@ -103,10 +103,10 @@ UNITS: Final[dict[str, Unit]] = {
     "1/min": Unit("rpm"),
     "count": Unit(""),
 }
-"""By the unit of SenML. Any other unit is shown as it is, without a class."""
+"""By SenML unit. Any other unit is passed through, without a device class."""
 
 TOTALS: Final = frozenset({"energy", "gas", "water", "volume"})
-"""Classes of meters, which only count up: Home Assistant allows no `measurement` for them."""
+"""Classes of meters, which only count up: Home Assistant does not allow `measurement` for them."""
 
 BINARY_CLASSES: Final = frozenset(
     {"battery", "battery_charging", "carbon_monoxide", "cold", "connectivity", "door"}
@@ -119,10 +119,12 @@ BUTTON_CLASSES: Final = frozenset({"identify", "restart", "update"})
 
 
 def unit_of(senml: str) -> Unit:
-    """How Home Assistant shows this unit."""
+    """How Home Assistant represents this unit."""
     return UNITS.get(senml) or Unit(senml)
 
 
 def number_class(unit: Unit, stated: str) -> str:
-    """The class of a number: the stated one if the unit allows it, else that of the unit."""
+    """The device class of a number: the stated one if the unit allows it, otherwise that of the
+    unit.
+    """
     return stated if stated in unit.others else unit.device_class
