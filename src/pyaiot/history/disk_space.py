@@ -8,6 +8,9 @@ CHECK_INTERVAL_S: Final = 1.0
 """Between two looks at the free space."""
 RESUME_FACTOR: Final = 1.25
 """Recording resumes at this multiple of the limit, so that it does not alternate."""
+REUSABLE_FROM: Final = 0.5
+"""The share of the limit that must be free on the disk for space within the file to count: the
+write-ahead log needs some."""
 _MEGABYTE: Final = 1_000_000
 
 
@@ -21,19 +24,25 @@ class DiskSpace:
         self._check_at = float("-inf")
         self._problem = ""
 
-    def problem(self, now: float) -> str:
-        """Why nothing may be written now; empty if rows may be."""
+    def problem(self, now: float, reusable_bytes: Callable[[], int] = lambda: 0) -> str:
+        """Why nothing may be written now; empty if rows may be.
+
+        `reusable_bytes`: the space of deleted rows. A file does not become smaller by retention,
+        but new rows take their space. Without it, a history that fills its disk would never resume.
+        """
         if now >= self._check_at:
             self._check_at = now + CHECK_INTERVAL_S
-            self._check()
+            self._check(reusable_bytes)
         return self._problem
 
-    def _check(self) -> None:
+    def _check(self, reusable_bytes: Callable[[], int]) -> None:
         try:
             free = self._free_bytes()
         except OSError:
             self._problem = ""
             return
+        if self._pause_below * REUSABLE_FROM <= free < self._pause_below * RESUME_FACTOR:
+            free += reusable_bytes()
         limit = self._pause_below * (RESUME_FACTOR if self._problem else 1)
         if free >= limit:
             self._problem = ""

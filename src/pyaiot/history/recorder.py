@@ -270,7 +270,7 @@ class Recorder:
             self._retention_at = time.monotonic() + RETENTION_INTERVAL_S
             while not (self._stopping.is_set() and not self._queue and self._pending is None):
                 self._gather()
-                if self._is_paused():
+                if self._is_paused(writer):
                     self._stopping.wait(CHECK_INTERVAL_S)
                 else:
                     self._write(writer, self._next_batch())
@@ -281,11 +281,12 @@ class Recorder:
             self._writer = None
             writer.close()
 
-    def _is_paused(self) -> bool:
-        """Whether the disk is almost full. Messages wait in the queue, and then are lost."""
+    def _is_paused(self, writer: Writer) -> bool:
+        """Whether the disk is almost full. Messages wait in the queue, and then are lost; retention
+        continues."""
         if self._disk is None or self._stopping.is_set():
             return False
-        problem = self._disk.problem(time.monotonic())
+        problem = self._disk.problem(time.monotonic(), writer.reusable_bytes)
         if problem and not self._problem:
             self._paused = problem
             log.warning("the history %s", problem)

@@ -250,6 +250,10 @@ class Writer(Protocol):
         """
         ...
 
+    def reusable_bytes(self) -> int:
+        """Space of deleted rows that new rows take before the store grows. Raises `StoreError`."""
+        ...
+
     def verify(self, retention_now: float) -> None:
         """Read back the row that was written last. Raises `StoreError` if it is missing.
 

@@ -104,6 +104,10 @@ class PostgresWriter:
         """A server cannot be moved away: always empty."""
         return ""
 
+    def reusable_bytes(self) -> int:
+        """The disk of a server is not watched: always 0."""
+        return 0
+
     def verify(self, retention_now: float) -> None:
         """Raises `StoreError`."""
         if self._last_written is None:

@@ -118,6 +118,12 @@ class SqliteWriter:
             return ""
         return f"{self._path}: the file was deleted or replaced while it was written"
 
+    def reusable_bytes(self) -> int:
+        with self._translated_errors():
+            (pages,) = self._db.execute("PRAGMA freelist_count").fetchone()
+            (size,) = self._db.execute("PRAGMA page_size").fetchone()
+        return int(pages) * int(size)
+
     def verify(self, retention_now: float) -> None:
         """Raises `StoreError`."""
         if problem := self.location_problem():
