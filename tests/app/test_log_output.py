@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The log: for programs, for the journal of systemd, and within its rate limit."""
 
+import io
 import json
 import logging
 import re
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from pyaiot.app.log_output import (
     SAME_PER_MINUTE_MAX,
     JournalFormatter,
     JsonFormatter,
+    LimitedHandler,
     LogRateLimit,
     is_journal,
 )
@@ -127,6 +130,56 @@ def test_kind_of_line_beyond_its_limit_is_counted_and_the_others_are_logged() ->
     after = record("node %s was refused", "next")
     assert limit.filter(after)
     assert after.getMessage() == "node next was refused"
+
+
+def test_what_was_left_out_is_due_at_the_end_of_its_minute_without_another_line() -> None:
+    clock, delays = Clock(), list[float]()
+    limit = LogRateLimit(clock, delays.append)
+    for number in range(SAME_PER_MINUTE_MAX + 1):
+        limit.filter(record("node %s was refused", number))
+    assert delays == [60.0]
+    clock.now += 20
+    for number in range(SAME_PER_MINUTE_MAX + 5):
+        limit.filter(record("node %s is too fast", number))
+    assert limit.due() == []  # too early: it asks again
+    clock.now += 40
+    assert [it.getMessage() for it in limit.due()] == [f"node {SAME_PER_MINUTE_MAX} was refused"]
+    assert delays == [60.0, 40.0, 20.0]
+    clock.now += 20
+    assert [it.getMessage() for it in limit.due()] == [
+        f"node {SAME_PER_MINUTE_MAX + 4} is too fast (and 4 lines like this one were left out)"
+    ]
+    assert limit.due() == []
+    after = record("node %s was refused", "next")
+    assert limit.filter(after)
+    assert after.getMessage() == "node next was refused"
+
+
+def test_handler_writes_what_was_left_out_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, written = Clock(), io.StringIO()
+    ended = threading.Event()
+
+    class AtOnce(threading.Timer):
+        """The minute ends as soon as the test says so."""
+
+        def run(self) -> None:
+            assert ended.wait(10)
+            self.function()
+
+    monkeypatch.setattr(threading, "Timer", AtOnce)
+    handler = LimitedHandler(written, clock)
+    for number in range(SAME_PER_MINUTE_MAX + 3):
+        handler.handle(record("node %s was refused", number))
+    (timer,) = [it for it in threading.enumerate() if isinstance(it, AtOnce)]
+    assert timer.daemon  # a service that ends does not wait for it
+    clock.now += 60
+    ended.set()
+    timer.join(10)
+    lines = written.getvalue().splitlines()
+    assert len(lines) == SAME_PER_MINUTE_MAX + 1
+    assert lines[-1] == (
+        f"node {SAME_PER_MINUTE_MAX + 2} was refused (and 2 lines like this one were left out)"
+    )
 
 
 def test_debug_lines_have_no_limit() -> None:

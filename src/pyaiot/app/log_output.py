@@ -10,8 +10,10 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
@@ -19,8 +21,8 @@ from pyaiot.config import LogSection
 from pyaiot.redaction import redact
 
 SAME_PER_MINUTE_MAX: Final = 100
-"""Lines of one kind in a minute. Further ones are counted, and the count is logged after it. Debug
-lines have no limit."""
+"""Lines of one kind in a minute. Of further ones, the last one is logged at the end of the minute,
+with the count of the others. Debug lines have no limit."""
 KINDS_MAX: Final = 1000
 """Kinds of lines that are counted. Further ones have no limit; the program has about 400."""
 _MINUTE_S: Final = 60.0
@@ -75,39 +77,112 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
+@dataclass(slots=True)
+class _Kind:
+    """The lines of one kind in its minute."""
+
+    ends_at: float
+    lines: int = 0
+    last: logging.LogRecord | None = None
+    """The last one that was left out."""
+
+    def start(self, now: float) -> int:
+        """Begin the next minute. Returns how many lines were left out in the one before."""
+        left_out = max(self.lines - SAME_PER_MINUTE_MAX, 0)
+        self.ends_at, self.lines, self.last = now + _MINUTE_S, 0, None
+        return left_out
+
+
 class LogRateLimit(logging.Filter):
     """Leaves out lines of a kind that is logged too often. A kind: a logger and a text without its
     values."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        call_later: Callable[[float], None] = lambda _delay_s: None,
+    ) -> None:
+        """`call_later(delay_s)` asks for a call of `due` after that time, once for all kinds."""
         super().__init__()
         self._clock = clock
-        self._kinds: dict[tuple[str, str], list[float]] = {}
-        """Of each kind: the end of its minute, and its lines in this minute."""
+        self._call_later = call_later
+        self._kinds: dict[tuple[str, str], _Kind] = {}
+        self._is_waiting = False
+        """`due` will be called."""
+        # Threads log as well, and another one calls `due`.
+        self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno <= logging.DEBUG:
             return True
         now = self._clock()
         key = record.name, str(record.msg)
-        kind = self._kinds.get(key)
-        if kind is None:
-            if len(self._kinds) < KINDS_MAX:
-                self._kinds[key] = [now + _MINUTE_S, 1]
-            return True
-        if now >= kind[0]:
-            suppressed = int(kind[1]) - SAME_PER_MINUTE_MAX
-            kind[0], kind[1] = now + _MINUTE_S, 0
-            if suppressed > 0:
-                record = self._mentioned(record, suppressed)
-        kind[1] += 1
-        return kind[1] <= SAME_PER_MINUTE_MAX
+        with self._lock:
+            kind = self._kinds.get(key)
+            if kind is None:
+                if len(self._kinds) < KINDS_MAX:
+                    self._kinds[key] = _Kind(now + _MINUTE_S, 1)
+                return True
+            if now >= kind.ends_at and (left_out := kind.start(now)):
+                record = _with_count(record, left_out)
+            kind.lines += 1
+            if kind.lines <= SAME_PER_MINUTE_MAX:
+                return True
+            kind.last = record
+            if self._is_waiting:
+                return False
+            self._is_waiting = True
+        self._call_later(kind.ends_at - now)
+        return False
 
-    @staticmethod
-    def _mentioned(record: logging.LogRecord, suppressed: int) -> logging.LogRecord:
-        record.msg = f"{record.getMessage()} (and {suppressed} lines like this one were left out)"
+    def due(self) -> list[logging.LogRecord]:
+        """For each kind whose minute has ended: the last line that was left out, with the count of
+        the others."""
+        now = self._clock()
+        records = []
+        with self._lock:
+            for kind in self._kinds.values():
+                if kind.last is not None and now >= kind.ends_at:
+                    last = kind.last
+                    records.append(_with_count(last, kind.start(now) - 1))
+            waiting = [kind.ends_at for kind in self._kinds.values() if kind.last is not None]
+            self._is_waiting = bool(waiting)
+        if waiting:
+            self._call_later(min(waiting) - now)
+        return records
+
+
+def _with_count(record: logging.LogRecord, left_out: int) -> logging.LogRecord:
+    if left_out:
+        record.msg = f"{record.getMessage()} (and {left_out} lines like this one were left out)"
         record.args = ()
-        return record
+    return record
+
+
+class LimitedHandler(logging.StreamHandler[TextIO]):
+    """Writes lines within the rate limit, and at the end of a minute what was left out in it."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream)
+        self._limit = LogRateLimit(clock, self._report_later)
+        self.addFilter(self._limit)
+
+    def report(self) -> None:
+        """Write what is due."""
+        for record in self._limit.due():
+            # Not `handle`, which would count it.
+            self.acquire()
+            try:
+                self.emit(record)
+            finally:
+                self.release()
+
+    def _report_later(self, delay_s: float) -> None:
+        # A thread, not the loop: also services without one, and a loop that is busy, log.
+        timer = threading.Timer(delay_s, self.report)
+        timer.name = "log report"
+        timer.daemon = True
+        timer.start()
 
 
 def is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
@@ -120,9 +195,8 @@ def is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
 
 def set_up_logging(log: LogSection, *, quiet: bool, process: str = "") -> None:
     """Log to standard error. `quiet`: warnings only. `process`: its name, if there are several."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LimitedHandler(sys.stderr)
     handler.set_name(process)
-    handler.addFilter(LogRateLimit())
     logging.basicConfig(handlers=[handler])
     apply_log_settings(log, quiet=quiet)
     # It logs a warning for each connection that offers an unknown subprotocol.
@@ -135,7 +209,7 @@ def apply_log_settings(log: LogSection, *, quiet: bool = False) -> None:
     logging.getLogger().setLevel(level)
     logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
     for handler in logging.getLogger().handlers:
-        if any(isinstance(it, LogRateLimit) for it in handler.filters):
+        if isinstance(handler, LimitedHandler):
             handler.setFormatter(_formatter(log, handler.get_name() or ""))
 
 
