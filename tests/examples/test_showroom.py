@@ -4,6 +4,7 @@
 import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -12,8 +13,10 @@ from pyaiot import config
 from pyaiot.app import protocols as _protocols  # noqa: F401 - adds the settings of the protocols
 from tests.authority import new_authority
 from tests.documents import ROOT
+from tests.inner_pytest import assert_passes
 from tests.interop.conftest import located
 from tests.interop.test_reverse_proxies import Proxied, until_it_answers
+from tests.interop.test_scopes import NAMESPACE, no_links
 from tests.programs import Programs, free_port
 
 pytestmark = pytest.mark.sockets
@@ -109,3 +112,10 @@ def test_settings_are_valid_and_new_boards_wait() -> None:
     settings, _ = config.load(FOLDER / "config.toml", {}, {})
     assert settings.broker.anonymous == "viewer"
     assert settings.registry.admission == "approve"
+
+
+def test_visitor_is_served_while_another_address_floods(tmp_path: Path) -> None:
+    located("caddy", "caddy", "caddy")
+    if reason := no_links():
+        pytest.skip(reason)
+    assert_passes(NAMESPACE, "tests/examples/showroom_flood.py", tmp_path)

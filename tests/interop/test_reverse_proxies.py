@@ -2,6 +2,7 @@
 """nginx and Caddy in front of the broker, configured as docs/how-to/behind-a-name.md tells."""
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.sockets
 
 NAME = "pyaiot.example.org"
 READINGS = 30_000
+START_LIMIT_S = 30.0
 PAGE = ROOT / "docs" / "how-to" / "behind-a-name.md"
 
 
@@ -134,13 +136,14 @@ def proxied(
 
 
 async def until_it_answers(session: aiohttp.ClientSession, url: str) -> None:
-    while True:
-        try:
-            async with session.get(f"{url}/healthz") as answer:
-                if answer.status == 200:
-                    return
-        except aiohttp.ClientConnectionError:
-            continue
+    """Raises `TimeoutError`: the proxy did not start, because of its configuration for example."""
+    async with time_limit(START_LIMIT_S):
+        while True:
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                async with session.get(f"{url}/healthz") as answer:
+                    if answer.status == 200:
+                        return
+            await asyncio.sleep(0.02)
 
 
 async def test_sign_in_websocket_events_and_export_work_through_the_proxy(

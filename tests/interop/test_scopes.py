@@ -12,16 +12,23 @@ from tests.inner_pytest import assert_passes
 NAMESPACE = ("unshare", "--map-root-user", "--net")
 
 
-@pytest.fixture
-def namespace() -> tuple[str, ...]:
-    """How to run a program in a network namespace of its own, without being root."""
+def no_links() -> str:
+    """Why this machine has no network namespaces with links for users; empty if it has."""
     for tool, package in (("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2")):
         if shutil.which(tool) is None:
-            pytest.skip(f"no {tool}: install {package}")
+            return f"no {tool}: install {package}"
     make_link = "ip link add one type veth peer name two"
     tried = subprocess.run([*NAMESPACE, "sh", "-c", make_link], capture_output=True, check=False)
     if tried.returncode:
-        pytest.skip("this machine does not allow network namespaces with links in them")
+        return "this machine does not allow network namespaces with links in them"
+    return ""
+
+
+@pytest.fixture
+def namespace() -> tuple[str, ...]:
+    """How to run a program in a network namespace of its own, without being root."""
+    if reason := no_links():
+        pytest.skip(reason)
     return NAMESPACE
 
 
