@@ -8,6 +8,7 @@ import shutil
 import pytest
 from yarl import URL
 
+from pyaiot.gateways.mqtt.dialects.dialect import DEVICE_LIST_PAYLOAD_MAX
 from tests.clients import Broker
 from tests.end_to_end.test_embedded_mqtt import ended, everything
 from tests.gateways.dialects.recordings import (
@@ -18,6 +19,7 @@ from tests.gateways.dialects.recordings import (
     Recording,
     moved,
     recorded,
+    zigbee_house,
 )
 from tests.gateways.mqtt_servers import nats_server
 from tests.mqtt.test_foreign_topics import Client
@@ -132,13 +134,22 @@ async def test_devices_with_other_base_topics_are_nodes_that_take_commands(
 
 async def test_retained_descriptions_survive_a_restart_of_the_gateway(programs: Programs) -> None:
     service, url, port = everything(programs)
+    devices, *availability = zigbee_house(200)
+    assert 900_000 < len(devices[1]) <= DEVICE_LIST_PAYLOAD_MAX
     await play(port, HOMIE_5)
+    await play(port, [devices, availability[0], availability[-1]])
+    first, last = "z2m-0x00158d0001000000", "z2m-0x00158d00010000c7"
     async with Broker(url) as broker, broker.client() as client:
         await client.shows("homie5-blind-1", position=40)
+        for uid, board in ((first, "M0"), (last, "M199")):
+            await client.shows(uid, board=board, vendor="IKEA")
     ended(service)
     service, url, port = everything(programs)
     async with Broker(url) as broker, broker.client() as client:
         await client.shows("homie5-blind-1", position=40, name="South blind")
+        await client.shows(last, board="M199")
+        await play(port, recorded(("zigbee2mqtt/house/device_199", {"setting_15": 30})))
+        await client.shows(last, setting_15=30)
     ended(service)
 
 

@@ -27,8 +27,9 @@ from pyaiot.protocols.mqtt.stream import read_packets
 KEEP_ALIVE_S: Final = 4
 """MQTT keep-alive of the gateway. A broker that sends nothing for twice as long is lost, also if
 the connection was never closed, as when its machine is switched off."""
-PACKET_SIZE_MAX: Final = 256 * 1024
-"""The largest packet, in bytes, that a broker of MQTT 5 may send. Others have their own limit."""
+PACKET_SIZE_MAX: Final = 1088 * 1024
+"""The largest packet, in bytes, that a broker of MQTT 5 may send: the list of all devices of a
+Zigbee network, with its topic. Others have their own limit."""
 SESSION_S: Final = 60
 """Seconds for which a broker of MQTT 5 keeps messages with QoS 1 for a gateway that is offline."""
 NAMED_SESSION_S: Final = 86_400

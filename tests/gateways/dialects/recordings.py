@@ -226,6 +226,42 @@ ZIGBEE2MQTT: Final = recorded(
     ),
 )
 
+
+def zigbee_house(count: int) -> Recording:
+    """The list of the devices of a large house, about 5 kB each, and the availability of each."""
+    exposes = [
+        {
+            "type": "numeric",
+            "name": f"setting_{number}",
+            "label": f"Setting {number}",
+            "property": f"setting_{number}",
+            "description": "A setting of the device, with a text of the usual length. " * 2,
+            "access": 7,
+            "unit": "s",
+            "value_min": 0,
+            "value_max": 65535,
+            "value_step": 1,
+        }
+        for number in range(16)
+    ]
+    entries = [
+        {
+            "ieee_address": f"0x{0x00158D0001000000 + number:016x}",
+            "type": "Router",
+            "friendly_name": f"house/device_{number}",
+            "definition": {"model": f"M{number}", "vendor": "IKEA", "exposes": exposes},
+        }
+        for number in range(count)
+    ]
+    return recorded(
+        ("zigbee2mqtt/bridge/devices", entries, True),
+        *(
+            (f"zigbee2mqtt/house/device_{number}/availability", {"state": "online"}, True)
+            for number in range(count)
+        ),
+    )
+
+
 SHELLY: Final = recorded(
     ("shellies/shellyplug-s-7AB312/online", "true", True),
     (

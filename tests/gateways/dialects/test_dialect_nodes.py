@@ -11,7 +11,8 @@ import pytest
 from pyaiot.errors import Refused
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.gateways.mqtt import foreign_filters
+from pyaiot.gateways.mqtt import dialect_nodes, foreign_filters
+from pyaiot.gateways.mqtt.base_topics import DEFAULT_TOPICS, BaseTopics
 from pyaiot.gateways.mqtt.dialect_nodes import (
     RETAINED_ONLINE_S,
     UNSTATED_TIMEOUT_S,
@@ -31,6 +32,7 @@ from tests.gateways.dialects.recordings import (
     TASMOTA,
     ZIGBEE2MQTT,
     Recording,
+    moved,
     recorded,
 )
 
@@ -46,6 +48,7 @@ class World:
         *names: str,
         check_claim: Callable[[str], None] = lambda _uid: None,
         silence_limit_s: float = 120.0,
+        topics: BaseTopics = DEFAULT_TOPICS,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.live = LiveNodes(silence_limit_s=silence_limit_s, nodes_max=1000)
@@ -59,7 +62,7 @@ class World:
         self.unsubscribed: list[str] = []
         self.nodes = DialectNodes(
             self.gateway,
-            new_dialects(names or DIALECTS, lambda: 1.7e9),
+            new_dialects(names or DIALECTS, lambda: 1.7e9, topics=topics),
             name="m",
             now=loop.time,
             check_claim=check_claim,
@@ -340,3 +343,49 @@ async def test_error_of_a_shelly_refuses_the_command_that_waits(
     answer = {"id": call["id"], "src": "shellyplusplugs-a8032abe54dc", "error": error}
     world.receive(recorded((f"{call['src']}/rpc", answer)))
     assert refused == [(uid, "switch_0", "on", "the device answers with the error -103: no")]
+
+
+async def test_one_refused_device_of_a_list_does_not_stop_the_others() -> None:
+    def check(uid: str) -> None:
+        if uid == "z2m-0x00158d0001a2b3c4":
+            raise Refused("it has a credential")
+
+    world = World("zigbee2mqtt", check_claim=check).receive(ZIGBEE2MQTT)
+    assert world.online() == ["z2m-0x0017880102030405"]
+    assert world.data("z2m-0x0017880102030405", "state") == "OFF"
+
+
+async def test_list_of_another_bridge_removes_no_device_of_this_one() -> None:
+    world = World(topics=DEFAULT_TOPICS._replace(zigbee2mqtt=("zigbee2mqtt", "other")))
+    world.receive(ZIGBEE2MQTT)
+    before = world.online()
+    assert len(before) == 2
+    world.receive(moved(ZIGBEE2MQTT, "zigbee2mqtt", "other"))
+    world.receive(recorded(("other/bridge/devices", [], True)))
+    assert world.online() == before
+
+
+async def test_what_is_not_understood_is_logged_once_in_an_hour(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def check(uid: str) -> None:
+        raise Refused(f"the node {uid} has a credential")
+
+    world = World("tasmota", check_claim=check)
+    for number in range(100):
+        world.receive(recorded(("tele/plug-1/SENSOR", {"x": number})))
+        await asyncio.sleep(30.0)
+    assert world.nodes.not_understood >= 100
+    assert caplog.text.count("tasmota-plug-1 was not understood") == 1
+    await asyncio.sleep(3600.0)
+    world.receive(recorded(("tele/plug-1/SENSOR", {"x": 1})))
+    assert caplog.text.count("tasmota-plug-1 was not understood") == 2
+
+
+async def test_the_memory_of_what_was_logged_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialect_nodes, "LOGGED_MAX", 3)
+    world = World("tasmota")
+    for number in range(10):
+        world.receive(recorded((f"tele/plug-{number}/SENSOR", "[")))
+    assert world.nodes.not_understood == 10
+    assert len(world.nodes._logged) == 3

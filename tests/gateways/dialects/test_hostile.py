@@ -162,7 +162,7 @@ def test_device_list_of_zigbee2mqtt_is_limited_by_its_size() -> None:
     reader = Reader("zigbee2mqtt").read(recorded(("zigbee2mqtt/bridge/devices", entries)))
     assert len(reader.uids()) == 2_000
     with pytest.raises(ProtocolError, match="bytes"):
-        reader.read(recorded(("zigbee2mqtt/bridge/devices", entries * 3)))
+        reader.read(recorded(("zigbee2mqtt/bridge/devices", entries * 12)))
 
 
 @pytest.mark.parametrize("name", ["a/b", "a.b", "ä", "+", "#", " ", "\x7f", "x" * 200, "%2F", "~"])

@@ -42,6 +42,12 @@ RETAINED_ONLINE_S: Final = 86_400.0
 """How long a retained availability keeps a node online that sends nothing. The MQTT broker replaces
 it by the last will of the device, unless the broker itself was killed."""
 
+REPEATED_AFTER_S: Final = 3600.0
+"""What was not understood is logged again with the same reason after this long."""
+LOGGED_MAX: Final = 1_000
+"""Devices and topics, with a reason, for which that is remembered. Beyond that the oldest is
+forgotten, and may be logged again."""
+
 _WRONG_TYPES: Final = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
 """What a dialect may raise for a value that it expects to be of another type."""
 
@@ -86,6 +92,8 @@ class DialectNodes:
         """Nodes whose description is to be reported."""
         self._retained = RetainedValues()
         self._log = RateLimitedLog(log)
+        self._logged: dict[tuple[str, str], float] = {}
+        """When what was logged with its reason, the oldest first."""
         self._filters = ForeignFilters(dialects)
 
     def map_topics(self, saved: Sequence[TopicMapping]) -> None:
@@ -174,7 +182,7 @@ class DialectNodes:
                 if uid is not None:
                     owners.check(dialect.name, topic, uid)
             except Refused as error:
-                self._refuse(topic, str(error))
+                self._refuse(uid or topic, str(error))
             else:
                 kept.append(event)
         return kept
@@ -237,27 +245,36 @@ class DialectNodes:
     def _apply(self, dialect: Dialect, events: Sequence[DialectEvent], *, retained: bool) -> None:
         values: list[DeviceValue] = []
         for event in events:
-            match event:
-                case DeviceValue():
-                    values.append(event)
-                case DeviceChanged(uid=uid):
-                    self._claim(uid, dialect)
-                    self._changed[uid] = None
-                case DevicePresence(uid=uid, online=online):
-                    self._claim(uid, dialect)
-                    self._set_presence(uid, online=online, retained=retained)
-                case DeviceRemoved(uid=uid):
-                    self._remove(uid)
-                case TopicsWanted(topics=topics):
-                    self._want(dialect, topics)
-                case DeviceMessage():
-                    self._publish(event)
-                case CommandRefused(uid=uid, resource=resource, text=text, why=why):
-                    self._gateway.command_refused(uid, resource, text, why)
-                case NotUnderstood(what=what, why=why):
-                    self._refuse(what, why)
+            if type(event) is DeviceValue:
+                values.append(event)
+                continue
+            try:
+                self._apply_one(dialect, event, retained=retained)
+            except (ProtocolError, Refused) as error:
+                # A message may be about several devices.
+                self._refuse(getattr(event, "uid", dialect.title), str(error))
         if values:
             self._report_values(dialect, values, retained=retained)
+
+    def _apply_one(self, dialect: Dialect, event: DialectEvent, *, retained: bool) -> None:
+        match event:
+            case DeviceChanged(uid=uid):
+                self._claim(uid, dialect)
+                self._changed[uid] = None
+            case DevicePresence(uid=uid, online=online):
+                self._claim(uid, dialect)
+                self._set_presence(uid, online=online, retained=retained)
+            case DeviceRemoved(uid=uid):
+                if self._dialect_of.get(uid) is dialect:
+                    self._remove(uid)
+            case TopicsWanted(topics=topics):
+                self._want(dialect, topics)
+            case DeviceMessage():
+                self._publish(event)
+            case CommandRefused(uid=uid, resource=resource, text=text, why=why):
+                self._gateway.command_refused(uid, resource, text, why)
+            case NotUnderstood(what=what, why=why):
+                self._refuse(what, why)
 
     def _claim(self, uid: str, dialect: Dialect) -> None:
         """A uid belongs to the first dialect that names it. Raises `Refused` for another."""
@@ -272,26 +289,29 @@ class DialectNodes:
         self, dialect: Dialect, values: Sequence[DeviceValue], *, retained: bool
     ) -> None:
         """Report the values of one message, which may be of several devices."""
-        if retained:
-            for each in values:
-                self._claim(each.uid, dialect)
-                self._report_retained(each)
-            return
-        count: dict[str, int] = {}
+        of_device: dict[str, list[DeviceValue]] = {}
         for each in values:
-            count[each.uid] = count.get(each.uid, 0) + 1
-        for uid, number in count.items():
-            self._claim(uid, dialect)
-            self._sign_of_life(uid)
-            self._gateway.take_turn(uid, readings=number)
-        refusal: ProtocolError | Refused | None = None
-        for each in values:
+            of_device.setdefault(each.uid, []).append(each)
+        for uid, its_values in of_device.items():
             try:
-                self._gateway.reading(each.uid, each.resource, each.data, unit=each.unit)
+                self._claim(uid, dialect)
+                if not retained:
+                    self._sign_of_life(uid)
+                    self._gateway.take_turn(uid, readings=len(its_values))
             except (ProtocolError, Refused) as error:
-                refusal = error
-        if refusal is not None:
-            raise refusal
+                self._refuse(uid, str(error))
+                continue
+            for each in its_values:
+                try:
+                    self._report_value(each, retained=retained)
+                except (ProtocolError, Refused) as error:
+                    self._refuse(f"{uid} {each.resource}", str(error))
+
+    def _report_value(self, value: DeviceValue, *, retained: bool) -> None:
+        if retained:
+            self._report_retained(value)
+        else:
+            self._gateway.reading(value.uid, value.resource, value.data, unit=value.unit)
 
     def _sign_of_life(self, uid: str) -> None:
         node = self._gateway.nodes.get(uid)
@@ -389,7 +409,14 @@ class DialectNodes:
 
     def _refuse(self, what: str, why: Any) -> None:
         self.not_understood += 1
-        self._log.warning("%s: %s was not understood: %s", self._name, what, why, now=self._now())
+        now, key = self._now(), (what, str(why))
+        if now - self._logged.get(key, -math.inf) < REPEATED_AFTER_S:
+            return
+        self._logged.pop(key, None)
+        if len(self._logged) >= LOGGED_MAX:
+            del self._logged[next(iter(self._logged))]
+        self._logged[key] = now
+        self._log.warning("%s: %s was not understood: %s", self._name, what, why, now=now)
 
 
 def _reported(events: Iterable[DialectEvent]) -> list[tuple[str, str, object]]:

@@ -32,9 +32,6 @@ HOME_STORE_MAX: Final = 64 * 1024 * 1024
 More is not retained."""
 HOME_MEMORY_MAX: Final = 4 * 1024 * 1024
 """Bytes of its in-memory stores for Home Assistant."""
-BROKERS_PAYLOAD_MAX: Final = 1024 * 1024
-"""Bytes of a packet between workers. MQTT clients keep their own limit. A larger one is refused by
-nats-server."""
 LOGIN_LIMIT_S: Final = 10
 """How long a client may take to log in at the embedded MQTT broker. Then it is disconnected. When
 many connect at once, the last of them wait for seconds."""
@@ -130,10 +127,8 @@ def settings_text(
         )
     sync = "sync_interval: always" if config.sync_always else ""
     anonymous = f'no_auth_user: "{ANONYMOUS}"' if config.anonymous else ""
-    brokers = payload = ""
-    payload_max = PACKET_SIZE_MAX
+    brokers = ""
     if config.brokers_port:
-        payload_max, payload = BROKERS_PAYLOAD_MAX, f", max_payload: {PACKET_SIZE_MAX}"
         brokers = f"BROKERS {{ users = [ {_user(BROKERS, config.brokers_password)} ] }}"
     of_nodes = 'permissions { publish: ["node.>"], subscribe: ["gateway", "gateway.>"] }'
     of_devices = of_nodes
@@ -143,7 +138,7 @@ def settings_text(
 server_name: "pyaiot"
 host: "127.0.0.1"
 port: {config.brokers_port or -1}
-max_payload: {payload_max}
+max_payload: {PACKET_SIZE_MAX}
 max_subscriptions: {HOME_ASSISTANT_SUBSCRIPTIONS_MAX}
 logtime: false
 jetstream {{
@@ -166,7 +161,7 @@ accounts {{
   {brokers}
   {OPEN} {{
     jetstream: enabled
-    limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX}{payload} }}
+    limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX} }}
     users = [
       {_user(GATEWAY, passwords.gateway)}
       {_user(ENFORCER, passwords.enforcer)}
@@ -180,7 +175,7 @@ accounts {{
   }}
   {SECURED} {{
     jetstream: enabled
-    limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX}{payload} }}
+    limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX} }}
     users = [
       {_user(SECURED_GATEWAY, passwords.gateway)}
       {_user(SECURED_ENFORCER, passwords.enforcer)}

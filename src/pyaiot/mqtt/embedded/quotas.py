@@ -26,9 +26,9 @@ RETAINED_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of retained messages, of all devices. One more is delivered and not retained."""
 RETAINED_MAX: Final = 50_000
 """Retained messages, of all devices. One more is delivered and not retained."""
-RETAINED_MESSAGE_MAX: Final = 128 * 1024
-"""Bytes of one retained message, twice those of the largest reading. A larger one is delivered and
-not retained."""
+RETAINED_MESSAGE_MAX: Final = 1056 * 1024
+"""Bytes of one retained message, enough for the list of all devices of a Zigbee network. A larger
+one is delivered and not retained."""
 RETAINED_PER_NODE_MAX: Final = 300
 """Retained messages that one node may have while more than half of a limit is used. With more, all
 of that node are removed."""

@@ -24,8 +24,10 @@ RESOURCES_PER_DEVICE_MAX: Final = 200
 """Resources that a description of a device has. Further ones are left out."""
 PAYLOAD_MAX: Final = 192 * 1024
 """Bytes of a payload that is read. A larger one is not understood."""
+DEVICE_LIST_PAYLOAD_MAX: Final = 1024 * 1024
+"""The same for a list of all devices of a bridge: 200 of 5 kB each."""
 DEVICE_PAYLOAD_MAX: Final = 64 * 1024
-"""The same for a message of one device that describes no others."""
+"""The same for a message of one device that describes no others, and for a device in a list."""
 JSON_DEPTH_MAX: Final = 16
 """Levels of objects inside each other that are read as resources. Deeper ones are left out."""
 UID_LENGTH_MAX: Final = 64
@@ -44,6 +46,7 @@ _SHORT_HASH: Final = 12
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+")
 _NOT_PLAIN: Final = re.compile(r"[^A-Za-z0-9_-]")
 _any = msgspec.json.Decoder(Any)
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class DeviceDescription(NamedTuple):
@@ -224,6 +227,18 @@ def read_json(payload: bytes, size_max: int = DEVICE_PAYLOAD_MAX) -> Any:
         return _any.decode(quote_long_integers(payload.strip(b"\0 \t\r\n")))
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise ProtocolError(f"invalid JSON: {error}"[:200]) from error
+    except RecursionError as error:
+        raise ProtocolError("JSON is nested too deeply") from error
+
+
+def read_list(payload: bytes, size_max: int) -> list[bytes]:
+    """The members of the JSON array in a payload, as JSON. Raises `ProtocolError`."""
+    if len(payload) > size_max:
+        raise ProtocolError(f"more than {size_max} bytes")
+    try:
+        return [bytes(it) for it in _raw_list.decode(payload.strip(b"\0 \t\r\n"))]
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise ProtocolError(f"a JSON array is expected: {error}"[:200]) from error
     except RecursionError as error:
         raise ProtocolError("JSON is nested too deeply") from error
 

@@ -16,9 +16,9 @@ from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.base_topics import ZIGBEE2MQTT_BASE
 from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
 from pyaiot.gateways.mqtt.dialects.dialect import (
+    DEVICE_LIST_PAYLOAD_MAX,
     DEVICES_MAX,
     LEVEL_LENGTH_MAX,
-    PAYLOAD_MAX,
     RESOURCES_PER_DEVICE_MAX,
     DeviceChanged,
     DeviceDescription,
@@ -29,7 +29,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     NotUnderstood,
     is_topic,
     label_of,
-    read_json,
+    read_list,
     read_object,
     resource_of,
     type_of,
@@ -67,6 +67,9 @@ class Zigbee2MqttDialect:
         self._devices: DeviceTable[_Device] = DeviceTable()
         self._by_name: dict[str, _Device] = {}
         """By friendly name, which may have slashes."""
+        self._early: dict[str, bool] = {}
+        """Availability by names that are not in the list, at most `DEVICES_MAX`: after a reconnect
+        the MQTT broker sends retained messages in any order."""
 
     @property
     def filters(self) -> Sequence[str]:
@@ -90,12 +93,17 @@ class Zigbee2MqttDialect:
             return list(self._receive_of_bridge(rest.removeprefix("bridge/"), payload, now))
         name, _, what = rest.rpartition("/")
         device = self._by_name.get(name)
-        if device is None:
+        online = _is_online(payload) if what == "availability" else None
+        if device is not None:
+            # Other topics are commands to this device.
+            return [] if online is None else [DevicePresence(device.uid, online)]
+        if online is None or not is_topic(name):
             raise ProtocolError("no device in bridge/devices has this name")
-        if what != "availability":
-            return []  # commands, to this device
-        online = _is_online(payload)
-        return [] if online is None else [DevicePresence(device.uid, online)]
+        self._early.pop(name, None)
+        if len(self._early) >= DEVICES_MAX:
+            del self._early[next(iter(self._early))]
+        self._early[name] = online
+        return []
 
     def describe(self, uid: str) -> DeviceDescription:
         return self._devices[uid].describe()
@@ -118,6 +126,7 @@ class Zigbee2MqttDialect:
         if what == "state":
             if _is_online(payload) is False:
                 # Its last will: nothing is known of its devices from now on.
+                self._early.clear()
                 for device in self._devices.values():
                     yield DevicePresence(device.uid, online=False)
         elif what == "devices" and payload:
@@ -125,12 +134,15 @@ class Zigbee2MqttDialect:
         # Others, such as bridge/info and bridge/logging, are of the bridge itself.
 
     def _receive_devices(self, payload: bytes, now: float) -> Iterator[DialectEvent]:
-        entries = read_json(payload, PAYLOAD_MAX)
-        if not isinstance(entries, list):
-            raise ProtocolError("bridge/devices is not a list")
+        entries = read_list(payload, DEVICE_LIST_PAYLOAD_MAX)
         found: dict[str, _Device] = {}
-        for entry in entries[:DEVICES_MAX]:
-            if not isinstance(entry, dict) or entry.get("type") == "Coordinator":
+        for number, document in enumerate(entries[:DEVICES_MAX], 1):
+            try:
+                entry = read_object(document)
+            except ProtocolError as error:
+                yield NotUnderstood(f"Zigbee2MQTT device {number} of the list", str(error))
+                continue
+            if entry.get("type") == "Coordinator":
                 continue
             address, name = entry.get("ieee_address"), entry.get("friendly_name")
             if entry.get("disabled") is True:
@@ -156,6 +168,9 @@ class Zigbee2MqttDialect:
             if device.changed:
                 device.changed = False
                 yield DeviceChanged(device.uid)
+            online = self._early.pop(name, None)
+            if online is not None:
+                yield DevicePresence(device.uid, online)
         self._by_name = found
         kept = {device.uid for device in found.values()}
         for device in self._devices.values():
