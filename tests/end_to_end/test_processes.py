@@ -284,6 +284,9 @@ async def test_demo_prints_one_line_when_a_node_is_visible(programs: Programs) -
             await client.next()
         while not {values.get("protocol") for values in client.nodes.values()} >= PROTOCOLS:
             await client.next()
+        # One foreign device of two dialects of MQTT.
+        while not {it.get("dialect") for it in client.nodes.values()} >= {"Tasmota", "Homie"}:
+            await client.next()
     demo.send(signal.SIGTERM)
     ends_well(demo)
 

@@ -314,6 +314,8 @@ def test_entity_that_cannot_be_one_is_stated(component: str, config: dict[str, A
         ("lock", {"cmd_t": "d/c", "cod_form": "^\\d{4}$"}, "a code"),
         ("alarm_control_panel", {"stat_t": "d/s", "cmd_t": "d/c", "code": "1234"}, "a code"),
         ("camera", {"t": "d/c"}, "the component camera is not understood"),
+        ("image", {"url_t": "d/c"}, "the component image is not understood"),
+        ("tag", {"t": "d/c"}, "the component tag is not understood"),
         ("device_automation", {"t": "d/c"}, "the component device_automation"),
     ],
 )

@@ -41,6 +41,51 @@ def test_device_of_the_first_generation_is_requested_to_send_all_once() -> None:
     assert plug.messages() == [(topic, b"announce"), (topic, b"update")]
 
 
+def labels(reader: Reader, uid: str) -> dict[str, str]:
+    return {name: it.label for name, it in reader.dialect.describe(uid).types.items() if it.label}
+
+
+def test_labels_are_plain_words_with_the_number_of_a_channel_if_there_are_several() -> None:
+    plug = Reader("shelly").read(SHELLY)
+    assert labels(plug, PLUG) == {
+        "relay_0": "Switch",
+        "relay_0_power": "Power",
+        "relay_0_energy": "Energy",
+        "temperature": "Temperature",
+        "overtemperature": "Overtemperature",
+    }
+    again = [it for it in SHELLY if it[0].endswith(("relay/0", "power"))]
+    plug.events.clear()
+    assert plug.read(again).uids() == set()  # nothing changed
+    plug.read(recorded(("shellies/shellyplug-s-7AB312/relay/1", "on")))
+    assert labels(plug, PLUG) | {"relay_1": "Switch 1", "relay_0": "Switch 0"} == labels(plug, PLUG)
+    assert plug.type(PLUG, "relay_0_power").label == "Power 0"
+
+    name = "shellyplus2pm-aabbcc"
+    meter = {"id": 0, "output": True, "apower": 4.5, "voltage": 230.1, "current": 0.1}
+    status = {**meter, "aenergy": {"total": 3.2}, "temperature": {"tC": 40.0, "tF": 104.0}}
+    plus = Reader("shelly-rpc").read(recorded((f"{name}/status/switch:0", status)))
+    uid = f"shelly2-{name}"
+    assert labels(plus, uid) == {
+        "switch_0": "Switch",
+        "switch_0_apower": "Power",
+        "switch_0_voltage": "Voltage",
+        "switch_0_current": "Current",
+        "switch_0_aenergy": "Energy",
+        "switch_0_temperature": "Device temperature",
+    }
+    for number in (1, 2):
+        plus.read(recorded((f"{name}/status/switch:{number}", {**status, "id": number})))
+    assert plus.type(uid, "switch_0_apower").label == "Power 0"
+    assert plus.type(uid, "switch_1_aenergy").label == "Energy 1"
+    assert plus.type(uid, "switch_2").label == "Switch 2"
+    phases = {"a_voltage": 230.0, "b_act_power": 12.0, "total_act_power": 36.0, "odd": 1}
+    plus.read(recorded((f"{name}/status/em:0", phases)))
+    assert [plus.type(uid, f"em_0_{it}").label for it in phases] == [
+        *("Voltage A", "Power B", "Total power", ""),
+    ]
+
+
 def test_roller_is_moved_to_a_position() -> None:
     roller = Reader("shelly").read(
         recorded(

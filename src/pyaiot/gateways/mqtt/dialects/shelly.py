@@ -33,6 +33,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     type_of,
     uid_of,
 )
+from pyaiot.gateways.mqtt.dialects.shelly_labels import ChannelLabels
 from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, unit_of
 from pyaiot.model import READ_ONLY, ResourceType, encode
 
@@ -56,11 +57,12 @@ _LEFT_OUT: Final = frozenset({"command", "set", "announce", "info", "input_event
 
 
 class _Device(LearnedDevice):
-    __slots__ = ("commands", "name")
+    __slots__ = ("commands", "labels", "name")
 
     def __init__(self, name: str, budget: ResourceBudget) -> None:
         super().__init__(uid_of("shelly", name), budget)
         self.name = name
+        self.labels = ChannelLabels()
         self.commands: dict[str, str] = {}
         """The topic level of the command of each resource that can be written: `relay/0/command`,
         or `light/0/set` for a member of a JSON object."""
@@ -244,18 +246,36 @@ class ShellyDialect:
         else:
             unit = unit_of(_UNITS.get(last, ""), last)
         resource = resource_of(*levels)
-        it = type_of("number", unit=unit.senml, writable=False)
-        if device.set_type(resource, device.types.get(resource, it), unit):
+        known = device.types.get(resource)
+        it = known or type_of("number", unit=unit.senml, writable=False)
+        if device.set_type(resource, it, unit):
+            if known is None:
+                _label(device, resource, levels)
             yield device.value(resource, value)
 
     def _add(
         self, device: _Device, levels: list[str], it: ResourceType, value: Any, command: str = ""
     ) -> Iterator[DeviceValue]:
         resource = resource_of(*levels)
+        known = device.types.get(resource)
+        if known is not None and known.kind == it.kind:
+            it = known  # with its label
         if device.set_type(resource, it, NO_UNIT):
+            if it is not known:
+                _label(device, resource, levels)
             if command:
                 device.commands[resource] = command
             yield device.value(resource, value)
+
+
+def _label(device: _Device, resource: str, levels: Sequence[str]) -> None:
+    """`relay/0/power` is a power of the channel 0, `sensor/battery` has no channel."""
+    kind, *names = levels
+    if names and _CHANNEL.fullmatch(names[0]):
+        number = int(names.pop(0))
+    else:
+        number, names = 0, names or [kind]
+    device.labels.add(device, resource, kind, number, tuple(names))
 
 
 def _divisor(levels: Sequence[str]) -> float:

@@ -32,6 +32,7 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     type_of,
     uid_of,
 )
+from pyaiot.gateways.mqtt.dialects.shelly_labels import ChannelLabels
 from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
 from pyaiot.model import READ_ONLY, ResourceType, encode
 
@@ -71,12 +72,13 @@ _NOT_VALUES: Final = frozenset({"id", "source", "minute_ts", "by_minute", "tF", 
 
 
 class _Device(LearnedDevice):
-    __slots__ = ("calls", "count", "name", "prefix", "sent")
+    __slots__ = ("calls", "count", "labels", "name", "prefix", "sent")
 
     def __init__(self, name: str, prefix: str, budget: ResourceBudget) -> None:
         super().__init__(uid_of("shelly2", name), budget)
         self.name = name
         self.prefix = prefix
+        self.labels = ChannelLabels()
         self.calls: dict[str, Callable[[str], tuple[str, dict[str, Any]]]] = {}
         """Method and parameters for the text of a command, by resource."""
         self.count = _QUERY
@@ -247,6 +249,10 @@ class ShellyRpcDialect:
                 it, unit = _type_of_value(last, value)
             known = device.types.get(resource)
             if device.set_type(resource, known or it, unit):
+                if known is None:
+                    device.labels.add(
+                        device, resource, kind, number, () if written and not suffix else names
+                    )
                 device.remember(path, resource)
                 yield device.value(resource, value)
             else:
