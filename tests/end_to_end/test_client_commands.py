@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import pytest
 
 from pyaiot.cli import entry
 from pyaiot.cli.terminal import Paint, fit, plain, table
+from pyaiot.client import Client
 from pyaiot.messages import Receipt
 from pyaiot.model import READ_ONLY
 from tests.programs import Programs, fleet_flags
@@ -171,6 +172,27 @@ def test_watch_shows_current_then_new_readings_and_ends_with_ctrl_c(
     program.send(signal.SIGINT)
     assert program.exit_code(5) == 0
     assert program.stderr == ""
+
+
+def test_watch_requests_the_nodes_of_a_tag_or_gateway(
+    aiot: Aiot, system: tuple[Programs, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requested: list[object] = []
+    init = Client.__init__
+
+    def spy(client: Client, *arguments: Any, **more: Any) -> None:
+        requested.append((more.get("tags"), more.get("gateways")))
+        init(client, *arguments, **more)
+
+    monkeypatch.setattr(Client, "__init__", spy)
+    flags = ("--broker-port", system[1], "--count", "1", "--json")
+    assert json.loads(aiot("watch", *flags).stdout)["uid"] == "board"
+    result = aiot("nodes", "--json", *flags[:2])
+    (gateway,) = {node["gateway"] for node in json.loads(result.stdout)}
+    result = aiot("watch", "--gateway", gateway, *flags)
+    assert json.loads(result.stdout)["uid"] == "board"
+    assert requested[0] == (None, None)
+    assert requested[-1] == (None, [gateway])
 
 
 def test_history_is_a_table_json_or_csv(aiot: Aiot, system: tuple[Programs, str]) -> None:

@@ -30,6 +30,8 @@ def add_to(app: typer.Typer) -> None:
         _watch,
         argument("node", "Only this node, by its uid or its label.", needed=False),
         flag("resource", str | None, "Only resources of this name."),
+        flag("tag", list[str] | None, "Only nodes with this tag (may be repeated)."),
+        flag("gateway", list[str] | None, "Only nodes of this gateway (may be repeated)."),
         flag("count", int | None, "Number of readings after which it ends.", min=1),
         flag("known", bool, "Whether to show current values first.", "--known/--new", default=True),
         ends_by_signal=True,
@@ -55,7 +57,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 async def _watch(
-    options: Options, node: str | None, resource: str | None, count: int | None, *, known: bool
+    options: Options,
+    node: str | None,
+    resource: str | None,
+    tag: list[str] | None,
+    gateway: list[str] | None,
+    count: int | None,
+    *,
+    known: bool,
 ) -> int:
     """Show readings as they arrive, and nodes that appear, reboot or go offline.
 
@@ -64,7 +73,13 @@ async def _watch(
     """
     uids = None if node is None else [check_uid(node)]
     resources = None if resource is None else [check_name(resource, "resource")]
-    async with options.client(uids=uids, resources=resources) as client:
+    filters = {
+        "uids": uids,
+        "resources": resources,
+        "tags": tag or None,
+        "gateways": gateway or None,
+    }
+    async with options.client(**filters) as client:
         if node is not None and not client.nodes:
             print_error(f"node {plain(node)} is not online: waiting for it.")
         events = client.events()
