@@ -186,7 +186,7 @@ PURE = {
         "alerts/watches",
         *("cluster/claims", "cluster/incoming", "cluster/local_side", "cluster/member"),
         *("cluster/outgoing", "cluster/owned_nodes", "cluster/packets", "cluster/peer"),
-        *("cluster/remote_nodes", "cluster/streams"),
+        *("cluster/remote_nodes", "cluster/resumption", "cluster/streams", "history/progress"),
         "registry/documents",
         "registry/forgettable",
         "registry/images",

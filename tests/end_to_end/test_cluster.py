@@ -27,8 +27,10 @@ LIMIT_S = 30.0
 class Cluster:
     """Brokers at one nats-server, and a gateway that knows all of them."""
 
-    def __init__(self, programs: Programs, brokers: int = 2) -> None:
+    def __init__(self, programs: Programs, brokers: int = 2, store: str = "off") -> None:
+        """`store`: where history and registry are."""
         self._programs = programs
+        self._store = store
         self._keys = ("--key-file", str(programs.key_file()))
         self.nats_port = free_port(socket.SOCK_STREAM)
         self.nats = self._start_nats()
@@ -48,8 +50,8 @@ class Cluster:
 
     def start_broker(self, port: int) -> Program:
         broker = self._programs.aiot(
-            *("broker", "--port", str(port), *self._keys, "--history", "off"),
-            *("--registry", "off", "--cluster", f"nats://127.0.0.1:{self.nats_port}"),
+            *("broker", "--port", str(port), *self._keys, "--history", self._store),
+            *("--registry", self._store, "--cluster", f"nats://127.0.0.1:{self.nats_port}"),
             *("--cluster-broker", f"broker at {port}"),
         )
         broker.startup_text()

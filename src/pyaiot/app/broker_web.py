@@ -18,6 +18,7 @@ from pyaiot.alerts.service import AlertService
 from pyaiot.app import accounts as app_accounts
 from pyaiot.app.dashboard import load_dashboard
 from pyaiot.app.gateway_links import GatewayAccess
+from pyaiot.app.optional_parts import share_history
 from pyaiot.app.tls import ProcessTls
 from pyaiot.audit.entry import THIS_PROCESS
 from pyaiot.audit.log import AuditLog
@@ -115,6 +116,7 @@ async def serve_web(
         mappings=mappings,
         devices=devices,
     )
+    share_history(config, broker, history, app.api.streams)
     server = await HttpServer.open(
         app.app,
         section.host,

@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pyaiot.app.accounts import shared_database
 from pyaiot.app.broker_web import needs_sign_in
@@ -21,6 +21,10 @@ from pyaiot.config import ClusterSection, Config, WorkersCluster
 from pyaiot.errors import OperatorError, reason_of
 from pyaiot.metrics import Collector
 from pyaiot.registry.service import RegistryService
+from pyaiot.web.api.streams import Streams
+
+if TYPE_CHECKING:
+    from pyaiot.history.service import HistoryService
 
 _DATABASE: Final = r"postgres(ql)?://"
 
@@ -72,6 +76,13 @@ def share_registry(broker: Broker, registry: RegistryService) -> None:
     """What is stored beside the nodes is the same at all brokers."""
     if isinstance(broker, ClusteredBroker):
         broker.share_documents(registry)
+
+
+def share_history(broker: Broker, history: "HistoryService | None", streams: Streams) -> None:
+    """Clients of `/api/events` that come from another broker get what they missed."""
+    if isinstance(broker, ClusteredBroker) and history is not None:
+        broker.share_history(history.recorded_until, lambda: history.recorder.lateness.largest_s)
+        streams.missed_since = broker.missed_since
 
 
 def _own_url(config: Config) -> str:

@@ -3,13 +3,17 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyaiot.broker.broker import Broker
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
 from pyaiot.metrics import Collector
 from pyaiot.registry.service import RegistryService
+from pyaiot.web.api.streams import Streams
+
+if TYPE_CHECKING:
+    from pyaiot.history.service import HistoryService
 
 
 def check_optional_parts(config: Config, *, embeds_broker: bool) -> None:
@@ -68,6 +72,16 @@ def start_optional_parts(
     )
     tasks.create_task(service.run(), name="Home Assistant")
     return [*collectors, service.collect]
+
+
+def share_history(
+    config: Config, broker: Broker, history: "HistoryService | None", streams: Streams
+) -> None:
+    """In a cluster, clients of `/api/events` resume at any broker."""
+    if config.cluster.is_on:
+        from pyaiot.app import cluster  # noqa: PLC0415 - see above
+
+        cluster.share_history(broker, history, streams)
 
 
 def make_broker(config: Config, **arguments: Any) -> Broker:

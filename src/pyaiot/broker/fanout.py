@@ -70,6 +70,11 @@ class Fanout:
         self.clients: dict[str, Subscriber] = {}
         self.messages = 0
         """Messages published to all since the start."""
+        self.recorded_elsewhere = 0
+        """Of `messages`, those that other brokers record in the history."""
+        self.complete_since = 0.0
+        """Unix time from which `messages` has the values of all nodes: a broker of a cluster gets
+        those of other brokers only while somebody needs them."""
         self.replay_buffer: ReplayBuffer | None = None
         """Filled from the first call of `hold_recent`."""
         self.flushes = 0

@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from pyaiot.broker.subscriber import Sink, Subscriber
 from pyaiot.cluster.member import GRACE_S, ClusterMember, is_broker
 from pyaiot.cluster.owned_nodes import OwnedNodes
 from pyaiot.cluster.peer import refusal
+from pyaiot.cluster.resumption import RecordedByAll, Resumption
 from pyaiot.messages import (
     Checkpoint,
     Command,
@@ -42,6 +44,11 @@ INTEREST_S: Final = 60.0
 """How long all values continue to be received after a request that read them."""
 VIEW_DELAY_S: Final = 0.1
 """Delay after a change of the registry, so that the filters of clients have been updated."""
+RESUME_LIMIT_S: Final = 6.0
+"""How long a client that comes from another broker waits until the history has what it missed: a
+broker that ended without a word is lost after 3 s. After that it gets a gap."""
+LOOK_S: Final = 0.1
+"""Between two looks at the recorder of this broker meanwhile."""
 VALUES_LIMIT_S: Final = 1.0
 """How long such a request waits for values of other brokers. After that it is answered with those
 received.
@@ -76,6 +83,8 @@ class ClusteredBroker(Broker):
             secrets.token_hex(8), name, self.router, nodes, self._clock(), self._wake
         )
         self.member.version = __version__
+        self.member.events_run = self.run
+        self.fanout.complete_since = math.inf
         self.send_packet: SendPacket = lambda _run, _packet: None
         """Sends a packet to the broker with this run id, or to all."""
         self.link_state: Callable[[], tuple[str, int]] = lambda: ("not connected yet", 0)
@@ -100,6 +109,52 @@ class ClusteredBroker(Broker):
         self.observers.set_readings(self, wanted=True)
         self.observers.of_registry.append(self.member.local.published)
         self.observers.of_registry.append(lambda _message: self._views_changed())
+
+    def share_history(
+        self, recorded: Callable[[int, float], float], late: Callable[[], float]
+    ) -> None:
+        """The history is that of all brokers: clients that come from another one get what they
+        missed from it. `recorded`: see `HistoryService.recorded_until`; `late`: the largest age of
+        readings.
+        """
+        fanout = self.fanout
+        self.member.resumption = Resumption(self._unix_time())
+        self.member.recorded = lambda now: (
+            recorded(fanout.messages - fanout.recorded_elsewhere, now),
+            max(0.0, late()),
+        )
+
+    async def missed_since(self, run: str, ts: float) -> float | str:
+        """The Unix time from which the history has all that came after an event id of this run and
+        time; or why there is none. Waits for the recorders of all brokers.
+        """
+        member = self.member
+        if member.resumption is None:
+            return "the id is not from this run of the broker"
+        try:
+            async with asyncio.timeout(RESUME_LIMIT_S):
+                number = self._set_interest()
+                await self._wait_until(lambda: member.has_values(number))
+                now = self._clock()
+                waiting = RecordedByAll()
+                await self._wait_until(
+                    lambda: (
+                        waiting.is_reached(member.beacons)
+                        and member.recorded(self._clock())[0] >= now
+                    )
+                )
+        except TimeoutError:
+            return "the history is behind"
+        late_s = member.recorded(self._clock())[1]
+        return member.resumption.start(run, ts, self._unix_time(), own=self.run, late_s=late_s)
+
+    async def _wait_until(self, reached: Callable[[], bool]) -> None:
+        """Check again with each packet of another broker, and regularly for our own recorder."""
+        while not reached():
+            self._values_changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._values_changed.wait()
 
     async def run_member(self) -> None:
         """Run until cancelled. Then notify the other brokers that this one leaves."""
@@ -170,6 +225,7 @@ class ClusteredBroker(Broker):
         """
         readings: list[ToAll] = []
         others: list[Delivery] = []
+        before = self.fanout.messages
         self.remote_observers.published([it for it in deliveries if type(it) is ToAll])
         if self.fanout.views and any(
             type(it) is ToAll and type(it.message) is RegisteredNode for it in deliveries
@@ -188,6 +244,7 @@ class ClusteredBroker(Broker):
                 others.append(delivery)
         if readings:
             self.fanout.publish_readings(readings)
+        self.fanout.recorded_elsewhere += self.fanout.messages - before
         if others:
             self._deliver(others)
 
@@ -339,6 +396,10 @@ class ClusteredBroker(Broker):
             if wanted is None:
                 break
             wanted = None if client.uids is None else wanted | client.uids
+        if wanted is not None:
+            self.fanout.complete_since = math.inf
+        elif self.fanout.complete_since == math.inf:
+            self.fanout.complete_since = self._unix_time()
         return self.member.local.set_interest(wanted)
 
     @property

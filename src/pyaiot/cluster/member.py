@@ -7,10 +7,10 @@ event loop in seconds, `ts` Unix time in seconds.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyaiot.broker.cluster_state import ClusterState, PeerState
-from pyaiot.broker.deliveries import Delivery
+from pyaiot.broker.deliveries import Delivery, ToAll
 from pyaiot.broker.router import Router
 from pyaiot.cluster.claims import ClaimTable
 from pyaiot.cluster.incoming import Incoming
@@ -34,9 +34,13 @@ from pyaiot.cluster.streams import IncomingStream
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import (
     Command,
+    NodeLeft,
     Receipt,
 )
 from pyaiot.registry.documents import Document
+
+if TYPE_CHECKING:
+    from pyaiot.cluster.resumption import Resumption
 
 BEACON_INTERVAL_S: Final = 1.0
 """Interval of beacons, which contain the positions of all streams."""
@@ -76,6 +80,11 @@ class ClusterMember:
         """URL shown by other brokers."""
         self.peers: dict[str, OtherBroker] = {}
         self.incompatible = IncompatibleBrokers()
+        self.resumption: Resumption | None = None
+        """Set by a broker whose history is that of all."""
+        self.events_run = ""
+        self.recorded: Callable[[float], tuple[float, float]] = lambda _now: (0.0, 0.0)
+        """`Beacon.recorded` and `late_s` at a time."""
         self.directory = ClaimTable()
         self.invalid = 0
         """Invalid packets since the start."""
@@ -102,6 +111,11 @@ class ClusterMember:
             for peer in self.peers.values()
             if peer.lost_at is None
         )
+
+    @property
+    def beacons(self) -> dict[str, Beacon]:
+        """The latest of each reachable broker, by its run."""
+        return {run: peer.beacon for run, peer in self.peers.items() if peer.lost_at is None}
 
     def command(self, gateway: int, command: Command, now: float, ts: float) -> Sequence[Delivery]:
         """Send a command to a node of another broker."""
@@ -180,6 +194,8 @@ class ClusterMember:
                     deliveries += self._lost(other, now)  # it was started again
             peer = self.peers[beacon.sender] = OtherBroker(beacon, IncomingStream(now))
         peer.beacon, peer.seen_at = beacon, now
+        if self.resumption is not None:
+            self.resumption.beacon_received(beacon, ts)
         if beacon.time:
             peer.differences.append(beacon.time - ts)
         if beacon.leaves:
@@ -338,6 +354,7 @@ class ClusterMember:
     def _send_beacon(self, now: float, ts: float, *, leaves: bool = False) -> None:
         # Its positions are those after everything that was gathered.
         self._controls += self._all_frames()
+        recorded, late_s = self.recorded(now)
         beacon = Beacon(
             sender=self.run,
             name=self.name,
@@ -354,6 +371,9 @@ class ClusterMember:
             gateways=len(self.local.gateways),
             clients=self.clients,
             url=self.url,
+            events_run=self.events_run,
+            recorded=recorded,
+            late_s=late_s,
         )
         self._controls.append(("", encode_header(beacon)))
 
@@ -367,7 +387,12 @@ class ClusterMember:
             self._request_again(peer, now)
             return ()
         del self.peers[peer.run]
-        return self._in.forget(peer, now, ts)
+        deliveries = self._in.forget(peer, now, ts)
+        if self.resumption is not None and any(
+            type(it) is ToAll and isinstance(it.message, NodeLeft) for it in deliveries
+        ):
+            self.resumption.nodes_left(ts)
+        return deliveries
 
     def _request_again(self, peer: OtherBroker, now: float) -> None:
         if not peer.beacon.leaves:

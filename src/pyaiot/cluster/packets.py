@@ -71,6 +71,12 @@ class Beacon(_Header, frozen=True, gc=False, tag="beacon", omit_defaults=True, k
     gateways: Number = 0
     clients: Number = 0
     url: Annotated[str, Meta(max_length=256)] = ""
+    events_run: _Text = ""
+    """The run in its ids of `/api/events`."""
+    recorded: float = 0.0
+    """What it published before this time of `clock` is in the history; 0: it cannot say."""
+    late_s: Annotated[float, Meta(ge=0)] = 0.0
+    """The largest age of a reading of the last hour when it was recorded."""
 
 
 class StreamRequest(_Header, frozen=True, gc=False, tag="stream", kw_only=True):

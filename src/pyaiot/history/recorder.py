@@ -17,6 +17,7 @@ from typing import Final
 from pyaiot.backlog import cost
 from pyaiot.history.clock import HistoryClock
 from pyaiot.history.disk_space import CHECK_INTERVAL_S, DiskSpace
+from pyaiot.history.progress import ReadingAges
 from pyaiot.history.rows import (
     MICROSECONDS,
     CommandEnded,
@@ -99,6 +100,8 @@ class Recorder:
         self.retention_runs = 0
         """Completed runs of `Writer.run_retention`."""
         self.commit_seconds = Histogram()
+        self.lateness = ReadingAges()
+        """How old readings were when they were written. Written by the recorder's thread only."""
         self.clock = HistoryClock()
         """Updated by the recorder's thread only."""
         self._store = store
@@ -318,7 +321,11 @@ class Recorder:
         if self._cost_in != self._cost_out:
             self._cost_out += sum(map(_long_cost, items))
         clock = self._read_clock()
-        return batch_of(items, now=clock.now, exact_since=clock.exact_since, correct=clock.correct)
+        batch = batch_of(items, now=clock.now, exact_since=clock.exact_since, correct=clock.correct)
+        if batch.readings:
+            oldest = min(row[1] for row in batch.readings) / MICROSECONDS
+            self.lateness.note(clock.now - oldest, self._steady_time())
+        return batch
 
     def _open_clock(self, writer: Writer) -> None:
         if not self._clock_is_open:

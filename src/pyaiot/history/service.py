@@ -2,12 +2,14 @@
 """A store with its recorder and its reader, for the lifetime of a service."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from pyaiot.history import metrics
 from pyaiot.history.disk_space import DiskSpace
+from pyaiot.history.progress import RecordedMarks
 from pyaiot.history.recorder import COMMIT_INTERVAL_S, Recorder
 from pyaiot.history.store import Store
 from pyaiot.metrics import Sample
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 CATCH_UP_LIMIT_S: Final = 2.0
 """How long `caught_up` waits for the recorder."""
+JUMP_S: Final = 3600.0
+"""How long `recorded_until` is not known after a jump of the calendar clock."""
 
 
 class HistoryService:
@@ -29,6 +33,7 @@ class HistoryService:
         self.history: HistoryReader = store.history()
         """Answers queries."""
         self._store = store
+        self._marks = RecordedMarks()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -52,6 +57,18 @@ class HistoryService:
     def collect(self) -> Iterable[Sample]:
         """The samples for `/metrics`."""
         return metrics.collect(self.recorder)
+
+    def recorded_until(self, messages: int, now: float) -> float:
+        """What was published before this time is recorded or lost; 0: not known, or the calendar
+        clock jumped in the last hour, so that times in the history may be others.
+
+        `messages` publications so far, at `now`. Call it regularly.
+        """
+        recorder = self.recorder
+        until = self._marks.note(
+            messages + recorder.commands_received, recorder.recorded + recorder.dropped, now
+        )
+        return until if recorder.clock.no_jump_since(time.time() - JUMP_S) else 0.0
 
     async def caught_up(self, messages: int, since: float | None = None) -> bool:
         """Wait until `messages` publications and all commands so far are recorded or lost.

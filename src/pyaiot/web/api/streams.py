@@ -31,6 +31,10 @@ CaughtUp = Callable[[int, float], Awaitable[bool]]
 """Waits until the history has this many publications. False if it takes too long, or if the clock
 jumped since a Unix time, so that times of messages differ from those in the history."""
 
+MissedSince = Callable[[str, float], Awaitable[float | str]]
+"""From the run and the Unix time of an event id: the time from which the history has all that came
+after it, as soon as it has; or why it has not."""
+
 log = logging.getLogger(__name__)
 
 
@@ -75,6 +79,8 @@ class Streams:
         self._broker = broker
         self._history = history
         self._caught_up = caught_up
+        self.missed_since: MissedSince | None = None
+        """Set in a cluster whose brokers share the history."""
         self._open: set[EventSink] = set()
         self._replaying = 0
         self._failures = RateLimitedLog(log)
@@ -153,24 +159,36 @@ class Streams:
     async def _missed(self, client: Subscriber, last_id: str, query: StreamQuery) -> list[ToClient]:
         """The messages after the position of an id. Raises `CannotReplay`."""
         position = Position.from_id(last_id)
-        if position is None or position.run != self._broker.run:
+        fanout = self._broker.fanout
+        is_own = position is not None and position.run == self._broker.run
+        if position is None or not (is_own or self.missed_since):
             raise CannotReplay("the id is not from this run of the broker")
-        if position.number > self._broker.fanout.messages:
+        if is_own and position.number > fanout.messages:
             raise CannotReplay("the id was never sent")
-        recent = self._broker.fanout.hold_recent()
-        held = recent.since(position.number)
-        if held is not None:
+        recent = fanout.hold_recent()
+        held = recent.since(position.number) if is_own else None
+        if held is not None and position.ts >= fanout.complete_since:
             return [delivery.message for delivery in held]
         delay_s = recent.delay_since(position.ts)
-        if self._history is None or self._caught_up is None or delay_s is None:
+        if (
+            self._history is None
+            or self._caught_up is None
+            or (delay_s is None and self.missed_since is None)
+        ):
             raise CannotReplay("the id is too old, and there is no history")
         if self._replaying >= REPLAYS_MAX:
             raise CannotReplay(f"{REPLAYS_MAX} replays are running already")
         self._replaying += 1
         client.hold()
         try:
-            if not await self._caught_up(self._broker.fanout.messages, position.ts):
+            if self.missed_since is not None:
+                start = await self.missed_since(position.run, position.ts)
+                if isinstance(start, str):
+                    raise CannotReplay(start)
+                return await messages_since(self._history, start, 0.0, query)
+            if not await self._caught_up(fanout.messages, position.ts):
                 raise CannotReplay("the history is behind, or the clock jumped")
+            assert delay_s is not None  # noqa: S101 - checked above
             return await messages_since(self._history, position.ts, delay_s, query)
         finally:
             self._replaying -= 1
