@@ -151,7 +151,8 @@ def test_messages_of_each_dialect_are_those_of_the_dialect() -> None:
     for name, messages in DIALECTS.items():
         if name == "own":
             continue
-        (dialect,) = (it for it in new_dialects([name], lambda: 0.0) if it.name == name)
+        word = name.partition(" ")[0]
+        (dialect,) = (it for it in new_dialects([word], lambda: 0.0) if it.name == word)
         values = []
         for topic, payload in (*messages.first(1, 3), *messages.first(0, 3)):
             content = payload.encode() if isinstance(payload, str) else payload
@@ -161,4 +162,6 @@ def test_messages_of_each_dialect_are_those_of_the_dialect() -> None:
             content = payload.encode() if isinstance(payload, str) else payload
             events = dialect.receive(topic, content, retained=False, now=0.0)
             values += [it.data for it in events or () if isinstance(it, DeviceValue)]
-        assert values == [20.5, 21.5, 22.5], name
+        assert len(values) == 3 * messages.values, name
+        if messages.values == 1:
+            assert values == [20.5, 21.5, 22.5], name
