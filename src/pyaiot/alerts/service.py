@@ -37,7 +37,7 @@ from pyaiot.registry.service import RegistryService
 CHANGED_INTERVAL_S: Final = 1.0
 """Shortest interval between two `alerts changed` messages to clients."""
 LEADER_INTERVAL_S: Final = 1.0
-"""Between two looks at whether this broker of a cluster is the one that watches for alerts."""
+"""Interval of the check whether this broker of a cluster is the one that watches for alerts."""
 REMINDER_INTERVAL_S: Final = 15.0
 """Interval of the check for alerts whose snooze or maintenance has ended."""
 STORE_LIMIT_S: Final = 10.0

@@ -24,7 +24,7 @@ _TICK_S: Final = 5.0
 
 
 class AwayGateways:
-    """Decides what the end of a link means. Lives on the loop of the broker."""
+    """Decides what the end of a link means. Must be used on the event loop of the broker."""
 
     def __init__(
         self,

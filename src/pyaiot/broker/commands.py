@@ -9,10 +9,11 @@ from pyaiot.errors import Refused
 from pyaiot.messages import Command, Reading, Receipt, ReceiptState, echoes
 
 IN_FLIGHT_MAX: Final = 10_000
-"""Commands that have no receipt yet. One more is refused at once."""
+"""Commands that have no receipt yet. Further ones are refused at once."""
 IN_FLIGHT_PER_CLIENT_MAX: Final = 200
-"""Commands of one client that have no receipt yet. One more is refused, so that a client whose
-nodes do not answer leaves room for others."""
+"""Commands of one client that have no receipt yet. Further ones are refused, so that a client
+whose nodes do not answer leaves room for others.
+"""
 GATEWAY_GRACE_S: Final = 1.0
 """Time that the broker waits for a receipt beyond the deadline, which the gateway keeps itself."""
 

@@ -112,7 +112,7 @@ class MappingBook:
         return found
 
     async def put(self, name: str, mapping: TopicMapping) -> None:
-        """Add or replace a mapping. It is on disk on return.
+        """Add or replace a mapping. It is on disk when this returns.
 
         Raises `OperatorError` for a mapping that is not valid, `Refused`, `NotStored`.
         """

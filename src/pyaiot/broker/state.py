@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 RESOURCES_MAX: Final = 264
 """Resources of one node: 256 of the device, and room for those that its gateway adds (`ip`,
-`protocol`, …). One more is refused."""
+`protocol`, …). Further ones are refused.
+"""
 NODES_MAX: Final = 1_000_000
-"""Nodes of one broker. One more is refused."""
+"""Nodes of one broker. Further ones are refused."""
 NODES_PER_GATEWAY_MAX: Final = 100_000
-"""Nodes of one gateway. One more is refused, so that no gateway fills the table alone."""
+"""Nodes of one gateway. Further ones are refused, so that no gateway fills the table alone."""
 _NO_TYPES: Final[Mapping[str, "ResourceType"]] = MappingProxyType({})
 """Of most nodes: they share it."""
 
@@ -44,7 +45,7 @@ class KnownNode:
         self.plain_gateway = gateway
         """The same, if none of its readings needs a unit; else -1."""
         self.sequence = sequence
-        """Grows with each node that appears: how far a joining client was sent the state."""
+        """Incremented with each node that appears: how far a joining client was sent the state."""
         self.is_removed = False
         self.readings: dict[str, Reading] = {}
         self.types: Mapping[str, ResourceType] = _NO_TYPES

@@ -16,8 +16,9 @@ from pyaiot.transport.websocket_frames import text_frame
 PARTS_BYTES_MAX: Final = 8 * 1024 * 1024
 """Bytes of encoded nodes that are kept. Beyond that, the oldest are encoded again."""
 PART_COST_MAX: Final = 64 * 1024
-"""Bytes of one node that is encoded as a whole, and kept. Larger ones are sent message by message,
-to each client by itself."""
+"""Largest state of a node that is encoded once and cached, in bytes. Larger ones are sent message
+by message, to each client by itself.
+"""
 PARTS_LIFE_S: Final = 1.0
 """How long encoded nodes are kept after the last client has joined. Clients often come together:
 after a restart of a proxy, or of the broker."""

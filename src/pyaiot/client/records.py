@@ -95,7 +95,7 @@ class RegistryEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     interval_s: float = 0.0
     offline_after_s: float = 0.0
     revision: int = 0
-    """Grows with each edit. `Client.edit` with it fails if people edited the node since."""
+    """Incremented with each edit. `Client.edit` with it fails if people edited the node since."""
     protocol: str = ""
     gateway: str = ""
     """Name of the gateway that has it, or had it last."""

@@ -46,7 +46,7 @@ from pyaiot.transport.pauses import PAUSED_MIN_S
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 SEEN_INTERVAL_S: Final = 5.0
-"""Between two reports of nodes with a sign of life that made no event."""
+"""Interval between reports of nodes with a sign of life that made no event."""
 SEEN_NODES_MAX: Final = 1000
 """Nodes of one such report. More are split."""
 _OFFLINE_CHECK_STEP_S: Final = 0.01

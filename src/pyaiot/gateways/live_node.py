@@ -11,7 +11,7 @@ from pyaiot.model import UNKNOWN, ResourceType, fitted
 from pyaiot.transport.rate_limit import SharedRate
 
 RESOURCES_MAX: Final = 256
-"""Resources of one node, without those of the gateway. One more is refused."""
+"""Resources of one node, without those of the gateway. Further ones are refused."""
 READINGS_PER_S: Final = 20.0
 READINGS_BURST: Final = 100.0
 """Readings of one node, sustained and at once. Above: refused with `TooFast`."""

@@ -46,7 +46,7 @@ once."""
 NEW_NODES_OF_HOST_SHARE: Final = 0.5
 """The share of both rates that one host may use."""
 NODES_PER_HOST_MAX: Final = 2000
-"""Nodes of one host; the setting `nodes_per_host_max`. One more is refused."""
+"""Nodes of one host; the setting `nodes_per_host_max`. Further ones are refused."""
 UNVERIFIED_GRACE_S: Final = 10.0
 """A full gateway evicts an unverified node (one that answered no request) for a new one, if nothing
 was received from it for this long. Else the new one is refused."""

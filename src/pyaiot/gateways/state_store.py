@@ -26,7 +26,7 @@ follow when these are written."""
 RECORDS_MAX: Final = 200_000
 """Records that are read at the start. Further ones are ignored."""
 RECORD_BYTES_MAX: Final = 256 * 1024
-"""Bytes of one record. A larger one is not stored."""
+"""Largest record, in bytes. A larger one is not stored."""
 
 log = logging.getLogger(__name__)
 

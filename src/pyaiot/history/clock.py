@@ -27,7 +27,7 @@ JUMPS_REMEMBERED_MAX: Final = 8
 LATE_MAX_S: Final = 3600.0
 """The timestamp of a message that arrives later than this after a jump is not corrected."""
 SAVE_INTERVAL_S: Final = 600.0
-"""Between two writes of the state into the store."""
+"""Interval between writes of the state into the store."""
 _DAY_S: Final = 86_400.0
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 CHECK_INTERVAL_S: Final = 1.0
-"""Between two looks at the free space."""
+"""Interval between checks of the free space."""
 RESUME_FACTOR: Final = 1.25
 """Recording resumes at this multiple of the limit, so that it does not alternate."""
 REUSABLE_FROM: Final = 0.5

@@ -45,9 +45,11 @@ MESSAGES_PER_S: Final = 25_000.0
 messages wait in the queue."""
 RETRY_FIRST_S: Final = 0.5
 RETRY_MAX_S: Final = 10.0
-"""Between two attempts to open a store that failed: the first pause, doubled up to the longest."""
+"""Interval between attempts to open a store that failed: the first pause, doubled up to the
+longest.
+"""
 RETENTION_INTERVAL_S: Final = 10.0
-"""Between two runs of downsampling and retention, and between two checks of the last row."""
+"""Interval between runs of downsampling and retention, and between two checks of the last row."""
 REPLACED_GAP_MAX_S: Final = 86_400.0
 """The longest gap that is recorded for a store that was deleted, however long it was written."""
 RETENTION_SHARE: Final = 0.2

@@ -9,7 +9,7 @@ from pyaiot.history.rows import MICROSECONDS
 from pyaiot.history.store import RetentionPolicy
 
 DELETION_INTERVAL_S: Final = 600.0
-"""Between two searches for rows that are too old."""
+"""Interval between searches for rows that are too old."""
 GRACE_S: Final = 60
 """A minute is downsampled this long after its end, an hour twice as long after its end."""
 

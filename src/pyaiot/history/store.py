@@ -25,7 +25,8 @@ QUERY_LIMIT_S: Final = 30.0
 """Duration of one query. A longer one is cancelled and refused."""
 QUERIES_MAX: Final = 64
 """Short queries, and wide queries, that are open at once, most of them waiting for a connection.
-One more is refused."""
+Further ones are refused.
+"""
 SHORT_LIMIT_S: Final = 0.1
 """Duration of a short query. A longer one is run again as a wide one."""
 

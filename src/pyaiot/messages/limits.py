@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 NAME_LENGTH_MAX: Final = 64
-"""Characters of a uid, of a resource and of the name of a gateway. Longer names are refused."""
+"""Longest uid, resource name and gateway name, in characters. Longer names are refused."""
 VALUE_SIZE_MAX: Final = 64 * 1024
 """Bytes of one value, or of a command's payload, as JSON without the quotes. A larger is refused.
 

@@ -286,7 +286,7 @@ class RegisteredNode(_Message, frozen=True, kw_only=True, tag="node"):
     reason: str = ""
     """Why it is offline, as in `out`; empty if unknown."""
     revision: int = 0
-    """Grows with each edit."""
+    """Incremented with each edit."""
     label: str = ""
     """Name that people gave it; empty if none."""
     room: str = ""
@@ -320,14 +320,14 @@ class AlertsChanged(_Message, frozen=True, kw_only=True, tag="alerts"):
     at most once a second."""
 
     version: Annotated[int, Meta(ge=0, le=2**53)]
-    """Grows with each change, until the broker restarts."""
+    """Incremented with each change, until the broker restarts."""
 
 
 class ViewsChanged(_Message, frozen=True, kw_only=True, tag="views"):
     """Saved views changed: query them again. Sent to clients that joined with `registry`."""
 
     version: Annotated[int, Meta(ge=0, le=2**53)]
-    """Grows with each change, until the broker restarts."""
+    """Incremented with each change, until the broker restarts."""
 
 
 class NodeRules(_Message, frozen=True, kw_only=True, tag="rules"):

@@ -29,7 +29,7 @@ WRITE_BUFFER_MAX: Final = 256 * 1024
 """Bytes in the write buffer of a connection. With more, publications are refused."""
 PAUSE_FIRST_S: Final = 0.25
 PAUSE_MAX_S: Final = 5.0
-"""Between two attempts; with the limit above, a broker is found again within 10 s."""
+"""Interval between attempts; with the limit above, a broker is found again within 10 s."""
 
 
 class MqttConnection(asyncio.Protocol):

@@ -50,7 +50,7 @@ class Loading:
         self._large = 0
 
     def add(self, rows: Iterable[RecordRow]) -> None:
-        """Add rows of `COLUMNS`. Raises like `record_of`.
+        """Add rows of `COLUMNS`. Raises the same errors as `record_of`.
 
         Of the nodes that were added last, values beyond the limit are left out.
         """

@@ -13,7 +13,7 @@ EDIT_ATTEMPTS: Final = 4
 """How often an edit is tried while other brokers of a cluster edit the same node. Then it is
 refused."""
 OTHER_EDIT_S: Final = 0.1
-"""Between two attempts: until then, the edit of the other broker has arrived."""
+"""Interval between attempts: until then, the edit of the other broker has arrived."""
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from pyaiot.registry.refusals import StaleRevision
 VIEW: Final = "view"
 """The kind of the documents."""
 VIEWS_MAX: Final = 200
-"""Saved views of one system. One more is refused."""
+"""Saved views of one system. Further ones are refused."""
 VIEW_QUERY_LENGTH_MAX: Final = 1000
 """Characters of the filter of a view. More are refused."""
 VIEW_PINS_MAX: Final = 100
@@ -72,7 +72,7 @@ class SavedView(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     revision: Annotated[int, Meta(ge=1)]
-    """Grows with each edit."""
+    """Incremented with each edit."""
     view: DashboardView
 
 
@@ -87,7 +87,7 @@ ViewCheck: TypeAlias = Callable[[str, DashboardView | None], None]
 
 
 class ViewBook:
-    """The saved views. Belongs to the broker's loop."""
+    """The saved views. Must be used on the event loop of the broker."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class ViewBook:
         self._put_documents = put_documents
         self._edit = asyncio.Lock()
         self.version = 0
-        """Grows with each change."""
+        """Incremented with each change."""
         self.checks: list[ViewCheck] = []
         """Asked before a view is changed."""
         documents.changed_elsewhere.append(lambda kinds: self._changed() if VIEW in kinds else None)
@@ -123,7 +123,7 @@ class ViewBook:
     async def put(
         self, view_id: str, view: DashboardView, revision: int | None = None
     ) -> SavedView:
-        """Add or replace a view. It is on disk on return.
+        """Add or replace a view. It is on disk when this returns.
 
         `revision`: the one that the author has read; 0: there must be none; None: whatever it is.
         Raises `Refused`, `StaleRevision`, `NotStored`.

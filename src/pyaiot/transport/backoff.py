@@ -6,7 +6,7 @@ from typing import Final
 
 PAUSE_FIRST_S: Final = 0.5
 PAUSE_MAX_S: Final = 30.0
-"""Between two attempts to connect: doubled with each failure, from the first up to this."""
+"""Interval between attempts to connect: doubled with each failure, from the first up to this."""
 STEADY_S: Final = 10.0
 """A connection that lasted this long counts as a success: the next pause is the first one again."""
 STEADY_LINK_S: Final = 2.0

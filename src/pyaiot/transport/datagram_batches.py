@@ -23,7 +23,7 @@ BATCH_MAX: Final = 32
 RECEIVED_BYTES_MAX: Final = 65536
 """Bytes of one received datagram. UDP has no larger ones. Unused pages take no memory."""
 SENT_BYTES_MAX: Final = 2048
-"""Bytes of one datagram that is sent in a batch. Larger ones are sent alone."""
+"""Largest datagram that is sent in a batch, in bytes. Larger ones are sent alone."""
 _MSG_DONTWAIT: Final = 0x40
 _NAME_ROOM: Final = 32
 """Bytes of a route for the address of the peer, which takes up to 28."""

@@ -20,11 +20,13 @@ from pyaiot.errors import reason_of
 from pyaiot.transport.addresses import ANY, interface_addresses
 
 CHECK_INTERVAL_S: Final = 30.0
-"""Between two looks at the addresses of this machine. When they change, it is announced again."""
+"""Interval between checks of the addresses of this machine. When they change, it is announced
+again.
+"""
 GOODBYE_LIMIT_S: Final = 0.5
 """How long the network may take to be told that the services end."""
 LABEL_LENGTH_MAX: Final = 63
-"""Characters of the name. A longer one is cut."""
+"""Longest name, in characters. A longer one is cut."""
 _FALLBACK: Final = "pyaiot"
 
 log = logging.getLogger(__name__)

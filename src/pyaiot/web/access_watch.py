@@ -19,7 +19,7 @@ from pyaiot.accounts.tokens import digest_of
 from pyaiot.errors import OperatorError
 
 CHECK_INTERVAL_S: Final = 0.5
-"""Between two checks. Access that is removed or expires ends what is open within this time."""
+"""Interval between checks. Access that is removed or expires ends what is open within this time."""
 ENDED: Final = "the access of this connection was removed or has expired"
 
 End: TypeAlias = Callable[[str], None]

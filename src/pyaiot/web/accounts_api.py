@@ -85,7 +85,7 @@ _DIGEST_LENGTH: Final = 16
 
 
 class AccountsApi:
-    """The handlers. Belongs to the broker's loop."""
+    """The handlers. Must be used on the event loop of the broker."""
 
     def __init__(
         self,

@@ -58,7 +58,9 @@ log = logging.getLogger(__name__)
 
 
 class SignIn:
-    """Sign-in of people, sessions, and tokens of programs. Belongs to the broker's loop."""
+    """Sign-in of people, sessions, and tokens of programs. Must be used on the event loop of the
+    broker.
+    """
 
     def __init__(
         self,

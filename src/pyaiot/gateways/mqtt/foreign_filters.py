@@ -12,7 +12,7 @@ Topics of one more are not received, which the log states."""
 TOPICS_MAX: Final = 20_000
 """Topics whose dialects are remembered. Beyond that, they are found again."""
 TOPIC_LENGTH_MAX: Final = 256
-"""Characters of a topic whose dialects are remembered. A longer one is not."""
+"""Longest topic whose dialects are remembered, in characters. A longer one is not."""
 
 
 class ForeignFilters:

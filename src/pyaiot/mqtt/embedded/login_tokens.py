@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 REQUEST_SIZE_MAX: Final = 64 * 1024
-"""Bytes of a request of nats-server. A larger one, with a huge user name, gets no answer."""
+"""Largest request of nats-server, in bytes. A larger one, with a huge user name, gets no answer."""
 _ACCOUNT: Final = bytes([0])
 """The type of the public key of an account; its first letter in base32 is A."""
 _HEADER: Final = base64.urlsafe_b64encode(b'{"typ":"JWT","alg":"ed25519-nkey"}').rstrip(b"=")

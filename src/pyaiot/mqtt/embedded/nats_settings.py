@@ -17,7 +17,9 @@ clients."""
 MEMORY_MAX: Final = 64 * 1024 * 1024
 """Bytes of the in-memory stores of nats-server. More is refused to its clients."""
 SUBSCRIPTIONS_MAX: Final = 256
-"""Subscriptions of one connection to the embedded MQTT broker. One more is refused (SUBACK)."""
+"""Subscriptions of one connection to the embedded MQTT broker. Further ones are
+refused (SUBACK).
+"""
 HOME_ASSISTANT_SUBSCRIPTIONS_MAX: Final = 100_000
 """The same for Home Assistant, which has one for each entity."""
 ACKNOWLEDGED_WITHIN_S: Final = 7

@@ -42,9 +42,9 @@ from pyaiot.protocols.mqtt.packets import (
 )
 
 PACKET_BYTES_MAX: Final = 256 * 1024
-"""Bytes of a packet from the broker. A larger one ends the connection."""
+"""Largest packet from the broker, in bytes. A larger one ends the connection."""
 IN_FLIGHT_MAX: Final = 1000
-"""Requests that the broker has not answered. One more is refused."""
+"""Requests that the broker has not answered. Further ones are refused."""
 ANSWER_LIMIT_S: Final = 20.0
 """How long the broker may take to answer a request. Then the connection is lost."""
 PING_SHARE: Final = 0.75

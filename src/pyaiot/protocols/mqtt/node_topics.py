@@ -14,7 +14,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.exact_json import quote_long_integers
 
 NAME_LENGTH_MAX: Final = 64
-"""Characters of a node id or of a resource in a topic. A longer one is refused."""
+"""Longest node id and resource name in a topic, in characters. A longer one is refused."""
 RESOURCES_MAX: Final = 256
 """Resources in the list of a node. A longer list is refused as a whole."""
 CHECK_SIZE_MAX: Final = 1024

@@ -15,8 +15,9 @@ from pyaiot.protocols.mqttsn.numbers import ReturnCode
 from pyaiot.protocols.mqttsn.packets import Packet, PubAck, PubComp, Publish, PubRec, PubRel
 
 IN_FLIGHT_MAX: Final = 32
-"""Publications of one client that the broker has not acknowledged. One more is refused with
-"congestion"."""
+"""Publications of one client that the broker has not acknowledged. Further ones are refused with
+"congestion".
+"""
 
 Effect = Packet | MqttAction
 

@@ -19,7 +19,7 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True):
     predefined: Mapping[int, str] = MappingProxyType({})
     """Predefined topic ids and their names (6.7)."""
     topics_max: int = 256
-    """Registered topics of one client. One more is refused with "congestion"."""
+    """Registered topics of one client. Further ones are refused with "congestion"."""
     topic_bytes_max: int = 16_384
     """UTF-8 bytes of the registered topics of one client, and the same of its topic filters. More
     is refused with "congestion"."""
@@ -42,9 +42,11 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     gateway_id: int = 1
     """0 to 255, for ADVERTISE and GWINFO (5.3.6)."""
     clients_max: int = 10_000
-    """Clients that are connected, connecting or asleep. One more is refused with "congestion"."""
+    """Clients that are connected, connecting or asleep. Further ones are refused with
+    "congestion".
+    """
     clients_per_host_max: int = 1_000
-    """The same for one host. One more is refused with "congestion"."""
+    """The same for one host. Further ones are refused with "congestion"."""
     topic_bytes_total_max: int = 64 * 1024 * 1024
     """Bytes of topics and topic filters of all clients; of one host `HOST_SHARE` of it. More is
     refused with "congestion"."""

@@ -20,7 +20,7 @@ from pyaiot.protocols.mqttsn.shares import ENTRY_BYTES, Account
 from pyaiot.protocols.mqttsn.topics import TopicIds, has_wildcard
 
 SUBSCRIPTIONS_MAX: Final = 64
-"""Topic filters of one client. One more is refused with "congestion"."""
+"""Topic filters of one client. Further ones are refused with "congestion"."""
 REQUESTS_MAX: Final = 16
 """SUBSCRIBE and UNSUBSCRIBE of one client that the broker has not answered. One more SUBSCRIBE is
 refused with "congestion", UNSUBSCRIBE is ignored."""

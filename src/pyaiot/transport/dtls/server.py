@@ -35,7 +35,7 @@ from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.peers import Peer
 
 DATAGRAM_BYTES_MAX: Final = 4096
-"""Bytes of a secured datagram. Larger ones are ignored, and counted."""
+"""Largest secured datagram, in bytes. Larger ones are ignored, and counted."""
 SESSIONS_MAX: Final = 4096
 """Sessions at the same time, of 60 to 160 kB each. Beyond that, the session that was idle for the
 longest time is closed."""

@@ -44,9 +44,9 @@ PROGRAMS_MAX: Final = 1000
 KEY_LENGTH_MAX: Final = 255
 """Characters of an `Idempotency-Key`. Longer: 400."""
 LOOK_INTERVAL_S: Final = 0.1
-"""Between two looks for the receipt of a command that another broker carries out."""
+"""Interval between checks for the receipt of a command that another broker carries out."""
 CLAIMS_WAITING_MAX: Final = 1000
-"""Commands with a key that wait until it is claimed. One more is refused with 503."""
+"""Commands with a key that wait until it is claimed. Further ones are refused with 503."""
 _TURNS: Final = 64
 _LOST: Final = "the broker that carried it out stored no receipt"
 _RESTART: Final = "the broker was restarted before the node answered"
@@ -59,7 +59,7 @@ class _Program:
 
 
 class HttpCommandTable:
-    """Commands that are pending or remembered. Belongs to the broker's loop."""
+    """Commands that are pending or remembered. Must be used on the event loop of the broker."""
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ CONNECT_LIMIT_S: Final = 5.0
 CALL_LIMIT_S: Final = 5.0
 """How long the server may take for one statement. Then the connection is given up."""
 RETRY_S: Final = 1.0
-"""Between two attempts to store receipts."""
+"""Interval between attempts to store receipts."""
 RECEIPTS_WAITING_MAX: Final = 50_000
 """Receipts that wait while the server fails. Beyond that, the oldest is not stored: the command
 counts as a timeout at the other brokers."""
@@ -64,7 +64,7 @@ log = logging.getLogger(__name__)
 
 
 class IdempotencyDatabase:
-    """The constructor connects to nothing. Belongs to the broker's loop."""
+    """The constructor connects to nothing. Must be used on the event loop of the broker."""
 
     def __init__(self, url: str, name: str) -> None:
         """`name`: the URL without its password, for people."""

@@ -22,7 +22,7 @@ NODES_PER_PAGE: Final = 1000
 THINGS_PER_PAGE: Final = 100
 """Thing Descriptions of one page: the default and the maximum of `limit`."""
 CURSOR_LENGTH_MAX: Final = 256
-"""Characters of a cursor. A longer one is refused."""
+"""Longest cursor, in characters. A longer one is refused."""
 STATE_ROWS_MAX: Final = 10_000
 """Readings of one page of a past state: the default and the maximum of `limit`."""
 FILTERS_MAX: Final = 64

@@ -13,7 +13,7 @@ Handler: TypeAlias = Callable[[web.Request, Any], Awaitable[web.StreamResponse]]
 """Takes a request and its validated parameters."""
 
 DISCONNECT_CHECK_INTERVAL_S: Final = 0.1
-"""Between two checks whether the client of a long request is still connected."""
+"""Interval between checks whether the client of a long request is still connected."""
 
 HEADERS: Final[Mapping[str, str]] = {
     hdrs.CACHE_CONTROL: "no-cache",

@@ -23,7 +23,7 @@ from pyaiot.web.client_access import access_of
 from pyaiot.web.problems import ProblemError
 
 HEARTBEAT_INTERVAL_S: Final = 10.0
-"""Between two heartbeats to a client. A disconnected client is noticed by then."""
+"""Interval between heartbeats to a client. A disconnected client is noticed by then."""
 REPLAYS_MAX: Final = 4
 """Replays from the history at the same time. Other clients get a gap."""
 

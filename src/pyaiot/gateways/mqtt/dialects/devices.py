@@ -18,7 +18,7 @@ from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit
 from pyaiot.model import ResourceType
 
 RESOURCES_MAX: Final = 50_000
-"""Resources of all devices of one dialect. One more is left out."""
+"""Resources of all devices of one dialect. Further ones are left out."""
 QUIET_S: Final = 3600.0
 """A full table evicts the device from which nothing was received for this long, for a new one. Else
 the new one is not understood."""

@@ -47,12 +47,13 @@ from pyaiot.gateways.mqtt.dialects.ha_resources import EntityResource
 from pyaiot.gateways.mqtt.dialects.templates import NoValue
 
 CONFIGS_MAX: Final = 10_000
-"""Configurations that are held. One more is not understood."""
+"""Configurations that are held. Further ones are not understood."""
 ENTITIES_MAX: Final = 20_000
-"""Resources of all devices that discovery announced. One more is not understood."""
+"""Resources of all devices that discovery announced. Further ones are not understood."""
 RESOURCES_PER_TOPIC_MAX: Final = RESOURCES_PER_DEVICE_MAX
-"""Resources that have their state in one topic. One more is not understood: each message on that
-topic is read for all of them."""
+"""Resources that have their state in one topic. Further ones are not understood: each message on
+that topic is read for all of them.
+"""
 OWN_ORIGINS: Final = frozenset({"pyaiot"})
 """Origins of configurations that Pyaiot itself publishes for Home Assistant. They are ignored."""
 ORIGINS_OF_DIALECTS: Final = {"zigbee2mqtt": "zigbee2mqtt"}

@@ -42,7 +42,7 @@ VERSION_5: Final = "5"
 ATTRIBUTES: Final = frozenset({"name", "datatype", "format", "settable", "unit"})
 """Attributes of a property of Homie 4 that are read."""
 ATTRIBUTE_LENGTH_MAX: Final = 2048
-"""Characters of an attribute. A longer one is not understood."""
+"""Longest attribute, in characters. A longer one is not understood."""
 KEPT_VALUES_MAX: Final = RESOURCES_PER_DEVICE_MAX
 KEPT_LENGTH_MAX: Final = 256
 """Values of a device that are kept because their datatype or unit may arrive later, and their

@@ -10,7 +10,7 @@ from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
 from pyaiot.model import ResourceType, encode
 
 FORMAT_LENGTH_MAX: Final = 2048
-"""Characters of a format. A longer one is ignored."""
+"""Longest format in characters. A longer one is ignored."""
 
 _RGB: Final = re.compile(r"(?:rgb,)?(\d{1,3}),(\d{1,3}),(\d{1,3})")
 

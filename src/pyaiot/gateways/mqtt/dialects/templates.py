@@ -15,7 +15,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.readings import INTEGER_MAX
 
 TEMPLATE_LENGTH_MAX: Final = 256
-"""Characters of a template. A longer one is not understood."""
+"""Longest template, in characters. A longer one is not understood."""
 STEPS_MAX: Final = 16
 """Names, indexes and filters of a template. One with more is not understood."""
 DEPTH_MAX: Final = 3

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from pyaiot.readings import read_quantity
 
 UNIT_LENGTH_MAX: Final = 16
-"""Characters of a unit. A longer one is dropped."""
+"""Longest unit, in characters. A longer one is dropped."""
 UNITS_MAX: Final = 1024
 """Units that are remembered. Beyond that, the one that was not used for the longest time is
 forgotten, and read again when it returns."""
