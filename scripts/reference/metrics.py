@@ -19,6 +19,7 @@ MODULES: Final = {
     "pyaiot.audit.metrics": "The audit log",
     "pyaiot.homeassistant.metrics": "Home Assistant",
     "pyaiot.cluster.metrics": "A broker of a cluster",
+    "pyaiot.app.workers": "The first worker of aiot run --workers",
     "pyaiot.gateways.metrics": "Gateways",
     **{plugin.metrics: f"The {plugin.protocol} gateway" for plugin in plugins() if plugin.metrics},
 }

@@ -8,7 +8,7 @@ import pytest
 from pyaiot.app.accounts import any_database, shared_database
 from pyaiot.app.cluster import check
 from pyaiot.app.optional_parts import check_parts_of_demo
-from pyaiot.app.workers import read_settings, reading_again, settings_of, with_workers
+from pyaiot.app.workers import Workers, read_settings, reading_again, settings_of, with_workers
 from pyaiot.cluster.credentials import parse_servers
 from pyaiot.config import Config, WorkersCluster
 from pyaiot.errors import OperatorError
@@ -92,3 +92,10 @@ async def test_workers_need_a_nats_server() -> None:
 def test_the_demo_is_one_process() -> None:
     with pytest.raises(OperatorError, match="The demo is one process"):
         check_parts_of_demo(config())
+
+
+def test_metrics_count_the_workers_that_serve_clients_and_those_started_again() -> None:
+    workers = Workers(config(), 8000, print)
+    workers.restarts = 2
+    found = {it.metric.name: it.value for it in workers.collect()}
+    assert found == {"pyaiot_workers": 1, "pyaiot_worker_restarts": 2}

@@ -332,7 +332,7 @@ async def test_lack_of_descriptors_ends_without_a_busy_loop(
 ) -> None:
     monkeypatch.setattr(tls_listener, "RETRY_S", 0.05)
 
-    def exhausted(host: str, _port: int) -> list[socket.socket]:
+    def exhausted(host: str, _port: int, **_shared: bool) -> list[socket.socket]:
         bound = Exhausted(socket.AF_INET, socket.SOCK_STREAM)
         bound.setblocking(False)
         bound.bind((host, 0))

@@ -131,6 +131,11 @@ async def test_values_build_no_cards_and_are_written_once_per_frame(browser: Bro
         async with showing(browser, broker) as page:
             await card(page, "5A0B38D71C9E2F4").scroll_into_view_if_needed()
             await see(row(page, "5A0B38D71C9E2F4", "temperature"), "23.5")
+            # Cards are made in portions, and their sparklines are drawn a little later.
+            counts = [-1, 0]
+            while counts[-1] != counts[-2]:
+                await page.wait_for_timeout(500)
+                counts.append(await page.evaluate("document.querySelectorAll('#nodes *').length"))
             await page.evaluate("""() => {
                 window.made = window.written = 0;
                 const watch = (count, options) => new MutationObserver((records) => {

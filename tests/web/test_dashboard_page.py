@@ -83,7 +83,7 @@ async def has_value(field: "Locator", value: str) -> None:
 
 async def until(page: "Page", expression: str) -> None:
     """Wait for it. Playwright's own waiting needs `eval`, which the policy refuses."""
-    for _ in range(250):
+    for _ in range(750):
         if await page.evaluate(expression):
             return
         await page.wait_for_timeout(20)

@@ -208,8 +208,10 @@ async def test_aiot_run_reports_every_declared_metric(programs: Programs) -> Non
     text = await page(url)
     promtool("check", "metrics", given=text)
     reported = {name for name, _ in read(text)}
-    # Those of a cluster are reported by its brokers: tests/cluster/test_metrics.py.
-    alone = [metric for _, metric in metrics() if not metric.name.startswith("pyaiot_cluster_")]
+    # Those of a cluster are reported by its brokers, those of workers where there are several:
+    # tests/cluster/test_metrics.py, tests/end_to_end/test_workers.py.
+    of_several = ("pyaiot_cluster_", "pyaiot_worker")
+    alone = [metric for _, metric in metrics() if not metric.name.startswith(of_several)]
     declared = {name for metric in alone for name in series(metric)}
     assert reported - declared == set(PROCESS)
     assert declared <= reported
@@ -370,6 +372,7 @@ def test_every_drop_refusal_queue_and_reconnect_has_a_metric() -> None:
 
 
 SHOWN = {
+    "restarts": "pyaiot_worker_restarts",
     "edits": "pyaiot_registry_edits",
     "connections": "",  # of a cluster to nats-servers; `pyaiot_cluster_connected` has the state
     "overflows": "",  # of the stream to other brokers, which then begins again

@@ -3,7 +3,7 @@
 import * as L from "leaflet";
 import "leaflet/dist/leaflet.css";
 import { useEffect, useRef } from "preact/hooks";
-import { addOutlines } from "./map/outlineLayer";
+import { addOutlines, CanvasOfMap } from "./map/outlineLayer";
 import type { PickerProperties } from "./SetValue";
 import "../map.css";
 
@@ -15,7 +15,7 @@ export function PlacePicker({ at, pick }: PickerProperties) {
   const map = useRef<L.Map | null>(null);
   useEffect(() => {
     if (!place.current) return;
-    const it = L.map(place.current, { zoomControl: false, attributionControl: false, preferCanvas: true, minZoom: 1, maxZoom: 20 });
+    const it = L.map(place.current, { zoomControl: false, attributionControl: false, renderer: new CanvasOfMap(), minZoom: 1, maxZoom: 20 });
     if (at) it.setView([at.lat, at.lng], NEAR_ZOOM);
     else it.setView([30, 5], 1);
     addOutlines(it)();

@@ -10,7 +10,7 @@ import { nodeTitle } from "../../model/text";
 import { formatNumber, localDigits } from "../../i18n";
 import { mt } from "../../i18n/map";
 import { look, stateText } from "./nodes";
-import { addOutlines, themed } from "./outlineLayer";
+import { addOutlines, CanvasOfMap, themed } from "./outlineLayer";
 
 export const ZOOM_MAX = 21;
 /** With more nodes on the screen, names would cover the map; then only the name under the pointer is shown. */
@@ -85,7 +85,7 @@ export class NodeMap {
     private readonly on: Listener,
   ) {
     // Leaflet's own controls are made of markup, which the content security policy refuses.
-    this.map = L.map(place, { zoomControl: false, attributionControl: false, preferCanvas: true, minZoom: 1, maxZoom: ZOOM_MAX, worldCopyJump: true, zoomSnap: 0.5, zoomDelta: 1 });
+    this.map = L.map(place, { zoomControl: false, attributionControl: false, renderer: new CanvasOfMap(), minZoom: 1, maxZoom: ZOOM_MAX, worldCopyJump: true, zoomSnap: 0.5, zoomDelta: 1 });
     this.map.setView([25, 5], 1.5);
     this.recolour = addOutlines(this.map);
     for (const layer of [this.grid, this.tracks, this.legs]) layer.addTo(this.map);

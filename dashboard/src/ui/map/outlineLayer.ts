@@ -20,4 +20,17 @@ export function addOutlines(map: L.Map): () => void {
   };
 }
 
+interface Redraws {
+  _ctx?: CanvasRenderingContext2D;
+  _redraw: () => void;
+}
+const leaflet = L.Canvas.prototype as unknown as Redraws;
+
+/** Draws paths on a canvas. Leaflet may draw in the next frame on the canvas of a map that was removed (its issue 6030). */
+export const CanvasOfMap = L.Canvas.extend({
+  _redraw(this: Redraws) {
+    if (this._ctx) leaflet._redraw.call(this);
+  },
+}) as unknown as new () => L.Canvas;
+
 export { themed };
