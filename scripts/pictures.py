@@ -3,9 +3,11 @@
 """Make the pictures of the documentation from the demo, so that they show what people will see."""
 
 import io
+import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,8 +28,17 @@ SETTLE_MS: Final = 12_000
 """Time in which the nodes of the demo appear and fill their sparklines."""
 FRAME_MS: Final = 200
 """Time between two frames of the animated picture."""
+LISTED_LIMIT_MS: Final = 180_000
+"""Time in which nodes that went offline are in the list: they are cards for a minute."""
 QUALITY: Final = 55
 """Quality of the animated picture; at 1,200 pixels it stays below 1.5 MB."""
+
+OFFLINE: Final = (
+    ("leaver-1", "Window sensor", "Lab 2", ["class 3b"]),
+    ("leaver-2", "Desk lamp", "Lab 1", ["lamps", "class 3b"]),
+    ("leaver-3", "Weather on the roof", "Greenhouse", ["outdoor"]),
+)
+"""Uid, label, room and tags of the nodes in the picture of the offline list."""
 
 
 @contextmanager
@@ -57,6 +68,25 @@ def _url(process: "subprocess.Popen[str]") -> str:
         if time.monotonic() > ends_at:
             break
     sys.exit("The demo printed no URL.")
+
+
+@contextmanager
+def short_lived_nodes(port: int, *kinds: tuple[str, ...]) -> Iterator[None]:
+    """WebSocket nodes that are online while the block runs: uid, name, and flags of resources."""
+    command = [*(sys.executable, "-m", "pyaiot", "node", "ws"), f"--gateway-port={port}"]
+    running = [
+        subprocess.Popen(
+            [*command, "--period-s=0.5", f"--uid={uid}", f"--name={name}", *resources],
+            stdout=subprocess.DEVNULL,
+        )
+        for uid, name, *resources in kinds
+    ]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+            process.wait()
 
 
 def _switch_led(page: Page) -> None:
@@ -98,6 +128,25 @@ def animated(page: Page) -> None:
     )
 
 
+def offline(page: Page) -> None:
+    """The list of nodes that are offline."""
+    for uid, label, room, tags in OFFLINE:
+        edit = {"label": label, "room": room, "tags": tags}
+        headers = {"Content-Type": "application/merge-patch+json"}
+        page.request.patch(f"api/nodes/{uid}", data=json.dumps(edit), headers=headers)
+    section = page.locator("section.offline")
+    section.wait_for(timeout=LISTED_LIMIT_MS)
+    page.get_by_text("offline for 2 min").first.wait_for(timeout=LISTED_LIMIT_MS)
+    section.screenshot(path=IMAGES / "offline.png")
+
+
+def free_port() -> int:
+    """A TCP port that is free now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 def browser_path() -> str:
     """The path of Chromium. Exits with a sentence if it is missing."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -109,10 +158,20 @@ def browser_path() -> str:
 def main() -> None:
     """Make all pictures."""
     executable = browser_path()
-    with demo() as url, sync_playwright() as playwright:
+    port = free_port()
+    kinds = [
+        ("leaver-1", "Node 1", "--temperature", "--humidity"),
+        ("leaver-2", "Node 2", "--led"),
+        ("leaver-3", "Node 3", "--temperature", "--pressure"),
+    ]
+    with demo(f"--ws-port={port}") as url, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        for make, size in ((still, (1440, 980)), (animated, (1200, 760))):
-            page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
+        makers = ((still, (1440, 980)), (animated, (1200, 760)), (offline, (1206, 900)))
+        for make, size in makers:
+            if make is offline:
+                with short_lived_nodes(port, *kinds):
+                    time.sleep(SETTLE_MS / 1000)
+            page = chromium.new_page(viewport={"width": size[0], "height": size[1]}, base_url=url)
             page.goto(url)
             page.wait_for_timeout(SETTLE_MS)
             make(page)

@@ -12,11 +12,9 @@ screen that can be scrolled sideways or reported an error.
 import argparse
 import contextlib
 import io
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +31,7 @@ from playwright.sync_api import (
 from playwright.sync_api import Error as PlaywrightError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from scripts.pictures import SETTLE_MS, browser_path, demo
+from scripts.pictures import SETTLE_MS, browser_path, demo, free_port, short_lived_nodes
 
 HEIGHTS: Final = {320: 640, 390: 844, 820: 1180, 1440: 900, 2560: 1440}
 TOUCH_MAX: Final = 820
@@ -174,34 +172,11 @@ class Broker:
         return answer.json() if answer.text() else None
 
 
-@contextlib.contextmanager
-def leavers(port: int) -> Iterator[None]:
-    """Two nodes that were online for a moment."""
-    command = [
-        sys.executable,
-        "-m",
-        "pyaiot",
-        "node",
-        "ws",
-        f"--gateway-port={port}",
-        "--period-s=0.5",
-    ]
-    kinds = (
-        ("bench-1", "Weather balloon", "--temperature", "--position"),
-        ("bench-2", "Porch lamp", "--led"),
-    )
-    running = [
-        subprocess.Popen(
-            [*command, f"--uid={uid}", f"--name={name}", *resources], stdout=subprocess.DEVNULL
-        )
-        for uid, name, *resources in kinds
-    ]
-    try:
-        yield
-    finally:
-        for process in running:
-            process.terminate()
-            process.wait()
+LEAVERS: Final = (
+    ("bench-1", "Weather balloon", "--temperature", "--position"),
+    ("bench-2", "Porch lamp", "--led"),
+)
+"""Nodes that are offline in the pictures."""
 
 
 def _plan() -> bytes:
@@ -370,11 +345,9 @@ def main() -> None:
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     path = browser_path()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with demo(f"--ws-port={port}") as url, sync_playwright() as playwright:
-        with leavers(port):
+        with short_lived_nodes(port, *LEAVERS):
             time.sleep(SETTLE_MS / 1000)
         broker = Broker(playwright.request.new_context(base_url=url))
         wanted = screens(*furnish(broker))
