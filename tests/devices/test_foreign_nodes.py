@@ -107,3 +107,9 @@ def test_what_is_no_command_has_no_effect(name: str) -> None:
 def test_id_with_a_wildcard_is_refused(name: str) -> None:
     with pytest.raises(OperatorError, match="--uid"):
         new_node(name, "a/+")
+
+
+def test_an_id_that_no_shelly_has_is_refused_with_one_that_it_may_have() -> None:
+    with pytest.raises(OperatorError, match="shellyplusplugs-a8032abe54dc"):
+        new_node("shelly", "plug")
+    assert new_node("shelly", "shelly1pm-A8032A").uid == "shelly1pm-A8032A"

@@ -1,18 +1,33 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A simulated Shelly plug of the second generation. Pure."""
 
+import random
+import re
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from pyaiot.devices.foreign.base import ForeignDevice, as_json, read_object
+from pyaiot.devices.node_config import NodeConfig
 from pyaiot.devices.topic_node import OutgoingPublication
+from pyaiot.errors import OperatorError
 from pyaiot.protocols.mqtt.packets import Will
+
+_ID: Final = re.compile(r"shelly[a-z0-9]{1,24}-[0-9a-fA-F]{6,12}")
 
 
 class ShellyNode(ForeignDevice):
     """See `ForeignDevice`. Its id begins with `shellyplusplugs-`, if none is set."""
 
     prefix: ClassVar[str] = "shellyplusplugs-"
+
+    def __init__(self, config: NodeConfig, rng: random.Random) -> None:
+        """Raises `OperatorError` for an id that no Shelly has: gateways would not recognise it."""
+        super().__init__(config, rng)
+        if not _ID.fullmatch(self.uid):
+            raise OperatorError(
+                "--uid: a Shelly has an id such as shellyplusplugs-a8032abe54dc; without --uid,"
+                " one is made."
+            )
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
