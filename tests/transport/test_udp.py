@@ -261,9 +261,8 @@ async def test_one_peer_that_cannot_be_reached_affects_no_other(client: socket.s
     endpoint.close()
 
 
-def test_routes_have_the_form_of_pythons_sockets(at_once: int) -> None:
-    if at_once != BATCH_MAX:
-        pytest.skip("of batches only")
+@pytest.mark.parametrize("at_once", ["batches"], indirect=True)
+def test_routes_have_the_form_of_pythons_sockets() -> None:
     for host in ("::", "127.0.0.1"):
         family = socket.AF_INET6 if host == "::" else socket.AF_INET
         with (
