@@ -99,11 +99,11 @@ async def uids(url: str) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "protocol", "sentence"),
     [
-        ("tele", "homeassistant", "Tele is a word of other topics: choose another name."),
-        ("5", "homie4", "5 is a word of other topics: choose another name."),
-        ("plug", "shelly-rpc", "as in: shellyplusplugs-a8032ab12345."),
-        ("bridge", "zigbee2mqtt", "as in: zigbee2mqtt, its base topic."),
-        ("edge", "sparkplug", "as in: plant.line-1, group id and edge node id."),
+        ("tele", "homeassistant", "Tele is a reserved word: choose another name."),
+        ("5", "homie4", "5 is a reserved word: choose another name."),
+        ("plug", "shelly-rpc", "such as shellyplusplugs-a8032ab12345."),
+        ("bridge", "zigbee2mqtt", "such as zigbee2mqtt, its base topic."),
+        ("edge", "sparkplug", "such as plant.line-1, group id and edge node id."),
         ("a.b", "tasmota", "the name of a device has no .: choose another name."),
         ("lamp", "homie4", "The device lamp connects with this name already"),
     ],

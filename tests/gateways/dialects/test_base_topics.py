@@ -105,10 +105,10 @@ def test_only_named_groups_of_sparkplug_are_received() -> None:
         ({"homie": ("a", "a")}, "topics of two dialects"),
         ({"homie": tuple("abcdefghi")}, "at most 8 base topics"),
         ({"sparkplug": ("a/b",)}, "'a/b' is not a group id"),
-        ({"tasmota": ("%prefix%/",)}, "another form than the FullTopic"),
-        ({"tasmota": ("%topic%/%prefix%/%hostname%/",)}, "another form"),
-        ({"tasmota": ("+/%prefix%/%topic%/",)}, "another form"),
-        ({"tasmota": ("node/%prefix%/%topic%/",)}, "begins with a level of other topics"),
+        ({"tasmota": ("%prefix%/",)}, "is not a FullTopic of"),
+        ({"tasmota": ("%topic%/%prefix%/%hostname%/",)}, "is not a FullTopic"),
+        ({"tasmota": ("+/%prefix%/%topic%/",)}, "is not a FullTopic"),
+        ({"tasmota": ("node/%prefix%/%topic%/",)}, "begins with a reserved level"),
     ],
 )
 def test_base_topics_that_are_not_valid_are_one_sentence(

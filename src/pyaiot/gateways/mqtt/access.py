@@ -27,7 +27,7 @@ _WITH_TLS: Final[Mapping[Language, str]] = {
     "de": "Es benutzt TLS und braucht das Zertifikat dieses Rechners (im Code: pyaiot.crt).",
 }
 _OTHER_BROKER: Final[Mapping[Language, str]] = {
-    "en": "The credential is for the embedded MQTT broker. That at {broker} has users of its own.",
+    "en": "The credential is for the embedded MQTT broker. The one at {broker} has its own users.",
     "fr": "Ces identifiants sont pour le broker MQTT intégré. Celui de {broker} a ses propres"
     " utilisateurs.",
     "de": "Die Zugangsdaten gelten für den eingebauten MQTT-Broker. Der auf {broker} hat eigene"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where the topics of each dialect begin, as people set it. Pure."""
+"""The configured base topics of each dialect. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ ZIGBEE2MQTT_BASE: Final = "zigbee2mqtt"
 HOMIE_BASE: Final = "homie"
 DISCOVERY_PREFIX: Final = "homeassistant"
 BASES_MAX: Final = 8
-"""Base topics of one dialect. More are refused."""
+"""Most base topics of one dialect. Further ones are refused."""
 
 _BASE: Final = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){0,3}")
 _LEVEL: Final = re.compile(r"[A-Za-z0-9_.-]+|%prefix%|%topic%")
 _OF_NODES: Final = frozenset({"node", "gateway", "pyaiot"})
 _FIXED: Final = ("tele", "stat", "cmnd", "tasmota", "shellies", "spBv1.0")
-"""First levels of topics that no setting changes."""
+"""First levels of topics that are fixed: they cannot be base topics."""
 
 
 class BaseTopics(NamedTuple):
@@ -38,7 +38,8 @@ DEFAULT_TOPICS: Final = BaseTopics()
 
 
 def check_base_topics(topics: BaseTopics) -> None:
-    """Raises `OperatorError` for base topics that are not valid or are those of others."""
+    """Raises `OperatorError` for base topics that are invalid or collide with those of another
+    dialect."""
     for full_topic in topics.tasmota:
         _check_full_topic(full_topic)
     for group in topics.sparkplug:
@@ -75,10 +76,10 @@ def _check_full_topic(full_topic: str) -> None:
     is_complete = levels.count("%prefix%") == 1 and levels.count("%topic%") == 1
     if not is_complete or len(levels) > 6 or not all(map(_LEVEL.fullmatch, levels)):
         raise OperatorError(
-            f"mqtt.tasmota_full_topics: {full_topic!r} has another form than the FullTopic of"
-            " Tasmota with %prefix% and %topic% as levels, as in home/%topic%/%prefix%/."
+            f"mqtt.tasmota_full_topics: {full_topic!r} is not a FullTopic of"
+            " Tasmota: it needs %prefix% and %topic% as levels, as in home/%topic%/%prefix%/."
         )
     if levels[0] in _OF_NODES:
         raise OperatorError(
-            f"mqtt.tasmota_full_topics: {full_topic!r} begins with a level of other topics."
+            f"mqtt.tasmota_full_topics: {full_topic!r} begins with a reserved level."
         )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a foreign device with a user name and password may do at the embedded MQTT broker. Pure.
+"""The rights of foreign devices with a user name and password at the embedded MQTT broker. Pure.
 
-Its credential names a dialect and the name of the device in it: it may use the topics of that
-dialect with that name, and no others. So the topic of a message shows whose it is.
+A credential names a dialect and the name of the device in it. The device may use only the topics of
+that dialect with that name, so the topic of a message identifies its publisher.
 """
 
 import re
@@ -13,39 +13,41 @@ from pyaiot.errors import Refused
 from pyaiot.mqtt.embedded.foreign_topics import DeviceRights
 
 SHELLY_SOURCE: Final = "pyaiot/shelly"
-"""Answers of a Shelly device arrive on `pyaiot/shelly/ID/rpc`: nobody else may publish there."""
+"""Answers of a Shelly device arrive on `pyaiot/shelly/ID/rpc`: no other client may publish
+there."""
 KIND: Final = "mqtt:"
-"""The kind of a credential of a foreign device begins with it; the rest is a word of `ACCESSES`."""
+"""Prefix of the kind of a foreign device's credential; the rest is a key of `ACCESSES`."""
 
 
 class DialectAccess(NamedTuple):
-    """How the devices of one dialect use topics. `{name}` stands for the name of the device."""
+    """The topics that the devices of one dialect use. `{name}` is the name of the device."""
 
     word: str
-    """After `aiot device add --protocol`."""
+    """The argument of `aiot device add --protocol`."""
     dialect: str
     """Its name in `DIALECTS`."""
     title: str
     uid_prefix: str
-    """The uid of its node is this and the name of the device."""
+    """Prefix of the uid of its node; the name of the device follows."""
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
     name_of: Callable[[Sequence[str]], str]
-    """The name of the device in the levels of a topic that it may publish on; empty: another."""
+    """The name of the device, from the levels of a topic that it may publish on; else empty."""
     settings: str
     """What to enter in the settings of the device."""
     example: str
-    """Arguments of a client of mosquitto, to try it without hardware."""
+    """Arguments for a mosquitto client, to try the credential without hardware."""
     form: str = "[A-Za-z0-9][A-Za-z0-9_-]*"
-    """What the name must be, as a regular expression."""
+    """Regular expression that the name must match."""
     reserved: frozenset[str] = frozenset()
-    """Names that would give it the topics of others."""
+    """Reserved names: they would give the device topics of other clients."""
     forbidden: str = ".:"
     """Characters that the name may not have."""
     further: str = ""
-    """The uids of its further nodes begin with it. `{uid}` stands for that of the credential."""
+    """Prefix of the uids of its further nodes. `{uid}` is the uid of the credential."""
     is_first_come: bool = False
-    """The uids of its nodes are in its messages: each belongs to the credential that was first."""
+    """The messages of the device name the uids of its nodes. A uid belongs to the credential that
+    used it first."""
 
     @property
     def kind(self) -> str:
@@ -53,7 +55,7 @@ class DialectAccess(NamedTuple):
         return KIND + self.word
 
     def parts(self, uid: str) -> dict[str, str]:
-        """What stands for the placeholders of the texts."""
+        """The values of the placeholders in the texts."""
         name = uid.removeprefix(self.uid_prefix)
         group, _, edge = name.partition(".")
         return {"name": name, "group": group, "edge": edge}
@@ -81,18 +83,18 @@ class DialectAccess(NamedTuple):
     def problem(self, name: str) -> str:
         """Why a device cannot have this name; empty if it can."""
         if name in self.reserved:
-            return f"{name} is a word of other topics: choose another name"
+            return f"{name} is a reserved word: choose another name"
         if not re.fullmatch(self.form, name):
-            return f"the name of a {self.title} device is as in: {self.word_of_name}"
+            return f"the name of a {self.title} device has a form such as {self.example_name}"
         return ""
 
     @property
-    def word_of_name(self) -> str:
+    def example_name(self) -> str:
         """An example of a name."""
         return _EXAMPLES.get(self.word, "kitchen-plug")
 
     def may_have(self, owner: str, uid: str) -> bool:
-        """Whether a credential may have a node."""
+        """Whether a node may belong to a credential."""
         further = self.further.format(uid=owner)
         return self.is_first_come or uid == owner or bool(further and uid.startswith(further))
 
@@ -226,13 +228,13 @@ ACCESSES: Final[Mapping[str, DialectAccess]] = {
 
 
 class TopicOwners:
-    """Which nodes a message may be about, by its topic."""
+    """Decides, by the topic of a message, which nodes it may be about."""
 
     def __init__(self, has_credential: Callable[[str, str], bool]) -> None:
         """`has_credential`: whether there is a credential with this uid and kind."""
         self._has_credential = has_credential
         self._owner_of: dict[str, str] = {}
-        """The credential of each node: bounded by the tables of the dialects."""
+        """The credential that owns each node. Bounded by the tables of the dialects."""
 
     def check(self, dialect: str, topic: str, uid: str) -> None:
         """Raises `Refused` if the device that published on this topic may not have this node."""
@@ -245,7 +247,8 @@ class TopicOwners:
         raise Refused(f"the device that published it may not have the node {uid}")
 
     def may_use(self, uid: str, topic: str) -> bool:
-        """Whether a node may name this topic: it begins with the name of its credential."""
+        """Whether a node may name this topic: the topic must begin with the name of the node's
+        credential."""
         owner = self._owner_of.get(uid, "")
         return topic.partition("/")[0] == owner.partition("-")[2]
 

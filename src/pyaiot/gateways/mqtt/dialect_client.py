@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A client of the MQTT broker for foreign devices, beside that for nodes of our own topics.
+"""A client of the MQTT broker for foreign devices, separate from the client for nodes.
 
-It has a connection of its own, so that a flood on foreign topics or a broker that refuses these
-subscriptions does not disturb nodes. It has no session: foreign devices retain what matters.
+It has its own connection, so that a flood on foreign topics, or a broker that refuses these
+subscriptions, does not disturb nodes. It has no session: foreign devices retain what matters.
 """
 
 import asyncio
@@ -25,9 +25,10 @@ from pyaiot.transport.backoff import Backoff
 
 RETRY_FIRST_S: Final = 1.0
 RETRY_MAX_S: Final = 60.0
-"""The first pause before the next attempt to connect, and the longest: it doubles each time."""
+"""First and longest delay before the next attempt to connect. It is doubled each time."""
 REQUESTS_MAX: Final = 1_000
-"""Requests to devices, such as for their description, in one second. Further ones are dropped."""
+"""Largest number of requests to devices per second, such as for their descriptions. Further ones
+are dropped."""
 
 log = logging.getLogger(__name__)
 

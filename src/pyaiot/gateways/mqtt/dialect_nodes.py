@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The nodes of foreign devices: what dialects read, reported to the gateway.
+"""Reports the devices of dialects to the gateway as nodes.
 
 A value that is not retained is a sign of life. Availability topics and last wills put a node online
-or offline at once. Retained values are no sign of life, as for nodes of our own topics.
+or offline at once. As for other nodes, retained values are not a sign of life.
 """
 
 import logging
@@ -37,25 +37,25 @@ from pyaiot.mqtt.client import Freshness, ReceivedMessage
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 UNSTATED_TIMEOUT_S: Final = 3600.0
-"""Offline timeout of a foreign device that states no availability: many send once an hour."""
+"""Offline timeout of a foreign device without an availability topic: many send once an hour."""
 RETAINED_ONLINE_S: Final = 86_400.0
-"""How long a retained availability keeps a node online that sends nothing. The MQTT broker replaces
-it by the last will of the device, unless the broker itself was killed."""
+"""How long a retained availability message keeps a silent node online. The MQTT broker replaces it
+by the last will of the device, unless the broker itself was killed."""
 
 REPEATED_AFTER_S: Final = 3600.0
-"""What was not understood is logged again with the same reason after this long."""
+"""Interval after which the same device or topic is logged again with the same reason."""
 LOGGED_MAX: Final = 1_000
-"""Devices and topics, with a reason, for which that is remembered. Beyond that the oldest is
+"""Largest number of logged devices and topics that are remembered. Beyond it the oldest is
 forgotten, and may be logged again."""
 
 _WRONG_TYPES: Final = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
-"""What a dialect may raise for a value that it expects to be of another type."""
+"""Exceptions of a dialect for a value that has an unexpected type."""
 
 log = logging.getLogger(__name__)
 
 
 class DialectNodes:
-    """Reports the devices of some dialects at one side of an MQTT broker as nodes."""
+    """Reports the devices of some dialects as nodes. Serves one side of an MQTT broker."""
 
     def __init__(
         self,
@@ -70,9 +70,9 @@ class DialectNodes:
         unsubscribe: Callable[[Sequence[str]], None],
         owners: TopicOwners | None = None,
     ) -> None:
-        """`check_claim` raises `Refused` for a uid that a foreign device may not have. The
-        others send to the MQTT broker, without a guarantee. `owners`: devices have credentials,
-        and this tells whose nodes a topic may be about; None: they have none."""
+        """`check_claim` raises `Refused` for a uid that a foreign device may not have. `publish`,
+        `subscribe` and `unsubscribe` send to the MQTT broker, without a guarantee. `owners` decides
+        whose nodes a topic may be about; None: devices have no credentials."""
         self._gateway = gateway
         self._dialects = dialects
         self._name = name
@@ -89,11 +89,11 @@ class DialectNodes:
         self._described: dict[str, dict[str, str]] = {}
         """Details of online nodes as they were reported."""
         self._changed: dict[str, None] = {}
-        """Nodes whose description is to be reported."""
+        """Nodes whose description has to be reported."""
         self._retained = RetainedValues()
         self._log = RateLimitedLog(log)
         self._logged: dict[tuple[str, str], float] = {}
-        """When what was logged with its reason, the oldest first."""
+        """The time of each logged reason, oldest first."""
         self._filters = ForeignFilters(dialects)
 
     def map_topics(self, saved: Sequence[TopicMapping]) -> None:
@@ -119,11 +119,12 @@ class DialectNodes:
         return uid in self._dialect_of
 
     def covers(self, topic: str) -> bool:
-        """Whether messages on this topic arrive here, understood or not."""
+        """Whether messages on this topic arrive here, also if no dialect understands them."""
         return self._filters.covers(topic)
 
     def connected(self) -> None:
-        """Availability that changed meanwhile is retained. What is not expires."""
+        """Limit how long retained availability keeps nodes online. The MQTT broker sends it again
+        now, if it is still valid."""
         until = self._now() + RETAINED_ONLINE_S
         for uid in self._dialect_of:
             node = self._gateway.nodes.get(uid)
@@ -134,7 +135,7 @@ class DialectNodes:
         """Read messages that arrived together."""
         now, ts = self._now(), self._gateway.unix_time()
         found: list[NodeEvent] = []
-        """Readings that are reported together, unless something else comes between."""
+        """Readings to report together. Any other event is reported after them."""
         awaits_reports = self._gateway.awaits_reports
         confirming: list[tuple[str, str, object]] = []
         for topic, payload, freshness in messages:
@@ -174,7 +175,7 @@ class DialectNodes:
     def _owned(
         self, owners: TopicOwners, dialect: Dialect, topic: str, events: Sequence[DialectEvent]
     ) -> list[DialectEvent]:
-        """The events about nodes that the device which published on this topic may have."""
+        """The events about nodes that belong to the device that published on this topic."""
         kept: list[DialectEvent] = []
         for event in events:
             uid = getattr(event, "uid", None)
@@ -188,7 +189,7 @@ class DialectNodes:
         return kept
 
     def release(self, uid: str) -> None:
-        """The node is no longer one of this side."""
+        """Forget a node that no longer belongs to this side."""
         self._remove(uid)
         if self._owners is not None:
             self._owners.forget(uid)
@@ -200,10 +201,8 @@ class DialectNodes:
     def _readings(
         self, dialect: Dialect, events: Sequence[DialectEvent], *, now: float, ts: float
     ) -> Sequence[NodeEvent] | None:
-        """The readings of one online node, which most messages are. None: they are something else.
-
-        Raises as `LiveNodes.unsolicited_reading`.
-        """
+        """The readings of one online node, which is the most frequent case; None for anything else.
+        Raises as `LiveNodes.unsolicited_reading`."""
         first = events[0] if events else None
         if type(first) is not DeviceValue:
             return None
@@ -237,7 +236,7 @@ class DialectNodes:
             and dialect.name == HomeAssistantDialect.name
             and not self._owners.may_use(uid, message.topic)
         ):
-            raise ProtocolError("its topic of commands is not one of the device")
+            raise ProtocolError("its command topic does not belong to the device")
         return message
 
     # -- events ---------------------------------------------------------------------------------
@@ -277,7 +276,8 @@ class DialectNodes:
                 self._refuse(what, why)
 
     def _claim(self, uid: str, dialect: Dialect) -> None:
-        """A uid belongs to the first dialect that names it. Raises `Refused` for another."""
+        """Assign a uid to the first dialect that names it. Raises `Refused` for any other
+        dialect."""
         owner = self._dialect_of.get(uid)
         if owner is None:
             self._check_claim(uid)
@@ -348,7 +348,8 @@ class DialectNodes:
         self._gateway.nodes.keep_until(uid, until)
 
     def _appear(self, uid: str) -> None:
-        """Report a node as online, with what was held for it. Raises as `Gateway.node_seen`."""
+        """Report a node as online, with the values that were held for it. Raises as
+        `Gateway.node_seen`."""
         self._gateway.node_seen(
             uid,
             {"protocol": self._gateway.protocol, "id": uid},
@@ -420,5 +421,5 @@ class DialectNodes:
 
 
 def _reported(events: Iterable[DialectEvent]) -> list[tuple[str, str, object]]:
-    """What confirms commands: node, resource and value."""
+    """The reported values that confirm commands: node, resource, value."""
     return [(it.uid, it.resource, it.data) for it in events if isinstance(it, DeviceValue)]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The foreign devices of a gateway: those without a credential, and those with one at the embedded
-MQTT broker."""
+"""The foreign devices of a gateway: those without a credential, and those with a credential at the
+embedded MQTT broker."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from pyaiot.mqtt.client import MqttServer
 
 
 class ForeignDevices:
-    """A client for each side of the MQTT broker, and which node is on which side."""
+    """Has a client for each side of the MQTT broker, and tracks which side each node is on."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class ForeignDevices:
         name: str,
         check_claim: Callable[[str], None],
     ) -> None:
-        """`check_claim`: see `DialectNodes`; of devices without a credential."""
+        """`check_claim`: see `DialectNodes`; applies to devices without a credential."""
         self._gateway = gateway
         self._check_claim = check_claim
         self.open: Final = DialectClient(
@@ -44,7 +44,7 @@ class ForeignDevices:
         self._clients = [self.open]
         self._secured: DialectClient | None = None
         self._further: tuple[str, ...] = ()
-        """How the uids begin that only devices with a credential may have."""
+        """Prefixes of uids that only devices with a credential may have."""
         self._is_used = asyncio.Event()
         """Set when a foreign device has a credential, and never cleared."""
         if secured is not None and dialects:
@@ -84,7 +84,7 @@ class ForeignDevices:
             await self._secured.has_connected.wait()
 
     async def write(self, uid: str, resource: str, payload: str) -> Outcome:
-        """See `DeviceSide.write`. Only for nodes that it owns."""
+        """See `DeviceSide.write`. Only for nodes for which `owns` is true."""
         client = next(it for it in self._clients if it.nodes.owns(uid))
         return await client.write(uid, resource, payload)
 
@@ -99,12 +99,12 @@ class ForeignDevices:
         self._check_claim(uid)
 
     def _take_over(self, uid: str) -> None:
-        """A device with a credential has this node: one without loses it."""
+        """A device with a credential takes this node over from a device without one."""
         if self.open.nodes.owns(uid):
             self.open.nodes.release(uid)
 
     def _look(self) -> None:
-        """Find out which uids are reserved for credentials."""
+        """Update the uids that are reserved for credentials."""
         further = []
         for it in self._gateway.devices.credentials():
             access = FOREIGN_KINDS.get(it.kind)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which topics of foreign devices are received, and which dialects read them. Pure."""
+"""Decides which topics of foreign devices are received, and which dialects read them. Pure."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,12 +7,12 @@ from typing import Final
 from pyaiot.gateways.mqtt.dialects.dialect import Dialect
 
 FILTERS_MAX: Final = 150
-"""Topic filters that devices may add with their descriptions, one for each first level of a topic.
-Topics of one more are not received, which the log states."""
+"""Largest number of topic filters that descriptions of devices may add, one for each first level of
+a topic. Further topics are not received; the log reports it."""
 TOPICS_MAX: Final = 20_000
-"""Topics whose dialects are remembered. Beyond that, they are found again."""
+"""Largest number of topics whose dialects are cached. Beyond it they are looked up again."""
 TOPIC_LENGTH_MAX: Final = 256
-"""Longest topic whose dialects are remembered, in characters. A longer one is not."""
+"""Longest topic whose dialects are cached, in characters."""
 
 
 class ForeignFilters:
@@ -21,9 +21,9 @@ class ForeignFilters:
     def __init__(self, dialects: Sequence[Dialect]) -> None:
         self._dialects = dialects
         self._wanted: dict[str, None] = {}
-        """First levels of topics that descriptions named, and that are subscribed to for them."""
+        """First levels of topics that descriptions named and that are subscribed to."""
         self._named: dict[str, dict[str, None]] = {}
-        """The names of dialects whose descriptions named topics, by their first level."""
+        """The names of the dialects whose descriptions named topics, by first level."""
         self._previous: tuple[str, bytes] | None = None
         self.changed()
 
@@ -36,7 +36,7 @@ class ForeignFilters:
             for each in dialect.filters
             if each.endswith("/#") and each.count("/") == 1 and not each.startswith("+")
         )
-        """First levels of topics that are received as a whole."""
+        """First levels of topics that are received completely."""
         self._patterns = [
             each.split("/")
             for dialect in dialects
@@ -49,7 +49,7 @@ class ForeignFilters:
             if any(map(_is_open, it.filters))
         }
         self._readers_of: dict[str, tuple[Dialect, ...]] = {}
-        """By topic, the latest ones, at most `TOPICS_MAX`."""
+        """By topic, the most recent ones, at most `TOPICS_MAX`."""
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -79,15 +79,15 @@ class ForeignFilters:
         return any(_matches(it, levels) for it in self._open.get(dialect, ()))
 
     def covers(self, topic: str) -> bool:
-        """Whether messages on this topic are received, understood or not."""
+        """Whether messages on this topic are received, also if no dialect understands them."""
         levels = topic.split("/")
         if levels[0] in self._covered or levels[0] in self._wanted:
             return True
         return any(_matches(each, levels) for each in self._patterns)
 
     def add(self, topic: str, dialect: Dialect) -> str | None:
-        """Receive a topic that a device named. Returns a new filter, empty if there is none to
-        add; None if there are too many."""
+        """Add a topic that a device named. Returns a new filter to subscribe to, empty if none is
+        needed; None if the limit is reached."""
         first = topic.partition("/")[0]
         is_received = first in self._covered or first in self._wanted
         if not is_received and len(self._wanted) >= FILTERS_MAX:
@@ -101,11 +101,8 @@ class ForeignFilters:
         return f"{first}/#"
 
     def is_copy(self, topic: str, payload: bytes) -> bool:
-        """Whether a message is the one before it, once more.
-
-        An MQTT broker may send a message once for each filter that it matches (MQTT 3.1.1 section
-        3.3.5), one after the other.
-        """
+        """Whether a message repeats the previous one. An MQTT broker may send a message once for
+        each filter that it matches (MQTT 3.1.1 section 3.3.5), in direct succession."""
         if self._previous != (topic, payload):
             self._previous = topic, payload
             return False

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The MQTT gateway: receives the publications of nodes, sends `discover` and `set`.
 
-The topics are those of the legacy protocol, section 4.
+The topics are defined in section 4 of the legacy protocol.
 """
 
 import asyncio
@@ -50,25 +50,26 @@ if TYPE_CHECKING:
     from pyaiot.messages import NodeEvent
 
 CHECK_INTERVAL_S: Final = 30.0
-"""Interval between two messages on `gateway/check`, which all nodes answer."""
+"""Interval between messages on `gateway/check`. All nodes answer them."""
 ANSWER_LIMIT_S: Final = 5.0
-"""Seconds that nodes have to answer after the broker has sent stored messages. A node of which
-there are only stored messages is offline then: those say what it sent, not that it is online."""
+"""Time for nodes to answer after the broker has sent its stored messages. A node that has only
+stored messages by then is offline: they show its values, not that it is online."""
 ROUND_TRIP_LIMIT_S: Final = 2.0
-"""How long a message may take through the MQTT broker and back. Then `/readyz` reports it."""
+"""Longest round trip of a message through the MQTT broker. A longer one is reported by
+`/readyz`."""
 FIRST_LINK_LIMIT_S: Final = 5.0
-"""Seconds for which the gateway waits for its first link to the broker before it connects to the
-MQTT broker, so that all stored messages are forwarded. After that it connects without a link, and
-only the latest values survive."""
+"""How long the gateway waits for its first link to the broker before it connects to the MQTT
+broker, so that all stored messages are forwarded. After that it connects without a link, and only
+the latest values survive."""
 
 _UNKNOWN: Final = frozenset({""})
-"""Stands for the awaited resources of an unknown node."""
+"""Represents the awaited resources of an unknown node."""
 
 log = logging.getLogger(__name__)
 
 
 class MqttGateway:
-    """A client of one MQTT broker, and the nodes that publish there."""
+    """Connects to one MQTT broker, and tracks the nodes that publish there."""
 
     def __init__(
         self,
@@ -83,23 +84,21 @@ class MqttGateway:
         mappings: Sequence[TopicMapping] = (),
         topics: BaseTopics = DEFAULT_TOPICS,
     ) -> None:
-        """`deadlines`: where the MQTT-SN gateway of this process finds the deadlines of commands.
-
+        """`deadlines`: shares the deadlines of commands with the MQTT-SN gateway of this process.
         `observes`: also count messages on topics outside of `node/`. `secured`: the devices with a
-        user name and password. `dialects`, `mappings`, `topics`: of foreign devices.
-        """
+        user name and password. `dialects`, `mappings`, `topics`: of foreign devices."""
         self.gateway = gateway
         self.refused = 0
-        """Publications that were refused, in total."""
+        """Number of publications that were refused."""
         self.retained_dropped = 0
-        """Retained values that were dropped because too many were held, in total."""
+        """Number of retained values that were dropped because too many were held."""
         self._loop = asyncio.get_running_loop()
         self._name = name
         self._awaited: dict[str, frozenset[str] | None] = {}
-        """Known nodes → the requested resources whose values are missing; None: no list of
-        resources yet."""
+        """Known nodes → the requested resources whose values are missing; None before their list of
+        resources arrives."""
         self._unconfirmed: set[str] = set()
-        """Nodes of which there are only stored messages so far."""
+        """Nodes that have only stored messages so far."""
         self._retained = RetainedValues()
         self._connected_at = self._loop.time()
         self._first_connection = asyncio.Event()
@@ -184,7 +183,7 @@ class MqttGateway:
     # -- queries --------------------------------------------------------------------------------
 
     def _on_connect(self, side: Side) -> None:
-        # Publications may have been lost: nodes that answer are asked for all values again.
+        # Publications may have been lost: all values are requested again from nodes that answer.
         self._awaited = dict.fromkeys(self._awaited)
         self._connected_at = self._loop.time()
         self._first_connection.set()
@@ -194,7 +193,7 @@ class MqttGateway:
         """The stored messages have arrived: nodes that answer from now on are online."""
         if side.confirmation is not None:
             side.confirmation.cancel()
-        # Answers to the first check may have been treated as stored.
+        # Answers to the first check may have been treated as stored messages.
         side.client.publish(GATEWAY_CHECK, b"")
         side.confirmation = self._loop.call_later(ANSWER_LIMIT_S, self._end_unconfirmed, side)
 
@@ -230,10 +229,8 @@ class MqttGateway:
     # -- publications ---------------------------------------------------------------------------
 
     def _on_messages(self, side: Side, messages: Sequence[ReceivedMessage]) -> None:
-        """Process messages that arrived together.
-
-        Nearly all are values of resources that are known, which are reported in one step.
-        """
+        """Process messages that arrived together. Nearly all are values of known resources, which
+        are reported in one step."""
         now, ts = self._loop.time(), self.gateway.unix_time()
         nodes, awaits_reports = self.gateway.nodes, self.gateway.awaits_reports
         events: list[NodeEvent] = []
@@ -257,7 +254,7 @@ class MqttGateway:
         self.gateway.report_readings(events, live)
 
     def _known_resource(self, side: Side, topic: str) -> tuple[str, str] | None:
-        """Node and resource, if the gateway has a value of it and the node is online."""
+        """Node and resource, if the node is online and the gateway has a value of the resource."""
         levels = topic.split("/")
         if len(levels) != 3 or levels[0] != "node":
             return None
@@ -343,12 +340,13 @@ class MqttGateway:
                 self._discover(uid, DISCOVER_VALUES)
             case NodeValue() | NodeValues():
                 if is_new:
-                    # Its `node/check` was missed, or it never sends one.
+                    # Its `node/check` was missed, or the node never sends one.
                     self._discover(uid, DISCOVER_RESOURCES)
                 self._accept_values(uid, values_of(publication))
 
     def _accept_stored(self, side: Side, topic: str, payload: bytes) -> None:
-        """Forward an acknowledged value. A stored check or list of resources is out of date."""
+        """Forward an acknowledged value. A stored check or list of resources is outdated and
+        ignored."""
         uid = is_of_a_node(topic)
         if uid is None or not payload:
             return
@@ -364,7 +362,7 @@ class MqttGateway:
             self.gateway.reading(uid, each.resource, each.value, live=False)
 
     def _accept_retained(self, side: Side, topic: str, payload: bytes) -> None:
-        """Use a retained value for a node that is online, now or when it publishes."""
+        """Use a retained value of a node that is online, or hold it until the node is."""
         uid = is_of_a_node(topic)
         resource = topic.rpartition("/")[2]
         if uid is None or not payload or resource == "resources":
@@ -376,7 +374,7 @@ class MqttGateway:
             self.retained_dropped += 1
 
     def _fill(self, uid: str, resource: str, payload: bytes) -> None:
-        """Set a retained value of a node that is online, unless it has sent one itself."""
+        """Set a retained value of a node that is online, unless the node has sent one itself."""
         node = self.gateway.nodes.get(uid)
         if node is None or resource in node.readings:
             return
@@ -393,7 +391,8 @@ class MqttGateway:
             )
 
     def _mark_online(self, uid: str) -> bool:
-        """The node is online. Returns whether it was not before. Raises as `Gateway.node_seen`."""
+        """Report the node as online. Returns whether it was offline before. Raises as
+        `Gateway.node_seen`."""
         if self.foreign.owns(uid):
             raise Refused(f"the node {uid} is a foreign device")
         self._report_seen(uid)
@@ -406,7 +405,7 @@ class MqttGateway:
         return True
 
     def _report_seen(self, uid: str) -> None:
-        # Its claim was checked: if it has a credential, it has used it.
+        # Its claim was checked: a node with a credential has used it.
         secured = self.gateway.devices.is_secured(uid)
         self.gateway.node_seen(uid, {"protocol": "MQTT", "id": uid}, secured=secured)
 
@@ -415,7 +414,7 @@ class MqttGateway:
         awaited = self._awaited[uid]
         try:
             if awaited and resource in awaited:
-                # The gateway requested it, so it does not count against the rate limit.
+                # The gateway requested the value, so it does not count against the rate limit.
                 self._awaited[uid] = awaited - {resource}
             else:
                 self.gateway.take_turn(uid)

@@ -30,7 +30,7 @@ MQTT_BROKER_STARTS: Final = Metric(
 MQTT_IGNORED: Final = Metric(
     "pyaiot_mqtt_messages_ignored",
     "counter",
-    "Messages on topics that belong to no node, as far as the gateway receives them.",
+    "Messages that the gateway received on topics that belong to no node.",
 )
 MQTT_RETAINED_DROPPED: Final = Metric(
     "pyaiot_mqtt_retained_dropped",

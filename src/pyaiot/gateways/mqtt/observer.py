@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Counts the messages at an MQTT broker whose topics are not those of nodes.
+"""Counts the messages at an MQTT broker whose topics do not belong to nodes.
 
 It has its own connection, so that a broker that refuses the subscription to all topics, or closes
-the connection, does not disturb the gateway. It subscribes with QoS 0 and pauses at a busy broker,
-where it counts a part of the messages.
+the connection, does not disturb the gateway. It subscribes with QoS 0, and pauses at a busy broker,
+where it counts only a part of the messages.
 """
 
 import asyncio
@@ -16,12 +16,13 @@ from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer, ReceivedMessage
 
 OBSERVED_PER_S_MAX: Final = 200.0
-"""Messages per second, on all topics, that are read. With more, the observer pauses."""
+"""Largest message rate, per second on all topics, at which messages are read. Above it, the
+observer pauses."""
 OBSERVED_BURST: Final = 1_000.0
-"""Messages that may arrive at once. With more, the observer pauses."""
+"""Largest number of messages that arrive at once. Above it, the observer pauses."""
 PAUSE_FIRST_S: Final = 60.0
 PAUSE_MAX_S: Final = 3_600.0
-"""The first pause at a broker that is busy or refuses, and the longest: it doubles each time."""
+"""First and longest pause at a broker that is busy or refuses. It is doubled each time."""
 EVERY_TOPIC: Final = ("#",)
 _OF_NODES_OR_GATEWAYS: Final = ("node/", "gateway/", "$", "_INBOX/", "pyaiot/")
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class TopicObserver:
-    """Passes each topic that is not of a node or gateway to `on_ignored`."""
+    """Calls `on_ignored` with each topic that belongs to neither a node nor a gateway."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class TopicObserver:
         on_ignored: Callable[[str], None],
         is_read: Callable[[str], bool] = lambda _topic: False,
     ) -> None:
-        """`is_read`: whether somebody else receives a topic, and counts what is ignored."""
+        """`is_read`: whether another part receives a topic and counts its ignored messages."""
         # With a client id of its own and no session, the broker stores nothing for it.
         self._server = replace(server, client_id="")
         self._name = name
@@ -63,7 +64,7 @@ class TopicObserver:
             pause_s = min(PAUSE_MAX_S, 2 * pause_s)
 
     async def _observe(self) -> str:
-        """Observe until the connection ends or too much arrives. Returns the reason."""
+        """Observe until the connection ends or too many messages arrive. Returns the reason."""
         client = MqttClient(
             self._server,
             name=f"{self._name}, other topics",

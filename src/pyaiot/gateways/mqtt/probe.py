@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checks the MQTT broker for `aiot doctor`: the named one, or the program of the embedded one."""
+"""Checks the MQTT broker for `aiot doctor`: connects to a named one, or looks for the program of
+the embedded one."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from pyaiot.protocols.mqtt.client import ConnectionRefused, MqttClientProtocol
 from pyaiot.protocols.mqtt.packets import Connect
 
 ANSWER_LIMIT_S: Final = 4.0
-"""How long an MQTT broker may take to accept a connection. Longer: it counts as not answering."""
+"""Longest time for an MQTT broker to accept a connection. After that it counts as not answering."""
 _AREA: Final = "MQTT broker"
 
 

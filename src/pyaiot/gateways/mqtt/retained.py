@@ -9,13 +9,15 @@ from typing import Final
 from pyaiot.gateways.live_node import RESOURCES_MAX
 
 RETAINED_MAX: Final = 10_000
-"""Retained values that are held for nodes that are not online yet. One more is dropped."""
+"""Largest number of retained values that are held for nodes that are not online yet. Further ones
+are dropped."""
 RETAINED_PER_NODE_MAX: Final = RESOURCES_MAX
-"""The same for one node. One more is dropped."""
+"""The same for one node."""
 RETAINED_SIZE_MAX: Final = 4 * 1024 * 1024
-"""Bytes of retained values that are held, with their names. A value beyond it is dropped."""
+"""Largest total size of the held values with their names, in bytes. A value beyond it is
+dropped."""
 RETAINED_HOLD_S: Final = 300.0
-"""Seconds for which retained values are held for a node. Then they are dropped."""
+"""How long retained values are held for a node. Then they are dropped."""
 
 
 class RetainedValues:
@@ -31,7 +33,7 @@ class RetainedValues:
         return self._count
 
     def add(self, uid: str, resource: str, payload: bytes) -> bool:
-        """Hold a value. Returns False at a limit; the value is dropped then."""
+        """Hold a value. Returns False at a limit; the value is then dropped."""
         values = self._by_uid.get(uid, {})
         size = _size(uid, resource, payload)
         old = values.get(resource)

@@ -40,10 +40,10 @@ class SecuredDevices:
     disconnect: Callable[[Sequence[str]], None]
     """Closes the connections of devices whose credentials were removed."""
     refused: Callable[[], int]
-    """Clients that were refused or disconnected, since the start."""
+    """Number of clients that were refused or disconnected."""
     before_login: Callable[[Callable[[], Awaitable[None]]], None] = lambda _wait: None
-    """Registers a function that is awaited before a device is let in: the gateway receives its
-    messages then."""
+    """Registers a function that is awaited before a device is admitted: from then on, the gateway
+    receives its messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +55,26 @@ class SharedMqttBroker:
     embedded: bool
     """Whether it is the embedded MQTT broker, which needs no user name."""
     accepts_foreign: bool = False
-    """Whether it is embedded and lets devices without a user name publish on foreign topics."""
+    """Whether it is embedded and permits devices without a user name to publish on foreign
+    topics."""
     starts: Callable[[], int] | None = None
     """The number of starts of the embedded MQTT broker."""
     problem: Callable[[], str] = lambda: ""
     """Why the embedded MQTT broker does not deliver QoS 1; empty if it does."""
     secret_prefix: str = ""
-    """Prefix of the client ids of MQTT-SN clients at the embedded MQTT broker. Devices there
-    choose their client ids, and cannot take over those of MQTT-SN clients."""
+    """Prefix of the client ids of MQTT-SN clients at the embedded MQTT broker. It prevents that
+    devices, which choose their client ids, take over those of MQTT-SN clients."""
     deadlines: CommandDeadlines = field(default_factory=CommandDeadlines)
     """Deadlines of the commands that the MQTT gateway of this process publishes."""
     reload_tls: Callable[[], None] = lambda: None
-    """The embedded MQTT broker reads its certificate again. Raises `OperatorError`."""
+    """Make the embedded MQTT broker read its certificate again. Raises `OperatorError`."""
     report_ignored: Callable[[Callable[[str], None]], None] | None = None
     """Registers a function that is called with each topic outside `node/` that is published to."""
     report_refused: Callable[[Callable[[str], None]], None] | None = None
     """Registers a function that is called with each refused client, and the reason."""
     refused_messages: list[Callable[..., None]] = field(default_factory=list)
-    """Functions that are called with a text, as in the log, about each refused message of an
-    MQTT-SN client: its node would be one of the MQTT gateway, which shows it."""
+    """Functions that are called with a log text for each refused message of an MQTT-SN client. Its
+    node belongs to the MQTT gateway, which shows the text."""
     mqttsn_server: MqttServer | None = None
     """Address and credentials for connections on behalf of MQTT-SN clients, if it is embedded."""
     home_assistant: MqttServer | None = None
@@ -163,10 +164,8 @@ def _for_workers(config: Config) -> dict[str, Any]:
 
 
 def accepts_anonymous(config: Config) -> bool:
-    """Whether devices without user name and password may use the embedded MQTT broker.
-
-    Where nodes are admitted one by one, such a device could take the uid of an admitted one.
-    """
+    """Whether devices without user name and password may use the embedded MQTT broker. If nodes are
+    approved one by one, such a device could take the uid of an approved node."""
     section = config.of(MqttSection)
     if section.anonymous != "auto":
         return section.anonymous == "yes"

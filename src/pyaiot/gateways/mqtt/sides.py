@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The two sides of the embedded MQTT broker: devices with a user name and password, and the others.
 
-The gateway is a client on both. A named MQTT broker has one side: it decides itself who publishes.
+The gateway is a client on both. A named MQTT broker has one side, because it decides itself which
+clients may publish.
 """
 
 import asyncio
@@ -20,10 +21,10 @@ from pyaiot.mqtt.server import MqttServer
 from pyaiot.protocols.mqtt.node_topics import DISCOVER_RESOURCES, discover_topic
 
 ASK_AGAIN_S: Final = 20.0
-"""How long a node with a credential may be silent before its `node/check`, which others could have
-published, makes the gateway ask it for its resources."""
+"""A message on `node/check` proves nothing: other devices can publish there. If a node with a
+credential has been silent for this long, the gateway then requests its resources."""
 ASK_INTERVAL_S: Final = 5.0
-"""The shortest interval between two such requests to one node."""
+"""Shortest interval between two such requests to one node."""
 
 
 class Side:
@@ -33,12 +34,12 @@ class Side:
         self.secured = secured
         """Whether its devices have proved their uid."""
         self.confirmation: asyncio.TimerHandle | None = None
-        """Ends the nodes of which there are only stored messages."""
+        """Puts the nodes offline that have only stored messages."""
         self.client = connect(self)
 
 
 class Sides:
-    """Which node is on which side."""
+    """Tracks which side each node is on."""
 
     def __init__(
         self,
@@ -47,14 +48,14 @@ class Sides:
         secured: SecuredDevices | None,
         connect: Callable[[MqttServer, Side], MqttClient],
     ) -> None:
-        """`secured` None: there is one side. `connect` makes the client of a side."""
+        """`secured` None: there is only one side. `connect` creates the client of a side."""
         self._gateway = gateway
         self._devices = secured
         self.open = Side(partial(connect, server), secured=False)
         self._secured = self.open
         self.all = [self.open]
         self._last_request_at: dict[str, float] = {}
-        """Only devices with a password, so that it is bounded."""
+        """Contains only devices with a password, so it is bounded."""
         self._has_passwords = asyncio.Event()
         """Set when a device has a password, and never cleared."""
         self.has_foreign = asyncio.Event()
@@ -71,16 +72,17 @@ class Sides:
         return 0 if self._devices is None else self._devices.refused()
 
     def in_use(self) -> list[Side]:
-        """The sides that can have nodes."""
+        """The sides that may have nodes."""
         return [side for side in self.all if not side.secured or self._has_passwords.is_set()]
 
     async def is_needed(self, side: Side) -> None:
-        """Wait until the side can have nodes. Most gateways need no second connection."""
+        """Wait until the side may have nodes. Most gateways do not need the second connection."""
         if side.secured:
             await self._has_passwords.wait()
 
     async def _wait_until_served(self) -> None:
-        """Wait until messages of devices with a password are received, if there are any."""
+        """Wait until messages of devices with a password are received, if there are such
+        devices."""
         self._gateway.device_watch.refresh()
         if self._has_passwords.is_set():
             await self._secured.client.has_connected.wait()
@@ -97,14 +99,15 @@ class Sides:
             if store.is_secured(uid):
                 raise Refused(f"the node {uid} has a credential, and this claim has none")
         elif store.credential(uid, PASSWORD_KIND) is None:
-            # The MQTT broker may know of a new one already.
+            # The MQTT broker may have a newer list of credentials.
             self._gateway.device_watch.refresh()
             if store.credential(uid, PASSWORD_KIND) is None:
                 raise Refused(f"the device {uid} has no credential")
 
     def request_proof(self, uid: str, *, now: float) -> None:
-        """A device with a credential published this id on `node/check`, where all such devices
-        may publish. Only the node itself can answer a request, on its own topics."""
+        """Handle an id that a device with a credential published on `node/check`, where all such
+        devices may publish. Only the node itself can answer a request, which is sent on its own
+        topics."""
         last_seen = self._gateway.nodes.last_seen(uid)
         if last_seen is not None and now - last_seen < ASK_AGAIN_S:
             return

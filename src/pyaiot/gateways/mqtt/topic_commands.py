@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands to MQTT nodes with topics of ours: `gateway/<id>/<resource>/set`."""
+"""Commands to MQTT nodes with topics of Pyaiot: `gateway/<id>/<resource>/set`."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Dialects of MQTT: the topics and payloads of devices that do not speak ours. Pure."""
+"""Dialects of MQTT: topics and payloads of devices that do not use those of Pyaiot. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -22,7 +22,7 @@ from pyaiot.model.topic_mapping import TopicMapping
 
 
 class DialectSettings(NamedTuple):
-    """What dialects are made from."""
+    """The settings from which dialects are made."""
 
     names: frozenset[str]
     """The dialects in use."""
@@ -32,9 +32,9 @@ class DialectSettings(NamedTuple):
 
 
 MakeDialects = Callable[[DialectSettings], Sequence[Dialect]]
-"""Makes a dialect: more than one if it has several base topics that are apart."""
+"""Makes the instances of a dialect: one for each base topic if these do not share devices."""
 
-# One line for each dialect. A message is given to them in this order.
+# One line for each dialect. Messages are offered to them in this order.
 DIALECTS: Final[Mapping[str, MakeDialects]] = {
     "tasmota": lambda it: [TasmotaDialect(it.topics.tasmota)],
     "zigbee2mqtt": lambda it: [Zigbee2MqttDialect(base) for base in it.topics.zigbee2mqtt],
@@ -54,10 +54,8 @@ def new_dialects(
     mappings: Sequence[TopicMapping] = (),
     topics: BaseTopics = DEFAULT_TOPICS,
 ) -> Sequence[Dialect]:
-    """The dialects with these names, and that of `mappings`, without any device.
-
-    Raises `OperatorError` for a mapping or a base topic that is not valid.
-    """
+    """Create the dialects with these names, and one for `mappings`. They have no devices yet.
+    Raises `OperatorError` for an invalid mapping or base topic."""
     check_base_topics(topics)
     settings = DialectSettings(frozenset(names), unix_time, topics)
     dialects = [

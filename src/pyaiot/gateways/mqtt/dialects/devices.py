@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The devices of a dialect that describe themselves by and by. Pure."""
+"""Devices that describe themselves over several messages. Pure."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit
 from pyaiot.model import ResourceType
 
 RESOURCES_MAX: Final = 50_000
-"""Resources of all devices of one dialect. Further ones are left out."""
+"""Largest number of resources of all devices of one dialect. Further ones are left out."""
 QUIET_S: Final = 3600.0
-"""A full table evicts the device from which nothing was received for this long, for a new one. Else
-the new one is not understood."""
+"""A full table evicts the longest silent device for a new one, if it has been silent for this long.
+Otherwise the messages of the new device are not understood."""
 
 
 class ResourceBudget:
@@ -34,15 +34,15 @@ class ResourceBudget:
 
 
 PATHS_MAX: Final = 2 * RESOURCES_PER_DEVICE_MAX
-"""Names of values of a device whose resources are remembered. Those of others are found anew in
-each message."""
+"""Largest number of value names of one device whose resources are remembered. Further names are
+looked up in each message."""
 
 
 _Known: TypeAlias = dict[str, "str | _Known"]
 
 
 class LearnedDevice:
-    """A device, and what it has stated so far."""
+    """A device, and what it has reported about itself so far."""
 
     __slots__ = (
         *("_budget", "_known", "_known_count", "changed", "details", "seen_at", "types", "uid"),
@@ -54,9 +54,9 @@ class LearnedDevice:
         self._budget = budget
         self.types: dict[str, ResourceType] = {}
         self.units: dict[str, DeviceUnit] = {}
-        """Units of resources whose numbers have one."""
+        """Units by resource, for resources whose numbers have a unit."""
         self._known: _Known = {}
-        """Resources by the names that lead to a value, as in its messages; empty: left out."""
+        """Resources by the path of names in its messages; empty: the value is left out."""
         self._known_count = 0
         self.details: dict[str, str] = {}
         self.changed = True
@@ -64,7 +64,8 @@ class LearnedDevice:
         self.seen_at = 0.0
 
     def set_type(self, resource: str, it: ResourceType, unit: DeviceUnit = NO_UNIT) -> bool:
-        """Add or change a resource. Returns False for one too many, which is left out."""
+        """Add or change a resource. Returns False if the limit is reached; the resource is then
+        left out."""
         known = self.types.get(resource)
         if known is None:
             if len(self.types) >= RESOURCES_PER_DEVICE_MAX or self._budget.used >= RESOURCES_MAX:
@@ -77,7 +78,8 @@ class LearnedDevice:
         return True
 
     def remember(self, names: Sequence[str], resource: str) -> None:
-        """Which resource a value is, for its next messages; empty: it is left out."""
+        """Remember which resource a value belongs to, for later messages; empty: the value is left
+        out."""
         known = self._known
         for name in names[:-1]:
             below = known.get(name)
@@ -92,11 +94,12 @@ class LearnedDevice:
 
     @property
     def names_known(self) -> int:
-        """How many values are remembered, at most `PATHS_MAX`."""
+        """The number of remembered values, at most `PATHS_MAX`."""
         return self._known_count
 
     def known_values(self, document: Mapping[str, Any]) -> list[DeviceValue] | None:
-        """The values of a message. None: the resource of one is not remembered, or is a list."""
+        """The values of a message; None if one of them is a list or its resource is not
+        remembered."""
         values: list[DeviceValue] = []
         return values if self._collect_known(self._known, document, values) else None
 
@@ -124,19 +127,19 @@ class LearnedDevice:
         self.changed = True
 
     def forget_names(self) -> None:
-        """Find the resources of all values anew."""
+        """Forget the resources of all values, so that they are found again."""
         self._known.clear()
         self._known_count = 0
 
     def set_detail(self, name: str, text: object) -> None:
-        """`name`: `name`, `vendor`, `board` or `version`. Anything but a text is left out."""
+        """`name`: `name`, `vendor`, `board` or `version`. Values other than text are ignored."""
         label = label_of(text)
         if label and self.details.get(name) != label:
             self.details[name] = label
             self.changed = True
 
     def value(self, resource: str, data: Any) -> DeviceValue:
-        """A value of one of its resources, with the unit."""
+        """A value of one of its resources, with its unit."""
         unit = self.units.get(resource)
         if unit is None or type(data) is str:
             return DeviceValue(self.uid, resource, data, None)

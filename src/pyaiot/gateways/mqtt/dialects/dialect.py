@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a dialect is: topics and payloads of foreign MQTT devices, read into events. Pure.
+"""The interface of a dialect: reads topics and payloads of foreign MQTT devices into events. Pure.
 
-Each dialect is one module with one class of this shape and one line in `DIALECTS`. Everything that
-a device sends is text or a value: it never becomes a topic filter, a path or a program.
+Each dialect is one module with one class of this shape, and one line in `DIALECTS`. What a device
+sends stays text or a value: it never becomes a topic filter, a path or a program.
 """
 
 import functools
@@ -19,28 +19,28 @@ from pyaiot.model import ResourceKind, ResourceType, fitted
 from pyaiot.readings import INTEGER_MAX
 
 DEVICES_MAX: Final = 5_000
-"""Devices of one dialect. The messages of one more are not understood."""
+"""Largest number of devices of one dialect. Messages of further devices are not understood."""
 RESOURCES_PER_DEVICE_MAX: Final = 200
-"""Resources that a description of a device has. Further ones are left out."""
+"""Largest number of resources in the description of a device. Further ones are left out."""
 PAYLOAD_MAX: Final = 192 * 1024
-"""Bytes of a payload that is read. A larger one is not understood."""
+"""Largest payload that is read, in bytes. Larger ones are not understood."""
 DEVICE_LIST_PAYLOAD_MAX: Final = 1024 * 1024
-"""The same for a list of all devices of a bridge: 200 of 5 kB each."""
+"""Largest list of all devices of a bridge, in bytes: 200 devices of 5 kB each."""
 DEVICE_PAYLOAD_MAX: Final = 64 * 1024
-"""The same for a message of one device that describes no others, and for a device in a list."""
+"""Largest message of a single device, and largest entry in a list of devices, in bytes."""
 JSON_DEPTH_MAX: Final = 16
-"""Levels of objects inside each other that are read as resources. Deeper ones are left out."""
+"""Largest depth of nested objects that are read as resources. Deeper ones are left out."""
 UID_LENGTH_MAX: Final = 64
-"""Characters of a uid. A longer one is shortened, and ends in a part of its SHA-256."""
+"""Longest uid, in characters. A longer one is shortened, and ends in a part of its SHA-256."""
 RESOURCE_LENGTH_MAX: Final = 64
-"""Characters of a resource. A longer one is shortened in the same way."""
+"""Longest resource name, in characters. A longer one is shortened in the same way."""
 LABEL_LENGTH_MAX: Final = 64
-"""Characters of a label. A longer one is truncated."""
+"""Longest label, in characters. A longer one is truncated."""
 NAMES_MAX: Final = 4096
-"""Names whose uid or resource is remembered. Beyond that, those that were not used for the longest
-time are made again when they return."""
+"""Largest number of names whose uid or resource is cached. Beyond it the least recently used are
+dropped, and made again when needed."""
 LEVEL_LENGTH_MAX: Final = 128
-"""Characters of a level of a topic that names a device. A longer one is not understood."""
+"""Longest topic level that names a device, in characters. Longer ones are not understood."""
 
 _SHORT_HASH: Final = 12
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -88,7 +88,7 @@ class DeviceRemoved(NamedTuple):
 
 
 class TopicsWanted(NamedTuple):
-    """Topics, without wildcards, that the dialect needs beside its `filters`."""
+    """Topics without wildcards that the dialect needs in addition to its `filters`."""
 
     topics: Sequence[str]
 
@@ -108,13 +108,13 @@ class CommandRefused(NamedTuple):
     uid: str
     resource: str
     text: str
-    """The text of the command, as `Dialect.command` got it."""
+    """The text that `Dialect.command` was given."""
     why: str
-    """For people."""
+    """The reason, for people."""
 
 
 class NotUnderstood(NamedTuple):
-    """A part of a description that has no effect, with the reason, for people."""
+    """A part of a description that is ignored, with the reason for people."""
 
     what: str
     why: str
@@ -136,39 +136,41 @@ class Dialect(Protocol):
     """The state machine of one dialect at one MQTT broker."""
 
     name: ClassVar[str]
-    """Its word in the setting `mqtt.dialects`."""
+    """Its name in the setting `mqtt.dialects`."""
     title: ClassVar[str]
-    """Its name for people, the value of the resource `dialect`."""
+    """Its display name, which is the value of the resource `dialect`."""
 
     @property
     def filters(self) -> Sequence[str]:
-        """Topic filters to subscribe to. No two dialects, and none with `node/`, overlap."""
+        """Topic filters to subscribe to. The filters of two dialects never overlap, nor do they
+        overlap with `node/`."""
         ...
 
     def receive(
         self, topic: str, payload: bytes, *, retained: bool, now: float
     ) -> Sequence[DialectEvent] | None:
-        """Read a message. None: it is not of this dialect. `now` is in seconds, monotonic.
+        """Read a message. Returns None if it does not belong to this dialect. `now` is in seconds,
+        monotonic.
 
-        Raises `ProtocolError` if it is of this dialect and cannot be read.
+        Raises `ProtocolError` if the message belongs to this dialect and cannot be read.
         """
         ...
 
     def describe(self, uid: str) -> DeviceDescription:
-        """The description of a device of `receive`. Raises `KeyError`."""
+        """The description of a device that `receive` reported. Raises `KeyError`."""
         ...
 
     def command(self, uid: str, resource: str, text: str) -> DeviceMessage:
-        """The message that sets a resource of a device of `receive`. Raises `ProtocolError`."""
+        """The message that sets a resource of a device. Raises `ProtocolError`."""
         ...
 
 
 @functools.lru_cache(maxsize=NAMES_MAX)
 def uid_of(prefix: str, *names: str) -> str:
-    """The uid of a device from the names that its dialect gives it.
+    """The uid of a device, from its names in the dialect. Different names give different uids. Each
+    dialect has its own prefix.
 
-    Different names give different uids, and each dialect has a prefix of its own. Characters other
-    than letters, digits, `_` and `-` become `%` and their hexadecimal UTF-8.
+    Characters other than letters, digits, `_` and `-` become `%` and their hexadecimal UTF-8.
     """
     uid = prefix + "-" + ".".join(map(_escaped, names))
     return shortened(uid, UID_LENGTH_MAX)
@@ -176,13 +178,13 @@ def uid_of(prefix: str, *names: str) -> str:
 
 @functools.lru_cache(maxsize=NAMES_MAX)
 def resource_of(*names: str) -> str:
-    """The resource of the names that lead to a value: `ENERGY`, `Power` gives `energy_power`."""
+    """The resource for a path of names: `ENERGY`, `Power` gives `energy_power`."""
     text = "_".join(_NOT_PLAIN.sub("_", name).lower() for name in names)
     return shortened(text.strip("_") or "value", RESOURCE_LENGTH_MAX)
 
 
 def shortened(text: str, length_max: int) -> str:
-    """The text, or its beginning with a part of its SHA-256 if it is longer."""
+    """The text; if it is too long, its beginning with a part of its SHA-256."""
     if len(text) <= length_max:
         return text
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_SHORT_HASH]
@@ -190,14 +192,14 @@ def shortened(text: str, length_max: int) -> str:
 
 
 def label_of(text: object) -> str:
-    """A label from a device: printable, on one line, truncated; empty if it is no text."""
+    """A label from a device: printable, on one line, truncated. Empty if the value is not text."""
     if not isinstance(text, str):
         return ""
     return "".join(it for it in text if it.isprintable()).strip()[:LABEL_LENGTH_MAX]
 
 
 def is_level(name: object) -> TypeGuard[str]:
-    """Whether a name can be one level of a topic, and of no more than `LEVEL_LENGTH_MAX`."""
+    """Whether a name can be one topic level and has at most `LEVEL_LENGTH_MAX` characters."""
     return isinstance(name, str) and _is_level(name)
 
 
@@ -208,7 +210,8 @@ def _is_level(name: str) -> bool:
 
 
 def is_topic(topic: object) -> TypeGuard[str]:
-    """Whether a text from a device is a topic without wildcards, of other devices than ours."""
+    """Whether a text from a device is a topic without wildcards that does not belong to nodes of
+    Pyaiot."""
     return (
         isinstance(topic, str)
         and 0 < len(topic) <= 2 * LEVEL_LENGTH_MAX
@@ -273,15 +276,15 @@ def plain_value(text: str) -> Any:
 
 
 _NUMBER_LENGTH_MAX: Final = 15
-"""Characters of a number that a double represents exactly."""
+"""Largest number of characters of a number that a double represents exactly."""
 
 
 def leaves(
     value: Mapping[str, Any], *path: str, count_max: int = RESOURCES_PER_DEVICE_MAX
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The values in nested objects with the names that lead to them, at most `count_max`.
+    """The values in nested objects with their paths of names, at most `count_max`.
 
-    A list is one value. Null is left out. Objects below `JSON_DEPTH_MAX` levels are left out.
+    A list is one value. Null is left out, as are objects below `JSON_DEPTH_MAX` levels.
     """
     found: list[tuple[tuple[str, ...], Any]] = []
     _collect(value, path, found, count_max)
@@ -314,7 +317,7 @@ def _escaped(name: str) -> str:
 
 
 def type_of(kind: ResourceKind, **fields: Any) -> ResourceType:
-    """The type that a description states, without the fields that are not valid."""
+    """The type that a description states, without its invalid fields."""
     try:
         return _known_type(kind, **fields)
     except TypeError:
@@ -354,7 +357,7 @@ def _new_type(kind: ResourceKind, **fields: Any) -> ResourceType:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value is a number that a double represents exactly. Truth values are none."""
+    """Whether a value is a number that a double represents exactly. Booleans are not numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) <= (INTEGER_MAX if isinstance(value, int) else _NUMBER_MAX)

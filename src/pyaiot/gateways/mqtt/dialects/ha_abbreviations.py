@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The abbreviations of keys in configurations of Home Assistant discovery. Pure.
 
-The list "Supported abbreviations" of its documentation, without the keys that are not read.
+They are in the list "Supported abbreviations" of its documentation. Keys that are not read are left
+out.
 """
 
 from typing import Final

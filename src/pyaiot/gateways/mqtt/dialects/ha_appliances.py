@@ -39,12 +39,12 @@ _VACUUM_COMMANDS: Final = {
     "clean_spot": "clean_spot",
     "locate": "locate",
 }
-"""Features of a vacuum cleaner, and the ends of the keys and payloads of their commands."""
+"""Features of a vacuum cleaner, and the endings of the keys and payloads of their commands."""
 _VACUUM_FEATURES: Final = ("start", "stop", "return_home", "clean_spot")
 
 
 def _choices(entity: EntityConfig, key: str, *default: str) -> Sequence[str]:
-    """A list of words of a configuration. Raises `ProtocolError`."""
+    """A list of words in a configuration. Raises `ProtocolError`."""
     given = entity.value(key)
     if given is None:
         return default
@@ -62,7 +62,7 @@ def _some(resources: list[EntityResource]) -> list[EntityResource]:
 def _temperature(
     entity: EntityConfig, suffix: str, low: float, high: float
 ) -> list[EntityResource]:
-    """A temperature that is set, in the unit of the device."""
+    """A target temperature, in the unit of the device."""
     limits = entity.number("min_temp"), entity.number("max_temp")
     return part(
         *(entity, suffix, suffix, "number", scalar),
@@ -206,7 +206,7 @@ def _siren(entity: EntityConfig) -> list[EntityResource]:
 
 
 def _document(value: Any) -> Any:
-    """What a state is that may be JSON."""
+    """The content of a state that may be JSON."""
     if not isinstance(value, str) or value[:1] != "{":
         return value
     try:
@@ -413,7 +413,7 @@ def _notify(entity: EntityConfig) -> list[EntityResource]:
 
 
 def _sent(entity: EntityConfig, kind: Any, payload: str) -> EntityResource:
-    """What is sent only."""
+    """Resources that can only be written."""
     if not entity.topic("command_topic"):
         raise ProtocolError("it has no command_topic")
     it = type_of(kind, writable=True, **({"on": payload} if payload else {}), **named(entity))

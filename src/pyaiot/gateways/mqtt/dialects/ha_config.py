@@ -29,21 +29,22 @@ from pyaiot.gateways.mqtt.dialects.templates import (
 _TRUE: Final = frozenset({"true", "yes", "on", "enable", "1"})
 
 WORD_LENGTH_MAX: Final = 64
-"""Characters of a word such as `payload_on`. A configuration with a longer one is refused."""
+"""Longest text value, such as `payload_on`, in characters. A configuration with a longer one is
+refused."""
 AVAILABILITY_TOPICS_MAX: Final = 8
-"""Availability topics of one configuration. Further ones are left out."""
+"""Largest number of availability topics of one configuration. Further ones are left out."""
 
 _INNER: Final = ("device", "origin")
 _SHARED: Final = (
     *("availability", "availability_mode", "availability_template", "availability_topic"),
     *("command_topic", "payload_available", "payload_not_available", "qos", "state_topic"),
 )
-"""Keys of the configuration of a device that count for its components."""
+"""Keys of a device configuration that apply to all its components."""
 
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """A topic that tells whether a device is available, and its words for it."""
+    """A topic with the availability of a device, and the two values that it may have."""
 
     topic: str
     template: Template
@@ -56,23 +57,23 @@ class DeviceConfig:
     """The device of a configuration."""
 
     identifier: str
-    """The first of its identifiers or connections; empty: it has none."""
+    """Its first identifier or connection; empty if it has none."""
     name: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
 
 
 class EntityConfig:
-    """The configuration of one entity, with whole keys and topics."""
+    """The configuration of one entity, with expanded keys and topics."""
 
     def __init__(self, component: str, object_id: str, values: dict[str, Any]) -> None:
         self.component = component
         self.object_id = object_id
         self._values = values
         self.problems: list[str] = []
-        """Why parts of it are left out, for people."""
+        """The parts that were left out, with the reasons for people."""
 
     def text(self, key: str, default: str = "") -> str:
-        """A word, as text: payloads may be written as numbers and truth values."""
+        """A value as text: payloads may be written as numbers or booleans."""
         value = self._values.get(key)
         if value is None:
             return default
@@ -84,7 +85,7 @@ class EntityConfig:
         return text
 
     def topic(self, key: str) -> str:
-        """A topic without wildcards; empty: there is none. Raises `ProtocolError`."""
+        """A topic without wildcards; empty if absent. Raises `ProtocolError`."""
         value = self._values.get(key)
         if value is None or value == "":
             return ""
@@ -102,13 +103,13 @@ class EntityConfig:
         return self._values.get(key)
 
     def number(self, key: str) -> int | float | None:
-        """A number, which Home Assistant also accepts as text; None: there is none."""
+        """A number, which Home Assistant also accepts as text; None if absent."""
         value = self._values.get(key)
         value = plain_value(value.strip()) if isinstance(value, str) else value
         return value if is_number(value) else None
 
     def flag(self, key: str) -> bool:
-        """Whether it is true, or a word for it that Home Assistant accepts."""
+        """Whether the value is true, or a text that Home Assistant accepts as true."""
         value = self._values.get(key)
         return value is True or (isinstance(value, str) and value.strip().lower() in _TRUE)
 
@@ -159,7 +160,8 @@ class EntityConfig:
 
 
 def expanded(config: Mapping[str, Any], base: object = None) -> dict[str, Any]:
-    """The configuration with whole keys, and `~` in its topics replaced by `base` or its own."""
+    """The configuration with expanded keys. `~` in its topics is replaced by its own base, or else
+    by `base`."""
     base = config.get("~", base)
     values: dict[str, Any] = {}
     for key, value in config.items():
@@ -180,7 +182,7 @@ def expanded(config: Mapping[str, Any], base: object = None) -> dict[str, Any]:
 
 
 def _of_inner(key: str) -> str:
-    """A key of `device` or `origin`, where `sw` is short for `sw_version`."""
+    """Expand a key of `device` or `origin`, where `sw` is short for `sw_version`."""
     return ABBREVIATIONS.get(key, key)
 
 
@@ -223,10 +225,8 @@ def _is_name(name: object) -> bool:
 def entities_of(
     component: str, object_id: str, values: dict[str, Any], refuse: Callable[[str, str], None]
 ) -> Iterator[EntityConfig]:
-    """The entities of an expanded configuration: one, or the components of a device.
-
-    `refuse` gets the name and problem of each component that cannot be one.
-    """
+    """The entities of an expanded configuration: one, or the components of a device. `refuse` is
+    called with the name and the problem of each invalid component."""
     if component != "device":
         yield EntityConfig(component, object_id, values)
         return

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What an entity of Home Assistant is as resources: types, values, commands. Pure.
+"""Entities of Home Assistant as resources: types, values, commands. Pure.
 
-Each kind of entity is one function and one line in `ENTITIES`. Defaults are those of the
+Each kind of entity is one function and one line in `ENTITIES`. The defaults are those of the
 documentation of its MQTT integration.
 """
 
@@ -33,9 +33,9 @@ from pyaiot.gateways.mqtt.dialects.units import unit_of
 from pyaiot.model import ResourceType, encode
 
 BRIGHTNESS_SCALE: Final = 255
-"""The brightness of a light that is fully on, if its configuration states no other."""
+"""The default brightness of a light that is fully on."""
 POSITION_OPEN: Final = 100
-"""The position of an open cover, if its configuration states no other."""
+"""The default position of an open cover."""
 
 
 def _sensor(entity: EntityConfig) -> list[EntityResource]:
@@ -367,5 +367,5 @@ def resources_of(entity: EntityConfig) -> list[EntityResource]:
     try:
         return make(entity)
     except (TypeError, AttributeError) as error:
-        # A value of the wrong JSON type, in a place where none is checked by itself.
+        # A value of the wrong JSON type that no check expected.
         raise ProtocolError("a value in it has the wrong type") from error

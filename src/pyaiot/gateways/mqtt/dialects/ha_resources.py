@@ -14,9 +14,10 @@ from pyaiot.gateways.mqtt.dialects.units import unit_of
 from pyaiot.model import READ_ONLY, ResourceKind, ResourceType, encode
 
 ReadValue: TypeAlias = Callable[[Any], Any]
-"""From what the template picks to what is reported. Raises `NoValue` for nothing to report."""
+"""Converts the value that the template selects to the reported value. Raises `NoValue` if there is
+nothing to report."""
 WritePayload: TypeAlias = Callable[[str], str]
-"""From the text of a command to the payload. Raises `ProtocolError`."""
+"""Converts the text of a command to the payload. Raises `ProtocolError`."""
 
 
 def same(value: Any) -> Any:
@@ -28,7 +29,7 @@ class EntityResource:
     """One resource of an entity."""
 
     suffix: str
-    """Behind the name of the entity; empty for its main resource."""
+    """Suffix to the name of the entity; empty for its main resource."""
     type: ResourceType
     state_topic: str = ""
     template: Template = WHOLE
@@ -47,7 +48,7 @@ class EntityResource:
 
 
 def scalar(value: Any) -> Any:
-    """A value as reported: numbers of texts are numbers."""
+    """A value as it is reported: text that is a number becomes a number."""
     return plain_value(value) if isinstance(value, str) else value
 
 
@@ -83,7 +84,7 @@ def named(entity: EntityConfig) -> dict[str, Any]:
 
 
 def two_words(on: str, off: str, on_of_state: str = "", off_of_state: str = "") -> ReadValue:
-    """Reads two words of a state, and reports those of commands."""
+    """Reads the two words of a state, and also those of commands."""
     words = {on_of_state or on: on, off_of_state or off: off}
     # A template prints true of JSON as `True`, and payloads are compared with that.
 
@@ -104,7 +105,7 @@ def number_of(text: str) -> Any:
 
 
 def word(value: Any) -> str:
-    """A word of a state. `None` stands for none."""
+    """A word of a state. The text `None` means no value."""
     text = text_value(value)
     if text in ("", "None", "null"):
         raise NoValue
@@ -119,9 +120,12 @@ def part(
     read: ReadValue = word,
     **fields: Any,
 ) -> list[EntityResource]:
-    """A part of an entity that has topics and templates of its own: `mode`, with
-    `mode_command_topic` and `mode_state_topic`. None, if it has no topics, or one of them or a
-    template is not understood, which is added to the problems of the entity."""
+    """A part of an entity with its own topics and templates: `mode`, with `mode_command_topic` and
+    `mode_state_topic`.
+
+    None if it has no topics, or if a topic or template is not understood; the reason is then added
+    to the problems of the entity.
+    """
     try:
         state, command = (entity.topic(f"{prefix}_{it}_topic") for it in ("state", "command"))
         if not state and not command:
@@ -146,7 +150,8 @@ def part(
 def measured(
     entity: EntityConfig, suffix: str, key: str, unit: object = "", device_class: str = ""
 ) -> list[EntityResource]:
-    """A value that an entity only reports: `action`, with `action_topic`. None, as for `part`."""
+    """A value that an entity only reports: `action`, with `action_topic`. None in the same cases as
+    for `part`."""
     found = unit_of(unit, device_class)
     it = type_of(
         "number" if unit else "text",
@@ -168,24 +173,22 @@ def measured(
 
 
 def written_unit(unit: object, device_class: str = "") -> str:
-    """The SenML name of the unit of a number that is written; empty if it would be converted:
-    limits and commands are in the unit of the device."""
+    """The SenML name of the unit of a writable number; empty if the unit would be converted: limits
+    and commands are in the unit of the device."""
     found = unit_of(unit, device_class)
     return "" if found.printed else found.senml
 
 
 def part_label(entity: EntityConfig, suffix: str) -> str:
-    """The label of a part: that of its entity, and what it is."""
+    """The label of a part: the label of its entity, and the name of the part."""
     return f"{entity.label} {suffix.replace('_', ' ')}".strip() if entity.label else ""
 
 
 def actions(
     entity: EntityConfig, suffix: str, words: Iterable[str], states: str = ""
 ) -> EntityResource:
-    """Commands with a state that has words of its own.
-
-    `states`: the key of the template of the state; empty: it has none.
-    """
+    """Commands whose state has its own words. `states`: the key of the template of the state; empty
+    if there is none."""
     choices = tuple(dict.fromkeys(filter(None, words)))
     it = type_of("enum" if states else "command", choices=choices, writable=True, **named(entity))
     write = templated(entity.command_template("command_template"))

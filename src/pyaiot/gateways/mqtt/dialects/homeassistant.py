@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Devices that announce themselves with Home Assistant discovery. Pure.
 
-A device is what its configurations name as `device`, and each entity is one or more resources of
-it. Configurations are retained messages; states and availability have topics of their own.
+Configurations with the same `device` form one device. Each entity becomes one or more resources of
+it. Configurations are retained messages; states and availability have their own topics.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -47,17 +47,17 @@ from pyaiot.gateways.mqtt.dialects.ha_resources import EntityResource
 from pyaiot.gateways.mqtt.dialects.templates import NoValue
 
 CONFIGS_MAX: Final = 10_000
-"""Configurations that are held. Further ones are not understood."""
+"""Largest number of configurations. Further ones are not understood."""
 ENTITIES_MAX: Final = 20_000
-"""Resources of all devices that discovery announced. Further ones are not understood."""
+"""Largest number of resources of all discovered devices. Further ones are not understood."""
 RESOURCES_PER_TOPIC_MAX: Final = RESOURCES_PER_DEVICE_MAX
-"""Resources that have their state in one topic. Further ones are not understood: each message on
-that topic is read for all of them.
-"""
+"""Largest number of resources whose state is in one topic. Further ones are not understood: each
+message on that topic is read for all of them."""
 OWN_ORIGINS: Final = frozenset({"pyaiot"})
-"""Origins of configurations that Pyaiot itself publishes for Home Assistant. They are ignored."""
+"""Origins of the configurations that Pyaiot itself publishes for Home Assistant. They are
+ignored."""
 ORIGINS_OF_DIALECTS: Final = {"zigbee2mqtt": "zigbee2mqtt"}
-"""Origins whose devices have a dialect of their own: ignored if that is in use."""
+"""Origins whose devices have their own dialect: they are ignored if it is in use."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +71,7 @@ class _Device:
     availability: dict[str, Availability] = field(default_factory=dict)
     mode: str = "latest"
     available: dict[str, bool] = field(default_factory=dict)
-    """What each availability topic stated, the latest last."""
+    """The last value of each availability topic, the latest at the end."""
 
 
 class HomeAssistantDialect:
@@ -86,7 +86,8 @@ class HomeAssistantDialect:
         *,
         other_dialects: frozenset[str] = frozenset(),
     ) -> None:
-        """`prefixes`: of discovery. `other_dialects`: the names of the other dialects in use."""
+        """`prefixes`: the discovery prefixes. `other_dialects`: the names of the other dialects in
+        use."""
         self._prefixes = tuple(f"{prefix}/" for prefix in prefixes)
         self._ignored_origins = OWN_ORIGINS | {
             origin for origin, name in ORIGINS_OF_DIALECTS.items() if name in other_dialects
@@ -95,7 +96,7 @@ class HomeAssistantDialect:
         self._device_of_config: dict[str, _Device] = {}
         self._entities = 0
         self._states: dict[str, list[tuple[_Device, str]]] = {}
-        """Device and resource by the topic of the state."""
+        """Device and resource by state topic."""
         self._availability: dict[str, list[_Device]] = {}
 
     @property
@@ -196,7 +197,7 @@ class HomeAssistantDialect:
         entities: Iterator[EntityConfig],
         problems: list[NotUnderstood],
     ) -> list[str]:
-        """Add the entities of a configuration. Returns the topics that are needed for them."""
+        """Add the entities of a configuration. Returns the topics that they need."""
         if config.name:
             device.name = config.name
         device.details.update(config.details)
@@ -319,7 +320,7 @@ def _both(payload: bytes, *, is_json: bool) -> tuple[str, Any]:
 
 
 def _values(states: list[tuple[_Device, str]], payload: bytes) -> Iterator[DialectEvent]:
-    """The values in one message, which is read once for all resources with this topic."""
+    """The values in one message. It is read once for all resources with this topic."""
     is_json = any(device.resources[name].template.is_json for device, name in states)
     text, document = _both(payload, is_json=is_json)
     for device, name in states:

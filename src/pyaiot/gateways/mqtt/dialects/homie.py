@@ -40,13 +40,13 @@ from pyaiot.gateways.mqtt.dialects.homie_types import (
 
 VERSION_5: Final = "5"
 ATTRIBUTES: Final = frozenset({"name", "datatype", "format", "settable", "unit"})
-"""Attributes of a property of Homie 4 that are read."""
+"""Attributes of a Homie 4 property that are read."""
 ATTRIBUTE_LENGTH_MAX: Final = 2048
 """Longest attribute, in characters. A longer one is not understood."""
 KEPT_VALUES_MAX: Final = RESOURCES_PER_DEVICE_MAX
 KEPT_LENGTH_MAX: Final = 256
 """Values of a device that are kept because their datatype or unit may arrive later, and their
-characters. Others are not reported if that arrives later."""
+length in characters. Further values are not reported until they are sent again."""
 
 _ONLINE: Final = frozenset({"init", "ready", "alert", "sleeping"})
 _OFFLINE: Final = frozenset({"disconnected", "lost"})
@@ -64,7 +64,7 @@ class _Device(LearnedDevice):
         self.paths: dict[str, str] = {}
         """Resources by `node/property`."""
         self.attributes: dict[str, dict[str, str]] = {}
-        """Of Homie 4: the attributes of each property, by `node/property`."""
+        """Homie 4: the attributes of each property, by `node/property`."""
         self.kept: dict[str, str] = {}
         """The latest payloads, by `node/property`."""
 
@@ -81,7 +81,7 @@ class HomieDialect:
         self._base = base
         self._devices: DeviceTable[_Device] = DeviceTable()
         self._topics: dict[str, tuple[_Device, str]] = {}
-        """Device and `node/property` of topics of values, at most `RESOURCES_MAX`."""
+        """Device and `node/property` by value topic, at most `RESOURCES_MAX`."""
 
     @property
     def filters(self) -> Sequence[str]:
@@ -105,7 +105,7 @@ class HomieDialect:
         version = 5 if levels[0] == VERSION_5 else 4
         levels = levels[1:] if version == 5 else levels
         if len(levels) < 2 or not all(map(is_level, levels)):
-            raise ProtocolError("the topic has another form than homie/DEVICE/…")
+            raise ProtocolError("the topic is not of the form homie/DEVICE/…")
         if levels[0].startswith("$"):
             return []  # a broadcast
         device = self._device(levels[0], version, now)
@@ -149,7 +149,7 @@ class HomieDialect:
         return DeviceMessage(f"{device.base}/{path}/set", payload.encode(), qos=1)
 
     def _device(self, name: str, version: int, now: float) -> _Device:
-        # A device of either version, and with another base topic, is one of its own.
+        # The same id in the other version, or below another base topic, is a different device.
         bases = () if self._base == HOMIE_BASE else (self._base,)
         uid = uid_of(f"homie{version}", *bases, name)
         device = self._devices.get(uid)
@@ -187,7 +187,7 @@ class HomieDialect:
         return [device.value(resource, value_of_payload(device.types[resource], text))]
 
     def _kept_values(self, device: _Device, paths: Iterable[str]) -> list[DialectEvent]:
-        """The values of properties whose types changed."""
+        """The values of properties whose types have changed."""
         events: list[DialectEvent] = []
         for path in paths:
             resource, text = device.paths.get(path), device.kept.get(path)
@@ -252,7 +252,7 @@ class HomieDialect:
 
 
 def _as_texts(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """The attributes of Homie 5 as those of Homie 4: all are texts there."""
+    """The attributes of Homie 5 in the form of Homie 4, where all are text."""
     texts = {name: value for name, value in attributes.items() if isinstance(value, str)}
     if attributes.get("settable") is True:
         texts["settable"] = "true"

@@ -54,7 +54,8 @@ def _bounds(format_: str) -> dict[str, Any]:
 
 
 def value_of_payload(it: ResourceType, text: str) -> Any:
-    """A payload as reported. Raises `ProtocolError` if it is no value of this type."""
+    """Convert a payload to the reported value. Raises `ProtocolError` if the payload does not fit
+    this type."""
     if it.kind == "number":
         value = plain_value(text)
         if isinstance(value, str):
@@ -71,6 +72,6 @@ def value_of_payload(it: ResourceType, text: str) -> Any:
 
 
 def payload_of(it: ResourceType, text: str, *, version: int) -> str:
-    """The payload that sets a property. Homie 5 names the colour space. Raises `ProtocolError`."""
+    """The payload that sets a property. Homie 5 adds the colour space. Raises `ProtocolError`."""
     payload = encode(it, text)
     return f"rgb,{payload}" if it.kind == "colour" and version >= 5 else payload

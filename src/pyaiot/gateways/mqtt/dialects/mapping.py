@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Plain topics that an operator maps to nodes and resources: `sensors/{node}/{resource}`. Pure.
 
-For devices without a description: which level of a topic names the node and the resource, and
-where the values are in the payload.
+For devices without a description. A mapping states which topic levels name the node and the
+resource, and where the values are in the payload.
 """
 
 import csv
@@ -48,7 +48,7 @@ class _Device(LearnedDevice):
         self.commands: dict[str, str] = {}
         """The topic of the command of each resource that can be written."""
         self.mappings: list[TopicMapping] = []
-        """Those that made its resources."""
+        """The mappings that made its resources."""
 
 
 class _Mapping:
@@ -65,9 +65,11 @@ class _Mapping:
             raise OperatorError(f"{where} has a placeholder twice, or is too long.")
         for level in self.levels:
             if level != "+" and not _PLACEHOLDER.fullmatch(level) and not is_level(level):
-                raise OperatorError(f"{where} has the level {level!r}, which no topic has.")
+                raise OperatorError(
+                    f"{where} has the level {level!r}, which is not a valid level of a topic."
+                )
         if self.levels[0] in {"node", "gateway"} or self.levels[0].startswith("$"):
-            raise OperatorError(f"{where} begins with a level that is not for foreign devices.")
+            raise OperatorError(f"{where} begins with a reserved level.")
         if len(it.fields) + len(it.columns) > FIELDS_MAX:
             raise OperatorError(f"{where} has more than {FIELDS_MAX} fields.")
         if it.payload == "csv" and not it.columns:
@@ -79,7 +81,7 @@ class _Mapping:
         return "/".join("+" if _PLACEHOLDER.fullmatch(level) else level for level in self.levels)
 
     def match(self, levels: Sequence[str]) -> dict[str, str] | None:
-        """The placeholders of a topic; None if it is another topic."""
+        """The placeholders of a topic; None if the mapping does not apply to it."""
         if len(levels) != len(self.levels):
             return None
         names: dict[str, str] = {}
@@ -91,7 +93,8 @@ class _Mapping:
         return names
 
     def values(self, payload: bytes) -> Iterator[tuple[tuple[str, ...], Any]]:
-        """The values of a payload with their names; no name: the resource is in the topic."""
+        """The values of a payload with their names. The name is empty if the topic names the
+        resource."""
         match self.it.payload:
             case "text":
                 yield (), plain_value(read_text(payload).strip())
@@ -129,7 +132,7 @@ class MappingDialect:
     title: ClassVar[str] = "Mapped topics"
 
     def __init__(self, mappings: Sequence[TopicMapping]) -> None:
-        """`mappings`: those of the settings. Raises `OperatorError` for one that is not valid."""
+        """`mappings`: those of the settings. Raises `OperatorError` for an invalid one."""
         if len(mappings) > MAPPINGS_MAX:
             raise OperatorError(f"mqtt.mapping has more than {MAPPINGS_MAX} mappings.")
         self._of_settings = [_Mapping(it) for it in mappings]
@@ -137,10 +140,10 @@ class MappingDialect:
         self._devices: DeviceTable[_Device] = DeviceTable()
 
     def set_saved(self, saved: Sequence[TopicMapping]) -> Sequence[DialectEvent]:
-        """Use these besides those of the settings, which are compared first.
+        """Use these in addition to the mappings of the settings, which are compared first.
 
-        A device of a mapping that is gone or changed is removed. It returns with its next message
-        if another mapping has its topic.
+        Devices of removed or changed mappings are removed. Such a device returns with its next
+        message if another mapping matches its topic.
         """
         events: list[DialectEvent] = []
         self._mappings = list(self._of_settings)
@@ -148,7 +151,7 @@ class MappingDialect:
             try:
                 self._mappings.append(_Mapping(it))
             except OperatorError as error:
-                # It was checked by the broker, whose version may be another.
+                # The broker checked it, but may have another version.
                 events.append(NotUnderstood("a saved mapping", str(error)))
         kept = [each.it for each in self._mappings]
         for device in self._devices.values():
@@ -228,7 +231,7 @@ class MappingDialect:
         resource: str,
         value: Any,
     ) -> bool:
-        """Whether the device has the resource, now or since earlier."""
+        """Whether the device has, or had, the resource."""
         if resource in device.types:
             return True
         writable = bool(mapping.it.command)
@@ -257,7 +260,7 @@ class MappingDialect:
 
 
 def _read_path(path: str, where: str) -> tuple[str | int, ...]:
-    """A path such as `$.a.b[0]`; `$.` may be left out. Raises `OperatorError`."""
+    """A path such as `$.a.b[0]`; the leading `$.` is optional. Raises `OperatorError`."""
     rest = path.removeprefix("$")
     steps: list[str | int] = []
     at = 0

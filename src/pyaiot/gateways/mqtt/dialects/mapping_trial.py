@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a mapping would make of one message. Pure."""
+"""Applies a mapping to one message, as a trial. Pure."""
 
 from typing import Any, NamedTuple
 
@@ -12,12 +12,12 @@ from pyaiot.model.topic_mapping import TopicMapping
 
 
 class TriedValue(NamedTuple):
-    """A value that the message has."""
+    """A value in the message."""
 
     reading: Reading
     type: ResourceType
     command_topic: str
-    """Where commands go; empty: it cannot be written."""
+    """The topic of its commands; empty if it cannot be written."""
 
 
 class TriedMessage(NamedTuple):
@@ -29,13 +29,13 @@ class TriedMessage(NamedTuple):
 
 
 def check_mapping(mapping: TopicMapping) -> None:
-    """Raises `OperatorError` for a mapping that is not valid."""
+    """Raises `OperatorError` for an invalid mapping."""
     MappingDialect((mapping,))
 
 
 def try_mapping(mapping: TopicMapping, topic: str, payload: str) -> TriedMessage:
-    """What a message becomes. Raises `ProtocolError` with the reason if it becomes nothing, and
-    `OperatorError` for a mapping that is not valid."""
+    """Apply a mapping to a message. Raises `ProtocolError` with the reason if the message gives no
+    values, and `OperatorError` for an invalid mapping."""
     dialect = MappingDialect((mapping,))
     content = payload.encode(errors="surrogatepass")
     events = dialect.receive(topic, content, retained=False, now=0.0)

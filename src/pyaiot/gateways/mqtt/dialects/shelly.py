@@ -39,7 +39,8 @@ from pyaiot.model import READ_ONLY, ResourceType, encode
 
 BASE: Final = "shellies"
 CHANNELS_MAX: Final = 16
-"""Relays, lights or covers of one device. Messages of further ones are not understood."""
+"""Largest number of relays, lights or covers of one device. Messages of further ones are not
+understood."""
 
 _CHANNEL: Final = re.compile(r"[0-9]{1,2}")
 _UNITS: Final = {
@@ -53,7 +54,7 @@ _UNITS: Final = {
     "lux": "lx",
 }
 _LEFT_OUT: Final = frozenset({"command", "set", "announce", "info", "input_event", "temperature_f"})
-"""Topics of commands, and of what other topics state too."""
+"""Topics of commands, and of states that other topics repeat."""
 
 
 class _Device(LearnedDevice):
@@ -64,8 +65,8 @@ class _Device(LearnedDevice):
         self.name = name
         self.labels = ChannelLabels()
         self.commands: dict[str, str] = {}
-        """The topic level of the command of each resource that can be written: `relay/0/command`,
-        or `light/0/set` for a member of a JSON object."""
+        """The topic suffix of the command of each writable resource: `relay/0/command`, or
+        `light/0/set` for a member of a JSON object."""
 
 
 class ShellyDialect:
@@ -77,7 +78,7 @@ class ShellyDialect:
     def __init__(self) -> None:
         self._devices: DeviceTable[_Device] = DeviceTable()
         self._known: dict[str, tuple[_Device, str, float]] = {}
-        """Device, resource and divisor of topics of sensors, at most `RESOURCES_MAX`."""
+        """Device, resource and divisor by sensor topic, at most `RESOURCES_MAX`."""
 
     @property
     def filters(self) -> Sequence[str]:
@@ -95,14 +96,14 @@ class ShellyDialect:
         if topic in {f"{BASE}/command", f"{BASE}/announce"}:
             return [] if levels[1] == "command" else self._receive_announcement(payload, now)
         if len(levels) < 3 or len(levels) > 5 or not all(map(is_level, levels)):
-            raise ProtocolError("the topic has another form than shellies/DEVICE/…")
+            raise ProtocolError("the topic is not of the form shellies/DEVICE/…")
         if levels[-1] in _LEFT_OUT or "command" in levels or not payload:
             return []
         is_new = self._devices.get(uid_of("shelly", levels[1])) is None
         device = self._device(levels[1], now)
         events: list[DialectEvent] = list(self._receive_of_device(device, levels[2:], payload))
         if is_new and not retained:
-            # It answers with a message on each of its topics.
+            # Devices answer it with a message on each of their topics.
             events.append(DeviceMessage(f"{BASE}/{device.name}/command", b"announce"))
             events.append(DeviceMessage(f"{BASE}/{device.name}/command", b"update"))
         return self._with_change(device, events)
@@ -138,7 +139,7 @@ class ShellyDialect:
     def _receive_known(
         self, device: _Device, resource: str, divisor: float, payload: bytes, now: float
     ) -> DeviceValue | None:
-        """The value of a sensor whose topic is known. None: it is read anew."""
+        """The value of a sensor whose topic is known; None if the message must be read in full."""
         if payload[:1] == b"{" or self._devices.get(device.uid) is not device:
             return None
         value = plain_value(read_text(payload))
@@ -269,7 +270,7 @@ class ShellyDialect:
 
 
 def _label(device: _Device, resource: str, levels: Sequence[str]) -> None:
-    """`relay/0/power` is a power of the channel 0, `sensor/battery` has no channel."""
+    """`relay/0/power` is the power of channel 0; `sensor/battery` has no channel."""
     kind, *names = levels
     if names and _CHANNEL.fullmatch(names[0]):
         number = int(names.pop(0))
@@ -279,6 +280,7 @@ def _label(device: _Device, resource: str, levels: Sequence[str]) -> None:
 
 
 def _divisor(levels: Sequence[str]) -> float:
-    """By what a number is divided: energy of relays is in watt-minutes, without a SenML name."""
+    """The divisor of a number: the energy of relays is in watt-minutes, a unit without a SenML
+    name."""
     is_energy = levels[-1] in {"energy", "total"} and levels[0] in {"relay", "light", "roller"}
     return 60 if is_energy else 1

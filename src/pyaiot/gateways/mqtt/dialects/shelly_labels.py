@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Labels of what Shelly devices report: `Power` for `switch:0` and `apower`. Pure."""
+"""Labels of the values that Shelly devices report: `Power` for `switch:0` and `apower`. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -54,15 +54,13 @@ _TEXTS: Final[Mapping[str, str]] = {
     "sta_ip": "IP address",
 }
 _PHASE: Final = re.compile(r"([abcn])_([a-z_]{1,24})")
-"""Values of three phases: `a_voltage`."""
+"""Names of values of three phases: `a_voltage`."""
 _SWITCHED: Final = frozenset({"switch", "relay", "light", "cover", "roller"})
 
 
 def label_of_value(kind: str, names: Sequence[str]) -> str:
-    """The label of a value of a component or channel; empty: its resource says what it is.
-
-    `names`: those that lead to the value in the component; empty: the component itself.
-    """
+    """The label of a value of a component or channel; empty if the name of the resource is clear
+    enough. `names`: the path to the value in the component; empty for the component itself."""
     if not names:
         return _TEXTS.get(kind, "")
     name = names[0]
@@ -77,18 +75,19 @@ def label_of_value(kind: str, names: Sequence[str]) -> str:
 
 
 class ChannelLabels:
-    """The labels of a device: with the number of a channel once there are several of its kind."""
+    """The labels of a device. They include the channel number if several channels are of the same
+    kind."""
 
     __slots__ = ("_by_kind",)
 
     def __init__(self) -> None:
         self._by_kind: dict[str, dict[str, tuple[int, str]]] = {}
-        """Number and text by resource: those of the types of the device."""
+        """Number and text by resource, as in the types of the device."""
 
     def add(
         self, device: LearnedDevice, resource: str, kind: str, number: int, names: Sequence[str]
     ) -> None:
-        """Label a resource whose type is new."""
+        """Set the label of a resource with a new type."""
         text = label_of_value(kind, names)
         if not text:
             return
@@ -97,7 +96,7 @@ class ChannelLabels:
         labelled[resource] = number, text
         if others and others != {number}:
             if len(others) > 1:
-                labelled = {resource: (number, text)}  # the others have their numbers
+                labelled = {resource: (number, text)}  # the other channels have theirs already
             for each, (its_number, its_text) in labelled.items():
                 _label(device, each, f"{its_text} {its_number}")
         else:

@@ -2,7 +2,7 @@
 """Shelly devices of the second and later generations: notifications and RPC over MQTT. Pure.
 
 The pages "MQTT", "Notifications" and "Component concept" of the documentation "Gen2 Device API
-Reference". Their topics begin with the id of the device, or with a prefix that people set.
+Reference". Topics begin with the id of the device, or with a configured prefix.
 """
 
 import functools
@@ -37,12 +37,13 @@ from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
 from pyaiot.model import READ_ONLY, ResourceType, encode
 
 CALLS_MAX: Final = 20
-"""Latest calls for commands of a device whose error can be told: no more wait for one node."""
+"""Largest number of command calls of one device whose errors are reported. At most this many
+commands wait for one node."""
 COMPONENTS_MAX: Final = 64
-"""Components in one message. Further ones are left out."""
+"""Largest number of components in one message. Further ones are left out."""
 
 _QUERY: Final = 1
-"""The id of all calls that are no commands: their answers need none."""
+"""The id of all calls other than commands: their answers are ignored."""
 _ID: Final = re.compile(r"shelly[a-z0-9]{1,24}-[0-9a-fA-F]{6,12}")
 _COMPONENT: Final = re.compile(r"([a-z0-9_]{1,24})(?::([0-9]{1,3}))?")
 _UNITS: Final = {
@@ -65,9 +66,9 @@ _UNITS: Final = {
 _CLASSES: Final = {"rh": "humidity", "percent": "battery"}
 _LEFT_OUT: Final = frozenset({"ble", "cloud", "mqtt", "ws", "ts", "script", "schedule", "eth"})
 _OF_SYSTEM: Final = frozenset({"uptime", "rssi", "sta_ip"})
-"""What is reported of the components `sys` and `wifi`."""
+"""The reported values of the components `sys` and `wifi`."""
 _NOTIFICATIONS: Final = ("NotifyStatus", "NotifyFullStatus")
-"""A tuple, because a method that is a list cannot be looked up in a set."""
+"""A tuple, because a JSON list as the method is unhashable and cannot be looked up in a set."""
 _NOT_VALUES: Final = frozenset({"id", "source", "minute_ts", "by_minute", "tF", "timer_started_at"})
 
 
@@ -84,7 +85,7 @@ class _Device(LearnedDevice):
         self.count = _QUERY
         """The id of its latest call."""
         self.sent: dict[int, tuple[str, str]] = {}
-        """Resource and text of the latest commands, by the id of the call, the oldest first."""
+        """Resource and text of the latest commands by the id of the call, oldest first."""
 
 
 class ShellyRpcDialect:
@@ -261,13 +262,13 @@ class ShellyRpcDialect:
 
 @functools.lru_cache(maxsize=NAMES_MAX)
 def _read_component(name: str) -> tuple[str, int] | None:
-    """`switch:0` is the component 0 of the kind `switch`. None: it is left out."""
+    """`switch:0` is component 0 of the kind `switch`; None if the component is left out."""
     found = _COMPONENT.fullmatch(name)
     return None if found is None or found[1] in _LEFT_OUT else (found[1], int(found[2] or 0))
 
 
 def _reason(error: Mapping[str, Any]) -> str:
-    """What an error says, for people."""
+    """The message of an error, for people."""
     code = error.get("code")
     number = f" {code}" if isinstance(code, int) and abs(code) < 1_000_000 else ""
     message = label_of(error.get("message"))
@@ -296,7 +297,7 @@ def _call(
     parameters: Mapping[str, Any] | None = None,
     number: int = _QUERY,
 ) -> DeviceMessage:
-    """A request of the RPC protocol. The answer has its number."""
+    """A request of the RPC protocol. The answer has the same id."""
     request: dict[str, Any] = {
         "id": number,
         "src": f"{SHELLY_SOURCE}/{device.name}",
@@ -337,4 +338,4 @@ _WRITTEN: Final[Mapping[tuple[str, str], tuple[str, ResourceType, Any]]] = {
     ("cover", "state"): ("", _COVER, _cover),
     ("cover", "current_pos"): ("position", _PERCENT, _set("Cover.GoToPosition", "pos", _integer)),
 }
-"""What can be written: component and status → end of the resource, type, call."""
+"""Writable components: component and status → suffix of the resource, type, call."""

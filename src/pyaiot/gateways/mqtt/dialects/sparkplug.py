@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Sparkplug B: edge nodes and their devices. Pure.
 
-Eclipse Sparkplug 3.0, sections 4 (topics) and 6.4 (payloads). This side is no primary host
+Eclipse Sparkplug 3.0, sections 4 (topics) and 6.4 (payloads). Pyaiot is not a primary host
 application: it publishes no STATE.
 """
 
@@ -71,7 +71,7 @@ class _Device(LearnedDevice):
         self.group = group
         self.edge = edge
         self.name = name
-        """Empty: it is the edge node."""
+        """Empty for the edge node itself."""
         self.by_name: dict[str, _Known] = {}
         self.by_alias: dict[int, _Known] = {}
 
@@ -82,9 +82,9 @@ class _Edge(_Device):
     def __init__(self, budget: ResourceBudget, group: str, edge: str) -> None:
         super().__init__(budget, group, edge)
         self.sequence: int | None = None
-        """The sequence number of its latest message; None: no birth so far."""
+        """The sequence number of its latest message; None before the first birth."""
         self.bd_seq: Any = None
-        """Which of its connections the latest birth was of; None: it does not state it."""
+        """The connection number of the latest birth; None if the birth has none."""
         self.rebirth_at = float("-inf")
         self.devices: dict[str, _Device] = {}
 
@@ -96,7 +96,7 @@ class SparkplugDialect:
     title: ClassVar[str] = "Sparkplug B"
 
     def __init__(self, groups: Sequence[str] = (), *, unix_time: Callable[[], float]) -> None:
-        """`groups`: the group ids that are received; empty: all."""
+        """`groups`: the accepted group ids; empty: all."""
         self._groups = tuple(groups)
         self._devices: DeviceTable[_Device] = DeviceTable()
         self._unix_time = unix_time
@@ -189,7 +189,8 @@ class SparkplugDialect:
             yield from self._request_rebirth(edge, now)
 
     def _check_sequence(self, edge: _Edge, kind: str, sequence: int | None) -> bool:
-        """Whether no message was lost (section 6.4.27). NBIRTH begins with any number."""
+        """Whether the message follows the previous one without a gap (section 6.4.27). NBIRTH
+        begins with any number."""
         before, edge.sequence = edge.sequence, sequence
         if kind == "NBIRTH":
             return True
@@ -283,10 +284,8 @@ class SparkplugDialect:
 
 @functools.lru_cache(maxsize=NAMES_MAX)
 def _read_topic(topic: str) -> tuple[str, str, str, str] | None:
-    """Group, type, edge node and device of a topic; None: it is not of an edge node.
-
-    Raises `ProtocolError`.
-    """
+    """Group, type, edge node and device in a topic; None if it is not a topic of an edge node.
+    Raises `ProtocolError`."""
     levels = topic.split("/")
     if not all(map(is_level, levels)):
         raise ProtocolError("a level of the topic is too long or not printable")
@@ -298,9 +297,9 @@ def _read_topic(topic: str) -> tuple[str, str, str, str] | None:
         case [group, kind, edge, name] if kind in _DEVICE:
             return group, kind, edge, name
         case _:
-            raise ProtocolError("the topic has another form than spBv1.0/GROUP/TYPE/NODE")
+            raise ProtocolError("the topic is not of the form spBv1.0/GROUP/TYPE/NODE")
 
 
 def _bd_seq(payload: SparkplugPayload) -> Any:
-    """The number of a connection in its birth and its death; None: there is none."""
+    """The number of a connection in its birth and its death; None if absent."""
     return next((it.value for it in payload.metrics if it.name == _BD_SEQ), None)

@@ -21,11 +21,11 @@ from pyaiot.protocols.protobuf import (
 )
 
 METRICS_MAX: Final = 500
-"""Metrics of one message. Further ones are left out."""
+"""Largest number of metrics in one message. Further ones are left out."""
 NAME_LENGTH_MAX: Final = 256
-"""Bytes of the name of a metric. One with a longer name is left out."""
+"""Longest name of a metric, in bytes. A metric with a longer one is left out."""
 PROPERTIES_MAX: Final = 32
-"""Properties of a metric that are read. Further ones are left out."""
+"""Largest number of properties of a metric that are read. Further ones are left out."""
 
 _SIGNED: Final = {1: 8, 2: 16, 3: 32, 4: 64}
 """Bits of `Int8` to `Int64`."""
@@ -52,22 +52,22 @@ _NO_PROPERTIES: Final[Mapping[str, Any]] = {}
 
 
 class SparkplugMetric(NamedTuple):
-    """A metric. `value` None: null, or of a type that is not understood."""
+    """A metric. `value` is None for null, or for a type that is not understood."""
 
     name: str = ""
     alias: int | None = None
     datatype: int = 0
-    """0: none was sent; that of the birth message counts."""
+    """0 if the message has no type; the type of the birth message then applies."""
     value: Any = None
     raw: tuple[int, "int | bytes"] | None = None
     """Field number and value, until the type is known."""
     properties: Mapping[str, Any] = _NO_PROPERTIES
     is_historical: bool = False
-    """It is a value of the past, sent late."""
+    """The value is a past one that is sent late."""
 
 
 class SparkplugPayload(NamedTuple):
-    """Metrics, with the sequence number of the message; None: it has none."""
+    """Metrics and the sequence number of the message; None if it has none."""
 
     metrics: tuple[SparkplugMetric, ...] = ()
     sequence: int | None = None
@@ -127,7 +127,7 @@ _VALUE_TYPES: Final = {
 
 
 def value_of(datatype: int, raw: "tuple[int, int | bytes] | None") -> Any:
-    """The value of a metric; None if it has none of this type."""
+    """The value of a metric; None if it has no value of this type."""
     if raw is None:
         return None
     number, value = raw
@@ -152,7 +152,7 @@ def value_of(datatype: int, raw: "tuple[int, int | bytes] | None") -> Any:
 
 
 def _read_properties(data: bytes) -> dict[str, Any]:
-    """A property set: texts and numbers by name. A name without a value is left out."""
+    """A property set: texts and numbers by name. Names without a value are left out."""
     names: list[str] = []
     values: list[Any] = []
     for number, _wire_type, value in read_fields(data):
@@ -216,7 +216,7 @@ def value_field(datatype: int, value: Any) -> bytes:
 
 
 def typed(it: ResourceType, datatype: int, text: str) -> Any:
-    """What a command writes, from its text. Raises `ProtocolError`."""
+    """Convert the text of a command to the value to write. Raises `ProtocolError`."""
     payload = encode(it, text)
     if datatype == MetricType.BOOLEAN:
         return payload == "true"

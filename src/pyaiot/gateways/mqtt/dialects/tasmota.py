@@ -36,23 +36,23 @@ from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
 from pyaiot.model import READ_ONLY, encode
 
 RELAYS_MAX: Final = 32
-"""Relays of one device. Further ones are left out."""
+"""Largest number of relays of one device. Further ones are left out."""
 MAC_LENGTH_MAX: Final = 12
-"""Characters of a MAC address in a topic of discovery. One with more is refused."""
+"""Longest MAC address in a discovery topic, in characters. Longer ones are refused."""
 
 _POWER: Final = re.compile(r"POWER([1-9]|[12][0-9]|3[0-2])?")
 _HEX_COLOUR: Final = re.compile(r"[0-9A-Fa-f]{6}([0-9A-Fa-f]{2}){0,2}")
-"""Red, green, blue, and the channels of white, which `White` and `CT` set."""
+"""Red, green, blue, and the white channels, which `White` and `CT` set."""
 _SHUTTER: Final = re.compile(r"Shutter([1-9]|1[0-6])")
 _NUMBERS: Final = {
     **dict.fromkeys(("Dimmer", "Dimmer1", "Dimmer2", "Dimmer3", "White"), (0, 100)),
     "CT": (153, 500),
     "FanSpeed": (0, 3),
 }
-"""Numbers that can be written, and their limits."""
+"""Writable numbers and their limits."""
 PHASES_MAX: Final = 16
-"""Numbers of a list, such as the power of each phase, that become resources. A longer list is one
-value."""
+"""Largest number of elements of a list, such as the power of each phase, that become resources. A
+longer list is one value."""
 _UNITS: Final = {
     "humidity": "%RH",
     "pressure": "hPa",
@@ -76,7 +76,7 @@ _UNITS: Final = {
     "signal": "dBm",
     "uptimesec": "s",
 }
-"""Units of sensors by the name of their value, in lower case."""
+"""Units of sensors by value name, in lower case."""
 _DEGREES: Final = frozenset({"temperature", "dewpoint", "feelslike"})
 
 
@@ -86,13 +86,13 @@ class _Device(LearnedDevice):
     def __init__(self, topic: str, base: str, budget: ResourceBudget) -> None:
         super().__init__(uid_of("tasmota", topic), budget)
         self.base = base
-        """How the topics of its commands begin."""
+        """Prefix of the topics of its commands."""
         self.words = {"ON": "ON", "OFF": "OFF"}
-        """What its words for the states of relays mean, which `StateText` may change."""
+        """The meaning of its words for the states of relays, which `StateText` may change."""
         self.states = {"Online": True, "Offline": False}
         """The words of its last will."""
         self.commands: dict[str, str] = {}
-        """The command of each resource that can be written."""
+        """The command of each writable resource."""
         self.power: dict[str, str] = {}
         """The latest state of each relay: it is often sent on two topics."""
 
@@ -109,7 +109,7 @@ class TasmotaDialect:
         self._topic_of_mac: dict[str, str] = {}
         """At most as many as devices."""
         self._sensor_topics: dict[str, _Device] = {}
-        """Devices by their topic of sensors, at most `DEVICES_MAX`."""
+        """Devices by sensor topic, at most `DEVICES_MAX`."""
 
     @property
     def filters(self) -> Sequence[str]:
@@ -126,7 +126,7 @@ class TasmotaDialect:
         message = self._topics.read(topic)
         if message is None:
             if topic.startswith(("tele/", "stat/")):
-                raise ProtocolError("the topic has another form than tele/DEVICE/NAME")
+                raise ProtocolError("the topic is not of the form tele/DEVICE/NAME")
             return None
         if not is_level(message.device):
             raise ProtocolError("the topic of the device is not printable")
@@ -175,7 +175,7 @@ class TasmotaDialect:
     def _receive_known(
         self, device: _Device, payload: bytes, now: float
     ) -> list[DeviceValue] | None:
-        """The values of sensors that are known. None: the message is read anew."""
+        """The values of known sensors; None if the message must be read in full."""
         if not payload or self._devices.get(device.uid) is not device:
             return None
         values = device.known_values(read_object(payload))
@@ -209,7 +209,7 @@ class TasmotaDialect:
             if isinstance(info, dict):
                 device.set_detail("board", info.get("Module"))
                 device.set_detail("version", info.get("Version"))
-        # Others, such as UPTIME and RESULT, repeat what is known or are for people.
+        # Other messages, such as UPTIME and RESULT, repeat known values or are for people.
 
     def _receive_status(self, device: _Device, what: str, payload: bytes) -> Iterator[DialectEvent]:
         if _POWER.fullmatch(what) and payload[:1] != b"{":
@@ -327,7 +327,7 @@ class TasmotaDialect:
         self, levels: list[str], payload: bytes, now: float
     ) -> Sequence[DialectEvent]:
         if len(levels) != 4 or not is_level(levels[2]) or len(levels[2]) > MAC_LENGTH_MAX:
-            raise ProtocolError("the topic has another form than tasmota/discovery/MAC/NAME")
+            raise ProtocolError("the topic is not of the form tasmota/discovery/MAC/NAME")
         mac, what = levels[2], levels[3]
         if not payload:
             self._topic_of_mac.pop(mac, None)
@@ -379,7 +379,7 @@ class TasmotaDialect:
 
 
 def _set_words(device: _Device, config: dict[str, Any]) -> None:
-    """The words of its last will and of its relays, where discovery states them."""
+    """Read the words of its last will and of its relays, if discovery states them."""
     states = config.get("state")
     for text, word in zip(states if isinstance(states, list) else [], ("OFF", "ON"), strict=False):
         if is_level(text):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The topics of Tasmota devices: their `FullTopic`, from the settings or from discovery. Pure."""
+"""The topics of Tasmota devices by their `FullTopic`, from the settings or from discovery. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,21 +17,21 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
 PREFIXES: Final = ["cmnd", "stat", "tele"]
 """The default prefixes, in the order of discovery."""
 OWN_TOPICS_MAX: Final = 2 * DEVICES_MAX
-"""Topics that discovery named, two of a device. With more, the FullTopic of a device is not
-understood."""
+"""Largest number of topics from discovery, two for each device. Beyond it, the FullTopic of a
+device is not understood."""
 
 
 class TasmotaMessage(NamedTuple):
-    """Which message of which device a topic is."""
+    """The device and the message that a topic names."""
 
     prefix: str
-    """`stat` or `tele`, also if the device has another word for it."""
+    """`stat` or `tele`, also if the device uses other prefixes."""
     device: str
     """Its topic."""
     what: str
     """`STATE`, `POWER1`."""
     commands: str
-    """How the topics of its commands begin."""
+    """Prefix of the topics of its commands."""
 
 
 class TasmotaTopics:
@@ -40,17 +40,17 @@ class TasmotaTopics:
     def __init__(self, full_topics: Sequence[str] = (TASMOTA_FULL_TOPIC,)) -> None:
         self._forms = [_Form(it) for it in full_topics]
         self._own: dict[str, tuple[str, str, str]] = {}
-        """Prefix, device and topics of commands, by the levels before the last one, of devices
-        whose discovery states another FullTopic."""
+        """Prefix, device and command prefix, by all levels except the last, of devices with a
+        FullTopic from discovery."""
         self._known: dict[str, TasmotaMessage] = {}
-        """The latest topics, at most `NAMES_MAX`."""
+        """The topics that were read last, at most `NAMES_MAX`."""
 
     @property
     def filters(self) -> tuple[str, ...]:
         return tuple(it for form in self._forms for it in form.filters)
 
     def read(self, topic: str) -> TasmotaMessage | None:
-        """None: it is not of Tasmota."""
+        """The message; None if the topic is not a topic of Tasmota."""
         known = self._known.get(topic)
         if known is not None:
             return known
@@ -74,10 +74,8 @@ class TasmotaTopics:
         return None
 
     def discovered(self, topic: str, config: Mapping[str, Any]) -> tuple[str, list[str]]:
-        """How commands of a device begin, and the topics to subscribe to, from its discovery.
-
-        Raises `ProtocolError` for a FullTopic that is not understood.
-        """
+        """The command prefix of a device and the topics to subscribe to, from its discovery
+        message. Raises `ProtocolError` for a FullTopic that is not understood."""
         full_topic, prefixes = config.get("ft"), config.get("tp")
         if prefixes == PREFIXES:
             for form in self._forms:
@@ -99,7 +97,7 @@ class TasmotaTopics:
 
 
 class _Form:
-    """A FullTopic of the settings."""
+    """One configured FullTopic."""
 
     def __init__(self, full_topic: str) -> None:
         self.full_topic = full_topic if full_topic.endswith("/") else f"{full_topic}/"

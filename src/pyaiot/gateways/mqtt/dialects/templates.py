@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The templates of Home Assistant discovery that are understood. Pure.
+"""The supported templates of Home Assistant discovery. Pure.
 
-A template is read into a path and a list of filters. There are no loops, calls, names or files in
-this form, so that no template of a device can do more than pick a value, convert it and round it.
+A template is read into a path and a list of filters. There are no loops, calls, names or files, so
+a template of a device can only select, convert and round a value.
 """
 
 import math
@@ -15,13 +15,13 @@ from pyaiot.errors import ProtocolError
 from pyaiot.readings import INTEGER_MAX
 
 TEMPLATE_LENGTH_MAX: Final = 256
-"""Longest template, in characters. A longer one is not understood."""
+"""Longest template, in characters. Longer ones are not understood."""
 STEPS_MAX: Final = 16
-"""Names, indexes and filters of a template. One with more is not understood."""
+"""Largest number of names, indexes and filters in a template."""
 DEPTH_MAX: Final = 3
-"""Parentheses inside each other. A template with more is not understood."""
+"""Largest depth of nested parentheses in a template."""
 DIGITS_MAX: Final = 10
-"""Decimals that `round` keeps at most."""
+"""Largest number of decimals that `round` keeps."""
 
 _PLACEHOLDER: Final = re.compile(r"\{\{-?(.*?)-?\}\}", re.DOTALL)
 _HEAD: Final = re.compile(r"\s*(value_json|value)\b")
@@ -34,20 +34,21 @@ _FACTOR: Final = re.compile(r"\s*([*/+-])\s*(\d{1,9}(?:\.\d{1,9})?)")
 
 
 class NoValue(Exception):
-    """The payload does not have what the template picks."""
+    """The payload lacks the value that the template selects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A value of a payload: where it is, and what is done with it."""
+    """Selects a value of a payload and converts it."""
 
     is_json: bool
-    """Whether it picks from JSON, and not the whole text."""
+    """Whether it selects from JSON, and not the whole text."""
     path: tuple[str | int, ...] = ()
     filters: tuple[Callable[[Any], Any], ...] = ()
 
     def value(self, text: str, document: Any) -> Any:
-        """The value. `document`: the text read as JSON, or None if it is none. Raises `NoValue`."""
+        """The value. `document`: the text parsed as JSON, or None if it is not JSON. Raises
+        `NoValue`."""
         value: Any = text
         if self.is_json:
             value = pick(document, self.path)
@@ -59,12 +60,12 @@ class Template:
 
 
 WHOLE: Final = Template(is_json=False)
-"""What stands for no template."""
+"""The values that mean that there is no template."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandTemplate:
-    """A text with the value of a command inside."""
+    """A text that contains the value of a command."""
 
     before: str
     filters: tuple[Callable[[Any], Any], ...]
@@ -82,10 +83,8 @@ class CommandTemplate:
 
 
 def read_template(text: object) -> Template:
-    """The template in a text; None and empty stand for the whole payload.
-
-    Raises `ProtocolError` if it has another form.
-    """
+    """Parse a template; None and empty text stand for the whole payload. Raises `ProtocolError` for
+    an unsupported template."""
     if text is None or text == "":
         return WHOLE
     found = None if not _is_short(text) else _PLACEHOLDER.fullmatch(str(text).strip())
@@ -98,7 +97,8 @@ def read_template(text: object) -> Template:
 
 
 def _read_expression(inner: str, text: object, depth: int = 0) -> Template:
-    """A path with filters and arithmetic, or one in parentheses with more of them."""
+    """Parse a path with filters and arithmetic, or such an expression in parentheses with more of
+    them."""
     if inner.startswith("("):
         end = _closing(inner)
         if end is None or depth >= DEPTH_MAX:
@@ -123,7 +123,7 @@ def _read_expression(inner: str, text: object, depth: int = 0) -> Template:
 
 
 def _closing(inner: str) -> int | None:
-    """Where the parenthesis at the beginning is closed."""
+    """The position of the parenthesis that closes the first one."""
     depth = 0
     for index, letter in enumerate(inner):
         depth += (letter == "(") - (letter == ")")
@@ -133,7 +133,7 @@ def _closing(inner: str) -> int | None:
 
 
 def read_command_template(text: object) -> CommandTemplate | None:
-    """The template of a command; None if there is none. Raises `ProtocolError`."""
+    """The template of a command; None if absent. Raises `ProtocolError`."""
     if text is None or text == "":
         return None
     if not _is_short(text):
@@ -154,7 +154,7 @@ def _read_filters(rest: str, text: object) -> tuple[Callable[[Any], Any], ...]:
     while at < len(rest):
         if (found := _FILTER.match(rest, at)) is not None:
             if any(getattr(it, "is_arithmetic", False) for it in filters):
-                raise _unknown(text)  # in Jinja, it would apply to the number before it only
+                raise _unknown(text)  # in Jinja, it would apply only to the preceding number
             make = _FILTERS.get(found[1])
             if make is None:
                 raise _unknown(text)
@@ -177,10 +177,8 @@ def _read_filters(rest: str, text: object) -> tuple[Callable[[Any], Any], ...]:
 def _arithmetic(
     sign: str, operand: float, before: Sequence[Callable[[Any], Any]], text: object
 ) -> Callable[[Any], Any]:
-    """One operation with a number, applied to what stands before it.
-
-    A product after a sum would come first in Jinja, so that form is not understood.
-    """
+    """One arithmetic operation with a number, applied to the preceding result. Jinja evaluates a
+    product after a sum first, so that form is not understood."""
     if sign == "/" and operand == 0:
         raise _unknown(text)
     if sign in "*/" and any(getattr(it, "is_sum", False) for it in before):
@@ -281,7 +279,7 @@ _FILTERS: Final[Mapping[str, Callable[[str], Callable[[Any], Any]]]] = {
 
 
 def _as_text(value: Any) -> str:
-    """A value as Jinja prints it, which is how Python does."""
+    """A value as Jinja prints it, which is the form of Python."""
     return value if isinstance(value, str) else str(value)
 
 

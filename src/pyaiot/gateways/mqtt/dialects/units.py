@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Units as foreign devices write them, and their SenML names. Pure."""
+"""The units of foreign devices, and their SenML names. Pure."""
 
 import functools
 from typing import Any, Final, NamedTuple
@@ -7,10 +7,10 @@ from typing import Any, Final, NamedTuple
 from pyaiot.readings import read_quantity
 
 UNIT_LENGTH_MAX: Final = 16
-"""Longest unit, in characters. A longer one is dropped."""
+"""Longest unit, in characters. A longer one is ignored."""
 UNITS_MAX: Final = 1024
-"""Units that are remembered. Beyond that, the one that was not used for the longest time is
-forgotten, and read again when it returns."""
+"""Largest number of cached units. Beyond it the least recently used is dropped, and parsed again
+when needed."""
 
 
 class DeviceUnit(NamedTuple):
@@ -19,10 +19,10 @@ class DeviceUnit(NamedTuple):
     senml: str
     """Its SenML name (RFC 8428 section 12.1, RFC 8798 section 3); empty if it has none."""
     printed: str = ""
-    """The unit to print behind each value, if the value must be converted; else empty."""
+    """The unit to append to each value, if the value must be converted; otherwise empty."""
 
     def reported(self, value: Any) -> Any:
-        """A value as the gateway reports it: with its unit, if that is to be converted."""
+        """A value as the gateway reports it: with its unit, if the unit must be converted."""
         if self.printed and isinstance(value, int | float) and not isinstance(value, bool):
             return f"{value}{self.printed}"
         return value
@@ -33,7 +33,7 @@ NO_UNIT: Final = DeviceUnit("")
 
 @functools.lru_cache(maxsize=UNITS_MAX)
 def read_unit(unit: str, device_class: str = "") -> DeviceUnit:
-    """The unit in a text. `device_class` decides what `%` is of: `humidity`, `battery`, else a
+    """Parse a unit. `device_class` decides the quantity of `%`: `humidity`, `battery`, otherwise a
     ratio."""
     unit = unit.strip()
     if not unit or len(unit) > UNIT_LENGTH_MAX or not unit.isprintable():
@@ -46,5 +46,5 @@ def read_unit(unit: str, device_class: str = "") -> DeviceUnit:
 
 
 def unit_of(unit: object, device_class: str = "") -> DeviceUnit:
-    """`read_unit` of what a device sent, which may be no text."""
+    """`read_unit` for a value of a device, which need not be text."""
     return read_unit(unit, device_class) if isinstance(unit, str) else NO_UNIT

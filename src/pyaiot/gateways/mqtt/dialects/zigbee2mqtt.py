@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Zigbee2MQTT: the devices of a Zigbee network behind one bridge. Pure.
 
-The pages "MQTT Topics and Messages" and "Exposes" of its documentation, with one base topic,
-by default `zigbee2mqtt`. A device is its IEEE address; its friendly name is its label and its
-topic.
+The pages "MQTT Topics and Messages" and "Exposes" of its documentation, with one base topic, by
+default `zigbee2mqtt`. The IEEE address identifies a device; its friendly name is its label and part
+of its topic.
 """
 
 import json
@@ -39,7 +39,7 @@ from pyaiot.gateways.mqtt.dialects.units import NO_UNIT, DeviceUnit, unit_of
 from pyaiot.model import ResourceType, encode
 
 EXPOSE_DEPTH_MAX: Final = 4
-"""Levels of `features` inside each other. Deeper ones are left out."""
+"""Largest depth of nested `features`. Deeper ones are left out."""
 
 _STATE: Final = 1
 _SET: Final = 2
@@ -66,7 +66,7 @@ class Zigbee2MqttDialect:
         self._base = f"{base}/"
         self._devices: DeviceTable[_Device] = DeviceTable()
         self._by_name: dict[str, _Device] = {}
-        """By friendly name, which may have slashes."""
+        """By friendly name, which may contain slashes."""
         self._early: dict[str, bool] = {}
         """Availability by names that are not in the list, at most `DEVICES_MAX`: after a reconnect
         the MQTT broker sends retained messages in any order."""
@@ -125,7 +125,7 @@ class Zigbee2MqttDialect:
     def _receive_of_bridge(self, what: str, payload: bytes, now: float) -> Iterator[DialectEvent]:
         if what == "state":
             if _is_online(payload) is False:
-                # Its last will: nothing is known of its devices from now on.
+                # Its last will: from now on, nothing is known about its devices.
                 self._early.clear()
                 for device in self._devices.values():
                     yield DevicePresence(device.uid, online=False)
@@ -219,10 +219,8 @@ class Zigbee2MqttDialect:
 
 
 def _features(exposes: list[Any], depth: int = 1) -> Iterator[Mapping[str, Any]]:
-    """What has a property: entries themselves, or the features of a light, switch or cover.
-
-    A composite with a property, such as a colour, is one value.
-    """
+    """The entries that have a property: the entry itself, or the features of a light, switch or
+    cover. A composite with a property, such as a colour, is one value."""
     for expose in exposes[:RESOURCES_PER_DEVICE_MAX]:
         if not isinstance(expose, dict):
             continue
@@ -273,11 +271,11 @@ _DEVICE_CLASSES: Final = frozenset(
     {"temperature", "humidity", "pressure", "illuminance", "battery", "power", "voltage"}
     | {"current", "energy", "co2", "pm25"}
 )
-"""Properties that are device classes of Home Assistant."""
+"""Properties that are also device classes of Home Assistant."""
 
 
 def _word(value: object) -> str:
-    """A value of a binary property as text: `true` for JSON's true."""
+    """A value of a binary property as text: JSON `true` becomes `true`."""
     if isinstance(value, str):
         return value
     return json.dumps(value) if isinstance(value, bool | int | float) else ""
@@ -295,7 +293,8 @@ def _is_address(address: object) -> TypeGuard[str]:
 
 
 def _is_online(payload: bytes) -> bool | None:
-    """`online`, or `{"state":"online"}` since version 2. None: neither that nor `offline`."""
+    """Whether the payload is `online`, or `{"state":"online"}` since version 2; None if it is
+    neither online nor offline."""
     text = payload.decode(errors="replace")
     if text[:1] == "{":
         state = read_object(payload).get("state")
