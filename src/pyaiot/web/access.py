@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The role that each route of the broker requires. Applies where clients must sign in."""
+"""The role that each route of the broker requires. Applies if clients must sign in."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
@@ -29,7 +29,7 @@ from pyaiot.messages import (
 from pyaiot.web.api.operations import OPERATIONS
 
 Need: TypeAlias = Role | Literal["public", "gateway"]
-"""`public`: anybody. `gateway`: it authenticates by a token of its own."""
+"""`public`: any client. `gateway`: the handler checks the token of the gateway."""
 
 NEEDS: Final[Mapping[tuple[str, str], Need]] = {
     ("GET", "/login"): "public",
@@ -55,13 +55,13 @@ NEEDS: Final[Mapping[tuple[str, str], Need]] = {
     ("DELETE", "/api/access/{kind}/{id}"): "admin",
     **{(operation.method, operation.path): operation.role for operation in OPERATIONS},
 }
-"""By method and path, as the router writes it. HEAD is as GET."""
+"""By method and path template, as the router has them. HEAD requires what GET does."""
 MESSAGE_NEEDS: Final[Mapping[type[FromClient | FromGateway], Need]] = {
-    # At `/ws`. A client that has not the role gets a receipt `forbidden`, or is closed with 1008.
+    # At `/ws`. A client without the role gets a receipt `forbidden`, or is closed with 1008.
     Join: "viewer",
     Subscription: "viewer",
     Command: "operator",
-    # At `/gw`, also those that clients get.
+    # At `/gw`, also the messages that clients receive.
     Hello: "gateway",
     Ignored: "gateway",
     NodeAppeared: "gateway",
@@ -75,18 +75,17 @@ MESSAGE_NEEDS: Final[Mapping[type[FromClient | FromGateway], Need]] = {
     NodesSeen: "gateway",
     UidsSecured: "gateway",
 }
-"""What a message on a WebSocket requires, by its type. One that is not here requires `admin`."""
+"""The role that a message on a WebSocket requires, by its type. Types that are not listed require
+`admin`."""
 DASHBOARD_FILES: Final = ("/assets/", "/pictures/", "/static/", "/favicon")
-"""Prefixes of the paths of the dashboard's files, which require `viewer` to read."""
+"""Prefixes of the paths of the dashboard's files. Reading them requires `viewer`."""
 PUBLIC_FILES: Final = ("/icons/",)
-"""Prefixes of files that everybody may read: a phone reads icons without the session."""
+"""Prefixes of public files: a phone reads icons without the session."""
 
 
 def need_of(request: web.Request) -> Need:
-    """What a request requires. A route that is not in the table requires `admin`.
-
-    A path that does not exist requires `viewer`: it reveals nothing but that.
-    """
+    """The role that a request requires. A route that is not in the table requires `admin`. A path
+    that does not exist requires `viewer`: the answer reveals nothing else."""
     resource = request.match_info.route.resource
     if resource is None:
         return "viewer"
@@ -94,7 +93,7 @@ def need_of(request: web.Request) -> Need:
 
 
 def satisfies(role: Role | None, need: Need) -> bool:
-    """Whether a client may do what needs this. `role` None: it is unknown."""
+    """Whether a client has a sufficient role. `role` None: the client is unknown."""
     match need:
         case "public" | "gateway":
             return True
@@ -109,7 +108,7 @@ def may_send(role: Role, kind: type[FromClient | FromGateway]) -> bool:
 
 
 def need_for(method: str, path: str) -> Need:
-    """What a method of a path requires. `path` as the router writes it: with `{uid}`."""
+    """The role that a method of a path template such as `/api/nodes/{uid}` requires."""
     method = hdrs.METH_GET if method == hdrs.METH_HEAD else method
     if method == hdrs.METH_GET and path.startswith(DASHBOARD_FILES):
         return "viewer"

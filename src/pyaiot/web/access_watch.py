@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Ends connections whose access was removed or has expired.
 
-One check twice a second serves all connections. It reads the file of accounts only if it changed,
-if a connection was opened since, or if access expires.
+One check twice a second serves all connections. It reads the accounts only if they have changed, if
+a connection was opened since the last check, or if access expires.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ from pyaiot.accounts.tokens import digest_of
 from pyaiot.errors import OperatorError
 
 CHECK_INTERVAL_S: Final = 0.5
-"""Interval between checks. Access that is removed or expires ends what is open within this time."""
+"""Interval between checks. A connection ends within this time after its access expired or was
+removed."""
 ENDED: Final = "the access of this connection was removed or has expired"
 
 End: TypeAlias = Callable[[str], None]
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class AccessWatch:
-    """Connections that are open, by the digest of the secret that opened them."""
+    """Open connections, by the digest of the secret that opened them."""
 
     def __init__(
         self,
@@ -41,15 +42,15 @@ class AccessWatch:
         """`gateways_changed` is called with the names of the gateways that have tokens."""
         self.accounts = accounts
         self.ended = 0
-        """Connections that were ended since the start."""
+        """Number of connections that were ended."""
         self._gateways_changed = gateways_changed
         self._unix_time = unix_time
         self._open: dict[bytes, dict[int, End]] = {}
         self._numbers = itertools.count()
         self._seen: object = None
-        """Version of the file at the last reading; None: it must be read."""
+        """Version of the accounts when they were last read; None: they must be read."""
         self._expires_at = math.inf
-        """When the first of the open connections expires."""
+        """When the access of an open connection expires next."""
         self._failure = ""
 
     def gateway_token(self, secret: str) -> GatewayToken | None:
@@ -57,10 +58,8 @@ class AccessWatch:
         return self.accounts.gateway_token_with(digest_of(secret), self._unix_time())
 
     def opened(self, digest: bytes, end: End) -> Callable[[], None]:
-        """A connection was opened with the secret of this digest. Call the result when it closed.
-
-        `end` is called once, if the access ends first.
-        """
+        """Register a connection that was opened with the secret of this digest. Call the result
+        when the connection is closed. `end` is called once, if the access ends first."""
         number = next(self._numbers)
         self._open.setdefault(digest, {})[number] = end
         self._seen = None  # the access may have been removed since the request was checked
@@ -74,7 +73,8 @@ class AccessWatch:
         return closed
 
     def check(self) -> None:
-        """End what is open without valid access. A failure to read the file ends nothing."""
+        """End connections without valid access. If the accounts cannot be read, nothing is
+        ended."""
         now = self._unix_time()
         try:
             self.accounts.refresh()

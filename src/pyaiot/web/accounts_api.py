@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/api/access`: what administrators see and do about access, from the dashboard."""
+"""`/api/access`: administrators read and change access, from the dashboard."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -23,19 +23,19 @@ ACCESS: Final = "/api/access"
 INVITATIONS: Final = "/api/access/invitations"
 ENTRY: Final = "/api/access/{kind}/{id}"
 INVITATION_LIFE_MAX_S: Final = 366 * 86_400
-"""The longest life of an invitation, in seconds. Longer is refused."""
+"""Longest lifetime of an invitation, in seconds. A longer one is refused."""
 
 EntryKind = Literal["user", "token", "session", "gateway", "invitation"]
 
 
 class AccessEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A user, a token, a session, a gateway with tokens, or an invitation that is open."""
+    """A user, a token, a session, a gateway with tokens, or an open invitation."""
 
     kind: EntryKind
     id: str
-    """Identifies it among its kind: a name, or the begin of a digest."""
+    """Identifies it among its kind: a name, or the beginning of a digest."""
     name: str = ""
-    """Empty: an invitation, or a session that was opened with one."""
+    """Empty for an invitation, and for a session that was opened with one."""
     role: str = ""
     scope: str = ""
     """For people; empty: all nodes."""
@@ -44,17 +44,17 @@ class AccessEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     expires: float | None = None
     """Unix time in seconds; absent: it does not expire."""
     own: bool = False
-    """It is that of this client."""
+    """It belongs to this client."""
 
 
 class AccessList(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that opens something."""
+    """All users, tokens, sessions, gateways and invitations that give access."""
 
     entries: list[AccessEntry]
 
 
 class InvitationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The limits of an invitation."""
+    """The role and limits of an invitation."""
 
     role: Role = "viewer"
     tags: Annotated[tuple[str, ...], Meta(max_length=32)] = ()
@@ -63,14 +63,14 @@ class InvitationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class InvitationLink(msgspec.Struct, frozen=True, kw_only=True):
-    """A link that works once. It is shown only now."""
+    """A link that works once. It is shown only in this response."""
 
     path: str
     """Path and query of the link, on the origin of the dashboard."""
 
 
 class QrRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A text to draw."""
+    """A text to encode."""
 
     text: Annotated[str, Meta(min_length=1, max_length=500)]
 
@@ -93,7 +93,8 @@ class AccountsApi:
         invite: Callable[[Role, float, Scope], Awaitable[str]],
         unix_time: Callable[[], float] = time.time,
     ) -> None:
-        """`invite` takes a role, a life in seconds and a scope. It returns the path of a link."""
+        """`invite` takes a role, a lifetime in seconds and a scope. It returns the path of a
+        link."""
         self._accounts = accounts
         self._invite = invite
         self._unix_time = unix_time
@@ -173,7 +174,7 @@ class AccountsApi:
         return json_response(QrCode(rows=qr_rows((await read_json(request, QrRequest)).text)))
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
-        """`DELETE /api/access/{kind}/{id}`. What it opened ends within a second."""
+        """`DELETE /api/access/{kind}/{id}`. Its connections are closed within a second."""
         kind, id_ = request.match_info["kind"], request.match_info["id"]
         note(request, detail=f"{kind}:{id_}")
         if not await self._accounts.change(lambda it: self._remove(it, kind, id_)):
@@ -181,7 +182,7 @@ class AccountsApi:
         return web.Response(status=204)
 
     def _remove(self, accounts: AccountsFile, kind: str, id_: str) -> bool:
-        """False if there is none."""
+        """Returns False if it does not exist."""
         match kind:
             case "user":
                 return accounts.remove_user(id_)

@@ -72,17 +72,16 @@ class WebApp:
         access: AccessWatch | None = None,
         key_file_identity: GatewayIdentity = LEGACY,
     ) -> None:
-        """`checks`: what `/readyz` checks besides the broker; entries may be added later.
-        `collectors`: what `/metrics` reports besides the broker and its web application.
+        """`checks`: checks of `/readyz` in addition to that of the broker; entries may be added
+        later. `collectors`: metrics in addition to those of the broker and of the web application.
         `sign_in` None: every client may see and command all nodes. `dashboard` None: it is not
-        built. `history` None: nothing is recorded. `keys`: where `Idempotency-Key`s survive a
-        restart; None: they do not; `shared_keys`: where brokers share them. `devices`: credentials
-        of devices; None: no gateway is here. `registry` None: it ends with the process. `audit`
-        None: nothing is audited; else it is also given to the broker. `alerts` None: there are no
-        rules. `mappings` None: no topics are mapped. `access`: ends what is open without access,
-        and has the tokens of gateways.
-        `key_file_identity` of gateways whose `tokens` are valid.
-        """
+        built. `history` None: nothing is recorded. `keys`: stores `Idempotency-Key`s across
+        restarts; None: a restart forgets them. `shared_keys`: shares them with other brokers.
+        `devices`: credentials of devices; None: no gateway runs here. `registry` None: it ends with
+        the process. `audit` None: nothing is audited; otherwise the broker uses it, too. `alerts`
+        None: there are no rules. `mappings` None: no topics are mapped. `access`: ends connections
+        without access, and has the tokens of gateways. `key_file_identity`: of gateways with valid
+        `tokens`."""
         self._broker = broker
         self._readiness = Readiness(
             {"broker": lambda: round_trip(broker)}, {} if checks is None else checks
@@ -110,7 +109,8 @@ class WebApp:
         )
         self._access = access
         self.refused_requests = 0
-        """Requests from other origins or for other host names, and requests that were not HTTP."""
+        """Number of requests from other origins or for other host names, and of requests that were
+        not HTTP."""
         self.server_log = ServerLog(self._not_http)
         """The logger of the HTTP server."""
         self._refusals = RateLimitedLog(log)
@@ -134,7 +134,7 @@ class WebApp:
                 allowed_origins,
                 self._refused,
                 section="broker",
-                # A legacy gateway does not try again after a refusal.
+                # A legacy gateway does not retry after a refusal.
                 any_host_at=frozenset({"/gw"}),
             ),
         ]

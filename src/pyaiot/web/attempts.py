@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The rate limit of attempts to sign in, by address and by name of the user. Pure.
+"""The rate limit of attempts to sign in, by address and by user name. Pure.
 
-A class of thirty behind one router signs in at the same time, with some typing errors: an address
-may fail more often the more users signed in from it. And nobody keeps a user out by trying that
-name from elsewhere: an address from which the user signed in before has attempts of its own. The
-addresses of one IPv6 network of 64 bits count as one.
+A class of thirty people behind one router signs in at the same time, with some typing errors: the
+limit of an address grows with the number of users who signed in from it. Attempts from other
+addresses do not lock a user out: an address from which the user signed in before has its own limit.
+
+All addresses of an IPv6 network of 64 bits count as one.
 """
 
 from collections import Counter, OrderedDict
@@ -14,21 +15,21 @@ from typing import Final, TypeAlias
 from pyaiot.transport.connection_table import principal_of
 
 ATTEMPTS_PER_MINUTE: Final = 5
-"""Failed attempts of one address, and for one name, at once and in a minute. Further attempts are
-answered 429. Links that are not valid count on their own; valid ones are not limited."""
+"""Largest number of failed attempts per minute of one address, and for one name. Further attempts
+are answered 429. Invalid links are counted separately; valid ones are not limited."""
 USERS_OF_ADDRESS_MAX: Final = 95
-"""An address may fail once more in a minute for each user who signed in from it since the start of
-the broker. Users beyond this number do not count."""
+"""Largest number of users by which the limit of an address grows: one more failure per minute for
+each user who signed in from it since the start of the broker."""
 ATTEMPTS_REMEMBERED_MAX: Final = 10_000
-"""Addresses and names with attempts, and users with an address, that are remembered. Beyond that,
-the oldest is forgotten."""
+"""Largest number of addresses and names with attempts, and of users with an address. Beyond it the
+oldest is forgotten."""
 
 _MINUTE_S: Final = 60.0
 _Key: TypeAlias = tuple[str, ...]
 
 
 class _Failures:
-    """Failed attempts of one address or name, those of long ago forgotten."""
+    """Recent failed attempts of one address or name."""
 
     __slots__ = ("_at", "_count")
 
@@ -37,7 +38,7 @@ class _Failures:
         self._at = now
 
     def has_room(self, most: int, now: float) -> bool:
-        """Whether one more is within `most` in a minute."""
+        """Whether a further attempt is within `most` per minute."""
         self._count = max(0.0, self._count - (now - self._at) * most / _MINUTE_S)
         self._at = now
         return self._count + 1 < most + 1e-6
@@ -53,19 +54,17 @@ class Attempts:
         self._clock = clock
         self._failures: OrderedDict[_Key, _Failures] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
-        """Addresses with the names of the users who signed in from them."""
+        """The names of the users who signed in from each address."""
         self._users_of: Counter[str] = Counter()
-        """Such users of each address."""
+        """The number of such users of each address."""
 
     def take(self, address: str, name: str) -> bool:
-        """Count an attempt with a password. False: it is one too many, and must be refused.
-
-        Call `succeeded` if the password is right: then it does not count.
-        """
+        """Count an attempt with a password. Returns False if it exceeds the limit and must be
+        refused. If the password is right, call `succeeded`: the attempt is then not counted."""
         now = self._clock()
         found = []
         for key, most in self._limits(address, name):
-            # The address first: what it may not try is not remembered.
+            # The address is checked first: a name is not remembered for a refused attempt.
             failures = self._of(key)
             if not failures.has_room(most, now):
                 return False
@@ -75,14 +74,14 @@ class Attempts:
         return True
 
     def take_link(self, address: str) -> bool:
-        """Count a link that is not valid. False: it is one too many."""
+        """Count an invalid link. Returns False if it exceeds the limit."""
         failures = self._of(("link", _network(address)))
         has_room = failures.has_room(ATTEMPTS_PER_MINUTE, self._clock())
         failures.add(int(has_room))
         return has_room
 
     def succeeded(self, address: str, name: str) -> None:
-        """The user signed in with the password: the attempt that was taken does not count."""
+        """Do not count the attempt: the user signed in with the password."""
         for key, _ in self._limits(address, name):
             self._of(key).add(-1)
         known = (_network(address), name)
@@ -98,9 +97,9 @@ class Attempts:
         self._failures.pop(("name", *known), None)
 
     def _limits(self, address: str, name: str) -> list[tuple[_Key, int]]:
-        """What an attempt counts for, and how many of each may fail in a minute."""
+        """The keys under which an attempt is counted, and the limit of each per minute."""
         network = _network(address)
-        name = name[:64]  # a longer one belongs to no user
+        name = name[:64]  # no user has a longer name
         own: _Key = ("name", network, name) if (network, name) in self._known else ("name", name)
         users = min(self._users_of[network], USERS_OF_ADDRESS_MAX)
         return [
@@ -119,5 +118,5 @@ class Attempts:
 
 
 def _network(address: str) -> str:
-    """An address, or a network of IPv6."""
+    """An IPv4 address, or the network of an IPv6 address."""
     return principal_of(address) or address

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Records the requests that change something, and refused ones, in the audit log.
+"""Records refused requests, and requests that change something, in the audit log.
 
-One middleware records them by their route, so that a new operation is recorded without a call of
-its own. Commands are recorded by the broker, with their receipts; links of gateways by `Sockets`.
+One middleware records them by their route, so new operations are recorded without further code. The
+broker records commands, with their receipts; `Sockets` records links of gateways.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from pyaiot.audit.log import AuditLog
 from pyaiot.web.api.operations import OPERATIONS
 
 WHO: Final = web.RequestKey("who", str)
-"""Who sends a request; see `Principal`. The sign-in sets it."""
+"""The sender of a request; see `Principal`. The sign-in sets it."""
 
 _COMMANDS: Final = frozenset({"write", "write_nodes"})
 ACTIONS: Final = {
@@ -31,7 +31,7 @@ ACTIONS: Final = {
         for operation in OPERATIONS
     },
 }
-"""The action of each route, as entries name it."""
+"""The action of each route in the audit log."""
 # As the command line names the same change.
 ACTIONS[("POST", "/api/devices")] = "device-add"
 ACTIONS[("DELETE", "/api/devices/{uid}")] = "device-remove"
@@ -46,7 +46,7 @@ _REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO
 
 @dataclass(frozen=True, slots=True)
 class AuditNote:
-    """What a handler adds to the entry of its request."""
+    """What a handler adds to the audit entry of its request."""
 
     uids: tuple[str, ...] = ()
     detail: str = ""
@@ -56,19 +56,19 @@ _NOTE: Final = web.RequestKey("audit_note", AuditNote)
 
 
 def note(request: web.Request, *, uids: Iterable[str] = (), detail: str = "") -> None:
-    """Add nodes and a detail to the entry of this request. No values: see `audit.entry`."""
+    """Add nodes and a detail to the audit entry of this request. Do not add values: see
+    `audit.entry`."""
     request[_NOTE] = AuditNote(tuple(uids), detail)
 
 
 def principal_of(request: web.Request) -> Principal:
-    """Who sends a request, and from where."""
+    """The sender of a request, and its address."""
     return Principal(request.get(WHO, LOCAL), request.remote or "")
 
 
 def audit_requests(audit: AuditLog, *, signs_in: bool) -> Middleware:
-    """The middleware. It must be outside of those that refuse requests and turn errors into
-    responses. `signs_in`: clients must sign in.
-    """
+    """The middleware. It must be outside of the middlewares that refuse requests and that turn
+    errors into responses. `signs_in`: clients must sign in."""
 
     @web.middleware
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -91,8 +91,8 @@ def _record(audit: AuditLog, request: web.Request, status: int) -> None:
         return
     refused = status in _REFUSED
     if request.method in (hdrs.METH_GET, hdrs.METH_HEAD):
-        # Pages that are opened without a session are not worth an entry; a wrong credential is,
-        # and a known client that tries more than it may.
+        # Pages that are opened without a session are not recorded. Wrong credentials are, and so
+        # are known clients that exceed their role.
         tries = hdrs.AUTHORIZATION in request.headers or request[WHO] not in (ANONYMOUS, LOCAL)
         if not refused or not tries:
             return

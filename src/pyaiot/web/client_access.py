@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who the client of a request is. Where nobody signs in, every client is `LOCAL_CLIENT`."""
+"""The identity and rights of the client of a request. Without sign-in, every client is
+`LOCAL_CLIENT`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,19 +14,19 @@ from pyaiot.transport.connection_table import principal_of
 from pyaiot.web.access_watch import AccessWatch, End
 
 ClientKind: TypeAlias = Literal["local", "session", "token", "anonymous"]
-"""`local`: nobody signs in here. `anonymous`: it did not sign in and may read."""
+"""`local`: clients do not sign in. `anonymous`: the client did not sign in and may read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientAccess:
-    """Who a client is and what it may do."""
+    """The identity and rights of a client."""
 
     kind: ClientKind
     role: Role
     name: str = ""
-    """Name of the user or of the token; empty if it was invited, or is not known."""
+    """Name of the user or of the token; empty if it was invited or is unknown."""
     scope: Scope = EVERYTHING
-    """What it sees, and of which nodes it commands."""
+    """The nodes that it sees and may command."""
     digest: bytes = b""
     """SHA-256 of the secret of the session or the token."""
     watch: AccessWatch | None = None
@@ -38,10 +39,8 @@ class ClientAccess:
         return includes(self.role, "operator")
 
     def opened(self, end: End) -> Callable[[], None]:
-        """The client opened a connection that lasts. Call the result when it is closed.
-
-        `end` is called if the access ends before.
-        """
+        """Register a lasting connection of the client. Call the result when the connection is
+        closed. `end` is called if the access ends first."""
         if self.visit is not None:
             return self.visit()
         if self.watch is None or not self.digest:
@@ -55,7 +54,7 @@ _ACCESS: Final = web.RequestKey("access", ClientAccess)
 
 
 def access_of(request: web.Request) -> ClientAccess:
-    """Who the client of a request is."""
+    """The access of the client of a request."""
     access: ClientAccess = request.get(_ACCESS, LOCAL_CLIENT)
     return access
 
@@ -66,7 +65,7 @@ def set_access(request: web.Request, access: ClientAccess) -> None:
 
 def quota_owner_of(request: web.Request) -> str:
     """The principal of the quotas of a request: a session, a token, or an address (IPv6: a /64
-    network, all of whose addresses one host may use)."""
+    network, because one host may use all its addresses)."""
     digest = access_of(request).digest
     if digest:
         return digest.hex()

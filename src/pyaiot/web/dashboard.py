@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The dashboard at `/`: static files and their security headers, and `/dashboard.json`.
+"""The dashboard at `/`: static files with security headers, and `/dashboard.json`.
 
 `scripts/page.py` builds the files from the sources in `dashboard/` into the folder `built`. Every
-wheel contains them. In a source tree where they are not built, `/` shows how to build them.
+wheel contains them. In a source tree without them, `/` shows how to build them.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ CONTENT_SECURITY_POLICY: Final = (
     # Text never becomes markup, not even by mistake: the browser refuses `innerHTML`.
     "require-trusted-types-for 'script'"
 )
-"""Allows nothing inline and nothing from other hosts."""
+"""Permits nothing inline, and nothing from other hosts."""
 HEADERS: Final[dict[str, str]] = {
     hdrs.CACHE_CONTROL: "no-cache",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -42,12 +42,12 @@ HEADERS: Final[dict[str, str]] = {
     "X-Content-Type-Options": "nosniff",
 }
 PICTURE_SIZE_MAX: Final = 16 * 1024 * 1024
-"""Bytes of a logo, favicon or floor plan. Larger: refused at start."""
+"""Largest logo, favicon or floor plan, in bytes. A larger one is refused at the start."""
 _INDEX: Final = "index.html"
 _FOREVER: Final = "public, max-age=31536000, immutable"
 """For files whose name changes with their content."""
 _COMPRESSED_FROM: Final = 1024
-"""Bytes from which a file is compressed."""
+"""Smallest file that is compressed, in bytes."""
 _NOT_BUILT: Final = {
     _INDEX: b"""<!doctype html>
 <html lang="en">
@@ -60,7 +60,7 @@ _NOT_BUILT: Final = {
 """,
     "favicon.svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
 }
-"""What is served in a source tree where the dashboard is not built."""
+"""The page that is served in a source tree where the dashboard is not built."""
 
 _Handler: TypeAlias = Callable[[aiohttp.web.Request], Awaitable[aiohttp.web.StreamResponse]]
 
@@ -76,7 +76,7 @@ class Look:
     webcam_hosts: tuple[str, ...] = ()
     """Hosts (`name` or `name:port`) whose images nodes may show."""
     tile_url: str = ""
-    """Map tiles, as `https://host/{z}/{x}/{y}.png`. Empty: the land outline alone."""
+    """Map tiles, as `https://host/{z}/{x}/{y}.png`. Empty: only the outlines of land."""
     floor_plan: str = ""
     floor_plan_bounds: str = ""
     """South, west, north and east of the floor plan in degrees, separated by commas."""
@@ -85,7 +85,7 @@ class Look:
 
 
 class Dashboard:
-    """The built files, held in memory: no name in a request ever reaches the file system."""
+    """The built files, in memory: a name in a request never reaches the file system."""
 
     def __init__(self, look: Look, built: Mapping[str, bytes]) -> None:
         """`built`: contents by path; empty if the dashboard is not built.
@@ -170,7 +170,7 @@ class Dashboard:
         )
 
     async def _manifest(self, _request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
-        """What a browser needs to install the dashboard (W3C Web Application Manifest)."""
+        """The data with which a browser installs the dashboard (W3C Web Application Manifest)."""
         return aiohttp.web.json_response(
             manifest(self._look.title, self._pictures["favicon"]),
             content_type="application/manifest+json",
@@ -179,11 +179,11 @@ class Dashboard:
 
     @staticmethod
     def _has_api(app: aiohttp.web.Application) -> bool:
-        """Whether the same server has the HTTP API, which may offer a history."""
+        """Whether the same server has the HTTP API, and may therefore have a history."""
         return any(resource.canonical == "/api/info" for resource in app.router.resources())
 
     def _picture(self, name: str, source: str) -> str:
-        """The URL of a picture, or the path under which its file is served."""
+        """The URL of a picture, or the path at which its file is served."""
         if not source or _is_url(source):
             return source
         path = Path(source).expanduser()
@@ -204,7 +204,7 @@ class Dashboard:
         return served_path
 
     def _hosts(self) -> list[str]:
-        """Origins of images, for the policy. `{s}` in the URL of tiles becomes `*`."""
+        """Origins of images for the policy. `{s}` in the URL of tiles becomes `*`."""
         look = self._look
         origins = []
         for host in look.webcam_hosts:
@@ -298,7 +298,7 @@ def _is_url(source: str) -> bool:
 
 
 def _is_host(host: str) -> bool:
-    """Whether `host` may be part of a policy: it has no character that ends a directive."""
+    """Whether `host` can be part of a policy: it contains no character that ends a directive."""
     name = host.replace(".", "").replace("-", "").replace(":", "").replace("[", "").replace("]", "")
     return bool(host) and name.isalnum() and name.isascii()
 
@@ -320,7 +320,7 @@ def _bounds(look: Look) -> list[float]:
 
 
 def _origins_of_broker(url: str, request: aiohttp.web.Request) -> tuple[str, str]:
-    """For the policy. A broker on this machine has, for the browser, the host of the dashboard."""
+    """For the policy. If the broker runs on this machine, its host is that of the dashboard."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host in {"localhost", "127.0.0.1", "::1"}:

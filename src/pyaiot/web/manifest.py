@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The web application manifest of the dashboard: how a phone or a desktop shows it as an app."""
+"""The web application manifest of the dashboard, with which a phone or desktop shows it as an
+app."""
 
 from typing import Any, Final
 
@@ -16,13 +17,13 @@ _MASKABLE: Final = {
     "type": "image/png",
     "purpose": "maskable",
 }
-"""Its picture fills the square; the phone cuts the shape."""
+"""An icon whose picture fills the square; the phone crops it."""
 
 
 def manifest(title: str, favicon: str) -> dict[str, Any]:
-    """The manifest. `favicon`: path or URL of a configured one, which is then the icon; or empty.
+    """The manifest. `favicon`: path or URL of a configured one, which becomes the icon; or empty.
 
-    Its paths are relative, so that the dashboard may be below a path of a proxy.
+    Its paths are relative, so that a proxy may serve the dashboard below a path.
     """
     own = [{"src": favicon, "sizes": "any"}] if favicon else []
     return {

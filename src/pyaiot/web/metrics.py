@@ -69,7 +69,7 @@ class AnsweredRequests:
         self.seconds = Histogram()
 
     def middleware(self) -> Middleware:
-        """Must be the outermost: it counts the final status."""
+        """Must be the outermost middleware: it counts the final status."""
 
         @web.middleware
         async def count(request: web.Request, handler: Handler) -> web.StreamResponse:

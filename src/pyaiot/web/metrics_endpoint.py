@@ -29,7 +29,7 @@ UP: Final = Metric("pyaiot_up", "gauge", "1 while the service answers.")
 
 
 PAGE_AGE_MAX_S: Final = 0.2
-"""How long a page of metrics is served again: collecting blocks the event loop for milliseconds."""
+"""How long a page of metrics is reused: collecting blocks the event loop for milliseconds."""
 
 
 class Metrics:
@@ -40,10 +40,10 @@ class Metrics:
         self._lag_s = 0.0
         self._registry: CollectorRegistry | None = None
         self._page: tuple[str, float, bytes] = "", -PAGE_AGE_MAX_S, b""
-        """Content type, time and body of the latest page."""
+        """Content type, time and body of the last page."""
 
     async def page(self, request: web.Request) -> web.Response:
-        """`GET /metrics`, in the format that the `Accept` header asks for."""
+        """`GET /metrics`, in the format that the `Accept` header requests."""
         # Imported on use: it takes 3 MB.
         from prometheus_client import exposition  # noqa: PLC0415
 
@@ -114,7 +114,7 @@ def _registry(samples: "Collector") -> "CollectorRegistry":
 
 
 def families(samples: Iterable[Sample]) -> "list[Family]":
-    """Samples, grouped by metric, as types of prometheus-client."""
+    """Samples, grouped by metric, in the types of prometheus-client."""
     from prometheus_client.core import (  # noqa: PLC0415 - see above
         CounterMetricFamily,
         GaugeMetricFamily,
@@ -142,7 +142,7 @@ def families(samples: Iterable[Sample]) -> "list[Family]":
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    """Cumulative counts, as Prometheus expects them."""
+    """Cumulative counts, as Prometheus expects."""
     total = 0
     buckets = []
     for bound, count in zip((*histogram.bounds, "+Inf"), list(histogram.counts), strict=True):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whether every part works. Simultaneous requests share one round of checks."""
+"""Checks every part of the system. Concurrent requests share one round of checks."""
 
 import asyncio
 import contextlib
@@ -11,13 +11,14 @@ Check: TypeAlias = Callable[[], Awaitable[str]]
 """A round trip through a part of the system. Returns the problem, or an empty string."""
 
 ANSWER_AGE_MAX_S: Final = 0.5
-"""Results are reused for this time, and by requests that arrive while the checks run."""
+"""How long results are reused. Requests that arrive during the checks wait for them."""
 CHECK_LIMIT_S: Final = 5.0
 """A check that takes longer fails."""
 
 
 class Readiness:
-    """`own` and `others`: checks by the name of the part. `others` may grow later."""
+    """`own` and `others`: checks by the name of the part. Entries may be added to `others`
+    later."""
 
     def __init__(
         self, own: Mapping[str, Check], others: Mapping[str, Check] = MappingProxyType({})

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""In a cluster, the values of nodes of other brokers are here only where clients need them."""
+"""In a cluster, a broker has the values of nodes of other brokers only while its clients need
+them."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -8,11 +9,12 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 _READS: Final = ("/api/nodes", "/api/events", "/things", "/ws")
-"""Paths that are answered with values."""
+"""Paths whose responses contain values."""
 
 
 def await_values(values_known: Callable[[], Awaitable[None]]) -> Middleware:
-    """Requests that read values wait until they are here: see `Broker.values_known`."""
+    """Middleware: requests that read values wait until they are known; see
+    `Broker.values_known`."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -3,7 +3,7 @@
 
 People sign in with an invitation, which is a link that works once, or with name and password. Both
 create a session, which survives a restart of the broker. Other requests are refused, unless the
-settings allow anonymous viewers.
+settings permit anonymous viewers.
 """
 
 import asyncio
@@ -43,16 +43,17 @@ SESSION_LIFE_S: Final = 7 * 86_400.0
 INVITATION_LIFE_S: Final = 86_400.0
 """How long the link that the broker prints at its start is valid."""
 FORM_FIELDS_MAX: Final = 16
-"""Fields of the form. One with more is refused as a wrong password is."""
+"""Largest number of fields in the form. A form with more is treated as a wrong password."""
 PASSWORD_CHECKS_MAX: Final = 2
-"""Passwords that are checked at once, each on a thread. Others wait."""
+"""Largest number of passwords that are checked at once, each in a thread. Others wait."""
 PASSWORD_CHECKS_WAITING_MAX: Final = 200
-"""Passwords that wait for a check or have it. One more is answered 503."""
+"""Largest number of passwords that are being checked or wait for it. A further one is answered
+503."""
 PASSWORD_CHECKS_WAITING_PER_ADDRESS_MAX: Final = 100
-"""The same of one address (IPv6: one /64 network): a class may share it."""
+"""The same for one address (IPv6: one /64 network): many people may share it."""
 
 _LASTING: Final = frozenset({"/ws", "/api/events", "/api/export"})
-"""Paths of connections that last."""
+"""Paths of lasting connections."""
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +76,11 @@ class SignIn:
         visitors: Visitors | None = None,
     ) -> None:
         """`behind_tls`: browsers connect over TLS, here or at a proxy. `viewers`: clients that have
-        not signed in may see the nodes. `clock` is monotonic and measures rates. `watch` ends
-        connections whose access ends; None: nothing does. `visitors` limits clients without
-        sign-in; None: as usual.
-        """
+        not signed in may read. `clock` is monotonic and measures rates. `watch` ends connections
+        when their access ends; None: they are not ended. `visitors` limits clients without sign-in;
+        None: the default limits."""
         self.refused = 0
-        """Requests without access, and failed attempts to sign in, since the start."""
+        """Number of requests without access, and of failed attempts to sign in."""
         self.accounts = accounts
         self._recent: RecentAccess[tuple[ClientAccess, str]] = RecentAccess(accounts)
         self._viewers = viewers
@@ -94,12 +94,11 @@ class SignIn:
         self._visitors = Visitors(clock) if visitors is None else visitors
         self._checking = asyncio.Semaphore(PASSWORD_CHECKS_MAX)
         self._waiting: Counter[str] = Counter()
-        """Attempts that wait for a check of their password or have it, by address."""
+        """Number of attempts by address whose password is being checked or waits for it."""
 
     async def new_link(self) -> str:
-        """The path of a new invitation for an administrator. It replaces the last such one.
-
-        Raises `OperatorError`."""
+        """The path of a new invitation for an administrator. It replaces the previous one. Raises
+        `OperatorError`."""
         return await self.invite("admin", life_s=INVITATION_LIFE_S, is_of_start=True)
 
     async def invite(
@@ -143,7 +142,7 @@ class SignIn:
                 return self._failed(request, 403, "used")
             return await self._signed_in(request, "", invitation.role, invitation.scope)
         name, password = await _form(request)
-        # A name that is not known may be a password in the wrong field: it is not recorded.
+        # An unknown name may be a password in the wrong field: it is not recorded.
         known = self.accounts.user(name) is not None
         note(request, detail=f"user:{name}" if known else "an unknown name")
         async with self._turn(address):
@@ -180,12 +179,12 @@ class SignIn:
                     and (request.cookies or hdrs.AUTHORIZATION in request.headers)
                     and await self.accounts.look()
                 ):
-                    access = self._access(request)  # another broker has just signed it in
+                    access = self._access(request)  # another broker has just created the session
                 if (
                     access is None
                     and self._viewers
                     and need not in ("public", "gateway")
-                    # A client that sends a wrong token must learn that.
+                    # A client that sends a wrong token must be informed.
                     and hdrs.AUTHORIZATION not in request.headers
                 ):
                     access = self._visitor(request)
@@ -213,10 +212,10 @@ class SignIn:
         return check
 
     def _access(self, request: web.Request) -> ClientAccess | None:
-        """Who the client is; None if it did not sign in, or not successfully."""
+        """The client of a request; None if it did not sign in, or not successfully."""
         headers, now = request.headers, self._unix_time()
         authorization = headers.get(hdrs.AUTHORIZATION)
-        # A client that sends a wrong token must learn that, even with a valid cookie.
+        # A client that sends a wrong token must be informed, even if its cookie is valid.
         header = headers.get(hdrs.COOKIE) if authorization is None else authorization
         if not header:
             return None
@@ -235,7 +234,8 @@ class SignIn:
         return access
 
     def _of_token(self, authorization: str, now: float) -> tuple[ClientAccess, str, float] | None:
-        """The client with this header, who it is in the audit log, and until when (Unix time)."""
+        """The client with this `Authorization` header, its principal in the audit log, and the Unix
+        time at which its access expires."""
         secret = bearer_secret(authorization)
         token = self.accounts.token_with(digest_of(secret)) if secret else None
         if token is None or not token.is_valid(now):
@@ -247,7 +247,7 @@ class SignIn:
         return access, f"token:{token.name}", valid_until
 
     def _of_session(self, request: web.Request) -> tuple[ClientAccess, str, float] | None:
-        """The same for a browser."""
+        """The same for the session of a browser."""
         session = self._session(request)
         if session is None:
             return None
@@ -257,7 +257,7 @@ class SignIn:
         return access, _who(session), session.expires_at
 
     def _visitor(self, request: web.Request) -> ClientAccess:
-        """A client that did not sign in. Raises 429 if its address has too much."""
+        """A client that did not sign in. Raises 429 if its address exceeds a limit."""
         address = request.remote or ""
         lasts = request.path in _LASTING
         if not self._visitors.may_request(address) or (
@@ -298,8 +298,8 @@ class SignIn:
     async def _turn(self, address: str) -> AsyncIterator[None]:
         """Wait for a turn to check a password. Raises 503 if too many wait.
 
-        An attempt counts when it has its turn, so that many who sign in at once from one address,
-        with the right passwords, are all admitted.
+        An attempt is counted when its turn begins, so that many people with right passwords can
+        sign in from one address at once.
         """
         network = principal_of(address)
         if (
@@ -319,7 +319,8 @@ class SignIn:
                 del self._waiting[network]
 
     async def _user_with(self, name: str, password: str) -> User | None:
-        """The user with this password. Takes as long for a name that does not exist."""
+        """The user with this password. The check takes the same time for a name that does not
+        exist."""
         # Imported when it is used: it loads a native library.
         from pyaiot.accounts.passwords import NO_USER, is_password  # noqa: PLC0415
 
@@ -327,7 +328,7 @@ class SignIn:
         expected = NO_USER if user is None else user.password
         if not await asyncio.to_thread(is_password, password, expected):
             return None
-        # The user may have been removed, or may have another password, meanwhile.
+        # In the meantime, the user may have been removed or may have got another password.
         now = self.accounts.user(name)
         return now if now is not None and now.password == expected else None
 
@@ -351,7 +352,7 @@ class SignIn:
 
 
 async def _form(request: web.Request) -> tuple[str, str]:
-    """Name and password of the form, which a browser sends URL-encoded; else empty texts."""
+    """Name and password of the URL-encoded form; otherwise empty texts."""
     body = await request.read()
     if request.content_type != "application/x-www-form-urlencoded":
         return "", ""
@@ -361,7 +362,7 @@ async def _form(request: web.Request) -> tuple[str, str]:
     except ValueError:
         return "", ""
     name, password = fields.get("name", [""]), fields.get("password", [""])
-    # Keyboards of phones add a space after a word.
+    # Keyboards of phones append a space to a word.
     return name[-1].strip(), password[-1]
 
 

@@ -44,10 +44,10 @@ TEXTS: Final = {
         "busy": "Zu viele Versuche. Versuchen Sie es in einer Minute noch einmal.",
     },
 }
-"""By language; the dashboard has the same ones."""
+"""By language; the languages are those of the dashboard."""
 
 NAME_LENGTH_MAX: Final = 64
-"""Characters of the name in the form. The rest is cut off when the form is shown again."""
+"""Longest name in the form, in characters. The rest is cut off when the form is shown again."""
 _STYLE: Final = """
 :root { color-scheme: light dark; --page: #f3f5f6; --card: #fff; --edge: #dde3e7; --ink: #14191f;
   --soft: #56616d; --accent: #0b6e68; --on-accent: #fff; --bad: #b0261b; }
@@ -82,15 +82,16 @@ _LOGO: Final = """\
 <path d="M7 14a11 11 0 0 1 7-7M25 18a11 11 0 0 1-7 7" stroke="#fff" stroke-opacity=".45"
  stroke-width="2"/>
 </svg>"""
-"""As `dashboard/public/favicon.svg`: the page loads nothing, and an own logo may be anywhere."""
+"""The same image as `dashboard/public/favicon.svg`: the page loads nothing, and a configured logo
+may have any URL."""
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri"
     " 'none'; form-action 'self'; frame-ancestors 'none'",
-    # Without a referrer, a browser would post the form with `Origin: null`. The whole URL, which
-    # may have the secret of an invitation, would be in logs of proxies.
+    # Without a referrer, a browser would send the form with `Origin: null`. The whole URL, which
+    # may contain the secret of an invitation, would be in the logs of proxies.
     "Referrer-Policy": "origin",
     "X-Content-Type-Options": "nosniff",
 }
@@ -112,15 +113,16 @@ def language(accepted: str) -> str:
 def page(*, title: str, accepted: str, is_invited: bool, problem: str = "", name: str = "") -> str:
     """The page with a button for an invitation, or with a form for name and password.
 
-    `title` of the dashboard. `problem`: a key of the texts. `name`: what was in its field. The form
-    has no action: it posts to the URL of the page, which may contain the secret of an invitation.
+    `title`: of the dashboard. `problem`: a key of the texts. `name`: the previous value of its
+    field. The form has no action: it is sent to the URL of the page, which may contain the secret
+    of an invitation.
     """
     tongue = language(accepted)
     texts = TEXTS[tongue]
     if is_invited:
         fields, hint = "", texts["invited"]
     else:
-        # After a wrong password, only that is entered again.
+        # After a wrong password, only the password must be entered again.
         focus_of_name, focus_of_password = ("", " autofocus") if name else (" autofocus", "")
         value = escape(name[:NAME_LENGTH_MAX])
         fields = (

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What clients without a sign-in may cost, by address: requests and open connections. Pure.
+"""Limits of clients without sign-in, by address: requests and open connections. Pure.
 
-The addresses of one IPv6 network of 64 bits count as one: a host may have all of them. Loopback is
-the address of a proxy on this machine, which hides those of its clients: for it, only the limit of
-all visitors together applies.
+All addresses of an IPv6 network of 64 bits count as one, because a host may have all of them.
+Loopback is the address of a proxy on this machine, which hides the addresses of its clients: only
+the limit of all visitors together applies to it.
 """
 
 from collections import Counter
@@ -15,13 +15,15 @@ from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 
 VISITOR_REQUESTS_PER_S: Final = 40.0
 VISITOR_REQUESTS_BURST: Final = 1500.0
-"""Rate of requests of one address without sign-in. Beyond that, they are answered 429. Opening the
-dashboard takes about 30, and a class of thirty behind one router opens it at the same time."""
+"""Rate limit of requests of one address without sign-in. Above it, they are answered 429. Opening
+the dashboard takes about 30 requests, and a class of thirty people behind one router opens it at
+the same time."""
 ALL_VISITORS_REQUESTS_PER_S: Final = 500.0
 ALL_VISITORS_REQUESTS_BURST: Final = 6000.0
-"""The same of all addresses together."""
+"""The same for all addresses together."""
 VISITOR_CONNECTIONS_MAX: Final = 100
-"""WebSockets, streams and exports of one address without sign-in. One more is answered 429."""
+"""Largest number of WebSockets, streams and exports of one address without sign-in. A further one
+is answered 429."""
 
 
 class Visitors:
@@ -36,16 +38,16 @@ class Visitors:
         self._connections: Counter[str] = Counter()
 
     def may_request(self, address: str) -> bool:
-        """Count a request. False: it is one too many, and must be refused."""
+        """Count a request. Returns False if it exceeds the limit and must be refused."""
         return self._requests.take(principal_of(address or "unknown"), now=self._clock()) == 0.0
 
     def may_connect(self, address: str) -> bool:
-        """Whether one more connection of this address is within its limit."""
+        """Whether a further connection of this address is within its limit."""
         network = principal_of(address or "unknown")
         return not network or self._connections[network] < VISITOR_CONNECTIONS_MAX
 
     def connected(self, address: str) -> Callable[[], None]:
-        """A connection is open. Call the result, once, when it is closed."""
+        """Count an open connection. Call the result once, when the connection is closed."""
         network = principal_of(address or "unknown")
         self._connections[network] += 1
 

@@ -59,12 +59,13 @@ _NO_KEY_FILE: Final = TokenRefusal("key", "this broker has no key file")
 log = logging.getLogger(__name__)
 
 FIRST_FRAME_LIMIT_S: Final = 2.0
-"""Time for a gateway without a token in its handshake to send it as its first frame. Then it is
-refused."""
+"""Time for a gateway without a token in its handshake to send it as its first frame. After that it
+is refused."""
 UNAUTHENTICATED_MAX: Final = 64
-"""Connections of gateways that have not authenticated yet. Another one is answered 503."""
+"""Largest number of connections of gateways that have not authenticated yet. A further one is
+answered 503."""
 UNAUTHENTICATED_PER_ADDRESS_MAX: Final = 8
-"""The same from one address."""
+"""The same for one address."""
 
 
 def _socket(
@@ -76,7 +77,7 @@ def _socket(
 
 
 def _without_end(_end: End) -> Callable[[], None]:
-    """For connections whose access does not end."""
+    """Registers nothing: for connections whose access does not end."""
     return lambda: None
 
 
@@ -93,9 +94,8 @@ class Sockets:
         access: AccessWatch | None = None,
         key_file_identity: GatewayIdentity = LEGACY,
     ) -> None:
-        """`tokens` None: gateways with the key file are refused. `access` None: those with a token
-        of their own, too. `audit` records links of gateways.
-        """
+        """`tokens` None: gateways with the key file are refused. `access` None: gateways with their
+        own tokens are refused, too. `audit` records links of gateways."""
         self._audit = audit
         self._broker = broker
         self._tokens = tokens
@@ -105,11 +105,11 @@ class Sockets:
         self._open: set[NonBlockingWebSocket] = set()
         self._refusals = RateLimitedLog(log)
         self._unauthenticated: Counter[str] = Counter()
-        """Connections of gateways that have not authenticated yet, by address."""
+        """Number of connections of gateways that have not authenticated yet, by address."""
         self.refused_clients = 0
-        """Clients that were refused, or closed for an invalid message."""
+        """Number of clients that were refused, or closed for an invalid message."""
         self.refused_gateways = 0
-        """Gateways without a valid token, and invalid messages of gateways."""
+        """Number of gateways without a valid token, and of their invalid messages."""
 
     async def client(self, request: web.Request) -> web.StreamResponse:
         """`GET /ws`."""
@@ -156,7 +156,7 @@ class Sockets:
     ) -> None:
         async for frame in socket:
             if isinstance(frame.data, aiohttp.WebSocketError):
-                # aiohttp has closed the connection with the right code.
+                # aiohttp has closed the connection with the appropriate code.
                 self._client_refused(frame.data)
                 return
             if client.closed or frame.type not in (
@@ -181,7 +181,7 @@ class Sockets:
                 return
 
     def _from_client(self, client: Subscriber, message: FromClient, role: Role) -> None:
-        # The broker answers a command that is not allowed with a receipt.
+        # The broker answers forbidden commands with a receipt.
         if not may_send(role, type(message)) and not isinstance(message, Command):
             client.close(aiohttp.WSCloseCode.POLICY_VIOLATION, "this message is not allowed")
             return
@@ -340,7 +340,8 @@ class Sockets:
         self._refusals.warning("refused the gateway at %s: %s", address, refusal.text, now=now)
 
     async def close_all(self) -> None:
-        """Close all connections because the broker ends; see `transport.websocket.close_all`."""
+        """Close all connections because the broker shuts down; see
+        `transport.websocket.close_all`."""
         await close_all(list(self._open), "the broker is shutting down")
 
     def _log(self, text: str, detail: object) -> None:

@@ -12,13 +12,13 @@ from pyaiot.alerts.rule import Rule
 from pyaiot.web.api.parameters import Query
 
 ALERTS_AT_ONCE_MAX: Final = 10_000
-"""Alerts that one request acknowledges or snoozes. More are refused."""
+"""Largest number of alerts that one request acknowledges or snoozes."""
 SNOOZE_MAX_S: Final = 30 * 86_400.0
-"""The longest time for which an alert is snoozed, in seconds."""
+"""Longest time for which an alert can be snoozed, in seconds."""
 
 
 class AlertsQuery(Query, frozen=True, kw_only=True):
-    """Which alerts."""
+    """The alerts to return."""
 
     state: Annotated[
         tuple[AlertState, ...] | None,
@@ -45,15 +45,15 @@ class AlertList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertEdit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to do with some active alerts."""
+    """Changes to some active alerts."""
 
     ids: Annotated[tuple[str, ...], Meta(min_length=1, max_length=ALERTS_AT_ONCE_MAX)]
     acknowledge: bool = False
-    """Somebody takes care of them."""
+    """Acknowledge them: the client takes care of them."""
     snooze_s: Annotated[float, Meta(ge=0, le=SNOOZE_MAX_S)] | None = msgspec.field(
         name="snooze", default=None
     )
-    """Send no notices about them for this many seconds; 0 ends that."""
+    """Send no notifications about them for this many seconds; 0 ends the snooze."""
 
 
 class AlertRule(msgspec.Struct, frozen=True, kw_only=True):

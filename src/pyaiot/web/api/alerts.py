@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Alerts over HTTP: what is active, who takes care of it, rules, maintenance, channels."""
+"""Alerts over HTTP: active alerts, acknowledgements, rules, maintenance, channels."""
 
 import asyncio
 from collections.abc import Iterator
@@ -179,7 +179,7 @@ class AlertsApi:
 
     def _info(self, alert: Alert, request: web.Request) -> AlertInfo:
         if access_of(request).scope.hides_personal:
-            # Who takes care of it is the name of a user.
+            # The acknowledgement contains the name of a user.
             value = "" if alert.resource in PERSONAL_RESOURCES else alert.value
             alert = msgspec.structs.replace(alert, acknowledged_by="", value=value)
         record = self._broker.router.registry.get(alert.uid)
@@ -189,7 +189,7 @@ class AlertsApi:
 
 
 def _check_whole(request: web.Request) -> None:
-    """Rules name nodes: only clients that may see all of them read or write rules."""
+    """Check that the client may see all nodes: rules can name any node. Raises `ProblemError`."""
     if not access_of(request).scope.has_all_nodes:
         raise ProblemError(403, "not-in-scope", "rules need access to all nodes")
 

@@ -151,7 +151,7 @@ def checked(operation: Operation, handler: Handler) -> WebHandler:
         try:
             "".join(request.match_info.values()).encode()
         except UnicodeError as error:
-            # aiohttp keeps such bytes as lone surrogates, which cannot be encoded later.
+            # aiohttp represents such bytes as lone surrogates, which cannot be encoded later.
             raise ProblemError(400, "bad-request", "the path is not valid UTF-8") from error
         return await handler(request, read_query(operation.query, request.query.items()))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`GET /api/audit`: who did what to which node."""
+"""`GET /api/audit`: the entries of the audit log."""
 
 from collections.abc import Callable
 
@@ -43,6 +43,7 @@ class AuditApi:
             raise ProblemError(
                 503, "audit-unavailable", reason_of(error), retry_after_s=5
             ) from error
-        # The same fields: one is what is stored, the other what the API documents.
+        # The fields are the same, but the one type is stored and the other is documented by the
+        # API.
         records = msgspec.convert(found, list[AuditRecord], from_attributes=True)
         return json_response(AuditPage(entries=records, next=cursor))

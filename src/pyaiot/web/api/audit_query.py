@@ -10,7 +10,7 @@ from pyaiot.audit.files import CURSOR
 from pyaiot.web.api.parameters import CURSOR_LENGTH_MAX, FILTERS_MAX, Name, RangeQuery
 
 AUDIT_ENTRIES_PER_PAGE: Final = 1000
-"""Entries of the audit log on one page: the default and the maximum of `limit`."""
+"""Entries of the audit log on one page: default and largest `limit`."""
 
 
 class AuditQuery(RangeQuery, frozen=True, kw_only=True):

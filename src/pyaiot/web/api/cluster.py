@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/api/cluster`: this broker and the other ones of its cluster."""
+"""`/api/cluster`: this broker and the other brokers of its cluster."""
 
 from aiohttp import web
 
@@ -13,7 +13,7 @@ from pyaiot.web.client_access import access_of
 
 
 class ClusterApi:
-    """Viewers see which brokers there are and how they are, administrators also where."""
+    """Viewers see the brokers and their states; administrators also see their addresses."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker

@@ -26,9 +26,9 @@ from pyaiot.web.client_access import quota_owner_of
 from pyaiot.web.problems import ProblemError
 
 NODES_OF_COMMAND_MAX: Final = 1000
-"""Nodes that one request may write to. More are refused."""
+"""Largest number of nodes that one request may write to."""
 REQUESTS_FOR_MANY_MAX: Final = 8
-"""Such requests that are carried out at once. One more is answered 503."""
+"""Largest number of such requests at the same time. A further one is answered 503."""
 
 _STATUS: Final = {"confirmed": 200, "sent": 202, "pending": 202}
 _PROBLEMS: Final = {
@@ -47,7 +47,7 @@ class CommandsApi:
         self._broker = broker
         self._commands = commands
         self._many = 0
-        """Requests for several nodes that are being carried out."""
+        """Number of requests for several nodes that are in progress."""
         self._numbers = itertools.count(1)
 
     async def write(self, request: web.Request, query: WriteQuery) -> web.StreamResponse:
@@ -59,7 +59,8 @@ class CommandsApi:
             raise ProblemError(404, "unknown-node", str(error)) from error
         key = _idempotency_key(request)
         if not sees(self._broker, request, uid):
-            # The same for a node that does not exist: whether it does is hidden, too.
+            # Nodes that do not exist get the same answer, so that it does not reveal which nodes
+            # exist.
             raise ProblemError(
                 403, "not-in-scope", f"the node {uid} is not in the scope of this client"
             )
@@ -103,7 +104,8 @@ class CommandsApi:
         body: CommandForMany,
         principal: Principal,
     ) -> list[HttpCommand]:
-        """Issue a command to each node, below the rate limit of a client, and wait for all."""
+        """Issue a command to each node, within the rate limit of a client, and wait for all
+        receipts."""
         clock = asyncio.get_running_loop().time
         rate = RateLimit(per_s=COMMANDS_PER_S, burst=COMMANDS_BURST, now=clock())
         commands = []
@@ -149,11 +151,11 @@ class CommandsApi:
 
 
 def _idempotency_key(request: web.Request) -> str:
-    """The key of a command; "": it has none. Raises `ProblemError`."""
+    """The idempotency key of a command; empty if it has none. Raises `ProblemError`."""
     keys = request.headers.getall("Idempotency-Key", [])
     if not keys:
         return ""
-    # A program that sends an empty key or two of them expects that the command is not repeated.
+    # A program that sends an empty key, or two keys, relies on the command not being repeated.
     if len(keys) > 1 or not 0 < len(keys[0]) <= KEY_LENGTH_MAX:
         raise ProblemError(
             400, "bad-request", f"one Idempotency-Key of 1 to {KEY_LENGTH_MAX} characters"
@@ -174,7 +176,8 @@ async def _payload(request: web.Request) -> str:
 
 
 def _unquoted(body: str) -> str:
-    """A JSON text without its quotes; anything else as it is: programs send text as JSON."""
+    """The content of a quoted JSON text; any other payload is unchanged: programs send text as
+    JSON."""
     try:
         return msgspec.json.decode(body, type=str)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/api/devices`: credentials of the devices of this process, for administrators."""
+"""`/api/devices`: administrators manage the credentials of devices of this process."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ from pyaiot.web.problems import ProblemError
 
 
 class DeviceAdministration(Protocol):
-    """The credentials of devices on this machine. Methods read and write a file, for which they
-    may wait: call them on a thread. They raise `OperatorError`."""
+    """The credentials of devices on this machine. Methods read and write a file: call them in a
+    thread. They raise `OperatorError`."""
 
     def protocols(self) -> Sequence[DeviceProtocol]:
-        """The protocols, in the order of their list."""
+        """The protocols, in the order of their registration."""
         ...
 
     def devices(self) -> Sequence[DeviceEntry]:
@@ -36,11 +36,11 @@ class DeviceAdministration(Protocol):
         ...
 
     def add(self, uid: str, protocol: str, language: SummaryLanguage) -> NewDeviceCredential:
-        """Give a device a credential. `language`: that of the summary."""
+        """Give a device a credential. `language`: of the summary."""
         ...
 
     def remove(self, uid: str) -> int:
-        """Remove the credentials of a device. Returns how many it had."""
+        """Remove the credentials of a device. Returns how many were removed."""
         ...
 
 
@@ -76,7 +76,7 @@ class DevicesApi:
         except OperatorError as error:
             raise ProblemError(409, "device-refused", str(error)) from error
         response = json_response(added, status=201)
-        # It has a secret.
+        # The response contains a secret.
         response.headers["Cache-Control"] = "no-store"
         return response
 

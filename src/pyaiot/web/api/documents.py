@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/api/openapi.json`, and the same as a page at `/api/docs` that loads nothing from elsewhere."""
+"""`/api/openapi.json`, and the same as a page at `/api/docs` that loads nothing from other
+hosts."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,13 +20,13 @@ CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page has one script, which sends what a reader tries to this broker."""
+"""The page has one script, which sends requests of the forms to this broker."""
 FILES: Final = {"docs.css": "text/css", "docs.js": "text/javascript"}
-"""What the page loads, below `/api`."""
+"""Files that the page loads, below `/api`."""
 
 
 class DocumentsApi:
-    """The handlers of the documents, which are made on the first request."""
+    """The handlers of the documents, which are generated on the first request."""
 
     @cached_property
     def _json(self) -> bytes:

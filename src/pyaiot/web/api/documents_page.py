@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An OpenAPI document as a page, with a form for each operation."""
+"""Renders an OpenAPI document as a page, with a form for each operation."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -63,7 +63,7 @@ def _navigation(operations: Sequence[tuple[str, str, Mapping[str, Any]]]) -> lis
 
 
 def _form(path: str, method: str, operation: Mapping[str, Any]) -> list[str]:
-    """The form that sends the request of an operation. `docs.js` reads it."""
+    """The form that sends the request of an operation. `docs.js` handles it."""
     changes = "" if method == "get" else ' class="changes"'
     parts = [
         "<details><summary>Try it</summary>",
@@ -168,7 +168,7 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]
 
 
 def _text(text: str) -> str:
-    """HTML of a text; parts between backticks become code."""
+    """The HTML of a text; parts between backticks become code."""
     parts = text.split("`")
     return "".join(_code(part) if index % 2 else escape(part) for index, part in enumerate(parts))
 

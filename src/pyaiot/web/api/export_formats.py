@@ -18,11 +18,11 @@ _json: Final = msgspec.json.Encoder()
 
 
 class FormatWriter(Protocol):
-    """Writes one response. Use one for each response: some keep state between parts."""
+    """Writes one response. Use a new writer for each response: some keep state between parts."""
 
     content_type: str
     suffix: str
-    """The suffix of the file that a browser saves."""
+    """Suffix of the file name under which a browser saves it."""
 
     def head(self) -> bytes: ...
 
@@ -38,7 +38,7 @@ class FormatWriter(Protocol):
 
 
 class CsvWriter:
-    """RFC 4180 with a header line. `data` is a text, or the JSON of another value."""
+    """RFC 4180 with a header line. `data` is text; values other than text are JSON."""
 
     content_type = "text/csv"
     suffix = "csv"
@@ -63,7 +63,7 @@ class CsvWriter:
                 continue
             lines = _json.encode_lines([(row.ts, row.number) for row in run])
             last = b"," + _csv([(unit, "")])
-            # A line is `[1.5,20.0]`: the brackets are replaced by the repeated parts.
+            # A line is `[1.5,20.0]`: the brackets are replaced by the repeated columns.
             parts.append(lines.replace(b"[", first).replace(b"]\n", last))
         return b"".join(parts)
 
@@ -113,7 +113,7 @@ class NdjsonWriter:
         if not steps:
             return b""
         first = b'{"uid":%b,"resource":%b,' % (_json.encode(uid), _json.encode(resource))
-        # JSON text contains no line end, so that each one separates two rows.
+        # JSON text contains no line breaks, so each one separates two rows.
         return first + _json.encode_lines(steps)[1:].replace(b"\n{", b"\n" + first)
 
     def tail(self) -> bytes:
@@ -171,12 +171,12 @@ class SenmlWriter:
 def _senml_value(data: object) -> dict[str, object]:
     if isinstance(data, bool):
         return {"vb": data}
-    # SenML has no arrays, objects or null: they become JSON text.
+    # SenML has no arrays, objects or null: they are written as JSON text.
     return {"vs": _data(data)}
 
 
 def stored_readings(rows: Sequence[ReadingRow]) -> list[StoredReading]:
-    """Rows as the API returns them."""
+    """The readings of the store in the form of the API."""
     return [
         StoredReading(row.ts, row.number, row.unit)
         if row.number is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Exports of several nodes, and without what is not shown."""
+"""Combines the exports of several nodes, and omits personal data."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable
@@ -9,7 +9,7 @@ from pyaiot.history.store import Chunk
 
 
 async def in_order(exports: Iterable[AsyncIterator[Chunk]]) -> AsyncIterator[Chunk]:
-    """One export after the other."""
+    """Exports in sequence."""
     for chunks in exports:
         async with closing(chunks):
             async for chunk in chunks:
@@ -17,7 +17,7 @@ async def in_order(exports: Iterable[AsyncIterator[Chunk]]) -> AsyncIterator[Chu
 
 
 async def without_personal(chunks: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
-    """The export without resources that have the address of a device."""
+    """The export without resources that contain the address of a device."""
     async with closing(chunks):
         async for chunk in chunks:
             if chunk.resource not in PERSONAL_RESOURCES:
@@ -26,9 +26,9 @@ async def without_personal(chunks: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]
 
 @contextlib.asynccontextmanager
 async def closing(chunks: AsyncIterator[Chunk]) -> AsyncIterator[None]:
-    """End an export with the block."""
+    """Close an export at the end of the block."""
     try:
         yield
     finally:
-        with contextlib.suppress(AttributeError):  # not every iterator is a generator
+        with contextlib.suppress(AttributeError):  # not every iterator has `aclose`
             await chunks.aclose()  # type: ignore[attr-defined]

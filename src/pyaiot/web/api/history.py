@@ -51,9 +51,9 @@ from pyaiot.web.client_access import access_of, quota_owner_of
 from pyaiot.web.problems import ProblemError
 
 EXPORTS_MAX: Final = 4
-"""Exports to one client at the same time. One more: 503."""
+"""Largest number of exports to one client at the same time. A further one is answered 503."""
 EXPORTS_TOTAL_MAX: Final = 16
-"""Exports to all clients at the same time. One more: 503."""
+"""Largest number of exports to all clients at the same time. A further one is answered 503."""
 STALL_LIMIT_S: Final = 30.0
 """An export is aborted if its client reads nothing for this long."""
 _FORMATS: Final = {
@@ -79,7 +79,7 @@ class HistoryApi:
         self._queries = queries
         self._unix_time = unix_time
         self._exports: Counter[str] = Counter()
-        """Running exports of each client."""
+        """Number of running exports of each client."""
         self._failures = RateLimitedLog(log)
 
     async def history(self, request: web.Request, query: HistoryQuery) -> web.StreamResponse:
@@ -120,7 +120,7 @@ class HistoryApi:
         scope = access_of(request).scope
         chunks = chunks_of(query.uid)
         if query.uid is None and not scope.has_all_nodes:
-            # Not all readings and then a selection: the scope may have three of 100,000 nodes.
+            # Select in the store: the scope may have 3 of 100,000 nodes.
             records = self._broker.router.registry.records.values()
             uids = sorted(record.uid for record in records if includes(scope, record))
             chunks = in_order(map(chunks_of, uids))
@@ -180,7 +180,7 @@ class HistoryApi:
             ),
             wide=lambda: Span.of(start, end, limit).is_wide_filtered(filtered=bool(query.uid)),
         )
-        # A payload may be a secret, such as the code of a lock; a name is personal.
+        # A payload may be a secret, such as the code of a lock; names of users are personal data.
         may_command = access_of(request).may_command
         commands = [
             StoredCommand(
@@ -278,7 +278,7 @@ class HistoryApi:
             )
         self._exports[client] += 1
         try:
-            # The first part comes before the response, so that a failure is a problem document.
+            # The first part is made before the response, so that a failure is a problem document.
             with store_problems():
                 first = await while_connected(request, anext(chunks, None))
             response = web.StreamResponse(headers=_headers(writer))
@@ -316,7 +316,7 @@ class HistoryApi:
             await response.write(writer.tail())
             await response.write_eof()
         except (StoreError, TooSlow, TimeoutError, ConnectionError) as error:
-            # The stream has no end, so that the client knows that it is incomplete.
+            # The stream is cut without its end, so that the client knows that it is incomplete.
             self._failures.warning(
                 "an export was aborted: %s",
                 str(error) or "its client reads nothing",
@@ -329,7 +329,7 @@ class HistoryApi:
 
 
 def _rows(page: Page[R], limit: int | None) -> list[R]:
-    """The page if there is a limit, else all rows or the problem `too-many-rows`."""
+    """The page if there is a limit; otherwise all rows, or the problem `too-many-rows`."""
     with store_problems():
         return page.rows if limit is not None else page.whole()
 
@@ -362,7 +362,7 @@ async def _encode(response: object) -> bytes:
 
 
 def _accepted(request: web.Request, offered: tuple[str, ...]) -> str:
-    """The format that `Accept` prefers, else the first one offered (RFC 9110 section 12.5.1)."""
+    """The format that `Accept` prefers; the first one by default (RFC 9110 section 12.5.1)."""
     best, best_quality = offered[0], 0.0
     for part in ",".join(request.headers.getall(hdrs.ACCEPT, ())).split(","):
         media_type, *parameters = (word.strip().lower() for word in part.split(";"))

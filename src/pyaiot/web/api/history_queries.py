@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs queries of the history for clients: scope, quota, cancellation, problems."""
+"""Runs history queries for clients: scope, quota, cancellation, problems."""
 
 import contextlib
 from collections.abc import Callable, Coroutine, Iterator
@@ -22,10 +22,10 @@ R = TypeVar("R")
 
 
 class HistoryQueries:
-    """The history, and the quotas of its clients."""
+    """The history, and the quotas of clients."""
 
     def __init__(self, history: HistoryReader | None) -> None:
-        """`history` None: there is none, and all requests get the problem `no-history`."""
+        """`history` None: there is no history, and all requests get the problem `no-history`."""
         self._reader = history
         self._quota = QueryQuota()
 
@@ -39,19 +39,19 @@ class HistoryQueries:
     async def run(
         self, request: web.Request, query: Coroutine[Any, Any, R], *, wide: Callable[[], bool]
     ) -> R:
-        """The result of a query, which waits until the quota of its client permits it."""
+        """Run a query, after a wait if the quota of the client requires it."""
         try:
             with store_problems():
                 slot = self._quota.slot(quota_owner_of(request), wide=wide())
                 return await while_connected(request, _in_slot(slot, query))
         finally:
-            query.close()  # if it was refused before it was started
+            query.close()  # the quota may refuse it before it starts
 
 
 def check_scope(
     broker: Broker, request: web.Request, uid: str | None, resource: str | None = None
 ) -> None:
-    """Raises `ProblemError` for a node or resource that the scope of the client hides."""
+    """Raise `ProblemError` for a node or resource that is not in the scope of the client."""
     if uid is not None and not sees(broker, request, uid):
         raise ProblemError(404, "unknown-node", f"there is no node {uid[:64]!r}")
     if access_of(request).scope.hides_personal and resource in PERSONAL_RESOURCES:
@@ -60,7 +60,7 @@ def check_scope(
 
 @contextlib.contextmanager
 def store_problems() -> Iterator[None]:
-    """Turn errors of the store into problems."""
+    """Turn store errors into problems."""
     try:
         yield
     except BadQuery as error:

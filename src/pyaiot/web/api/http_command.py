@@ -28,7 +28,7 @@ class HttpCommand:
         key: bytes,
         fingerprint: bytes,
     ) -> None:
-        """`ts` is Unix time, `issued_at` is seconds of the monotonic clock."""
+        """`ts` is Unix time, `issued_at` is monotonic, in seconds."""
         self.program = program
         self.issued_at = issued_at
         self.command_id = secrets.token_hex(8)
@@ -36,9 +36,9 @@ class HttpCommand:
         self.resource = resource
         self.ts = ts
         self.key = key
-        """Hash of the program and its `Idempotency-Key`; empty if there is no key."""
+        """Hash of the program and its `Idempotency-Key`; empty if the request has no key."""
         self.fingerprint = fingerprint
-        """Hash of node, resource and payload, to recognise a repeated command."""
+        """Hash of node, resource and payload, by which a repeated command is recognised."""
         self.receipt: Receipt | None = None
         self._ended: asyncio.Event | None = asyncio.Event()
 
@@ -49,7 +49,7 @@ class HttpCommand:
             self._ended = None  # saves memory: many commands are remembered
 
     async def ended(self) -> None:
-        """Wait for the receipt. The broker gives one at most a second after the deadline."""
+        """Wait for the receipt. The broker issues it at most one second after the deadline."""
         if self._ended is not None:
             await self._ended.wait()
 
@@ -68,7 +68,7 @@ class HttpCommand:
 
     @classmethod
     def of(cls, stored: KeyedCommand, issued_at: float) -> "HttpCommand":
-        """A command of an earlier run, or of another broker, without its receipt."""
+        """A command of an earlier run or of another broker, without its receipt."""
         command = cls(
             stored.program,
             stored.uid,
@@ -82,7 +82,7 @@ class HttpCommand:
         return command
 
     def stored(self) -> KeyedCommand:
-        """The same, for a store."""
+        """The command in the form of the store."""
         return KeyedCommand(
             id=self.command_id,
             program=self.program,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The table of commands issued over HTTP, with their ids and idempotency keys.
+"""The table of commands that were issued over HTTP, with their ids and idempotency keys.
 
-A program is identified by its session, or else by its address. The limits of a client of the broker
-apply to it: commands at once and per second.
+A program is identified by its session, or else by its address. The limits of a client apply to it:
+concurrent commands and rate.
 """
 
 import asyncio
@@ -27,26 +27,31 @@ from pyaiot.web.api.idempotency_file import (
 from pyaiot.web.problems import ProblemError
 
 ENDED_MAX: Final = 10_000
-"""Finished commands without an `Idempotency-Key` that are remembered. Beyond that: the oldest is
-forgotten."""
+"""Largest number of finished commands without an `Idempotency-Key` that are remembered. Beyond it
+the oldest is forgotten."""
 ENDED_PER_PROGRAM_MAX: Final = 1000
-"""The same for one program. Beyond that: its oldest is forgotten."""
+"""The same for one program."""
 KEY_LIFE_S: Final = 24 * 3600.0
-"""How long an `Idempotency-Key` and its command are remembered. After that it is a new key."""
+"""How long an `Idempotency-Key` and its command are remembered. After that the key can be used
+again."""
 KEY_GRACE_S: Final = 3600.0
-"""The least remaining life of a key after a restart of the broker: the clock may be wrong then."""
+"""Shortest remaining lifetime of a key after a restart of the broker: the clock may have been
+wrong."""
 KEYS_MAX: Final = 50_000
-"""Keys that are remembered. A command with one more is refused with 503 and not carried out."""
+"""Largest number of keys. A command with a further one is refused with 503 and not carried out."""
 KEYS_PER_PROGRAM_MAX: Final = 10_000
-"""The same for one program. A command with one more is refused with 429 and not carried out."""
+"""Largest number of keys of one program. A command with a further one is refused with 429 and not
+carried out."""
 PROGRAMS_MAX: Final = 1000
-"""Programs with a command that waits for its receipt. One more program: 503."""
+"""Largest number of programs with a command that waits for its receipt. A further program is
+answered 503."""
 KEY_LENGTH_MAX: Final = 255
-"""Characters of an `Idempotency-Key`. Longer: 400."""
+"""Longest `Idempotency-Key`, in characters. A longer one is answered 400."""
 LOOK_INTERVAL_S: Final = 0.1
 """Interval between checks for the receipt of a command that another broker carries out."""
 CLAIMS_WAITING_MAX: Final = 1000
-"""Commands with a key that wait until it is claimed. Further ones are refused with 503."""
+"""Largest number of commands that wait until their key is claimed. Further ones are refused with
+503."""
 _TURNS: Final = 64
 _LOST: Final = "the broker that carried it out stored no receipt"
 _RESTART: Final = "the broker was restarted before the node answered"
@@ -59,7 +64,7 @@ class _Program:
 
 
 class HttpCommandTable:
-    """Commands that are pending or remembered. Must be used on the event loop of the broker."""
+    """Commands that are in progress or remembered. Must be used on the event loop of the broker."""
 
     def __init__(
         self,
@@ -69,33 +74,31 @@ class HttpCommandTable:
         file: KeyStore | None = None,
         shared: SharedKeyStore | None = None,
     ) -> None:
-        """`clock` is monotonic and measures the lifetime of keys.
-
-        `file`: where keys survive a restart; None: they do not. `shared`: instead of it, with those
-        of other brokers.
-        """
+        """`clock` is monotonic and measures the lifetime of keys. `file`: stores keys across
+        restarts; None: a restart forgets them. `shared`: replaces `file`, and shares keys with
+        other brokers."""
         self._broker = broker
         self._unix_time = unix_time
         self._clock = clock
         self._programs: OrderedDict[str, _Program] = OrderedDict()
         self._pending: dict[str, tuple[HttpCommand, _Program]] = {}
         self._ended: OrderedDict[str, HttpCommand] = OrderedDict()
-        """Finished commands without a key by their id, the oldest first."""
+        """Finished commands without a key, by id, oldest first."""
         self._ended_of: dict[str, OrderedDict[str, None]] = {}
         """Their ids by program."""
         self._keys: OrderedDict[bytes, HttpCommand] = OrderedDict()
-        """Commands by their key, pending ones included, the oldest first."""
+        """Commands by key, including those in progress, oldest first."""
         self._keys_of: Counter[str] = Counter()
-        """Number of keys by program."""
+        """Number of keys of each program."""
         self._keyed: dict[str, HttpCommand] = {}
-        """Commands with a key by their id."""
+        """Commands with a key, by id."""
         self._file = shared or file or IdempotencyFile(None)
         self._shared = shared
         self._turns = [asyncio.Lock() for _ in range(_TURNS)]
-        """By the first byte of a key: it is claimed once at a time."""
+        """By the first byte of a key: a key is claimed once at a time."""
         self._claims = 0
         self._following: set[asyncio.Task[None]] = set()
-        """Tasks that wait for receipts of commands of other brokers."""
+        """Tasks that wait for the receipts of commands of other brokers."""
         self._restore()
 
     def find(self, command_id: str) -> HttpCommand | None:
@@ -117,11 +120,9 @@ class HttpCommandTable:
         principal: Principal = THIS_PROCESS,
         command_id: str = "",
     ) -> HttpCommand:
-        """Issue a command, or find the one that was issued with the same `key` ("": none).
-
-        `principal`: who issues it, for the audit log. `command_id`: see `issue_once`. Raises
-        `ProblemError`.
-        """
+        """Issue a command, or find the command that was issued with the same `key` (empty: no key).
+        `principal`: the issuer, for the audit log. `command_id`: see `issue_once`. Raises
+        `ProblemError`."""
         fingerprint = _hash(uid, resource, payload)
         scoped_key = _hash(program, key) if key else b""
         self._forget_old_keys()
@@ -161,7 +162,8 @@ class HttpCommandTable:
             principal,
         )
         if command.receipt is not None:
-            # Answered at once: it was not sent, so that a retry with the same key must be sent.
+            # The command was answered at once and not sent, so a retry with the same key must be
+            # sent.
             self._forget(command)
             if scoped_key:
                 self._file.end(command.command_id, None)
@@ -177,7 +179,7 @@ class HttpCommandTable:
         key: str,
         principal: Principal = THIS_PROCESS,
     ) -> HttpCommand:
-        """As `issue`. A key that was used at another broker of the cluster is known, too."""
+        """Like `issue`, but also finds a key that was used at another broker of the cluster."""
         arguments = (program, uid, resource, payload, timeout_s, key, principal)
         shared = self._shared
         if not key or shared is None:
@@ -224,7 +226,7 @@ class HttpCommandTable:
             self._claims -= 1
 
     async def find_anywhere(self, command_id: str) -> HttpCommand | None:
-        """The command with this id. One with a key may be of another broker."""
+        """The command with this id. A command with a key may belong to another broker."""
         command = self.find(command_id)
         if command is not None or self._shared is None:
             return command
@@ -267,10 +269,10 @@ class HttpCommandTable:
             elif is_over:
                 command.end(Receipt(id=command.command_id, state="timeout", detail=_LOST))
                 if stored is None:
-                    self._forget(command)  # it was not sent, and its key is free
+                    self._forget(command)  # the command was not sent, and its key is free
 
     def remembers(self, command: HttpCommand) -> bool:
-        """Whether `find` still finds it."""
+        """Whether `find` still finds the command."""
         return self.find(command.command_id) is command
 
     def _receive(self, message: ToClient) -> None:
@@ -305,7 +307,7 @@ class HttpCommandTable:
                 del self._ended_of[command.program]
 
     def _forget_old_keys(self) -> None:
-        """Forget expired keys. Their commands have receipts by then."""
+        """Forget expired keys. Their commands already have receipts."""
         until = self._clock() - KEY_LIFE_S
         while self._keys:
             oldest = next(iter(self._keys.values()))
@@ -315,7 +317,7 @@ class HttpCommandTable:
             self._file.compact(map(HttpCommand.stored, self._keys.values()), len(self._keys))
 
     def _restore(self) -> None:
-        """Load the keys of the previous run, for the rest of their lifetime."""
+        """Load the keys of the previous run, with their remaining lifetime."""
         now, ts = self._clock(), self._unix_time()
         restored = []
         for stored in self._file.read():
@@ -376,6 +378,6 @@ class HttpCommandTable:
 
 
 def _hash(*parts: str) -> bytes:
-    # Each part is preceded by its length, so that different parts never give the same text.
+    # Each part is preceded by its length, so that different parts never give the same bytes.
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.blake2b(text.encode(), digest_size=16).digest()

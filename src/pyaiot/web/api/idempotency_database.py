@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The `Idempotency-Key`s of all brokers of a cluster, in the schema `pyaiot_keys` of a database.
 
-A key is claimed before its command is sent, so that one broker sends it, whichever is asked. The
-receipt is stored when it is there.
+A key is claimed before its command is sent, so only one broker sends it. The receipt is stored when
+it arrives.
 """
 
 import asyncio
@@ -22,24 +22,24 @@ from pyaiot.web.api.idempotency_file import KeyedCommand, KeysUnavailable
 KEY_LIFE_S: Final = 24 * 3600.0
 """How long a key is remembered, by the clock of the server."""
 LATE_S: Final = 2.0
-"""After the deadline of a command, how long its broker may take to store the receipt."""
+"""How long the broker of a command may take to store the receipt after the deadline."""
 CONNECT_LIMIT_S: Final = 5.0
-"""How long the server may take to accept a connection."""
+"""Longest time for the server to accept a connection."""
 CALL_LIMIT_S: Final = 5.0
-"""How long the server may take for one statement. Then the connection is given up."""
+"""Longest time of one statement. After that the connection is closed."""
 RETRY_S: Final = 1.0
 """Interval between attempts to store receipts."""
 RECEIPTS_WAITING_MAX: Final = 50_000
-"""Receipts that wait while the server fails. Beyond that, the oldest is not stored: the command
-counts as a timeout at the other brokers."""
+"""Largest number of receipts that wait while the server fails. Beyond it the oldest is not stored:
+at the other brokers, the command ends as a timeout."""
 PURGE_INTERVAL: Final = 1000
-"""Claims between two removals of old keys."""
+"""Number of claims between two deletions of old keys."""
 SCHEMA_LOCK: Final = 0x41694B45
-"""The advisory lock of the one that migrates the schema."""
+"""The advisory lock that serialises migrations of the schema."""
 
 MIGRATIONS: Final = (
     (
-        # `body` is a `KeyedCommand`. After `ends_at`, one without a receipt was a timeout.
+        # `body` is a `KeyedCommand`. A command without a receipt after `ends_at` is a timeout.
         """
         CREATE TABLE keyed (
             key bytea PRIMARY KEY, id text NOT NULL UNIQUE, body text NOT NULL,
@@ -64,16 +64,16 @@ log = logging.getLogger(__name__)
 
 
 class IdempotencyDatabase:
-    """The constructor connects to nothing. Must be used on the event loop of the broker."""
+    """The constructor does not connect. Must be used on the event loop of the broker."""
 
     def __init__(self, url: str, name: str) -> None:
-        """`name`: the URL without its password, for people."""
+        """`name`: the URL without its password, for logs."""
         self._url = url
         self._name = name
         self._db: Any = None
         self._lock = asyncio.Lock()
         self._ended: OrderedDict[str, Receipt | None] = OrderedDict()
-        """Ends of commands that are not stored yet; None: it was not sent."""
+        """Ends of commands that are not stored yet; None if the command was not sent."""
         self._wanted = asyncio.Event()
         self._claims = 0
         self._failed = False
@@ -91,12 +91,10 @@ class IdempotencyDatabase:
             self._disconnect()
 
     async def claim(self, command: KeyedCommand, timeout_s: float) -> KeyedCommand | None:
-        """Claim the key of a command that is about to be sent. None: it is claimed.
+        """Claim a key before its command is sent. Returns None if it was claimed, otherwise the
+        command that has the key, perhaps of another broker. Raises `KeysUnavailable`."""
 
-        Else the command that has it, perhaps of another broker. Raises `KeysUnavailable`.
-        """
-
-        # The key may be one that is to be given back.
+        # The key may be one whose release is still queued.
         if self._ended and not await self._store():
             raise KeysUnavailable(f"{self._name} fails")
 
@@ -108,7 +106,7 @@ class IdempotencyDatabase:
                 )
             body = _encode(command).decode()
             arguments = (command.key, command.id, body, timeout_s + LATE_S, KEY_LIFE_S)
-            for _ in range(2):  # the key may be given back between the two statements
+            for _ in range(2):  # the key may be released between the two statements
                 if await db.fetchval(_CLAIM, *arguments) is not None:
                     return None
                 row = await db.fetchrow("SELECT body FROM keyed WHERE key = $1", command.key)
@@ -119,10 +117,8 @@ class IdempotencyDatabase:
         return await self._call(claim)
 
     async def find(self, command_id: str) -> tuple[KeyedCommand, bool] | None:
-        """The command with this id, of any broker, and whether it is over without a receipt.
-
-        Raises `KeysUnavailable`.
-        """
+        """The command with this id, of any broker, and whether it ended without a receipt. Raises
+        `KeysUnavailable`."""
 
         async def find(db: Any) -> tuple[KeyedCommand, bool] | None:
             row = await db.fetchrow(
@@ -132,24 +128,25 @@ class IdempotencyDatabase:
 
         return await self._call(find)
 
-    # -- as `IdempotencyFile` -------------------------------------------------------------------
+    # -- methods of `KeyStore` ---------------------------------------------------------------------
 
     def read(self) -> Iterator[KeyedCommand]:
-        """Keys are looked up when they are used."""
+        """Returns nothing: keys are looked up when they are used."""
         return iter(())
 
     def add(self, command: KeyedCommand) -> None:
-        """`claim` has stored it."""
+        """Does nothing: `claim` stores the command."""
 
     def end(self, command_id: str, receipt: Receipt | None) -> None:
-        """Store the receipt of a command; None: it was not sent, and its key is free."""
+        """Store the receipt of a command; None: the command was not sent, and its key is
+        released."""
         self._ended[command_id] = receipt
         if len(self._ended) > RECEIPTS_WAITING_MAX:
             self._ended.popitem(last=False)
         self._wanted.set()
 
     def compact(self, commands: Iterable[KeyedCommand], count: int) -> None:
-        """`claim` removes old keys."""
+        """Does nothing: `claim` deletes old keys."""
 
     # -- the server -----------------------------------------------------------------------------
 
@@ -162,7 +159,7 @@ class IdempotencyDatabase:
                 self._wanted.set()
 
     async def _store(self) -> bool:
-        """Store what has ended. False: the server fails."""
+        """Store the ends of commands. Returns False if the server fails."""
         while self._ended:
             batch = list(self._ended.items())
             try:
@@ -187,7 +184,7 @@ class IdempotencyDatabase:
                 text = str(error).splitlines()[0] if str(error) else "the server does not answer"
                 raise KeysUnavailable(f"{self._name}: {text}") from error
             except asyncio.CancelledError:
-                self._disconnect()  # a statement may still run
+                self._disconnect()  # a statement may still be running
                 raise
 
     async def _connected(self) -> Any:

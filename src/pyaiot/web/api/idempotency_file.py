@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The file of the `Idempotency-Key`s, so that a command is not repeated after a restart.
+"""The file of the `Idempotency-Key`s. It prevents commands from being repeated after a restart.
 
-Each line is a JSON object: a command that is about to be sent, or how it ended. A line is written
-before the command is sent. The file is not synchronised to disk: after a power failure, keys of the
-last seconds may be missing. Keys, nodes and payloads are stored as hashes where that is enough.
+Each line is a JSON object: a command before it is sent, or the end of a command. The file is not
+synchronised to disk: after a power failure, the keys of the last seconds may be missing. Keys,
+nodes and payloads are stored as hashes where that is sufficient.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from pyaiot.errors import PyaiotError
 from pyaiot.messages import Receipt, ReceiptState
 
 LINES_SPARE: Final = 10_000
-"""Lines of the file beyond two for each key. With more, it is rewritten."""
+"""Number of lines beyond two for each key at which the file is rewritten."""
 _HEADER: Final = b'{"file":"Idempotency keys of Pyaiot","version":1}\n'
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
@@ -41,7 +41,7 @@ class KeyedCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Ended(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The end of a command. Without a state it was never sent, and its key is free."""
+    """The end of a command. Without a state, the command was never sent, and its key is free."""
 
     ended: str
     state: ReceiptState | None = None
@@ -50,11 +50,11 @@ class _Ended(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class KeysUnavailable(PyaiotError):
-    """The keys of the other brokers are not known now."""
+    """The keys of the other brokers cannot be read now."""
 
 
 class KeyStore(Protocol):
-    """Where commands with keys survive this process. See `IdempotencyFile`."""
+    """Stores commands with keys across restarts. See `IdempotencyFile`."""
 
     def read(self) -> Iterator[KeyedCommand]: ...
 
@@ -66,7 +66,7 @@ class KeyStore(Protocol):
 
 
 class SharedKeyStore(KeyStore, Protocol):
-    """One that several brokers share. See `IdempotencyDatabase`."""
+    """A store that several brokers share. See `IdempotencyDatabase`."""
 
     async def claim(self, command: KeyedCommand, timeout_s: float) -> KeyedCommand | None: ...
 
@@ -74,7 +74,7 @@ class SharedKeyStore(KeyStore, Protocol):
 
 
 class IdempotencyFile:
-    """The commands of a broker whose keys must not be forgotten."""
+    """The stored commands with keys of one broker."""
 
     def __init__(self, path: Path | None) -> None:
         """None: nothing is stored."""
@@ -83,11 +83,9 @@ class IdempotencyFile:
         self._failed = False
 
     def read(self) -> Iterator[KeyedCommand]:
-        """The commands in the file, in the order in which they were issued.
-
-        A line that is damaged, for example by a crash, is skipped. If the file cannot be read,
-        nothing is stored, and the log says so.
-        """
+        """The commands in the file, in the order in which they were issued. A damaged line, for
+        example after a crash, is skipped. If the file cannot be read, nothing is stored and a
+        warning is logged."""
         found: dict[str, KeyedCommand] = {}
         try:
             lines = self._open_lines()
@@ -114,7 +112,7 @@ class IdempotencyFile:
         self._append(_encode(command))
 
     def end(self, command_id: str, receipt: Receipt | None) -> None:
-        """Store the receipt of a command; None: it was not sent."""
+        """Store the receipt of a command; None if the command was not sent."""
         if receipt is None:
             self._append(_encode(_Ended(command_id)))
         else:
@@ -122,10 +120,8 @@ class IdempotencyFile:
             self._append(_encode(ended))
 
     def compact(self, commands: Iterable[KeyedCommand], count: int) -> None:
-        """Rewrite the file if most of its lines are about forgotten commands.
-
-        `count`: the number of commands.
-        """
+        """Rewrite the file if most of its lines belong to forgotten commands. `count`: the number
+        of remembered commands."""
         if self._path is None or self._lines <= 2 * count + LINES_SPARE:
             return
         lines = [_HEADER, *(_encode(command) + b"\n" for command in commands)]
@@ -154,7 +150,7 @@ class IdempotencyFile:
             raise ValueError
         if content and not content.endswith(b"\n"):
             with self._path.open("ab") as file:
-                file.write(b"\n")  # the next line must not continue one that a crash truncated
+                file.write(b"\n")  # ends a line that a crash truncated
         return content.splitlines()[1:]
 
     def _append(self, line: bytes) -> None:
@@ -163,7 +159,7 @@ class IdempotencyFile:
         try:
             with self._path.open("ab") as file:
                 if not file.tell():
-                    file.write(_HEADER)  # it was removed
+                    file.write(_HEADER)  # the file was removed
                 file.write(line + b"\n")
         except OSError as error:
             self._report(error)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Steps of local days, which have 23 or 25 hours when daylight saving time begins or ends. Pure.
 
-Stores have steps in UTC. A local day is combined from steps of an hour, or of a quarter of an hour
-if the offset of the zone is not a whole number of hours. In every zone, midnight is at the start of
+Stores have steps in UTC. A local day is combined from steps of one hour, or of a quarter of an hour
+if the offset of the zone is not a whole number of hours. In every zone, midnight is the start of
 such a step.
 """
 
@@ -14,7 +14,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.history.store import BucketRow
 
 DAY_S: Final = 86_400
-"""The only value of `every` that is permitted with a time zone."""
+"""The only value of `every` that can be combined with a time zone."""
 _HOUR_S: Final = 3600
 _QUARTER_S: Final = 900
 
@@ -30,7 +30,7 @@ def time_zone(name: str) -> tzinfo:
 
 
 def part_step_s(start: float, end: float, tz: tzinfo) -> int:
-    """Length in seconds of the steps to combine for the days from `start` to `end`."""
+    """Length, in seconds, of the steps that are combined to the days from `start` to `end`."""
     at = datetime.fromtimestamp(start, tz)
     last = datetime.fromtimestamp(end, tz) + timedelta(days=1)
     while at <= last:

@@ -103,7 +103,8 @@ def _value(it: TrialValue) -> MappedValue:
 
 
 def _check_whole(request: web.Request) -> None:
-    """A mapping makes nodes of any name: only clients that may see all of them edit it."""
+    """Check that the client may see all nodes: a mapping can create nodes of any name. Raises
+    `ProblemError`."""
     if not access_of(request).scope.has_all_nodes:
         raise ProblemError(403, "not-in-scope", "mappings need access to all nodes")
 

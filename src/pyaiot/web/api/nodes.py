@@ -40,7 +40,7 @@ from pyaiot.web.problems import ProblemError
 from pyaiot.web.readiness import Check
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
-"""A page of nodes ends after the node with which it reaches this size."""
+"""Size, in bytes, at which a page of nodes ends after the current node."""
 _number_of: Final = attrgetter("number")
 
 
@@ -92,7 +92,7 @@ class NodesApi:
         return await check() if check is not None else ""
 
     async def _counts(self, scope: Scope) -> tuple[int, int, int]:
-        """Nodes that are online, that are registered, and that wait."""
+        """Numbers of nodes that are online, registered, and waiting."""
         nodes = self._broker.router.nodes
         if scope.has_all_nodes:
             return len(nodes) - nodes.waiting, len(self._registry), self._registry.waiting
@@ -110,7 +110,8 @@ class NodesApi:
 
     async def gateways(self, request: web.Request, _query: Query) -> web.StreamResponse:
         scope = access_of(request).scope
-        # The topic of a message that no node sent may name a node of others.
+        # The topic of a message that belongs to no node may contain the name of another client's
+        # node.
         reports = self._broker.router.gateways.ignored() if scope == EVERYTHING else []
         ignored_by = {ignored.gateway: ignored for ignored in reports}
         nothing = Ignored(count=0, topic="")
@@ -137,8 +138,8 @@ class NodesApi:
         return _tagged(request, body)
 
     async def nodes(self, request: web.Request, query: NodesQuery) -> web.StreamResponse:
-        # The state only changes with a publication, or with the registry. The values of newcomers
-        # are not published.
+        # The state changes only with a publication or with the registry. Values of newcomers are
+        # not published.
         scope = access_of(request).scope
         etag = f"{self._run}-{self._broker.fanout.messages}-{self._registry.changes}"
         if scope != EVERYTHING:
@@ -203,9 +204,8 @@ def includes(scope: Scope, record: NodeRecord) -> bool:
 
 
 def sees(broker: Broker, request: web.Request, uid: str) -> bool:
-    """Whether the client of a request may know of a node. One that is not registered: only if its
-    scope has all nodes.
-    """
+    """Whether the client of a request may see a node. A node that is not registered is visible only
+    to a scope with all nodes."""
     scope = access_of(request).scope
     if scope.has_all_nodes:
         return True
@@ -216,9 +216,8 @@ def sees(broker: Broker, request: web.Request, uid: str) -> bool:
 async def matching(
     broker: Broker, wanted: NodeFilter, scope: Scope, after: int = 0
 ) -> AsyncIterator[NodeRecord]:
-    """The nodes of a scope that a filter selects, with a number above `after`. Others get turns
-    meanwhile.
-    """
+    """The nodes of a scope that a filter selects, with their numbers, above `after`. Yields to
+    other tasks."""
     registry = broker.router.registry
     if scope.hides_personal:
         wanted = replace(wanted, searches_notes=False)
@@ -229,7 +228,7 @@ async def matching(
             if includes(scope, record):
                 yield record
         return
-    # They are in the order of their numbers.
+    # They are sorted by their numbers.
     records = list(registry.records.values())
     start = bisect_right(records, after, key=_number_of)
     while start < len(records):
@@ -238,7 +237,7 @@ async def matching(
         block = records[bisect_left(records, first, hi=start, key=_number_of) : end]
         if not wanted.words or registry.texts.may_have(wanted.words, block):
             for record in wanted.select(records[start:end]):
-                # It may have been forgotten meanwhile.
+                # It may have been forgotten in the meantime.
                 if registry.get(record.uid) is record and includes(scope, record):
                     yield record
         start = end
@@ -248,10 +247,8 @@ async def matching(
 def node_response(
     broker: Broker, record: NodeRecord, request: web.Request, *, conditional: bool = False
 ) -> web.Response:
-    """A node, with an `ETag` that begins with its revision.
-
-    `conditional`: 304 if the client has it.
-    """
+    """A node, with an `ETag` that begins with its revision. `conditional`: answer 304 if the client
+    has this version."""
     scope = access_of(request).scope
     info = node_info(broker, record, scope)
     types = types_of_node(broker, record, scope)
@@ -292,7 +289,8 @@ def node_info(broker: Broker, record: NodeRecord, scope: Scope) -> NodeInfo:
 
 
 def _value(record: NodeRecord, reading: Reading | LastValue) -> TypedValue:
-    """The value alone, by the type of its resource; as the device sent it if it does not fit."""
+    """The value alone, in the form of the resource type; as the device sent it if it does not fit
+    the type."""
     try:
         return decode(type_of(record, reading.resource, reading), reading.data)
     except ProtocolError:
@@ -300,7 +298,7 @@ def _value(record: NodeRecord, reading: Reading | LastValue) -> TypedValue:
 
 
 def types_of_node(broker: Broker, record: NodeRecord, scope: Scope) -> dict[str, ResourceType]:
-    """The types of the resources that a client with this scope sees, by name."""
+    """The types of the resources that are visible to a client with this scope, by name."""
     values = {it.resource: it for it in _latest(broker, record, scope)}
     names = sorted({*values, *stated_resources(record)})
     return {name: type_of(record, name, values.get(name)) for name in names}
@@ -345,7 +343,7 @@ def version_of(body: bytes) -> str:
 
 
 def cursor_number(cursor: str) -> int:
-    """The number of the last node before a page. Raises `ProblemError`."""
+    """The number of the last node before a page, from its cursor. Raises `ProblemError`."""
     try:
         return msgspec.convert(cursor, int, strict=False)
     except msgspec.ValidationError as error:

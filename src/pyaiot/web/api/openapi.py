@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The OpenAPI 3.1 document, made from the operations and the types of their responses."""
+"""Generates the OpenAPI 3.1 document from the operations and the types of their responses."""
 
 import inspect
 import re
@@ -77,7 +77,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
             "required": True,
             "content": {
                 "text/plain": {"schema": {"type": "string"}, "example": "1"},
-                # Some client generators support no other type for a body that is not JSON.
+                # Some client generators support no other type for a body other than JSON.
                 "application/octet-stream": {
                     "schema": {"type": "string", "format": "binary"},
                     "example": "1",
@@ -131,7 +131,7 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
 
 
 def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove null: a parameter may be absent, but it is never null."""
+    """Remove null from a schema: a parameter may be absent, but is never null."""
     shown = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
     if schema.get("default") is not None:
         shown["default"] = schema["default"]
@@ -139,14 +139,14 @@ def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
         if kind != {"type": "null"}:
             shown.update(kind)
     if shown.get("type") == "array":
-        # Once or several times: in a URL, one value and a list of one value are the same.
+        # Repeated or single: in a URL, one value and a list of one value look the same.
         description = shown.pop("description")
         return {"description": description, "anyOf": [shown, shown["items"]]}
     return shown
 
 
 def _described(schema: dict[str, Any]) -> dict[str, Any]:
-    """Move the description out of the schema, where tools show it."""
+    """Move the description out of the schema to the place where tools show it."""
     description = schema.pop("description", "")
     return {"description": description, "schema": schema}
 

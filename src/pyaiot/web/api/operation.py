@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What describes one operation of the HTTP API. The lists of operations are made of it."""
+"""The description of one operation of the HTTP API. The lists of operations consist of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class ResponseSpec:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Names and descriptions."""
     is_any_json: bool = False
-    """The body is any JSON."""
+    """The body is any JSON value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +49,20 @@ class Operation:
     query: type[Query] = Query
     headers: tuple[RequestHeader, ...] = ()
     body: str = ""
-    """Description of the body of the request, which is text; empty if there is none."""
+    """Description of the body of the request, if it is text; otherwise empty."""
     body_types: tuple[str, ...] = ()
-    """Media types of a body that is not text; empty: it is text."""
+    """Media types of a body other than text; empty: the body is text."""
     json_body: type[msgspec.Struct] | None = None
     """Type of the body of the request, if it is JSON."""
     problems: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """Statuses and kinds of problems. Every operation may also return 400, 401, 403 and 500."""
     conditional: bool = False
-    """Supports `If-None-Match` and returns 304."""
+    """Whether it supports `If-None-Match` and returns 304."""
     for_admins: bool = False
 
     @property
     def role(self) -> Role:
-        """The role that a client needs, where clients must sign in."""
+        """The role that a client needs if clients must sign in."""
         if self.for_admins:
             return "admin"
         return "viewer" if self.method == "GET" else "operator"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The operations of the HTTP API with their parameters and responses. Source of its documents."""
+"""The operations of the HTTP API with their parameters and responses. Its documents are generated
+from them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -40,7 +41,7 @@ PATH_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
 
 _ID: Final = r"^[a-z0-9][a-z0-9-]{0,63}$"
 PATH_PATTERNS: Final = {"view": _ID, "mapping": _ID}
-"""Of parameters that are refused otherwise."""
+"""Patterns of parameters in the path. Other values are refused."""
 _EDIT_PROBLEMS: Final[Mapping[int, tuple[str, ...]]] = {
     409: ("registry-full",),
     415: ("unsupported-type",),

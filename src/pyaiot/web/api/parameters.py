@@ -18,17 +18,17 @@ from pyaiot.registry.record import NodeState
 from pyaiot.web.problems import ProblemError
 
 NODES_PER_PAGE: Final = 1000
-"""Nodes of one page: the default and the maximum of `limit`."""
+"""Nodes of one page: default and largest `limit`."""
 THINGS_PER_PAGE: Final = 100
-"""Thing Descriptions of one page: the default and the maximum of `limit`."""
+"""Thing Descriptions of one page: default and largest `limit`."""
 CURSOR_LENGTH_MAX: Final = 256
 """Longest cursor, in characters. A longer one is refused."""
 STATE_ROWS_MAX: Final = 10_000
-"""Readings of one page of a past state: the default and the maximum of `limit`."""
+"""Readings of one page of a past state: default and largest `limit`."""
 FILTERS_MAX: Final = 64
-"""Names in one filter. More are refused."""
+"""Largest number of names in one filter."""
 STEP_MAX_S: Final = 366 * 86_400
-"""The longest step of an aggregation, in seconds."""
+"""Longest step of an aggregation, in seconds."""
 
 MOMENT: Final = (
     r"^([0-9]{1,12}(\.[0-9]{1,9})?|-[0-9]{1,6}(\.[0-9]{1,3})?[smhd]"
@@ -165,7 +165,7 @@ class FilterQuery(Query, frozen=True, kw_only=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether no condition is set. Text without a word is none."""
+        """Whether no condition is set. A text without words counts as no condition."""
         set_ones = [name for name in FilterQuery.__struct_fields__ if getattr(self, name)]
         return set_ones in ([], ["q"]) and not self.node_filter().words
 
@@ -203,7 +203,7 @@ class WriteQuery(Query, frozen=True, kw_only=True):
 
 
 class RangeQuery(Query, frozen=True, kw_only=True):
-    """A range of time."""
+    """A time range."""
 
     from_: From | None = msgspec.field(name="from", default=None)
     to: To | None = None
@@ -277,7 +277,7 @@ class HistoryQuery(RangeQuery, frozen=True, kw_only=True):
 
 
 class StateQuery(Query, frozen=True, kw_only=True):
-    """The moment, and the nodes to return."""
+    """The time, and the nodes to return."""
 
     at: Annotated[Moment, Meta(description="The time, written as `from`. Absent: now.")] | None = (
         None
@@ -387,7 +387,7 @@ def read_query(kind: type[Q], given: Iterable[tuple[str, str]]) -> Q:
 
 
 def _check_moments(fields: dict[str, Any]) -> None:
-    """Raise `ProblemError` with the valid forms of a time if one is not valid."""
+    """Raise `ProblemError` with the valid forms of a time if a parameter is not a valid time."""
     for name in ("from", "to", "at"):
         text = fields.get(name, "0")
         if not re.fullmatch(MOMENT, text):
@@ -403,7 +403,7 @@ _known: dict[type[Query], tuple[frozenset[str], frozenset[str]]] = {}
 
 
 def _lists(kind: type[Query]) -> tuple[frozenset[str], frozenset[str]]:
-    """The parameters that may be repeated, and all parameters."""
+    """The names of the repeatable parameters, and of all parameters."""
     if kind not in _known:
         hints = get_type_hints(kind)
         fields = msgspec.structs.fields(kind)

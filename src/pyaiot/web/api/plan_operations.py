@@ -15,7 +15,7 @@ IMAGE_TYPES: Final = get_args(ImageType)
 
 
 class PlanImageQuery(Query, frozen=True, kw_only=True):
-    """Which image."""
+    """The requested image."""
 
     v: Annotated[
         str,

@@ -24,7 +24,7 @@ from pyaiot.web.client_access import access_of
 from pyaiot.web.problems import ProblemError
 
 IMAGE_POLICY: Final = "default-src 'none'; sandbox"
-"""The content security policy of an image that somebody opens by its URL."""
+"""The content security policy of an image that is opened by its URL."""
 
 
 class PlansApi:
@@ -108,7 +108,8 @@ class PlansApi:
         return web.Response(status=204)
 
     def _find(self, request: web.Request) -> FloorPlan:
-        """The plan of the room in the path, if the client may see it. Raises `ProblemError`."""
+        """The plan of the room in the path, if it is visible to the client. Raises
+        `ProblemError`."""
         plan = self._plans.find(request.match_info["room"])
         rooms = self._rooms(access_of(request).scope)
         if plan is None or (rooms is not None and plan.room not in rooms):
@@ -116,14 +117,14 @@ class PlansApi:
         return plan
 
     def _rooms(self, scope: Scope) -> set[str] | None:
-        """Rooms with a node in the scope; None: all."""
+        """Rooms with a node in the scope; None if the scope has all nodes."""
         if scope.has_all_nodes:
             return None
         records = self._broker.router.registry.records.values()
         return {it.annotations.room for it in records if includes(scope, it)}
 
     def _shown(self, plan: FloorPlan, scope: Scope) -> FloorPlan:
-        """The plan with the places of nodes that exist, and are in the scope."""
+        """The plan with the positions of existing nodes in the scope."""
         registry = self._broker.router.registry
         places = {
             uid: place
@@ -134,7 +135,7 @@ class PlansApi:
 
 
 async def _read_image(request: web.Request) -> bytes:
-    """The body, as far as it may be stored. Raises `ProblemError` beyond that."""
+    """The body, up to the largest size. Raises `ProblemError` if it is larger."""
     data = bytearray()
     async for part in request.content.iter_any():
         data += part
@@ -155,7 +156,7 @@ def _check_whole(request: web.Request) -> None:
 
 
 def _revision(request: web.Request) -> int | None:
-    """The revision that the client requires; 0: there must be none. Raises `ProblemError`."""
+    """The revision that the client requires; 0: the plan must not exist. Raises `ProblemError`."""
     header = request.headers.get(hdrs.IF_MATCH, "*").strip()
     if header == "*":
         return None

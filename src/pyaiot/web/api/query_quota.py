@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A quota of queries of the history for each client, so that none uses all of them.
+"""A quota of history queries for each client. It prevents one client from using all threads.
 
 A client is a session, or an address without a session.
 """
@@ -13,11 +13,11 @@ from pyaiot.history.store import QUERY_LIMIT_S
 from pyaiot.web.problems import ProblemError
 
 SHORT_QUERIES_PER_CLIENT: Final = 32
-"""Short queries of one client that are open at once. One more: 503."""
+"""Largest number of short queries that one client may have open. A further one is answered 503."""
 WIDE_QUERIES_PER_CLIENT: Final = 8
-"""Wide queries of one client that are open at once. One more: 503."""
+"""Largest number of wide queries that one client may have open. A further one is answered 503."""
 WIDE_RUNNING_PER_CLIENT: Final = 2
-"""Wide queries of one client that run at the same time. Others wait."""
+"""Largest number of wide queries of one client that run at the same time. Others wait."""
 
 
 class _Share:
@@ -37,10 +37,8 @@ class QueryQuota:
 
     @asynccontextmanager
     async def slot(self, client: str, *, wide: bool) -> AsyncIterator[None]:
-        """Hold a slot for one query until the block ends.
-
-        Raises `ProblemError` if the client has too many open queries, or if it waits too long.
-        """
+        """Hold a slot for one query until the block ends. Raises `ProblemError` if the client has
+        too many open queries, or if the wait takes too long."""
         share = self._shares.setdefault(client, _Share())
         if wide:
             if share.wide >= WIDE_QUERIES_PER_CLIENT:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Edits of nodes: label, place, tags, notes, admission; forgetting; several nodes at once."""
+"""Changes to nodes over HTTP: label, room, tags, notes, admission; forgetting; several nodes at
+once."""
 
 import asyncio
 import re
@@ -25,15 +26,16 @@ from pyaiot.web.client_access import access_of
 from pyaiot.web.problems import ProblemError
 
 NODES_AT_ONCE_MAX: Final = 10_000
-"""Nodes that one request may edit or forget. More are refused."""
+"""Largest number of nodes that one request may edit or forget."""
 ETAG: Final = r'"([0-9]{1,18})(?:-[0-9a-f]{16})?"'
-"""The `ETag` of a node: its revision, and a hash of all of it. Messages have the revision only."""
+"""The `ETag` of a node: its revision, and a hash of the whole response. Messages contain only the
+revision."""
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 """RFC 9110 section 8.8.3."""
 JSON_TYPES: Final = ("application/json", "application/merge-patch+json")
 
 _TYPES_SHOWN: Final = 8
-"""Resources in the audit log of an edit of types. Further ones are left out."""
+"""Largest number of resources in the audit entry of an edit of types. Further ones are left out."""
 
 B = TypeVar("B")
 
@@ -81,7 +83,7 @@ class RegistryApi:
         return json_response(_changed(records))
 
     def _check_scope(self, request: web.Request, edits: list[tuple[str, Edit]]) -> None:
-        """Raises `ProblemError` if a node is not in the scope of the client, or would not be."""
+        """Raise `ProblemError` if a node is not in the scope of the client, or would leave it."""
         scope, registry = access_of(request).scope, self._registry.registry
         if scope.has_all_nodes:
             return
@@ -105,7 +107,7 @@ class RegistryApi:
         return json_response(_changed(records))
 
     async def forget_nodes(self, request: web.Request, query: FilterQuery) -> web.StreamResponse:
-        """`DELETE /api/nodes`. Online nodes are left out."""
+        """`DELETE /api/nodes`. Online nodes are skipped."""
         found = await select(self._broker, request, query, NODES_AT_ONCE_MAX)
         now = asyncio.get_running_loop().time()
         with _problems():
@@ -117,9 +119,9 @@ class RegistryApi:
 async def select(
     broker: Broker, request: web.Request, query: FilterQuery, most: int
 ) -> list[NodeRecord]:
-    """The nodes in the scope of a client that a filter selects; none if no condition is set, so
-    that a forgotten one does no harm. Raises `ProblemError` if there are too many.
-    """
+    """The nodes in the scope of a client that a filter selects. None if the filter has no
+    condition, so that a missing filter does no harm. Raises `ProblemError` if there are too
+    many."""
     found: list[NodeRecord] = []
     if query.is_empty:
         return found
@@ -146,7 +148,7 @@ def _edit_of(node: NodeRegistration) -> Edit:
 
 
 def _changes_of(edit: Edit) -> str:
-    """For the audit log: the fields of an edit, and the values that say who is admitted."""
+    """For the audit log: the changed fields, and the new values of those that decide admission."""
     given = [name for name in Edit.__struct_fields__ if getattr(edit, name) is not msgspec.UNSET]
     rules = ("admission", "offline_after_s", "interval_s")
     shown = [f"{name}={getattr(edit, name)}" if name in rules else name for name in given]
@@ -161,7 +163,7 @@ def _changed(records: list[NodeRecord]) -> ChangedNodes:
 
 
 def _revision(request: web.Request) -> int | None:
-    """The revision in `If-Match`; None if any will do. Raises `ProblemError`."""
+    """The revision in `If-Match`; None if the client accepts any. Raises `ProblemError`."""
     header = request.headers.get(hdrs.IF_MATCH)
     if header is None or header.strip() == "*":
         return None
@@ -169,7 +171,7 @@ def _revision(request: web.Request) -> int | None:
     if etag is not None:
         return int(etag[1])
     if _ENTITY_TAG.fullmatch(header.strip()):
-        # RFC 9110 section 13.1.1: a tag of something else does not match.
+        # RFC 9110 section 13.1.1: the tag of another representation does not match.
         raise ProblemError(412, "edited-meanwhile", "the ETag in If-Match is not that of the node")
     raise ProblemError(
         400, "bad-request", "If-Match must be the ETag of a node, its revision, or *"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Messages that a disconnected client missed, reconstructed from the history."""
+"""Reconstructs the messages that a disconnected client missed, from the history."""
 
 from typing import Final, get_args
 
@@ -24,9 +24,9 @@ from pyaiot.messages import (
 from pyaiot.web.api.parameters import StreamQuery
 
 REPLAY_MAX: Final = 20_000
-"""Readings, and events, that are replayed from the history. If there are more, a gap is sent."""
+"""Largest numbers of readings and of events that are replayed. If there are more, a gap is sent."""
 GAP_MARGIN_S: Final = 86_400.0
-"""Gaps that began up to this long before the start are checked too: they may extend beyond it."""
+"""Gaps that began up to this long before the start are also checked: they may extend beyond it."""
 
 
 class CannotReplay(PyaiotError):
@@ -36,11 +36,9 @@ class CannotReplay(PyaiotError):
 async def messages_since(
     history: HistoryReader, ts: float, delay_s: float, query: StreamQuery
 ) -> list[ToClient]:
-    """Messages after the Unix time `ts`, and perhaps a little before, ordered by time.
-
-    `delay_s`: how old a message was at most on arrival. Numbers come without the text of the
-    device, which is not recorded. Raises `CannotReplay`.
-    """
+    """Messages after the Unix time `ts`, and perhaps from shortly before it, ordered by time.
+    `delay_s`: the longest delay of a message on arrival. Numbers are replayed without the text of
+    the device, which is not recorded. Raises `CannotReplay`."""
     start = max(0.0, ts - delay_s - 1.0)
     try:
         gaps = await history.events(kinds=("gap",), start=max(0.0, start - GAP_MARGIN_S))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Helpers of the handlers: responses, and work that ends when its client disconnects."""
+"""Helpers of the handlers: responses, and work that is cancelled when its client disconnects."""
 
 import asyncio
 import contextlib
@@ -52,10 +52,8 @@ def not_modified(etag: str) -> web.Response:
 
 
 async def while_connected(request: web.Request, work: Awaitable[T]) -> T:
-    """The result of `work`. Cancels it if the client disconnects.
-
-    Raises `ConnectionResetError` in that case.
-    """
+    """The result of `work`. If the client disconnects, `work` is cancelled and
+    `ConnectionResetError` is raised."""
     task = asyncio.ensure_future(work)
     try:
         while not task.done():

@@ -26,7 +26,7 @@ from pyaiot.registry.resource_types import PeopleTypes
 from pyaiot.web.client_access import ClientKind
 
 REGISTRATIONS_MAX: Final = 1000
-"""Nodes of one request that registers. More are refused."""
+"""Largest number of nodes of one registration."""
 
 Ts = Annotated[float, Meta(description="Unix time in seconds.")]
 Uid = Annotated[str, Meta(description="The node.")]
@@ -48,7 +48,7 @@ C = TypeVar("C", bound=type)
 
 
 def schema_name(name: str) -> Callable[[C], C]:
-    """The class has this name in the OpenAPI document, which generated clients rely on."""
+    """The name of the class in the OpenAPI document, which generated clients rely on."""
 
     def rename(cls: C) -> C:
         cls.__name__ = name

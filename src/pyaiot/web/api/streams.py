@@ -23,17 +23,18 @@ from pyaiot.web.client_access import access_of
 from pyaiot.web.problems import ProblemError
 
 HEARTBEAT_INTERVAL_S: Final = 10.0
-"""Interval between heartbeats to a client. A disconnected client is noticed by then."""
+"""Interval between heartbeats to a client, after which a disconnected client is noticed."""
 REPLAYS_MAX: Final = 4
-"""Replays from the history at the same time. Other clients get a gap."""
+"""Largest number of replays from the history at the same time. Other clients get a gap."""
 
 CaughtUp = Callable[[int, float], Awaitable[bool]]
-"""Waits until the history has this many publications. False if it takes too long, or if the clock
-jumped since a Unix time, so that times of messages differ from those in the history."""
+"""Waits until the history has recorded this many publications. Returns False if it takes too long,
+or if the clock jumped after a Unix time, so that times of messages differ from those in the
+history."""
 
 MissedSince = Callable[[str, float], Awaitable[float | str]]
-"""From the run and the Unix time of an event id: the time from which the history has all that came
-after it, as soon as it has; or why it has not."""
+"""From the run and the Unix time of an event id: waits until the history is complete, and returns
+the time from which to replay, or the reason why it cannot."""
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class EventSink:
         self._transport = transport
         self._chunked = chunked
         self.over = asyncio.Event()
-        """The stream must end, or the client has disconnected."""
+        """Set when the stream must end, or when the client has disconnected."""
         self.buffered = transport.get_write_buffer_size
 
     def write(self, data: bytes) -> None:
@@ -144,7 +145,7 @@ class Streams:
             return
         try:
             if client.view is not None and not client.view.scope.has_all_nodes:
-                # Which nodes came into the scope and left it meanwhile is not kept.
+                # It is not recorded which nodes entered or left the scope in the meantime.
                 raise CannotReplay("this client sees some nodes only")
             client.resume_with(await self._missed(client, last_id, query))
         except CannotReplay as error:

@@ -29,10 +29,10 @@ _POSITION: Final = {
 def thing_description(
     record: NodeRecord, types: Mapping[str, ResourceType], base: str, *, signs_in: bool
 ) -> dict[str, Any]:
-    """The description of a node. `types`: of its resources. `base`: the URL of the broker, with
-    `/` at the end. `signs_in`: clients must sign in.
+    """The description of a node. `types`: the types of its resources. `base`: the URL of the
+    broker, with `/` at the end. `signs_in`: clients must sign in.
 
-    A resource of an unknown kind is left out. Commands are actions, all others properties.
+    Resources of an unknown kind are left out. Commands are actions, all others are properties.
     """
     properties: dict[str, Any] = {}
     actions: dict[str, Any] = {}
@@ -66,7 +66,7 @@ def _property(it: ResourceType, href: str) -> dict[str, Any]:
     forms = [reading]
     if it.writable is not False:
         forms.append(_writing(href, it))
-    # Nobody knows of some resources whether they may be written: only a refusal shows it.
+    # For some resources it is not known whether they are writable: only a refusal shows it.
     return _with_title(
         it, {**_schema(it), "readOnly": it.writable is False, "observable": False, "forms": forms}
     )
@@ -95,12 +95,12 @@ def _schema(it: ResourceType) -> dict[str, Any]:
             limits = {"minimum": it.minimum, "maximum": it.maximum, "multipleOf": it.step}
             known = {name: value for name, value in limits.items() if value is not None}
             if "minimum" in known:
-                known.pop("multipleOf", None)  # steps from another start
+                known.pop("multipleOf", None)  # the steps have another origin
             return {"type": "number", **known, **({"unit": it.unit} if it.unit else {})}
         case "boolean":
             return {"type": "boolean"}
         case "enum":
-            # A device may report what nobody may write.
+            # A device may report values that cannot be written.
             return {"type": "string", **({"enum": list(it.choices)} if it.choices else {})}
         case "text":
             lengths = {"minLength": it.minimum, "maxLength": it.maximum}

@@ -15,7 +15,7 @@ from pyaiot.web.api.thing_description import thing_description
 from pyaiot.web.client_access import access_of
 
 MEDIA_TYPE: Final = "application/td+json"
-"""Section 11.1 of the standard."""
+"""Media type (section 11.1 of the standard)."""
 
 
 class ThingsApi:

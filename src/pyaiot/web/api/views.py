@@ -65,7 +65,7 @@ class ViewsApi:
         return web.Response(status=204)
 
     def _shown(self, request: web.Request, saved: SavedView) -> SavedView:
-        """The view as a client may see it: without nodes that are not in its scope."""
+        """The view without the nodes that are not in the scope of the client."""
         scope = access_of(request).scope
         if scope.has_all_nodes:
             return saved
@@ -89,7 +89,7 @@ def _check_whole(request: web.Request) -> None:
 
 
 def _revision(request: web.Request) -> int | None:
-    """The revision that the client requires; 0: there must be none. Raises `ProblemError`."""
+    """The revision that the client requires; 0: the view must not exist. Raises `ProblemError`."""
     header = request.headers.get(hdrs.IF_MATCH, "*").strip()
     if header == "*":
         return None
