@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The identity and rights of the client of a request. Without sign-in, every client is
-`LOCAL_CLIENT`."""
+"""The identity and rights of the client of a request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

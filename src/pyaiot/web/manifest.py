@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The web application manifest of the dashboard, with which a phone or desktop shows it as an
-app."""
+"""The web application manifest of the dashboard: its name, colours and icons as an app."""
 
 from typing import Any, Final
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""In a cluster, a broker has the values of nodes of other brokers only while its clients need
-them."""
+"""Waits for values of nodes of other brokers, which are fetched only for clients that need them."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final

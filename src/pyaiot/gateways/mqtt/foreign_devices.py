@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The foreign devices of a gateway: those without a credential, and those with a credential at the
-embedded MQTT broker."""
+"""The foreign devices of a gateway: without credentials, and with credentials."""
 
 import asyncio
 from collections.abc import Callable, Sequence

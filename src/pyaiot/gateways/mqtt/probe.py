@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checks the MQTT broker for `aiot doctor`: connects to a named one, or looks for the program of
-the embedded one."""
+"""Checks the MQTT broker for `aiot doctor`: a named one, or the program of the embedded one."""
 
 import secrets
 from collections.abc import AsyncIterator

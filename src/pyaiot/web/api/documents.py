@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`/api/openapi.json`, and the same as a page at `/api/docs` that loads nothing from other
-hosts."""
+"""`/api/openapi.json`, and the same as a page at `/api/docs`."""
 
 import hashlib
 from collections.abc import Mapping

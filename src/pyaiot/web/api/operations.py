@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The operations of the HTTP API with their parameters and responses. Its documents are generated
-from them."""
+"""The operations of the HTTP API with their parameters and responses."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

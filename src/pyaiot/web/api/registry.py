@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Changes to nodes over HTTP: label, room, tags, notes, admission; forgetting; several nodes at
-once."""
+"""Changes to nodes over HTTP: edit, register and forget one node or several."""
 
 import asyncio
 import re
