@@ -1,28 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The dashboard under load: a real Chromium, a real WebSocket, many nodes.
 
-`python -m benchmarks.dashboard` prints a table. The load is `tests/web/mock_broker.py` in
-its own process; browser and load share the machine.
+`python -m benchmarks.dashboard` prints a table. The broker is a real one without history, and gets
+its readings from `benchmarks/dashboard_feed.py`; they share the machine with the browser. The page
+is measured as it is, when it subscribes to the readings that it shows, and with a search for which
+it needs the readings of all nodes.
 """
 
 import argparse
 import asyncio
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.dashboard_feed import feeding
+from benchmarks.processes import temporary_home
+from benchmarks.services import broker
 
 if TYPE_CHECKING:
     from playwright.async_api import CDPSession, Page
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 LOADS: Final = ((1_000, 2_000), (1_000, 10_000))
 """Nodes, and updates per second."""
+RESOURCES: Final = 4
+PAGES: Final = {"shown": "", "all": "#/nodes?q=temperature%3E-100"}
+"""What the page receives: the readings that it shows, or all, and its URL."""
 SETTLE_S: Final = 8.0
 FLAGS: Final = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-precise-memory-info")
 
@@ -36,8 +40,12 @@ FRAMES = """() => {
 @dataclass(frozen=True, slots=True)
 class Figure:
     nodes: int
+    sent_per_s: int
+    """Readings, by the gateway."""
+    page: str
+    """A key of `PAGES`."""
     updates_per_s: float
-    """As the dashboard counts them."""
+    """That the page received, as it counts them."""
     frames_per_s: float
     main_thread: float
     """CPU time of the thread as a share of a core."""
@@ -46,24 +54,9 @@ class Figure:
     seconds: float
 
 
-@asynccontextmanager
-async def broker(nodes: int, rate: int) -> AsyncIterator[str]:
-    """A mock broker with changing nodes. The URL of its dashboard."""
-    script = str(ROOT / "tests" / "web" / "mock_broker.py")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, script, "--nodes", str(nodes), "--rate", str(rate)),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        yield (await process.stdout.readline()).decode().strip()
-    finally:
-        process.kill()
-        await process.wait()
-
-
-async def measure(page: "Page", cdp: "CDPSession", url: str, nodes: int, seconds: float) -> Figure:
+async def measure(
+    page: "Page", cdp: "CDPSession", url: str, seconds: float
+) -> tuple[float, float, float, float, float, float]:
     """Measure the dashboard for `seconds` while it is visible."""
     await page.goto(url)
     await page.wait_for_selector("#nodes .card:nth-child(100)")
@@ -81,8 +74,7 @@ async def measure(page: "Page", cdp: "CDPSession", url: str, nodes: int, seconds
     elapsed = time.perf_counter() - start
     frames = await page.evaluate("window.frames_") - frames
     after = await metrics(cdp)
-    return Figure(
-        nodes,
+    return (
         sum(rates) / len(rates),
         frames / elapsed,
         (after["TaskDuration"] - before["TaskDuration"]) / elapsed,
@@ -104,40 +96,53 @@ async def heap(cdp: "CDPSession") -> float:
     return used["usedSize"] / 1e6
 
 
-async def run(chromium: str, seconds: float) -> list[Figure]:
+async def run(options: argparse.Namespace) -> AsyncIterator[Figure]:
     from playwright.async_api import async_playwright
 
-    figures = []
+    chosen = [(*load, name) for load in LOADS for name in PAGES if options.page in (name, "both")]
     async with async_playwright() as playwright:
-        for nodes, rate in LOADS:
-            with tempfile.TemporaryDirectory() as profile:
-                context = await playwright.chromium.launch_persistent_context(
-                    profile,
-                    executable_path=chromium,
-                    args=list(FLAGS),
-                    viewport={"width": 1440, "height": 900},
-                )
-                page = context.pages[0]
-                async with broker(nodes, rate) as url:
+        for nodes, rate, name in chosen:
+            with (
+                temporary_home() as home,
+                tempfile.TemporaryDirectory() as profile,
+                broker(home, history=False) as server,
+            ):
+                async with feeding(home, server.port, nodes, RESOURCES, rate):
+                    context = await playwright.chromium.launch_persistent_context(
+                        profile,
+                        executable_path=options.chromium,
+                        args=list(FLAGS),
+                        viewport={"width": 1440, "height": 900},
+                    )
+                    page = context.pages[0]
                     cdp = await context.new_cdp_session(page)
-                    figures.append(await measure(page, cdp, url, nodes, seconds))
-                await context.close()
-    return figures
+                    url = f"http://127.0.0.1:{server.port}/{PAGES[name]}"
+                    found = await measure(page, cdp, url, options.seconds)
+                    await context.close()
+            yield Figure(nodes, rate, name, *found)
+
+
+async def print_table(options: argparse.Namespace) -> None:
+    print(
+        "| nodes | sent/s | the page receives | received/s | frames/s | main thread"
+        " | heap at first → at last | for |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    async for it in run(options):
+        print(
+            f"| {it.nodes:,} | {it.sent_per_s:,} | {it.page} | {it.updates_per_s:,.0f} |"
+            f" {it.frames_per_s:.1f} | {it.main_thread:.0%} |"
+            f" {it.heap_first_mb:.1f} → {it.heap_last_mb:.1f} MB | {it.seconds:.0f} s |",
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="for each load")
+    parser.add_argument("--page", choices=(*PAGES, "both"), default="both")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
-    options = parser.parse_args()
-    print("| nodes | updates/s | frames/s | main thread | heap at first → at last | for |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for it in asyncio.run(run(options.chromium, options.seconds)):
-        print(
-            f"| {it.nodes:,} | {it.updates_per_s:,.0f} | {it.frames_per_s:.1f} |"
-            f" {it.main_thread:.0%} | {it.heap_first_mb:.1f} → {it.heap_last_mb:.1f} MB |"
-            f" {it.seconds:.0f} s |"
-        )
+    asyncio.run(print_table(parser.parse_args()))
 
 
 if __name__ == "__main__":

@@ -8,30 +8,23 @@ broker sent. The browser draws with the CPU (no GPU), on the same machine as bro
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
-import random
-import select
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from itertools import cycle, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.dashboard import FLAGS, ROOT, heap, metrics
-from benchmarks.gateway import announcement, batches, encode, reading
-from benchmarks.processes import Home, temporary_home
+from benchmarks.dashboard import FLAGS, heap, metrics
+from benchmarks.dashboard_feed import feeding
+from benchmarks.processes import temporary_home
 from benchmarks.services import broker as a_broker
-from benchmarks.wire import connect, gateway_protocols
 
 if TYPE_CHECKING:
     from playwright.async_api import CDPSession, Page
 
 RESOURCES: Final = 2
-BATCHES_PER_S: Final = 20
 SCROLL_PX: Final = 40
 """Per frame: 66 rows of tiles per second at 60 frames."""
 LOAD_LIMIT_S: Final = 60.0
@@ -67,46 +60,6 @@ SCROLL: Final = """([seconds, px]) => new Promise((resolve) => {
     };
     requestAnimationFrame(frame);
 })"""
-
-
-def feed(port: int, token: str, nodes: int, rate: int) -> None:
-    """Be a gateway: announce the nodes, then send readings until this process is ended."""
-    link, _ = connect(port, "/gw", gateway_protocols(token, v2=True))
-    for batch in batches(announcement(nodes, RESOURCES, v2=True), 200):
-        link.sendall(encode(batch, v2=True))
-    print("ready", flush=True)
-    places = [(node, number) for node in range(nodes) for number in range(RESOURCES)]
-    random.Random(1).shuffle(places)
-    turns = cycle(places)
-    turn = 0
-    while True:
-        began = time.monotonic()
-        turn += 1
-        chosen = [next(turns) for _ in range(max(1, rate // BATCHES_PER_S))]
-        link.sendall(encode([reading(*it, turn, v2=True) for it in chosen], v2=True))
-        time.sleep(max(0.0, 1 / BATCHES_PER_S - (time.monotonic() - began)))
-        if select.select([link], [], [], 0)[0]:
-            link.recv(1 << 16)  # what the broker answers is of no use here
-
-
-@contextlib.asynccontextmanager
-async def feeding(home: Home, port: int, nodes: int, rate: int) -> AsyncIterator[None]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.dashboard_fleet", "--feed", str(port)),
-        *("--nodes", str(nodes), "--rate", str(rate)),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(home.token().encode() + b"\n")
-    try:
-        await asyncio.wait_for(process.stdout.readline(), LOAD_LIMIT_S)
-        yield
-    finally:
-        process.kill()
-        await process.wait()
 
 
 async def open_list(page: "Page", url: str) -> dict[str, Any]:
@@ -197,7 +150,7 @@ async def run(options: argparse.Namespace) -> dict[str, float]:
         a_broker(home, history=options.history) as server,
     ):
         async with (
-            feeding(home, server.port, options.nodes, options.rate),
+            feeding(home, server.port, options.nodes, RESOURCES, options.rate),
             async_playwright() as playwright,
         ):
             context = await playwright.chromium.launch_persistent_context(
@@ -225,11 +178,7 @@ def main() -> None:
     parser.add_argument("--history", action="store_true", help="with a history")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--picture", type=Path, help="save a picture at the end")
-    parser.add_argument("--feed", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.feed:
-        feed(options.feed, sys.stdin.readline().strip(), options.nodes, options.rate)
-        return
     found = asyncio.run(run(options))
     load = os.getloadavg()[0]
     print(f"{options.nodes:,} nodes, {options.rate:,} readings/s, load of the machine {load:.1f}")

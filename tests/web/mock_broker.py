@@ -62,6 +62,7 @@ class MockBroker:
         self.held: list[Message] = []
         """Commands whose receipt the test sends, or nobody."""
         self.commands: list[Message] = []
+        self.subscriptions: list[Message] = []
         self.joins = 0
         self.may_join = asyncio.Event()
         """Cleared: a client that joins waits."""
@@ -178,6 +179,8 @@ class MockBroker:
                 await self._send(socket, [*burst, joined])
             case {"type": "command"}:
                 await self._command(message)
+            case {"type": "subscribe"} if not self.legacy:
+                self.subscriptions.append(message)  # it still sends everything
             case {"type": "update", "data": dict(command)} if self.legacy:
                 await self._command(command)
             case _:

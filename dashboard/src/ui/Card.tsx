@@ -15,7 +15,7 @@ import { layout, togglePin } from "../layout";
 import { Icon, type IconName } from "./icons";
 import { lazy } from "./lazy";
 import { rendererOf } from "./registry";
-import { useMasonry } from "./masonry";
+import { estimatedSpan, useMasonry } from "./masonry";
 import { useVisibility } from "./visibility";
 import { isOld } from "./notes";
 import { NumberRow, TextRow } from "./rows";
@@ -103,7 +103,7 @@ export const Card = memo(function Card({ node }: { node: Node }) {
   return (
     <li
       ref={ref}
-      style={{ "--rows": resources.length }}
+      style={{ "--rows": resources.length, "--span": estimatedSpan(resources.length) }}
       class={node.fresh ? "card fresh" : "card"}
       data-state={how}
       data-uid={node.uid}

@@ -3,6 +3,14 @@
 import { useEffect, useLayoutEffect } from "preact/hooks";
 
 const ROW_PX = 4;
+/** Cards that may be on screen at first. Further ones begin with an estimate, without a layout of their own. */
+const FIRST = 24;
+/** As in `contain-intrinsic-block-size`, with the padding, the border and the gap of a card. */
+const HEAD_PX = 76 + 26 + 2 + 16;
+const RESOURCE_PX = 47;
+
+/** Rows of the grid for a card that the browser has not laid out. */
+export const estimatedSpan = (resources: number): number => Math.ceil((HEAD_PX + RESOURCE_PX * resources) / ROW_PX);
 
 type Place = { current: HTMLElement | null };
 
@@ -15,7 +23,8 @@ function fit(elements: HTMLElement[]): void {
   const gap = parseFloat(getComputedStyle(grid).columnGap) || 0;
   const heights = elements.map((element) => element.offsetHeight);
   elements.forEach((element, index) => {
-    element.style.setProperty("--span", String(Math.ceil((heights[index] + gap) / ROW_PX)));
+    const span = String(Math.ceil((heights[index] + gap) / ROW_PX));
+    if (element.style.getPropertyValue("--span") !== span) element.style.setProperty("--span", span);
   });
 }
 
@@ -29,9 +38,10 @@ export function useMasonry(ref: Place): void {
   }, []);
 }
 
-/** Fit all cards of a grid before the first paint. */
+/** Fit the first cards of a grid before their first paint. */
 export function useFirstFit(ref: Place, cards: number): void {
+  const first = Math.min(cards, FIRST);
   useLayoutEffect(() => {
-    if (ref.current) fit([...ref.current.children] as HTMLElement[]);
-  }, [cards]);
+    if (ref.current) fit([...ref.current.children].slice(0, FIRST) as HTMLElement[]);
+  }, [first]);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** A long list in portions, so that the page answers while its cards are made. */
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 const FIRST = 1;
 /** What one portion may take, in ms. */
@@ -17,10 +17,13 @@ export function usePortions<T>(list: T[], whole: boolean): T[] {
   const made = useRef(0);
   const begun = performance.now();
   const isAll = whole || limit.value >= list.length;
-  useEffect(() => {
-    if (isAll) return;
+  // Before the frame: its length is not what the portion took.
+  useLayoutEffect(() => {
     if (made.current < limit.value) portion.current = nextPortion(portion.current, performance.now() - begun);
     made.current = limit.value;
+  });
+  useEffect(() => {
+    if (isAll) return;
     const timer = setTimeout(() => (limit.value += portion.current));
     return () => clearTimeout(timer);
   });
