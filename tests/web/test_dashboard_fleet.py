@@ -78,3 +78,25 @@ async def test_a_page_gets_the_readings_that_it_shows_and_is_right_about_all_nod
             assert await page.locator("#nodes .tile").count() == 1
             measure(broker, 31.5)
             await see(page.locator(f"#nodes [data-uid=n{NODES}]"), "131.5 °C")
+
+
+async def test_many_cards_are_made_many_at_a_time(browser: Browser) -> None:
+    """Each portion is a layout of the whole grid: one card at a time would take half a minute."""
+    async with home() as broker:
+        measure(broker, 20.5)
+        await broker.known(f"n{NODES}")
+        async with showing(browser, broker, "settings") as page:
+            await page.evaluate(
+                """() => {
+                    window.portions_ = 0;
+                    const count = (list) => {
+                        const isCard = (it) => it.classList?.contains('card') && it.dataset.uid;
+                        portions_ += list.some((it) => [...it.addedNodes].some(isCard));
+                    };
+                    const all = {childList: true, subtree: true};
+                    new MutationObserver(count).observe(document.body, all);
+                }"""
+            )
+            await page.evaluate("location.hash = '#/nodes'")
+            await page.locator(f"#nodes .card:nth-child({NODES})").wait_for(state="attached")
+            assert await page.evaluate("portions_") < NODES / 2

@@ -23,8 +23,9 @@ const TOUCH_TILE_PX = 48;
 const HEAD_PX = 52;
 const TILE_WIDTH_PX = 310;
 const GAP_PX = 10;
-/** Rows that are drawn above and below the screen. */
-const OVERSCAN_PX = 400;
+/** Rows that are drawn beyond the screen, where the list is scrolled to and where it comes from. */
+const AHEAD_PX = 400;
+const BEHIND_PX = 80;
 /** The range is computed in steps, so that most frames of a scroll draw nothing. */
 const STEP_PX = 144;
 
@@ -53,10 +54,14 @@ export function Fleet({ nodes }: { nodes: Node[] }) {
   useLayoutEffect(() => {
     const element = place.current;
     if (!element) return;
+    let before = 0;
+    let isDown = true;
     const look = () => {
       const { top } = element.getBoundingClientRect();
-      from.value = Math.floor((-top - OVERSCAN_PX) / STEP_PX) * STEP_PX;
-      to.value = Math.ceil((innerHeight - top + OVERSCAN_PX) / STEP_PX) * STEP_PX;
+      if (top !== before) isDown = top < before;
+      before = top;
+      from.value = Math.floor((-top - (isDown ? BEHIND_PX : AHEAD_PX)) / STEP_PX) * STEP_PX;
+      to.value = Math.ceil((innerHeight - top + (isDown ? AHEAD_PX : BEHIND_PX)) / STEP_PX) * STEP_PX;
     };
     const measure = () => {
       width.value = element.clientWidth;
@@ -130,7 +135,7 @@ const Tile = memo(function Tile({ node, place, total }: { node: Node; place: num
       </a>
       <span class="state-word" data-tip="">
         {word}
-        <span class="visually-hidden">{how.value === "live" ? t("filter.state.live") : ""}</span>
+        {how.value === "live" && <span class="visually-hidden">{t("filter.state.live")}</span>}
       </span>
       {resource ? <Value key={resource.name} resource={resource} /> : <span />}
     </div>

@@ -14,6 +14,7 @@ import { mayCommand } from "../info";
 import { openNode } from "../route";
 import { drawLines } from "./sparkline";
 import { isOld, noteOf } from "./notes";
+import { atRest } from "./rest";
 import { localDigits, t, translate, timeOf } from "../i18n";
 
 /** The display name: known resources have one in each language. */
@@ -169,14 +170,17 @@ export function Spark({ resource, waits = false }: { resource: Resource; waits?:
       // After a lost connection, the sparkline starts again.
       (loading ??= import("../sparklineHistory")).then(({ prependHistory }) => prependHistory(resource, draw)).catch(() => undefined);
     };
-    const stop = onSample(resource, draw, true);
+    let stop = () => {};
+    const begin = () => (stop = onSample(resource, draw, true));
+    const cancel = waits ? atRest(begin) : begin();
     const timer = setTimeout(() => {
       if (!waits) return;
       recalled = !mayHaveApi();
-      draw();
+      atRest(draw);
     }, REST_MS);
     return () => {
       clearTimeout(timer);
+      cancel();
       stop();
     };
   }, [resource]);
