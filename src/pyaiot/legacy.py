@@ -5,7 +5,6 @@ Legacy protocol, sections 1 and 2. Only typed messages leave this module.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -93,8 +92,7 @@ class _ForwardedNew(_Wire, frozen=True, tag="new"):
     src: str
 
 
-@dataclass(frozen=True, slots=True)
-class StateRequest:
+class StateRequest(msgspec.Struct, frozen=True):
     """A client of a legacy broker requests the state of all nodes of a gateway."""
 
     client: str

@@ -7,8 +7,9 @@ constants of the code, never text from a device, so that the number of series is
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
@@ -45,15 +46,14 @@ class Sample(NamedTuple):
     """Values, in the order of the metric's labels."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(msgspec.Struct, frozen=True):
     """A counter, gauge or histogram, named by the conventions of Prometheus: base units."""
 
     name: str
     """Ends with the unit. A counter's name is without `_total`, which the export adds."""
     kind: Kind
     description: str
-    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    labels: Mapping[str, Sequence[str]] = msgspec.field(default_factory=dict)
     """Label names, each with all its possible values."""
 
     def of(self, value: float | Histogram, **labels: str) -> Sample:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from pyaiot.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -45,8 +47,7 @@ class DeviceCredential:
     """Unix seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialChanges:
+class CredentialChanges(msgspec.Struct, frozen=True):
     """Credentials that were added, and those that were removed or replaced."""
 
     added: tuple[DeviceCredential, ...] = ()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Records in the file of accounts, except the tokens of programs. Times are Unix seconds. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyaiot.accounts.roles import Role
 from pyaiot.accounts.scopes import EVERYTHING, Scope
@@ -11,8 +12,7 @@ INVITATION_ID_LENGTH: Final = 16
 """Digits of the id of an invitation."""
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True):
     """A person with a password."""
 
     name: str
@@ -23,8 +23,7 @@ class User:
     scope: Scope = EVERYTHING
 
 
-@dataclass(frozen=True, slots=True)
-class UserSession:
+class UserSession(msgspec.Struct, frozen=True):
     """A browser that is signed in."""
 
     digest: bytes
@@ -36,8 +35,7 @@ class UserSession:
     created_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Invitation:
+class Invitation(msgspec.Struct, frozen=True):
     """An invitation: a link that signs in one browser, once."""
 
     digest: bytes
@@ -53,8 +51,7 @@ class Invitation:
         return self.digest.hex()[:INVITATION_ID_LENGTH]
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayToken:
+class GatewayToken(msgspec.Struct, frozen=True):
     """A token of a gateway. A gateway may have several: the latest one and those it replaces."""
 
     gateway: str

@@ -2,7 +2,6 @@
 """Restricts which nodes a client may see and command. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -16,8 +15,7 @@ SCOPE_NAME_LENGTH_MAX: Final = 64
 """Longest tag or gateway name in a scope, in characters. Longer ones are refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """A restriction of access, in addition to the role. A node must meet each condition that is
     set.
     """
@@ -60,7 +58,7 @@ class Scope:
         if narrow == EVERYTHING:
             return self
         within = None if self.has_all_nodes else self
-        return replace(narrow, within=within, hides_personal=self.hides_personal)
+        return msgspec.structs.replace(narrow, within=within, hides_personal=self.hides_personal)
 
     @property
     def text(self) -> str:

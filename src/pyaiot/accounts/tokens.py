@@ -8,8 +8,9 @@ does not need a slow hash.
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyaiot.accounts.roles import Role
 from pyaiot.accounts.scopes import EVERYTHING, Scope
@@ -24,8 +25,7 @@ _DURATION: Final = re.compile(r"([0-9]{1,5})([hdw])")
 _UNITS_S: Final = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(msgspec.Struct, frozen=True):
     """A token without its secret. Times are Unix seconds."""
 
     name: str

@@ -3,9 +3,10 @@
 
 import logging
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
+
+import msgspec
 
 from pyaiot.alerts.alert import Alert
 from pyaiot.alerts.rule import RuleCommand
@@ -26,8 +27,7 @@ COMMAND_TIMEOUT_S: Final = 30.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Issuer:
+class _Issuer(msgspec.Struct):
     """Issues commands on behalf of a rule."""
 
     id: str

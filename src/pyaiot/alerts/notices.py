@@ -6,8 +6,9 @@ the following minute are combined, so that a thousand alerts are one message.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyaiot.alerts.alert import Alert
 from pyaiot.alerts.watches import Phase
@@ -25,8 +26,7 @@ RETRY_S: Final = 15.0
 """Delay before the second attempt. It is doubled for each further one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """A message for people: a title and lines of text."""
 
     title: str

@@ -13,7 +13,6 @@ for = "5m"
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,13 +25,12 @@ CHANNELS_MAX: Final = 32
 """Largest number of channels in one file. More are refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlertsFile:
+class AlertsFile(msgspec.Struct, frozen=True):
     """The contents of the file."""
 
-    channels: Mapping[str, str] = field(default_factory=dict)
+    channels: Mapping[str, str] = msgspec.field(default_factory=dict)
     """URLs by channel name. They contain passwords: never log or show them."""
-    rules: Mapping[str, Rule] = field(default_factory=dict)
+    rules: Mapping[str, Rule] = msgspec.field(default_factory=dict)
 
 
 def read_alerts_file(path: Path) -> AlertsFile:

@@ -4,8 +4,9 @@
 import heapq
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from pyaiot.alerts.alert import VALUE_LENGTH_MAX, Alert, alert_id, watch_key
 from pyaiot.alerts.rule import Rule
@@ -22,8 +23,7 @@ watched.
 Phase: TypeAlias = Literal["raised", "cleared"]
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True):
     """The node to which a rule is applied; without a uid, a gateway."""
 
     uid: str
@@ -48,8 +48,7 @@ class Subject:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AlertChange:
+class AlertChange(msgspec.Struct, frozen=True):
     """An alert was raised or cleared."""
 
     phase: Phase
@@ -57,8 +56,7 @@ class AlertChange:
     rule: Rule
 
 
-@dataclass(slots=True)
-class RuleMatch:
+class RuleMatch(msgspec.Struct):
     """The state of a rule for one node, gateway or resource."""
 
     rule_id: str
@@ -71,7 +69,7 @@ class RuleMatch:
     due: float = 0.0
     """When the timer checks it next; 0: never."""
     value: str = ""
-    samples: deque[tuple[float, float]] = field(default_factory=deque)
+    samples: deque[tuple[float, float]] = msgspec.field(default_factory=deque)
     """Samples as pairs of time and number, for `change`."""
 
     @property

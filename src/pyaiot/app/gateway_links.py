@@ -8,11 +8,11 @@ import stat
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import aiohttp
+import msgspec
 
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import is_secret
@@ -46,8 +46,7 @@ log = logging.getLogger(__name__)
 # -- the side of the broker ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayAccess:
+class GatewayAccess(msgspec.Struct, frozen=True):
     """How gateways in other processes authenticate."""
 
     key_file: TokenCheck | None
@@ -126,8 +125,7 @@ def connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> ConnectToBrok
     return connect
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(msgspec.Struct, frozen=True):
     """With what a gateway authenticates: its own token, or the key file.
 
     Each attempt to connect reads it again, so that a corrected file is used at once.

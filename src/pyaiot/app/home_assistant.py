@@ -2,8 +2,9 @@
 """Builds what shows the nodes in Home Assistant, from the settings."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from pyaiot.broker.broker import Broker
 from pyaiot.config import Config
@@ -113,4 +114,4 @@ def mqtt_server(config: Config, shared: Iterable[object]) -> MqttServer:
             " that Home Assistant uses, mqtt://HOST:PORT."
         )
     # With a client id of its own: a second client with the same id replaces the first.
-    return replace(named_mqtt_broker(mqtt).server, client_id="")
+    return msgspec.structs.replace(named_mqtt_broker(mqtt).server, client_id="")

@@ -13,9 +13,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TextIO
+
+import msgspec
 
 from pyaiot.config import LogSection
 from pyaiot.redaction import redact
@@ -77,8 +78,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
-@dataclass(slots=True)
-class _Kind:
+class _Kind(msgspec.Struct):
     """The lines of one kind in its minute."""
 
     ends_at: float

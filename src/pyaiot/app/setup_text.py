@@ -2,8 +2,9 @@
 """The settings file that `aiot setup` writes, from its answers. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from pyaiot.app.network import EVERY_ADDRESS, WEB_HOST, listen_settings
 
@@ -42,8 +43,7 @@ allowed_hosts = [{names}]
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SetupAnswers:
+class SetupAnswers(msgspec.Struct, frozen=True):
     """What `aiot setup` asked."""
 
     reach: Reach

@@ -6,7 +6,6 @@ secret. The history stores payloads, with a retention of its own.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
@@ -32,8 +31,7 @@ ANONYMOUS: Final = "anonymous"
 """Name of a client that has not signed in, or whose credentials are invalid."""
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True):
     """Who performs an action, and from where."""
 
     who: str

@@ -11,9 +11,10 @@ import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from pyaiot.audit.entry import SERIES, AuditEntry, Series, from_line, to_line
 
@@ -35,8 +36,7 @@ CURSOR: Final = r"^[0-9]{1,9}:[0-9]{1,12}(,[0-9]{1,9}:[0-9]{1,12}){2}$"
 """A cursor: segment and offset in each series."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
+class AuditFilter(msgspec.Struct, frozen=True):
     """Conditions of a query, all of which must hold. Empty or None: no condition."""
 
     who: str = ""

@@ -6,9 +6,10 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from pyaiot import __version__
 from pyaiot.backup.archive import member_of, write_archive
@@ -22,8 +23,7 @@ _LOCK: Final = "lock"
 """Name of the lock file in a folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(msgspec.Struct, frozen=True):
     """The copied parts, and sentences about what was not copied."""
 
     members: list[Member]

@@ -8,9 +8,10 @@ broker, idempotency keys, registrations at gateways, and sessions of commands.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from pyaiot.accounts import database as accounts
 from pyaiot.accounts import device_file as devices
@@ -28,8 +29,7 @@ AUDIT: Final = "audit"
 _POSTGRES: Final = re.compile(r"postgres(ql)?://")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """A part of a system: a file, a folder of files, a database file, or a PostgreSQL database."""
 
     name: str

@@ -10,10 +10,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from pyaiot.backup.archive import extract
 from pyaiot.backup.database import check_database
@@ -27,8 +28,7 @@ STAGED: Final = ".restoring"
 _BESIDE_DATABASE: Final = ("-wal", "-shm", "-journal")
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(msgspec.Struct, frozen=True):
     """The result of a restore."""
 
     manifest: Manifest

@@ -3,9 +3,10 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from pyaiot.backup.database import check_database, schema_of
 from pyaiot.backup.parts import Part
@@ -18,8 +19,7 @@ beside it.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class PartCheck:
+class PartCheck(msgspec.Struct, frozen=True):
     """One part, and what happens to it at the next start."""
 
     name: str

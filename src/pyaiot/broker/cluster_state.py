@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a broker knows of the cluster that it is one of, to show it. Pure."""
 
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class PeerState:
+
+class PeerState(msgspec.Struct, frozen=True):
     """Another broker of the cluster."""
 
     name: str
@@ -26,8 +26,7 @@ class PeerState:
     """Seconds by which its clock is ahead of that of this broker, if that is too much; else 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterState:
+class ClusterState(msgspec.Struct, frozen=True):
     """This broker and the others."""
 
     name: str

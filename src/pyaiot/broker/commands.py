@@ -2,8 +2,9 @@
 """Commands in flight: each ends in exactly one receipt. Pure."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
 from typing import Final
+
+import msgspec
 
 from pyaiot.errors import Refused
 from pyaiot.messages import Command, Reading, Receipt, ReceiptState, echoes
@@ -18,8 +19,7 @@ GATEWAY_GRACE_S: Final = 1.0
 """Time that the broker waits for a receipt beyond the deadline, which the gateway keeps itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class _InFlight:
+class _InFlight(msgspec.Struct, frozen=True):
     command: Command
     client: str
     client_command_id: str
@@ -30,8 +30,7 @@ class _InFlight:
     """The gateway sends receipts. Legacy gateways do not: the node's new value confirms."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiptFor:
+class ReceiptFor(msgspec.Struct, frozen=True):
     """A receipt and the client that issued the command."""
 
     client: str
@@ -152,7 +151,7 @@ class CommandTable:
         self._of_client.pop(client, None)
         for command_id, flight in self._in_flight.items():
             if flight.client == client:
-                self._in_flight[command_id] = replace(flight, client="")
+                self._in_flight[command_id] = msgspec.structs.replace(flight, client="")
 
     def _pop(self, command_id: str) -> _InFlight:
         flight = self._in_flight.pop(command_id)

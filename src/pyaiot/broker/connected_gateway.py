@@ -7,7 +7,6 @@ carried out after its deadline, although the two machines share no clock.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -70,8 +69,7 @@ class GatewayClock:
         return at + (self._latest if self._before is None else max(self._latest, self._before))
 
 
-@dataclass(slots=True)
-class ConnectedGateway:
+class ConnectedGateway(msgspec.Struct):
     """A gateway and what the broker knows of it."""
 
     acknowledges: bool
@@ -80,7 +78,7 @@ class ConnectedGateway:
     hello: Hello | None = None
     ignored: Ignored | None = None
     """Its latest report of messages that no node sent."""
-    clock: GatewayClock = field(default_factory=GatewayClock)
+    clock: GatewayClock = msgspec.field(default_factory=GatewayClock)
     is_remote: bool = False
     """It is linked to another broker of the cluster."""
     is_away: bool = False

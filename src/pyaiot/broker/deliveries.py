@@ -2,7 +2,6 @@
 """What the router decides: the messages to send, and their receivers. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
@@ -31,8 +30,7 @@ class ToAll(msgspec.Struct, frozen=True, gc=False):
     """Only for clients that joined with `registry`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToOneClient:
+class ToOneClient(msgspec.Struct, frozen=True):
     message: ToClient
     client: str
     """Empty if the client has left."""
@@ -40,14 +38,12 @@ class ToOneClient:
     """The command that a receipt ends, as it was sent; its id is empty if it was not sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToOneGateway:
+class ToOneGateway(msgspec.Struct, frozen=True):
     message: ToGateway
     gateway: int
 
 
-@dataclass(frozen=True, slots=True)
-class CloseGateway:
+class CloseGateway(msgspec.Struct, frozen=True):
     """Close a connection that a newer one of the same gateway replaced."""
 
     gateway: int

@@ -3,7 +3,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Final, Protocol
 
 import msgspec
@@ -22,8 +21,7 @@ class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="type"):
     detail: Annotated[str, Meta(description="For people: the reason.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """A place in the stream of messages to all: run of the broker, message number, Unix time."""
 
     run: str

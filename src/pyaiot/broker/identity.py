@@ -5,8 +5,9 @@ Pure. A gateway with a token owns its nodes by its name: another one cannot clai
 it is away, until it reports that a node left.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyaiot.registry.record import NodeRecord
 
@@ -18,8 +19,7 @@ _GIVEN_UP: Final = frozenset({"left", "silent"})
 """Reasons with which a gateway gives a node up. Another gateway may claim it then."""
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayIdentity:
+class GatewayIdentity(msgspec.Struct, frozen=True):
     """The principal as which a gateway has authenticated."""
 
     name: str

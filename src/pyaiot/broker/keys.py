@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+import msgspec
+
 from pyaiot.broker.used_tokens import UsedTokens, UsedTokensFile
 from pyaiot.errors import OperatorError, reason_of
 
@@ -103,8 +105,7 @@ def mint_token(keys: Keys) -> str:
     return _fernet(keys).encrypt(keys.secret.encode()).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRefusal:
+class TokenRefusal(msgspec.Struct, frozen=True):
     """Why a token is refused."""
 
     error: Literal["key", "clock", "used"]

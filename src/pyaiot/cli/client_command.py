@@ -8,10 +8,10 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
+import msgspec
 import typer
 
 from pyaiot import config
@@ -26,8 +26,7 @@ NEGATIVE_RESULTS: Final = frozenset({"unknown-node", "online", "edited-meanwhile
 """Kinds of problems that are a negative result: nothing is wrong with the command line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """How a command connects to the broker, and how it prints."""
 
     connection: dict[str, Any]

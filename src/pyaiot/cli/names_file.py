@@ -9,7 +9,6 @@ import difflib
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -43,8 +42,7 @@ _SHOWN_MAX: Final = 40
 """Characters of a wrong cell in an error."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeLine:
+class NodeLine(msgspec.Struct, frozen=True):
     """A line of the file: the fields of a node, with None for those that it clears."""
 
     number: int
@@ -52,8 +50,7 @@ class NodeLine:
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What a line changes."""
 
     uid: str

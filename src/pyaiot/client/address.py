@@ -3,9 +3,10 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
+
+import msgspec
 
 from pyaiot.errors import OperatorError
 from pyaiot.transport.addresses import authority, parse_hosts
@@ -15,8 +16,7 @@ PORT: Final = 8000
 """Default address of a broker."""
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerAddress:
+class BrokerAddress(msgspec.Struct, frozen=True):
     """Host and TCP port of a broker, and whether it uses TLS."""
 
     host: str = HOST

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A client's view of the nodes: messages in, events out. Pure."""
 
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
 
 from pyaiot.messages import (
     GatewayState,
@@ -19,8 +20,7 @@ Event: TypeAlias = NodeAppeared | Reading | NodeReset | NodeLeft | GatewayState
 """A change of a node or gateway. A `Reading` is an event too."""
 
 
-@dataclass(slots=True)
-class Node:
+class Node(msgspec.Struct):
     """An online node, with the latest reading of each resource."""
 
     uid: str
@@ -28,7 +28,7 @@ class Node:
     """Name of the gateway that owns the node."""
     ts: float = 0.0
     """Unix time in seconds at which the node came online; 0: unknown."""
-    resources: dict[str, Reading] = field(default_factory=dict)
+    resources: dict[str, Reading] = msgspec.field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -7,8 +7,9 @@ import logging
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Any, Final
+
+import msgspec
 
 from pyaiot import __version__
 from pyaiot.accounts.scopes import EVERYTHING, Scope
@@ -172,7 +173,7 @@ class ClusteredBroker(Broker):
     def cluster_state(self) -> ClusterState:
         problem, queued_bytes = self.link_state()
         state = self.member.state(self._clock())
-        return replace(state, problem=problem, queued_bytes=queued_bytes)
+        return msgspec.structs.replace(state, problem=problem, queued_bytes=queued_bytes)
 
     def share_documents(self, registry: RegistryService) -> None:
         """Documents of this registry are those of all brokers."""

@@ -8,10 +8,11 @@ import base64
 import binascii
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from pyaiot.errors import OperatorError, reason_of
 
@@ -25,8 +26,7 @@ _JWT: Final = re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _USER_PREFIX: Final = 20 << 3
 
 
-@dataclass(frozen=True, slots=True)
-class NatsServer:
+class NatsServer(msgspec.Struct, frozen=True):
     """Address of a nats-server."""
 
     host: str

@@ -3,8 +3,9 @@
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from pyaiot.cluster.packets import LEVEL, Beacon, ClusterItem, Interest
 from pyaiot.cluster.streams import IncomingStream, OutgoingStream
@@ -25,8 +26,7 @@ these limits ends as `timeout`.
 """
 
 
-@dataclass(slots=True)
-class OtherBroker:
+class OtherBroker(msgspec.Struct):
     """Another broker."""
 
     beacon: Beacon
@@ -34,10 +34,10 @@ class OtherBroker:
     incoming: IncomingStream
     seen_at: float = 0.0
     """When its last packet arrived."""
-    outgoing: OutgoingStream = field(default_factory=OutgoingStream)
-    gateways: dict[int, int] = field(default_factory=dict)
+    outgoing: OutgoingStream = msgspec.field(default_factory=OutgoingStream)
+    gateways: dict[int, int] = msgspec.field(default_factory=dict)
     """Our numbers for its gateways, by its own numbers."""
-    interest: Interest = field(default_factory=lambda: Interest(number=0))
+    interest: Interest = msgspec.field(default_factory=lambda: Interest(number=0))
     """Our nodes whose values it needs."""
     watched: frozenset[str] = frozenset()
     """`interest.uids`."""
@@ -47,17 +47,19 @@ class OtherBroker:
     """When its last packet arrived, if it is lost. It is forgotten later."""
     unseen: set[str] | None = None
     """Nodes that its unfinished snapshot has not contained so far."""
-    unseen_gateways: set[int] = field(default_factory=set)
+    unseen_gateways: set[int] = msgspec.field(default_factory=set)
     refused: int = 0
     """Claims that were ignored: too many, or of an unknown gateway."""
-    items: list[ClusterItem] = field(default_factory=list)
+    items: list[ClusterItem] = msgspec.field(default_factory=list)
     """Items to be sent to this broker only."""
-    jobs: deque[Iterator[ClusterItem]] = field(default_factory=deque)
+    jobs: deque[Iterator[ClusterItem]] = msgspec.field(default_factory=deque)
     """Snapshots for this broker only, made while they are sent."""
-    receipts: deque[tuple[float, Receipt]] = field(default_factory=deque)
+    receipts: deque[tuple[float, Receipt]] = msgspec.field(default_factory=deque)
     """Receipts that were sent recently."""
 
-    differences: deque[float] = field(default_factory=lambda: deque(maxlen=BEACONS_COMPARED))
+    differences: deque[float] = msgspec.field(
+        default_factory=lambda: deque(maxlen=BEACONS_COMPARED)
+    )
     """Its clock minus ours, of its last beacons, each too small by the time on the way."""
 
     @property

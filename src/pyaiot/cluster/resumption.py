@@ -6,8 +6,9 @@ missed, from a time before that on: earlier by the age that readings had when th
 and by the difference of the clocks. `ts` is Unix time in seconds of this broker.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyaiot.cluster.member import GRACE_S, PEER_TIMEOUT_S
 from pyaiot.cluster.packets import Beacon
@@ -25,8 +26,7 @@ FORGOTTEN_S: Final = PEER_TIMEOUT_S + GRACE_S
 """Until a silent broker is forgotten with its nodes, which nobody records."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(msgspec.Struct, frozen=True):
     received_at: float
     ahead_s: float
     """Its clock minus ours, too small by the time on the way of its beacon."""

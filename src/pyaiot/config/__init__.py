@@ -9,7 +9,6 @@ import difflib
 import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
@@ -161,8 +160,7 @@ def sections() -> dict[str, type[Section]]:
     return known
 
 
-@dataclass(frozen=True, slots=True)
-class SettingFlag:
+class SettingFlag(msgspec.Struct, frozen=True):
     """A flag that sets a setting. The `names` begin with `--`, and help lists them in order."""
 
     names: tuple[str, ...]
@@ -174,8 +172,7 @@ class SettingFlag:
     """Help text, if it differs from the description of the setting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """One setting: its section, name, type, default and description."""
 
     section: str

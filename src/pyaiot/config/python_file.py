@@ -4,9 +4,10 @@ run. Pure."""
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, TypeAlias
+
+import msgspec
 
 from pyaiot.errors import ProtocolError
 
@@ -54,13 +55,12 @@ _MQTTSN_PORT: Final = 1885
 OPTIONS: Final = frozenset({*SETTINGS, *_NO_COUNTERPART})
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(msgspec.Struct, frozen=True):
     """What a file of the older system sets."""
 
-    values: dict[str, Scalar] = field(default_factory=dict)
+    values: dict[str, Scalar] = msgspec.field(default_factory=dict)
     """By the keys of the settings of today."""
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
     """Sentences about what was left out or chosen."""
 
 

@@ -4,10 +4,10 @@
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import aiohttp
+import msgspec
 
 from pyaiot.fleet.datagrams import Datagrams
 from pyaiot.fleet.ledger import ReadingSeries
@@ -83,8 +83,7 @@ class VirtualNode(ABC):
             self.series.abandon(number)
 
 
-@dataclass(frozen=True, slots=True)
-class FleetRun:
+class FleetRun(msgspec.Struct, frozen=True):
     """Resources that the nodes of a run share."""
 
     gateway_host: str

@@ -2,8 +2,9 @@
 """Progress line and result of a fleet, as a table or JSON. Pure."""
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from pyaiot.fleet.lateness import Lateness
 from pyaiot.fleet.ledger import Tally
@@ -18,8 +19,7 @@ GAP_REPORTED_S: Final = 1.0
 """Longer gaps of a protocol are reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """The result of a run, after `Ledger.close`."""
 
     tallies: list[Tally]

@@ -4,8 +4,9 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
 
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.gateways.pending_reports import PendingReports
@@ -18,8 +19,7 @@ COMMANDS_PER_NODE_MAX: Final = 20
 DETAIL_LENGTH_MAX: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """The outcome of a write, as the device side reports it."""
 
     state: ReceiptState

@@ -5,13 +5,13 @@ Their number is limited by `COMMANDS_MAX` and `COMMANDS_PER_NODE_MAX` of `comman
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from pyaiot.messages import echoes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PendingReport:
+class PendingReport(msgspec.Struct, frozen=True, eq=False):
     """A command that a reading with the value `payload` confirms."""
 
     uid: str

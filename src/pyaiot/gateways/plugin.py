@@ -24,6 +24,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+import msgspec
+
 from pyaiot.config import Config, ProtocolSection, SettingFlag
 
 if TYPE_CHECKING:
@@ -50,8 +52,7 @@ def function_at(name: str) -> Callable[..., Any]:
     return call
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenGateway:
+class OpenGateway(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway whose listener is open."""
 
     command: str
@@ -75,8 +76,7 @@ class OpenGateway:
     """Reads the certificate of its listener again. Raises `OperatorError`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListenerPort:
+class ListenerPort(msgspec.Struct, frozen=True):
     """A port that `aiot run` opens for a protocol, from the settings."""
 
     name: str
@@ -87,8 +87,7 @@ class ListenerPort:
     """The flag that chooses another port."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
+class ProbeResult(msgspec.Struct, frozen=True):
     """The result of a check of something that a protocol depends on."""
 
     area: str
@@ -99,8 +98,7 @@ class ProbeResult:
     """How to fix it, if not `ok`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulatedNode:
+class SimulatedNode(msgspec.Struct, frozen=True, kw_only=True):
     """`aiot node NAME`: a simulated device that speaks the protocol."""
 
     name: str
@@ -118,8 +116,7 @@ class SimulatedNode:
     """Settings that its nodes need in the demo."""
 
 
-@dataclass(frozen=True, slots=True)
-class DemoNode:
+class DemoNode(msgspec.Struct, frozen=True):
     """A node of `aiot demo`."""
 
     position: int
@@ -127,12 +124,11 @@ class DemoNode:
     name: str
     resources: tuple[str, ...]
     """Flags of the simulated node that are set."""
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = msgspec.field(default_factory=dict)
     """Other settings of the simulated node."""
 
 
-@dataclass(frozen=True, slots=True)
-class FleetNodes:
+class FleetNodes(msgspec.Struct, frozen=True):
     """The nodes of a protocol in `aiot fleet`."""
 
     count: str
@@ -143,8 +139,7 @@ class FleetNodes:
     """Takes these settings and a `fleet.node.FleetRun`; returns a `fleet.node.NodeFactory`."""
 
 
-@dataclass(frozen=True, slots=True)
-class SharedService:
+class SharedService(msgspec.Struct, frozen=True):
     """A service that several protocols use in one process, such as an MQTT broker."""
 
     open: Callable[[Config, Path | None], AbstractAsyncContextManager[Any]]
@@ -171,8 +166,7 @@ class NewDevice:
     """Of the summary."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snippet:
+class Snippet(msgspec.Struct, frozen=True):
     """What to paste into a device or a program."""
 
     board: str
@@ -189,8 +183,7 @@ class Enrolled(NamedTuple):
     """What the gateway stores."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceAccess:
+class DeviceAccess(msgspec.Struct, frozen=True, kw_only=True):
     """A way in which a device of the protocol proves its uid: `aiot device add`."""
 
     name: str
@@ -223,8 +216,7 @@ class DeviceAccess:
     have it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plugin:
+class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     """A device protocol."""
 
     protocol: str

@@ -9,8 +9,9 @@ deleted. It never runs faster than the steady clock, and takes over the wall clo
 
 import logging
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyaiot.history.rows import CLOCK_SET_S, FUTURE_MAX_S, plausible_time
 
@@ -33,8 +34,7 @@ _DAY_S: Final = 86_400.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ClockState:
+class ClockState(msgspec.Struct, frozen=True):
     """The state of the clock that a store keeps between two runs. Unix times, and seconds."""
 
     trusted: float

@@ -3,8 +3,9 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from pyaiot.history.rows import MICROSECONDS
 from pyaiot.history.store import (
@@ -38,8 +39,7 @@ _ALL: Final = (1 << 62) // MICROSECONDS
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A range of time in microseconds, with its order and the number of rows."""
 
     start: int
@@ -174,8 +174,7 @@ def is_running(event: Any | None) -> bool:
     return event is not None and event[0] != "stopped"
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(msgspec.Struct, frozen=True):
     """Whole steps that contain a range of time, in seconds."""
 
     start: int

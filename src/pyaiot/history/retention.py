@@ -2,8 +2,9 @@
 """The part of retention and downsampling that all stores share. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyaiot.history.rows import MICROSECONDS
 from pyaiot.history.store import RetentionPolicy
@@ -14,8 +15,7 @@ GRACE_S: Final = 60
 """A minute is downsampled this long after its end, an hour twice as long after its end."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetentionStep:
+class RetentionStep(msgspec.Struct, frozen=True):
     """The result of one step of downsampling and deletion."""
 
     more: bool
@@ -27,8 +27,7 @@ class RetentionStep:
     dropped_partitions: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cutoffs:
+class Cutoffs(msgspec.Struct, frozen=True):
     """The times before which rows are deleted, in the units of their tables.
 
     They are a whole hour earlier than the times at which rows are refused as too old, so that a

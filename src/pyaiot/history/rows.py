@@ -3,7 +3,6 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -95,13 +94,12 @@ Item: TypeAlias = ToClient | CommandIssued | CommandEnded | GatewayGap
 """What a recorder receives."""
 
 
-@dataclass(slots=True)
-class WriteBatch:
+class WriteBatch(msgspec.Struct):
     """Rows that are committed in one transaction."""
 
-    readings: list[NewReading] = field(default_factory=list)
-    events: list[NewEvent] = field(default_factory=list)
-    commands: list[NewCommand] = field(default_factory=list)
+    readings: list[NewReading] = msgspec.field(default_factory=list)
+    events: list[NewEvent] = msgspec.field(default_factory=list)
+    commands: list[NewCommand] = msgspec.field(default_factory=list)
     messages: int = 0
     """Messages that it was made of; some make no row."""
 

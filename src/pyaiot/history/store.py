@@ -6,7 +6,6 @@ Times of rows and queries are Unix time in seconds; stores keep whole microsecon
 a range without notice. A result that does not fit is an error, never cut off silently.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -55,8 +54,7 @@ class BadQuery(Refused):
     """The query is not valid: a foreign cursor, or a step that is not a whole number."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetentionPolicy:
+class RetentionPolicy(msgspec.Struct, frozen=True):
     """The retention of each kind of row in days; None: for ever.
 
     Minutes are kept at least as long as readings, and hours at least as long as minutes, because
@@ -77,8 +75,7 @@ class RetentionPolicy:
         return Oldest(readings, minutes, hours, _before(now, self.events_days))
 
 
-@dataclass(frozen=True, slots=True)
-class Oldest:
+class Oldest(msgspec.Struct, frozen=True):
     """Unix times; older rows are deleted. 0: none."""
 
     readings: float
@@ -186,8 +183,7 @@ class StateRow(_Row, frozen=True):
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[R]):
+class Page(msgspec.Struct, Generic[R], frozen=True):
     """Some rows in order, and the cursor of the next page."""
 
     rows: list[R]
@@ -203,8 +199,7 @@ class Page(Generic[R]):
         return self.rows
 
 
-@dataclass(frozen=True, slots=True)
-class StateAt:
+class StateAt(msgspec.Struct, frozen=True):
     """The values and states of nodes at a time."""
 
     values: Page[LastRow]
@@ -215,8 +210,7 @@ class StateAt:
     """False: the recorder had been stopped. Values and states are of the time before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """A part of an export: readings of one resource, in order."""
 
     uid: str

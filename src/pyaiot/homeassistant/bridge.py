@@ -7,8 +7,9 @@ publications come out. Each new connection has a new bridge, which publishes eve
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+import msgspec
 
 from pyaiot.errors import ProtocolError
 from pyaiot.homeassistant.names import Topics, device_id
@@ -59,8 +60,7 @@ _ONLINE: Final = b"online"
 _OFFLINE: Final = b"offline"
 
 
-@dataclass(frozen=True, slots=True)
-class HomeAssistantMessage:
+class HomeAssistantMessage(msgspec.Struct, frozen=True):
     """A message to publish with QoS 0."""
 
     topic: str

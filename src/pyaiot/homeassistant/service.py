@@ -10,8 +10,9 @@ import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, get_args
+
+import msgspec
 
 from pyaiot.accounts.scopes import Scope
 from pyaiot.audit.entry import Principal
@@ -51,8 +52,7 @@ was too slow.
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HomeAssistantSettings:
+class HomeAssistantSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where Home Assistant is reached, and what it shows."""
 
     server: MqttServer
@@ -101,8 +101,7 @@ class _Inbox:
         return decode_to_client(data)
 
 
-@dataclass(frozen=True, slots=True)
-class _Connection:
+class _Connection(msgspec.Struct, frozen=True):
     """What exists while there is a connection to the MQTT broker."""
 
     bridge: Bridge
@@ -144,7 +143,7 @@ class HomeAssistant:
         self._log = RateLimitedLog(log)
         echo = f"{TOPIC_PREFIX}/{settings.system}/echo"
         self._mqtt = MqttClient(
-            replace(settings.server, echo_topic=echo),
+            msgspec.structs.replace(settings.server, echo_topic=echo),
             name="Home Assistant",
             subscriptions=(
                 *(self._topics.commands, *self._topics.births),

@@ -3,19 +3,18 @@
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class LastWill:
+class LastWill(msgspec.Struct, frozen=True):
     """What the broker publishes, retained, when it loses the connection of a client."""
 
     topic: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MqttServer:
+class MqttServer(msgspec.Struct, frozen=True):
     """An MQTT broker, and the credentials of its client."""
 
     host: str

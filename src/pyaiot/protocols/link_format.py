@@ -6,9 +6,10 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
 
 from pyaiot.errors import NotEnoughBytes, ProtocolError
 
@@ -20,8 +21,7 @@ URI_OPTION_BYTES_MAX: Final = 255
 """Bytes of one Uri-Path or Uri-Query option (RFC 7252 section 5.10, table 4)."""
 
 
-@dataclass(frozen=True, slots=True)
-class CoreLink:
+class CoreLink(msgspec.Struct, frozen=True):
     """One link: `<target>;name=value;name`.
 
     `target` is the URI reference as received, with its percent-encoding. `attributes` are in the

@@ -5,7 +5,6 @@ Lines end with CR LF; MSG and HMSG contain the length of the payload that follow
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import msgspec
@@ -28,8 +27,7 @@ class NatsInfo(msgspec.Struct, frozen=True):
     max_payload: int = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class NatsMessage:
+class NatsMessage(msgspec.Struct, frozen=True):
     """MSG or HMSG. `status` is the status in its header; 503: no responders for the subject."""
 
     subject: str
@@ -39,18 +37,15 @@ class NatsMessage:
     """Subject for the answer; empty: none is expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class NatsPing:
+class NatsPing(msgspec.Struct, frozen=True):
     """PING: answer with PONG."""
 
 
-@dataclass(frozen=True, slots=True)
-class NatsPong:
+class NatsPong(msgspec.Struct, frozen=True):
     """PONG: the answer to PING."""
 
 
-@dataclass(frozen=True, slots=True)
-class NatsError:
+class NatsError(msgspec.Struct, frozen=True):
     """-ERR: an error of the server."""
 
     text: str

@@ -6,7 +6,6 @@ import math
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -27,8 +26,7 @@ SenmlValue: TypeAlias = float | str | bool
 """A number, text (`vd` as base64url), or a boolean."""
 
 
-@dataclass(frozen=True, slots=True)
-class SenmlRecord:
+class SenmlRecord(msgspec.Struct, frozen=True):
     """A resolved record, with its base values applied (RFC 8428 section 4.6).
 
     `name` is the whole name, `own_name` the part of the record without the base name. `value` is

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reads format and dimensions of an image from its first bytes, without decoding it. Pure."""
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from pyaiot.errors import ProtocolError
 
@@ -25,8 +26,7 @@ _JPEG_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 """Markers without a length: TEM, RSTn."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageHead:
+class ImageHead(msgspec.Struct, frozen=True):
     """The type and size from the first bytes of an image."""
 
     type: ImageType

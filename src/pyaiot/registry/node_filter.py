@@ -2,16 +2,16 @@
 """Selects nodes of the registry by state, tag, gateway, protocol, room or text. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyaiot.registry.record import NodeRecord
 
 ADMITTED: Final = frozenset({"online", "offline"})
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFilter:
+class NodeFilter(msgspec.Struct, frozen=True):
     """A node matches if it meets every condition that is set. A condition is met by any of its
     values.
     """

@@ -2,8 +2,9 @@
 """The interface of the stores of the registry."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
+
+import msgspec
 
 from pyaiot.errors import PyaiotError
 from pyaiot.messages import Reading
@@ -29,8 +30,7 @@ class RegistryStoreError(PyaiotError):
     """The registry cannot be stored now. The text has the reason; a retry may succeed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True):
     """What is written in one transaction: removals first."""
 
     observed: Sequence[RecordRow] = ()

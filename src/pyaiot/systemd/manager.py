@@ -6,9 +6,10 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from pyaiot.errors import OperatorError, reason_of
 from pyaiot.systemd import units
@@ -35,8 +36,7 @@ def run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Manager:
+class Manager(msgspec.Struct, frozen=True):
     """The service manager of the machine, or that of one user. `root`: of the file system."""
 
     user: bool = False

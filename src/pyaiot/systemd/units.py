@@ -3,8 +3,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from pyaiot.errors import OperatorError
 
@@ -69,14 +70,13 @@ UMask=0077
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(msgspec.Struct, frozen=True):
     """One command of `aiot` as a service."""
 
     command: str
     """`run`, `broker`, `coap-gateway` and so on."""
     description: str
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Settings that override the settings file."""
     low_ports: bool = False
     """Whether it listens on a port below 1024."""

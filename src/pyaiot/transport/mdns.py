@@ -12,9 +12,10 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
+
+import msgspec
 
 from pyaiot.errors import reason_of
 from pyaiot.transport.addresses import ANY, interface_addresses
@@ -32,8 +33,7 @@ _FALLBACK: Final = "pyaiot"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(msgspec.Struct, frozen=True):
     """One service."""
 
     type: str

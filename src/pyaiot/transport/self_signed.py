@@ -7,11 +7,11 @@ import os
 import secrets
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,8 +28,7 @@ CLOCKS_DIFFER: Final = timedelta(hours=1)
 _COMMON_NAME_LENGTH_MAX: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class SelfSigned:
+class SelfSigned(msgspec.Struct, frozen=True):
     """The files that were written, and the facts about the certificate."""
 
     certificate_file: Path

@@ -3,10 +3,11 @@
 
 import os
 import ssl
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from pyaiot.errors import OperatorError, reason_of
 
@@ -20,8 +21,7 @@ PEM_SIZE_MAX: Final = 1024 * 1024
 _PURPOSE: Final = {"certificate": "--tls-cert", "key": "--tls-key"}
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(msgspec.Struct, frozen=True):
     """Facts about the first certificate of a file."""
 
     names: tuple[str, ...]

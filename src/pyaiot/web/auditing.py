@@ -6,10 +6,10 @@ broker records commands, with their receipts; `Sockets` records links of gateway
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -44,8 +44,7 @@ NOT_RECORDED: Final = (
 _REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 
 
-@dataclass(frozen=True, slots=True)
-class AuditNote:
+class AuditNote(msgspec.Struct, frozen=True):
     """What a handler adds to the audit entry of its request."""
 
     uids: tuple[str, ...] = ()

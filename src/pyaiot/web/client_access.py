@@ -2,9 +2,9 @@
 """The identity and rights of the client of a request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+import msgspec
 from aiohttp import web
 
 from pyaiot.accounts.roles import Role, includes
@@ -16,8 +16,7 @@ ClientKind: TypeAlias = Literal["local", "session", "token", "anonymous"]
 """`local`: clients do not sign in. `anonymous`: the client did not sign in and may read."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientAccess:
+class ClientAccess(msgspec.Struct, frozen=True):
     """The identity and rights of a client."""
 
     kind: ClientKind

@@ -10,12 +10,12 @@ import gzip
 import hashlib
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp.web
+import msgspec
 from aiohttp import hdrs
 from aiohttp.http_exceptions import HttpProcessingError
 
@@ -65,8 +65,7 @@ _NOT_BUILT: Final = {
 _Handler: TypeAlias = Callable[[aiohttp.web.Request], Awaitable[aiohttp.web.StreamResponse]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of the dashboard. Pictures are files, or URLs with `http://` or `https://`."""
 
     title: str = "Pyaiot"

@@ -14,11 +14,11 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from functools import partial
 from typing import Final
 from urllib.parse import parse_qs
 
+import msgspec
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -268,7 +268,7 @@ class SignIn:
                 text="Too many requests or connections of this address without sign-in.\n",
                 headers={hdrs.RETRY_AFTER: "5"},
             )
-        return replace(ANONYMOUS, visit=partial(self._visitors.connected, address))
+        return msgspec.structs.replace(ANONYMOUS, visit=partial(self._visitors.connected, address))
 
     def _session(self, request: web.Request) -> UserSession | None:
         secret = request.cookies.get(self._cookie)

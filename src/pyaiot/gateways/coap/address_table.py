@@ -9,10 +9,11 @@ with a proved identity (`PeerAddress.uid`) belongs to that uid only, from the fi
 import itertools
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
 
 from pyaiot.transport.peers import PeerAddress
 
@@ -51,8 +52,7 @@ class Claim(Enum):
     REFUSED = "refused"
 
 
-@dataclass(slots=True)
-class NodeEntry(Generic[P]):
+class NodeEntry(msgspec.Struct, Generic[P]):
     """The source address of a node (`peer`), and where it answers requests (None: unknown)."""
 
     uid: str
@@ -63,7 +63,7 @@ class NodeEntry(Generic[P]):
     """The address of `answers_at`."""
     source_unanswered: bool = False
     """The port that it posts from was tried first, and did not answer."""
-    accepts: Mapping[str, int] = field(default_factory=lambda: NOTHING)
+    accepts: Mapping[str, int] = msgspec.field(default_factory=lambda: NOTHING)
     """The Content-Format to request for each resource whose link states one."""
     boots: int = 0
     """Changes with each reboot, so that later posts are not duplicates of earlier ones."""
@@ -72,11 +72,10 @@ class NodeEntry(Generic[P]):
     registration."""
     checking: bool = False
     check_again_at: float = float("-inf")
-    refused_until: Mapping[PeerAddress, float] = field(default_factory=lambda: NOTHING)
+    refused_until: Mapping[PeerAddress, float] = msgspec.field(default_factory=lambda: NOTHING)
 
 
-@dataclass(frozen=True, slots=True)
-class HeldReading:
+class HeldReading(msgspec.Struct, frozen=True):
     """A reading from an unknown address."""
 
     resource: str
@@ -88,10 +87,9 @@ class HeldReading:
     """None: the unit in its text."""
 
 
-@dataclass(slots=True)
-class _HeldReadings:
+class _HeldReadings(msgspec.Struct):
     since: float
-    readings: dict[str, HeldReading] = field(default_factory=dict)
+    readings: dict[str, HeldReading] = msgspec.field(default_factory=dict)
 
 
 class AddressTable(Generic[P]):

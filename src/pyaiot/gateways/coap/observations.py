@@ -8,10 +8,11 @@ outcome: `receive_response` or `handle_failure`.
 import heapq
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from random import Random
 from typing import Final, Generic, TypeVar
+
+import msgspec
 
 from pyaiot.protocols.coap.numbers import Code
 from pyaiot.protocols.coap.observe import NotificationNumber
@@ -35,8 +36,7 @@ notification."""
 P = TypeVar("P")
 
 
-@dataclass(slots=True, eq=False)
-class Observation(Generic[P]):
+class Observation(msgspec.Struct, Generic[P], eq=False):
     """A resource of a node. `path` is percent-encoded, with `/` first and its query."""
 
     uid: str

@@ -7,8 +7,9 @@
 import heapq
 import itertools
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.protocols.coap.resource_directory import (
@@ -28,8 +29,7 @@ LIFETIME_MAX_S: Final = 30 * 86_400.0
 """The longest lifetime that is granted. A node that updates its registration later gets 4.04."""
 
 
-@dataclass(slots=True, eq=False)
-class Registration:
+class Registration(msgspec.Struct, eq=False):
     """The registration of an endpoint. Requests are sent to `host` and `port`."""
 
     location: str

@@ -11,7 +11,6 @@ import os
 import random
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
@@ -82,8 +81,7 @@ class RequestSocket(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class _PendingRequest:
+class _PendingRequest(msgspec.Struct, eq=False):
     """A request that waits for its answer."""
 
     exchange: Exchange

@@ -13,9 +13,10 @@ import os
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
+
+import msgspec
 
 from pyaiot import __version__
 from pyaiot.errors import OperatorError, ProtocolError
@@ -40,8 +41,7 @@ NAMES_MAX: Final = 10_000
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Datagram:
+class _Datagram(msgspec.Struct):
     at: float
     peer: PeerAddress
     local: str

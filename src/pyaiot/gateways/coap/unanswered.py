@@ -5,8 +5,9 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyaiot.protocols.link_format import CoreLink
 
@@ -17,8 +18,7 @@ RETRY_MAX_S: Final = 30.0
 """The longest time until readings trigger a retry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
+class Unanswered(msgspec.Struct, frozen=True):
     """The unanswered requests of one node."""
 
     links: tuple[CoreLink, ...] | None

@@ -8,8 +8,9 @@ subscriptions, does not disturb nodes. It has no session: foreign devices retain
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
 from pyaiot.gateways.flushing import wait_until_flushed
@@ -74,7 +75,7 @@ class DialectClient:
         """Held while a command is published, so that commands keep their order."""
         self._backoff = Backoff(first_s=RETRY_FIRST_S, limit_s=RETRY_MAX_S)
         self._client = MqttClient(
-            replace(server, client_id="", echo_topic=""),
+            msgspec.structs.replace(server, client_id="", echo_topic=""),
             name=self._name,
             subscriptions=self.nodes.filters,
             on_messages=self.nodes.receive,

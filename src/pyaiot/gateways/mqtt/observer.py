@@ -9,8 +9,9 @@ where it counts only a part of the messages.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from pyaiot.errors import LinkLost, OperatorError
 from pyaiot.mqtt.client import Freshness, MqttClient, MqttServer, ReceivedMessage
@@ -41,7 +42,7 @@ class TopicObserver:
     ) -> None:
         """`is_read`: whether another part receives a topic and counts its ignored messages."""
         # With a client id of its own and no session, the broker stores nothing for it.
-        self._server = replace(server, client_id="")
+        self._server = msgspec.structs.replace(server, client_id="")
         self._name = name
         self._on_ignored = on_ignored
         self._is_read = is_read

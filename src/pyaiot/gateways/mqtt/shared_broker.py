@@ -5,12 +5,13 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from hmac import compare_digest
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from pyaiot.accounts.devices import DeviceStore
 from pyaiot.config import Config, WorkersCluster, data_folder
@@ -31,8 +32,7 @@ _ONLY_NAMED: Final = ("user", "client_id", "tls", "ca_file", "certificate_file")
 """Settings that only a named MQTT broker has."""
 
 
-@dataclass(frozen=True, slots=True)
-class SecuredDevices:
+class SecuredDevices(msgspec.Struct, frozen=True):
     """The devices with a user name and password at the embedded MQTT broker."""
 
     server: MqttServer
@@ -46,8 +46,7 @@ class SecuredDevices:
     receives its messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class SharedMqttBroker:
+class SharedMqttBroker(msgspec.Struct, frozen=True):
     """The MQTT broker that the gateways of a process connect to."""
 
     server: MqttServer
@@ -64,7 +63,7 @@ class SharedMqttBroker:
     secret_prefix: str = ""
     """Prefix of the client ids of MQTT-SN clients at the embedded MQTT broker. It prevents that
     devices, which choose their client ids, take over those of MQTT-SN clients."""
-    deadlines: CommandDeadlines = field(default_factory=CommandDeadlines)
+    deadlines: CommandDeadlines = msgspec.field(default_factory=CommandDeadlines)
     """Deadlines of the commands that the MQTT gateway of this process publishes."""
     reload_tls: Callable[[], None] = lambda: None
     """Make the embedded MQTT broker read its certificate again. Raises `OperatorError`."""
@@ -72,7 +71,7 @@ class SharedMqttBroker:
     """Registers a function that is called with each topic outside `node/` that is published to."""
     report_refused: Callable[[Callable[[str], None]], None] | None = None
     """Registers a function that is called with each refused client, and the reason."""
-    refused_messages: list[Callable[..., None]] = field(default_factory=list)
+    refused_messages: list[Callable[..., None]] = msgspec.field(default_factory=list)
     """Functions that are called with a log text for each refused message of an MQTT-SN client. Its
     node belongs to the MQTT gateway, which shows the text."""
     mqttsn_server: MqttServer | None = None

@@ -18,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from pyaiot.errors import OperatorError
 from pyaiot.mqtt.embedded import die_with_parent
 from pyaiot.mqtt.embedded.addresses import listening_addresses
@@ -123,13 +125,13 @@ class EmbeddedBroker:
     def mqttsn_server(self) -> MqttServer:
         """The address and credentials for a connection on behalf of one MQTT-SN client."""
         server = self._server(MQTTSN, self._passwords.mqttsn)
-        return replace(server, client_id="", echo_topic="")
+        return msgspec.structs.replace(server, client_id="", echo_topic="")
 
     @property
     def home_assistant_server(self) -> MqttServer:
         """The same for the client that publishes for Home Assistant, which logs in as a device."""
         server = self._server(HOME_ASSISTANT, self._passwords.home_assistant)
-        return replace(server, client_id="")
+        return msgspec.structs.replace(server, client_id="")
 
     def _server(self, user: str, password: str) -> MqttServer:
         return MqttServer(

@@ -8,8 +8,9 @@ the counts per device are computed here from the subjects of a stream.
 import hashlib
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 MESSAGES: Final = "$MQTT_msgs"
 """Publications with QoS 1 and 2 that a subscriber has not acknowledged."""
@@ -67,8 +68,7 @@ retained since then is removed, and older messages stay."""
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-@dataclass(frozen=True, slots=True)
-class StreamLimit:
+class StreamLimit(msgspec.Struct, frozen=True):
     """The limits of a stream. 0: no limit."""
 
     bytes_max: int

@@ -6,8 +6,9 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+import msgspec
 
 from pyaiot.errors import NotEnoughBytes, ProtocolError, Refused
 from pyaiot.protocols.coap.message import Block
@@ -122,11 +123,10 @@ class BlockResult(NamedTuple):
     body: bytes | None = None
 
 
-@dataclass(slots=True)
-class _Assembly:
+class _Assembly(msgspec.Struct):
     peer: Hashable
     updated_at: float
-    body: bytearray = field(default_factory=bytearray)
+    body: bytearray = msgspec.field(default_factory=bytearray)
 
 
 class Assemblies:

@@ -2,9 +2,10 @@
 """Requests to a resource directory (RFC 9176), and its answers. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.coap.numbers import COAP_PORT, COAPS_PORT
@@ -22,8 +23,7 @@ COUNT_MAX: Final = 10_000
 """The highest `page` and `count` of a lookup. Higher: 4.00."""
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrationParameters:
+class RegistrationParameters(msgspec.Struct, frozen=True):
     """The query of a registration or an update. None: absent."""
 
     endpoint: str | None = None
@@ -34,8 +34,7 @@ class RegistrationParameters:
     attributes: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True):
     """The query of a lookup: filters, and the page of the result."""
 
     filters: tuple[tuple[str, str], ...] = ()

@@ -2,7 +2,6 @@
 """Decodes payloads by Content-Format: text, JSON, CBOR, or a SenML pack. Pure."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -25,8 +24,7 @@ TEXT_FORMATS: Final = frozenset({None, ContentFormat.TEXT, ContentFormat.OCTET_S
 _READABLE: Final = frozenset(str(int(known)) for known in {ContentFormat.TEXT, *FORMATS})
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceValue:
+class ResourceValue(msgspec.Struct, frozen=True):
     """A value of a resource.
 
     `data` is a JSON value. `unit` None: the unit in the text of `data`, if there is one. `time` is

@@ -5,7 +5,6 @@ Each name passes `check_topic_name` before it becomes part of a topic: text from
 becomes a wildcard, another level, or bytes for which an MQTT broker ends the connection.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -50,23 +49,20 @@ _PADDING: Final = b"\0 \t\r\n"
 """Some firmware sends its whole buffer, or the terminating zero of the string."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCheck:
+class NodeCheck(msgspec.Struct, frozen=True):
     """A node is online: the payload of `node/check`."""
 
     uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeResources:
+class NodeResources(msgspec.Struct, frozen=True):
     """The list of resources of a node."""
 
     uid: str
     resources: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeValue:
+class NodeValue(msgspec.Struct, frozen=True):
     """The value of one resource: any JSON value."""
 
     uid: str
@@ -74,8 +70,7 @@ class NodeValue:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class NodeValues:
+class NodeValues(msgspec.Struct, frozen=True):
     """The values of several resources, in one message."""
 
     uid: str

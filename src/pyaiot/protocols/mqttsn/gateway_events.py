@@ -2,8 +2,9 @@
 """What a gateway sends and requests, and the saved form of a client."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from pyaiot.protocols.mqttsn.mqtt import MqttAction
 from pyaiot.protocols.mqttsn.session_data import SavedSession
@@ -18,31 +19,27 @@ class ClientAddress(NamedTuple, Generic[A]):
     node_id: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Send(Generic[A]):
+class Send(msgspec.Struct, Generic[A], frozen=True):
     """Send the datagram to the address."""
 
     address: A
     datagram: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Broadcast:
+class Broadcast(msgspec.Struct, frozen=True):
     """Broadcast the datagram to nodes that may search for a gateway (6.1)."""
 
     datagram: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ToMqtt:
+class ToMqtt(msgspec.Struct, frozen=True):
     """Perform the action on the MQTT connection of this client."""
 
     client_id: str
     action: MqttAction
 
 
-@dataclass(frozen=True, slots=True)
-class PublishWithoutConnection:
+class PublishWithoutConnection(msgspec.Struct, frozen=True):
     """Publish with QoS 0 over a connection of the gateway itself: QoS -1 (6.8)."""
 
     topic: str

@@ -12,8 +12,9 @@ session.
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.dtls.client_hello import ClientHello, is_client_hello
@@ -60,8 +61,7 @@ VERIFIED_HANDSHAKES_BURST: Final = 1000.0
 """The same of all other hosts."""
 
 
-@dataclass(slots=True, eq=False)
-class _Association:
+class _Association(msgspec.Struct, eq=False):
     """A handshake or a session."""
 
     connection: DtlsConnection

@@ -7,7 +7,6 @@ import secrets
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import replace
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
@@ -220,7 +219,7 @@ async def matching(
     other tasks."""
     registry = broker.router.registry
     if scope.hides_personal:
-        wanted = replace(wanted, searches_notes=False)
+        wanted = msgspec.structs.replace(wanted, searches_notes=False)
     if wanted.uids is not None:
         found = (registry.get(uid) for uid in wanted.uids)
         some = [it for it in found if it is not None and it.number > after]

@@ -2,7 +2,6 @@
 """The description of one operation of the HTTP API. The lists of operations consist of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -10,8 +9,7 @@ from pyaiot.accounts.roles import Role
 from pyaiot.web.api.parameters import Query
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseSpec:
+class ResponseSpec(msgspec.Struct, frozen=True):
     """The response with a status that is not a problem."""
 
     description: str
@@ -19,14 +17,13 @@ class ResponseSpec:
     """The type of the JSON body."""
     other_types: tuple[str, ...] = ()
     """Other media types that a client may request."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Names and descriptions."""
     is_any_json: bool = False
     """The body is any JSON value."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHeader:
+class RequestHeader(msgspec.Struct, frozen=True):
     """An optional header of a request."""
 
     name: str
@@ -36,8 +33,7 @@ class RequestHeader:
     example: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """One method of one path."""
 
     name: str
@@ -54,7 +50,7 @@ class Operation:
     """Media types of a body other than text; empty: the body is text."""
     json_body: type[msgspec.Struct] | None = None
     """Type of the body of the request, if it is JSON."""
-    problems: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    problems: Mapping[int, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """Statuses and kinds of problems. Every operation may also return 400, 401, 403 and 500."""
     conditional: bool = False
     """Whether it supports `If-None-Match` and returns 304."""

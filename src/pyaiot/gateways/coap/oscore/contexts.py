@@ -4,8 +4,9 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+import msgspec
 
 from pyaiot.accounts.devices import DeviceCredential
 from pyaiot.errors import OperatorError
@@ -32,8 +33,7 @@ NUMBERS_LOW: Final = 64
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredContext:
+class StoredContext(msgspec.Struct, frozen=True):
     """A context whose keys may be loaded."""
 
     credential: DeviceCredential

@@ -2,8 +2,9 @@
 """One device that uses OSCORE: its security context, and the exchanges with it. Pure."""
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
 
 from pyaiot.accounts.devices import DeviceCredential
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
@@ -49,8 +50,7 @@ def pre_shared_keys(credential: DeviceCredential) -> ContextKeys:
     return ContextKeys(credential.secret, b"", GATEWAY_ID, device_id(credential.uid))
 
 
-@dataclass(slots=True, eq=False)
-class ContextNumbers:
+class ContextNumbers(msgspec.Struct, eq=False):
     """What must outlive the process for one credential."""
 
     numbers: SequenceNumbers
@@ -59,8 +59,7 @@ class ContextNumbers:
     request is new (RFC 8613, Appendix B.1.2)."""
 
 
-@dataclass(slots=True, eq=False)
-class ReceivedRequest:
+class ReceivedRequest(msgspec.Struct, eq=False):
     """A request of the device, and its answer."""
 
     datagram: bytes
@@ -71,8 +70,7 @@ class ReceivedRequest:
     """The datagram of the answer, for copies of the request."""
 
 
-@dataclass(slots=True, eq=False)
-class SentRequest:
+class SentRequest(msgspec.Struct, eq=False):
     """A request to the device. Its retransmissions are the same datagram."""
 
     device: "OscoreDevice"
@@ -96,8 +94,7 @@ class SentRequest:
         return is_new
 
 
-@dataclass(slots=True, eq=False)
-class OscoreDevice:
+class OscoreDevice(msgspec.Struct, eq=False):
     """A device whose keys are loaded."""
 
     credential: DeviceCredential
@@ -108,9 +105,9 @@ class OscoreDevice:
     challenge: bytes = b""
     """The Echo value that its next request must have; empty: none was sent."""
     challenges: RateLimit | None = None
-    received: OrderedDict[ExchangeKey, ReceivedRequest] = field(default_factory=OrderedDict)
-    sent: OrderedDict[ExchangeKey, SentRequest] = field(default_factory=OrderedDict)
-    observed: OrderedDict[ExchangeKey, SentRequest] = field(default_factory=OrderedDict)
+    received: OrderedDict[ExchangeKey, ReceivedRequest] = msgspec.field(default_factory=OrderedDict)
+    sent: OrderedDict[ExchangeKey, SentRequest] = msgspec.field(default_factory=OrderedDict)
+    observed: OrderedDict[ExchangeKey, SentRequest] = msgspec.field(default_factory=OrderedDict)
 
     def at(self, peer: Peer) -> Peer:
         """The secured peer of this device at an address."""

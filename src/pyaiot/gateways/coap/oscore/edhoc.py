@@ -9,8 +9,9 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from pyaiot.accounts.devices import DeviceCredential
 from pyaiot.errors import ProtocolError
@@ -55,8 +56,7 @@ class TooManyHandshakes(ProtocolError):
         self.wait_s = wait_s
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(msgspec.Struct, frozen=True):
     """A handshake that waits for its third message."""
 
     handshake: EdhocHandshake

@@ -6,8 +6,9 @@ list "Supported abbreviations".
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialects.dialect import (
@@ -42,8 +43,7 @@ _SHARED: Final = (
 """Keys of a device configuration that apply to all its components."""
 
 
-@dataclass(frozen=True, slots=True)
-class Availability:
+class Availability(msgspec.Struct, frozen=True):
     """A topic with the availability of a device, and the two values that it may have."""
 
     topic: str
@@ -52,14 +52,13 @@ class Availability:
     not_available: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceConfig:
+class DeviceConfig(msgspec.Struct, frozen=True):
     """The device of a configuration."""
 
     identifier: str
     """Its first identifier or connection; empty if it has none."""
     name: str = ""
-    details: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 class EntityConfig:

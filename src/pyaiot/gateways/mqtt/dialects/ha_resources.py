@@ -3,8 +3,9 @@
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import msgspec
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialects.dialect import DeviceMessage, plain_value, type_of
@@ -24,8 +25,7 @@ def same(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class EntityResource:
+class EntityResource(msgspec.Struct, frozen=True):
     """One resource of an entity."""
 
     suffix: str

@@ -6,8 +6,9 @@ it. Configurations are retained messages; states and availability have their own
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
+
+import msgspec
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.base_topics import DISCOVERY_PREFIX
@@ -60,17 +61,16 @@ ORIGINS_OF_DIALECTS: Final = {"zigbee2mqtt": "zigbee2mqtt"}
 """Origins whose devices have their own dialect: they are ignored if it is in use."""
 
 
-@dataclass(slots=True, eq=False)
-class _Device:
+class _Device(msgspec.Struct, eq=False):
     uid: str
     name: str = ""
-    details: dict[str, str] = field(default_factory=dict)
-    resources: dict[str, EntityResource] = field(default_factory=dict)
-    configs: dict[str, list[str]] = field(default_factory=dict)
+    details: dict[str, str] = msgspec.field(default_factory=dict)
+    resources: dict[str, EntityResource] = msgspec.field(default_factory=dict)
+    configs: dict[str, list[str]] = msgspec.field(default_factory=dict)
     """Resources by the topic of the configuration that announced them."""
-    availability: dict[str, Availability] = field(default_factory=dict)
+    availability: dict[str, Availability] = msgspec.field(default_factory=dict)
     mode: str = "latest"
-    available: dict[str, bool] = field(default_factory=dict)
+    available: dict[str, bool] = msgspec.field(default_factory=dict)
     """The last value of each availability topic, the latest at the end."""
 
 

@@ -8,8 +8,9 @@ a template of a device can only select, convert and round a value.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from pyaiot.errors import ProtocolError
 from pyaiot.readings import INTEGER_MAX
@@ -37,8 +38,7 @@ class NoValue(Exception):
     """The payload lacks the value that the template selects."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(msgspec.Struct, frozen=True):
     """Selects a value of a payload and converts it."""
 
     is_json: bool
@@ -63,8 +63,7 @@ WHOLE: Final = Template(is_json=False)
 """The values that mean that there is no template."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandTemplate:
+class CommandTemplate(msgspec.Struct, frozen=True):
     """A text that contains the value of a command."""
 
     before: str
