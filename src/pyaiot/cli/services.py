@@ -164,6 +164,9 @@ def _add(
     """
 
     def command(config_file: Path | None = None, **given: Any) -> None:
+        from pyaiot.transport.system_trust import import_aiohttp  # noqa: PLC0415 - see above
+
+        import_aiohttp()
         arguments = {item.name: given.pop(item.name) for item in extra}
 
         def read() -> Config:

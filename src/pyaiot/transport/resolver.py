@@ -9,6 +9,9 @@ from typing import Any, Final
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import _SSL_CONTEXT_VERIFIED as _OF_IMPORT
+
+from pyaiot.transport.system_trust import system_trust
 
 
 class Resolver(AbstractResolver):
@@ -76,6 +79,10 @@ class Connector(aiohttp.TCPConnector):
             closed.add_done_callback(forget)
         return transport, protocol
 
+    def _get_ssl_context(self, req: aiohttp.ClientRequest) -> ssl.SSLContext | None:
+        context = super()._get_ssl_context(req)
+        return system_trust() if context is _OF_IMPORT else context
+
     async def close(self, *, abort_ssl: bool = False) -> None:
         await super().close(abort_ssl=abort_ssl)
         for transport in list(self._secured):
@@ -121,7 +128,7 @@ def open_http_session(
     `aiohttp.ClientSession`. Raises `OperatorError`.
     """
     if trust is None and ca_file:
-        # Without it, aiohttp has a context that is made once.
+        # Without it, `system_trust` has a context that is made once.
         from pyaiot.transport.tls import client_context  # noqa: PLC0415
 
         trust = client_context(ca_file)
