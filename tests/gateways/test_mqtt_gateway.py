@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -470,7 +470,7 @@ async def test_new_nodes_of_one_connection_have_a_rate_and_known_ones_are_served
 async def test_what_was_acknowledged_while_a_named_gateway_was_away_comes_when_it_is_back(
     mqtt_server: Server, link_after_s: float
 ) -> None:
-    server = replace(at(mqtt_server), client_id="gateway1")
+    server = msgspec.structs.replace(at(mqtt_server), client_id="gateway1")
     async with world(server) as before, device(mqtt_server.port, "a"):
         await before.until(lambda: before.value("a", "led"))
     async with device(mqtt_server.port, "b") as board:
@@ -577,7 +577,7 @@ async def test_user_and_password_are_read_at_each_attempt(
     more = ("allow_anonymous false", f"password_file {users}", "user root")
     with server("mosquitto", tmp_path, *more) as locked:
         locked.start()
-        async with world(replace(at(locked), user="us", password=password)) as here:
+        async with world(msgspec.structs.replace(at(locked), user="us", password=password)) as here:
             assert await here.mqtt.answers()
             assert list(answers) == []
 

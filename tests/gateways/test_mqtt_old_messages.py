@@ -6,10 +6,10 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
@@ -184,7 +184,7 @@ async def test_a_cleared_retained_message_is_no_sign_of_life(mqtt_server: Server
 
 async def away(mqtt_server: Server, *publications: tuple[str, bytes]) -> Any:
     """A named gateway was there, and these were published while it was not."""
-    named = replace(at(mqtt_server), client_id="gateway1")
+    named = msgspec.structs.replace(at(mqtt_server), client_id="gateway1")
     async with world(named):
         pass
     publish(mqtt_server.port, *publications)

@@ -10,10 +10,10 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import msgspec
 import paho.mqtt.client as paho
 import pytest
 
@@ -155,7 +155,7 @@ async def test_foreign_device_appears_is_commanded_and_is_lost(
 ) -> None:
     with server(kind, tmp_path) as running:
         running.start()
-        gateway = replace(at(running), version=level)
+        gateway = msgspec.structs.replace(at(running), version=level)
         async with world(gateway, silence_limit_s=SILENCE_LIMIT_S) as here:
             async with make(running.port, level):
                 await here.until(lambda: here.value(UID, "temperature") == "23.5°C")
