@@ -11,8 +11,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import _SSL_CONTEXT_VERIFIED as _OF_IMPORT
 
-from pyaiot.transport.system_trust import system_trust
-
 
 class Resolver(AbstractResolver):
     """Queries the system for every address of a name.
@@ -81,7 +79,11 @@ class Connector(aiohttp.TCPConnector):
 
     def _get_ssl_context(self, req: aiohttp.ClientRequest) -> ssl.SSLContext | None:
         context = super()._get_ssl_context(req)
-        return system_trust() if context is _OF_IMPORT else context
+        if context is not _OF_IMPORT:
+            return context
+        from pyaiot.transport.system_trust import system_trust  # noqa: PLC0415 - most need no TLS
+
+        return system_trust()
 
     async def close(self, *, abort_ssl: bool = False) -> None:
         await super().close(abort_ssl=abort_ssl)
