@@ -65,7 +65,11 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
     app.callback(invoke_without_command=True)(_version)
     for name in _modules_of(words):
         known = len(app.registered_commands), len(app.registered_groups)
-        import_module(f"pyaiot.cli.{name}").add_to(app)
+        module = import_module(f"pyaiot.cli.{name}")
+        if words and name == "services" and _is_service(words[0]):
+            module.add_service(app, words[0])
+        else:
+            module.add_to(app)
         section = section_of(name) if is_whole else None
         for command in app.registered_commands[known[0] :]:
             command.rich_help_panel = section

@@ -25,26 +25,24 @@ _ReadSettings: TypeAlias = Callable[[], Config]
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    nodes = inspect.Parameter(
-        "nodes",
-        inspect.Parameter.KEYWORD_ONLY,
-        annotation=Annotated[
-            int, typer.Option("--nodes", min=1, max=_NODES_MAX, help="Number of simulated nodes.")
-        ],
-        default=sum(len(plugin.demo) for plugin in plugins()),
-    )
-    lan = _switch(
-        "lan",
-        "--lan",
-        "Open every listener to the network. People sign in with a link that is printed.",
-    )
-    any_port = _switch("free_ports", "--free-ports", "Use ports that are free, beside others.")
-    _add(app, "run", _all, run_flags(), lan, adjust=_adjusted)
-    _add(app, "demo", _demo, run_flags(), nodes, any_port, adjust=_adjusted)
-    _add(app, "broker", _broker, BROKER)
-    for plugin in plugins():
-        _add(app, plugin.command, _gateway(plugin), gateway_flags(plugin))
-    _add(app, "dashboard", _dashboard, DASHBOARD)
+    for name in ("run", "demo", "broker", *(it.command for it in plugins()), "dashboard"):
+        add_service(app, name)
+
+
+def add_service(app: typer.Typer, name: str) -> None:
+    """Register one of the commands. All of them have 500 flags, 1 MB as objects of Typer."""
+    match name:
+        case "run":
+            _add(app, name, _all, run_flags(), _LAN, adjust=_adjusted)
+        case "demo":
+            _add(app, name, _demo, run_flags(), _nodes(), _FREE_PORTS, adjust=_adjusted)
+        case "broker":
+            _add(app, name, _broker, BROKER)
+        case "dashboard":
+            _add(app, name, _dashboard, DASHBOARD)
+        case _:
+            (plugin,) = (it for it in plugins() if it.command == name)
+            _add(app, name, _gateway(plugin), gateway_flags(plugin))
 
 
 def _all(settings: Config, read_again: _ReadSettings, **_adjustments: bool) -> None:
@@ -127,6 +125,27 @@ def _switch(name: str, flag: str, help_: str) -> inspect.Parameter:
         inspect.Parameter.KEYWORD_ONLY,
         annotation=Annotated[bool, typer.Option(flag, help=help_)],
         default=False,
+    )
+
+
+_LAN: Final = _switch(
+    "lan",
+    "--lan",
+    "Open every listener to the network. People sign in with a link that is printed.",
+)
+_FREE_PORTS: Final = _switch(
+    "free_ports", "--free-ports", "Use ports that are free, beside others."
+)
+
+
+def _nodes() -> inspect.Parameter:
+    return inspect.Parameter(
+        "nodes",
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[
+            int, typer.Option("--nodes", min=1, max=_NODES_MAX, help="Number of simulated nodes.")
+        ],
+        default=sum(len(plugin.demo) for plugin in plugins()),
     )
 
 
