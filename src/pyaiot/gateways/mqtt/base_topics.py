@@ -2,7 +2,7 @@
 """The configured base topics of each dialect. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pyaiot.errors import OperatorError
@@ -35,6 +35,22 @@ class BaseTopics(NamedTuple):
 
 
 DEFAULT_TOPICS: Final = BaseTopics()
+
+
+def filters_of_tasmota(full_topics: Sequence[str]) -> tuple[str, ...]:
+    """The topic filters of devices with these FullTopics."""
+    return tuple(
+        each
+        for full_topic in full_topics
+        for each in _filters_of(full_topic.removesuffix("/") + "/")
+    )
+
+
+def _filters_of(full_topic: str) -> tuple[str, ...]:
+    if full_topic == TASMOTA_FULL_TOPIC:
+        return ("tele/#", "stat/#")
+    it = full_topic.replace("%topic%", "+")
+    return tuple(f"{it.replace('%prefix%', prefix)}+" for prefix in ("tele", "stat"))
 
 
 def check_base_topics(topics: BaseTopics) -> None:

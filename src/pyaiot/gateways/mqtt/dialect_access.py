@@ -15,6 +15,8 @@ from pyaiot.mqtt.embedded.foreign_topics import DeviceRights
 SHELLY_SOURCE: Final = "pyaiot/shelly"
 """Answers of a Shelly device arrive on `pyaiot/shelly/ID/rpc`: no other client may publish
 there."""
+HOME_ASSISTANT: Final = "homeassistant"
+"""The dialect whose devices name the topics of their commands."""
 KIND: Final = "mqtt:"
 """Prefix of the kind of a foreign device's credential; the rest is a key of `ACCESSES`."""
 

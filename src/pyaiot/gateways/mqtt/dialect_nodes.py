@@ -14,7 +14,7 @@ import msgspec
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways.gateway import Gateway
-from pyaiot.gateways.mqtt.dialect_access import TopicOwners
+from pyaiot.gateways.mqtt.dialect_access import HOME_ASSISTANT, TopicOwners
 from pyaiot.gateways.mqtt.dialects.dialect import (
     CommandRefused,
     DeviceChanged,
@@ -27,7 +27,6 @@ from pyaiot.gateways.mqtt.dialects.dialect import (
     NotUnderstood,
     TopicsWanted,
 )
-from pyaiot.gateways.mqtt.dialects.homeassistant import HomeAssistantDialect
 from pyaiot.gateways.mqtt.dialects.mapping import MappingDialect
 from pyaiot.gateways.mqtt.foreign_filters import FILTERS_MAX, ForeignFilters
 from pyaiot.gateways.mqtt.retained import RetainedValues
@@ -233,7 +232,7 @@ class DialectNodes:
         message = dialect.command(uid, resource, text)
         if (
             self._owners is not None
-            and dialect.name == HomeAssistantDialect.name
+            and dialect.name == HOME_ASSISTANT
             and not self._owners.may_use(uid, message.topic)
         ):
             raise ProtocolError("its command topic does not belong to the device")

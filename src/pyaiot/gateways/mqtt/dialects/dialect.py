@@ -9,7 +9,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeAlias, TypeGuard
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -135,10 +135,15 @@ DialectEvent: TypeAlias = (
 class Dialect(Protocol):
     """The state machine of one dialect at one MQTT broker."""
 
-    name: ClassVar[str]
-    """Its name in the setting `mqtt.dialects`."""
-    title: ClassVar[str]
-    """Its display name, which is the value of the resource `dialect`."""
+    @property
+    def name(self) -> str:
+        """Its name in the setting `mqtt.dialects`."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Its display name, which is the value of the resource `dialect`."""
+        ...
 
     @property
     def filters(self) -> Sequence[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from pyaiot.errors import ProtocolError
-from pyaiot.gateways.mqtt.base_topics import TASMOTA_FULL_TOPIC
+from pyaiot.gateways.mqtt.base_topics import TASMOTA_FULL_TOPIC, filters_of_tasmota
 from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
 from pyaiot.gateways.mqtt.dialects.dialect import (
     DEVICES_MAX,
@@ -104,6 +104,7 @@ class TasmotaDialect:
     title: ClassVar[str] = "Tasmota"
 
     def __init__(self, full_topics: Sequence[str] = (TASMOTA_FULL_TOPIC,)) -> None:
+        self._filters = filters_of_tasmota(full_topics)
         self._topics = TasmotaTopics(full_topics)
         self._devices: DeviceTable[_Device] = DeviceTable()
         self._topic_of_mac: dict[str, str] = {}
@@ -113,7 +114,7 @@ class TasmotaDialect:
 
     @property
     def filters(self) -> Sequence[str]:
-        return (*self._topics.filters, "tasmota/discovery/#")
+        return (*self._filters, "tasmota/discovery/#")
 
     def receive(
         self, topic: str, payload: bytes, *, retained: bool, now: float

@@ -45,10 +45,6 @@ class TasmotaTopics:
         self._known: dict[str, TasmotaMessage] = {}
         """The topics that were read last, at most `NAMES_MAX`."""
 
-    @property
-    def filters(self) -> tuple[str, ...]:
-        return tuple(it for form in self._forms for it in form.filters)
-
     def read(self, topic: str) -> TasmotaMessage | None:
         """The message; None if the topic is not a topic of Tasmota."""
         known = self._known.get(topic)
@@ -107,13 +103,6 @@ class _Form:
             "%topic%": f"(?P<topic>[^/]{{1,{LEVEL_LENGTH_MAX}}})",
         }
         self.pattern = re.compile("/".join(groups.get(it, re.escape(it)) for it in levels))
-
-    @property
-    def filters(self) -> tuple[str, ...]:
-        if self.full_topic == TASMOTA_FULL_TOPIC:
-            return ("tele/#", "stat/#")
-        it = self.full_topic.replace("%topic%", "+")
-        return tuple(f"{it.replace('%prefix%', prefix)}+" for prefix in ("tele", "stat"))
 
     def commands(self, topic: str) -> str:
         return self.full_topic.replace("%prefix%", "cmnd").replace("%topic%", topic)
