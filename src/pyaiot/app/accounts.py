@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where accounts are kept: in a file, or, for the brokers of a cluster, in their database."""
+"""Opens the accounts: in a file, or, for the brokers of a cluster, in their database."""
 
 import contextlib
 import os
@@ -19,14 +19,14 @@ _DATABASE = re.compile(r"postgres(ql)?://")
 
 def shared_database(config: Config) -> str:
     """The URL of the database with the accounts and the audit log of a cluster; empty: they are in
-    files. The workers of one machine share the files, so that commands find them there."""
+    files. The workers of one machine share the files, so that commands find the accounts there."""
     if isinstance(config.cluster, WorkersCluster) and config.cluster.nats_port:
         return ""
     return any_database(config)
 
 
 def any_database(config: Config) -> str:
-    """The URL of a database that all brokers of a cluster use; empty: there is none."""
+    """The URL of a database that all brokers of a cluster use; empty if there is none."""
     if not config.cluster.is_on:
         return ""
     for location in (config.cluster.database, config.registry.store, config.history.store):
@@ -36,10 +36,8 @@ def any_database(config: Config) -> str:
 
 
 def open_accounts(config: Config, *, creates: bool) -> AccountsFile:
-    """The accounts of a broker. `creates`: their file is made if it does not exist.
-
-    Raises `OperatorError`.
-    """
+    """The accounts of a broker. `creates`: create the file if it does not exist. Raises
+    `OperatorError`."""
     url = shared_database(config)
     if url:
         from pyaiot.accounts.shared import SharedAccounts  # noqa: PLC0415 - only in a cluster
@@ -49,7 +47,7 @@ def open_accounts(config: Config, *, creates: bool) -> AccountsFile:
 
 
 def shared_accounts(accounts: AccountsFile | None) -> "SharedAccounts | None":
-    """The same, if they are in a database."""
+    """The accounts of a broker, if they are in a database."""
     if accounts is None or not accounts.is_shared:
         return None
     from pyaiot.accounts.shared import SharedAccounts  # noqa: PLC0415 - as above

@@ -23,7 +23,7 @@ def open_alerts(section: AlertsSection, broker: Broker, registry: RegistryServic
 
 
 def reload_alerts(section: AlertsSection, alerts: AlertService) -> None:
-    """Read the file again. If it is not valid, everything stays as it was."""
+    """Read the file again. If it is invalid, the rules stay unchanged."""
     try:
         file = _read(section)
     except OperatorError as error:

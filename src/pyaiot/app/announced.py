@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a service announces on the network (DNS-SD, RFC 6763), from its settings."""
+"""Announces the listeners of a service on the network (DNS-SD, RFC 6763), from its settings."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ def announce_listeners(
     web_url: str = "",
     gateways: Iterable[OpenGateway] = (),
 ) -> None:
-    """Announce the listeners that the network reaches, while the group runs."""
+    """Announce the listeners that other machines can reach, while the task group runs."""
     found = announcements(
         config,
         web_port=urlsplit(web_url).port if web_url else None,
@@ -38,10 +38,8 @@ def announce_listeners(
 def announcements(
     config: Config, *, web_port: int | None, ports: Mapping[str, int]
 ) -> list[Announcement]:
-    """What is announced: listeners that only this machine reaches are left out.
-
-    `web_port` None: this process has no web side. `ports`: of open gateways, by their commands.
-    """
+    """The announcements. Listeners on loopback are left out. `web_port` None: this process has no
+    web side. `ports`: the ports of open gateways, by their commands."""
     if config.mdns.name == OFF:
         return []
     section = config.broker

@@ -14,8 +14,8 @@ _MEGABYTE = 1_000_000
 
 
 def audit_store(config: Config, folder: Path) -> AuditStore | None:
-    """Where the log is: the database of a cluster, or files, in `folder` unless set; None if it is
-    off."""
+    """The store of the log: the database of a cluster, or files, in `folder` unless a setting names
+    another one; None if the log is off."""
     section = config.audit
     if section.folder == "off":
         return None

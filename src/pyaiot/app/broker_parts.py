@@ -61,7 +61,8 @@ def checks_of(
 def open_broker(
     config: Config, history: "HistoryService | None", folder: Path, audit: AuditLog
 ) -> tuple[Broker, RegistryService]:
-    """A broker with its registry, whose file is in `folder` unless set. Raises `OperatorError`."""
+    """A broker with its registry. The registry file is in `folder` unless a setting names another
+    one. Raises `OperatorError`."""
     section = config.registry
     check_not_restoring(folder)
     check_protocols(section)
@@ -89,17 +90,16 @@ def open_broker(
 
 
 def key_store(section: BrokerSection) -> Path | None:
-    """The file of `Idempotency-Key`s; None without a fixed port: programs do not find it again."""
+    """The file of `Idempotency-Key`s; None without a fixed port: programs cannot find the broker
+    again."""
     if not section.port:
         return None
     return data_folder(os.environ) / f"idempotency-keys-{section.port}"
 
 
 def open_history(config: Config, folder: Path) -> "HistoryService | None":
-    """The history service; None if history is off. Its file is in `folder` unless set.
-
-    Raises `OperatorError`.
-    """
+    """The history service; None if history is off. Its file is in `folder` unless a setting names
+    another one. Raises `OperatorError`."""
     section = config.history
     if section.store == "off":
         return None

@@ -74,11 +74,10 @@ async def serve_web(
 ) -> AsyncIterator[str]:
     """Serve the web side and yield the URL of the dashboard. Raises `OperatorError`.
 
-    `keys`: the file in which `Idempotency-Key`s survive a restart; None: they do not. `devices`:
-    the credentials of devices; None: no gateway runs in this process.
-
-    The metrics of `gateways` and of `collectors` are exported with those of the broker; both
-    lists may still grow.
+    `keys`: the file that stores `Idempotency-Key`s across restarts; None: a restart forgets them.
+    `devices`: the credentials of devices; None: no gateway runs in this process. The metrics of
+    `gateways` and of `collectors` are exported with those of the broker; entries may be added to
+    both lists later.
     """
     section = config.broker
     check_web(config)
@@ -138,7 +137,7 @@ async def serve_web(
             if is_later_worker(config):
                 pass  # the first worker prints a link
             elif sign_in is not None and is_managed(os.environ):
-                # A link would be in the journal, which others can read.
+                # The link would be in the journal, which other users can read.
                 log.info("clients must sign in: aiot service exec invite prints a link")
             elif sign_in is not None:
                 await _print_link(sign_in, _external_root(section, server), audit, print_line)
@@ -164,7 +163,7 @@ async def _print_link(
     sign_in: SignIn, root: str, audit: AuditLog | None, print_line: PrintLine
 ) -> None:
     """Print a link for the first administrator. Raises `OperatorError`, unless the accounts are in
-    a database: the broker of a cluster runs without it, too."""
+    a database: the broker of a cluster also runs while that cannot be reached."""
     try:
         link = f"{root}{await sign_in.new_link()}"
     except OperatorError as error:
@@ -185,10 +184,7 @@ async def _print_link(
 async def serve_metrics(
     config: Config, tls: ProcessTls, metrics: Metrics, print_line: PrintLine
 ) -> AsyncIterator[None]:
-    """Serve metrics on a listener of their own, if the settings have one.
-
-    Raises `OperatorError`.
-    """
+    """Serve metrics on a separate listener, if the settings have one. Raises `OperatorError`."""
     section = config.metrics
     if section.port < 0:
         yield
@@ -232,7 +228,7 @@ def is_proxied(section: BrokerSection) -> bool:
 
 
 def _proxies(section: BrokerSection) -> TrustedProxies:
-    """The proxies whose headers are used. Raises `OperatorError`."""
+    """The proxies whose headers are trusted. Raises `OperatorError`."""
     if section.behind_proxy and not section.trusted_proxies:
         log.warning(
             "no proxy is trusted, so that all clients share the limits of one address: set"
@@ -242,7 +238,8 @@ def _proxies(section: BrokerSection) -> TrustedProxies:
 
 
 def check_web(config: Config) -> None:
-    """Raise `OperatorError` if the web listener must not be opened, before anything starts."""
+    """Raise `OperatorError` before anything starts, if the settings do not permit the web
+    listener."""
     section = config.broker
     is_open = not is_loopback(section.host)
     has_tls = config.tls.covers("web") or is_proxied(section)
@@ -267,10 +264,8 @@ def needs_sign_in(section: BrokerSection) -> bool:
 
 
 def open_accounts(config: Config) -> AccountsFile:
-    """The accounts of this broker. The file is made where clients must sign in.
-
-    Elsewhere it is read if it exists: gateways may have tokens. Raises `OperatorError`.
-    """
+    """The accounts of this broker. If clients must sign in, the file is created. Otherwise it is
+    read if it exists: gateways may have tokens. Raises `OperatorError`."""
     return app_accounts.open_accounts(config, creates=needs_sign_in(config.broker))
 
 
@@ -279,13 +274,13 @@ def _watch(accounts: AccountsFile, broker: Broker) -> AccessWatch:
         broker.router.names.with_tokens = names
 
     watch = AccessWatch(accounts, gateways_changed=gateways_changed)
-    watch.check()  # names of gateways are reserved before the first one connects
+    watch.check()  # reserve the names of gateways before the first one connects
     return watch
 
 
 @asynccontextmanager
 async def _watching(watch: AccessWatch | None) -> AsyncIterator[None]:
-    """End connections without access while the block runs."""
+    """End connections without access, until the block ends."""
     async with asyncio.TaskGroup() as tasks:
         task = None if watch is None else tasks.create_task(watch.run(), name="access watch")
         yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds the cluster side of a broker from the settings. Imported only where there is a cluster."""
+"""Builds the cluster side of a broker from the settings. Imported only if there is a cluster."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def check(config: Config) -> None:
-    """Raise `OperatorError` for settings with which a broker cannot be one of a cluster."""
+    """Raise `OperatorError` for settings that a broker of a cluster cannot have."""
     section = config.cluster
     parse_servers(section.servers)
     if section.credentials_file:
@@ -45,7 +45,7 @@ def check(config: Config) -> None:
         )
     on_one_machine = isinstance(section, WorkersCluster) and bool(section.nats_port)
     who = "The workers" if on_one_machine else "The brokers of a cluster"
-    # Processes of one machine share the file of accounts.
+    # The processes of one machine share the file of accounts.
     if needs_sign_in(config.broker) and not on_one_machine and not shared_database(config):
         raise OperatorError(
             "The brokers of a cluster cannot share accounts in files: set --cluster-database to a"
@@ -73,20 +73,20 @@ def make_broker(config: Config, **of_broker: Any) -> ClusteredBroker:
 
 
 def share_registry(broker: Broker, registry: RegistryService) -> None:
-    """What is stored beside the nodes is the same at all brokers."""
+    """Make the data that is not about single nodes the same at all brokers."""
     if isinstance(broker, ClusteredBroker):
         broker.share_documents(registry)
 
 
 def share_history(broker: Broker, history: "HistoryService | None", streams: Streams) -> None:
-    """Clients of `/api/events` that come from another broker get what they missed."""
+    """Replay missed events to clients of `/api/events` that come from another broker."""
     if isinstance(broker, ClusteredBroker) and history is not None:
         broker.share_history(history.recorded_until, lambda: history.recorder.lateness.largest_s)
         streams.missed_since = broker.missed_since
 
 
 def _own_url(config: Config) -> str:
-    """Where the web listener of this broker is, for people; empty if any port is taken."""
+    """The URL of the web listener of this broker, for people; empty if its port is not fixed."""
     host, port = config.broker.host, config.broker.port
     if not port:
         return ""

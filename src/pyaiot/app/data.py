@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Where the data of a system are, from its settings."""
+"""Locates the data of a system, from its settings."""
 
 import os
 from pathlib import Path
@@ -10,5 +10,5 @@ from pyaiot.config import Config
 
 
 def parts_of(settings: Config, settings_file: Path) -> list[Part]:
-    """Every part of the system on this machine, whether it exists or not."""
+    """All parts of the system on this machine, including those that do not exist yet."""
     return parts(settings, os.environ, settings_file)

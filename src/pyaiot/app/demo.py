@@ -17,10 +17,10 @@ from pyaiot.gateways.plugin import DemoNode, Plugin
 from pyaiot.messages import SUBPROTOCOL, Join, NodeAppeared, decode_to_client, encode
 
 DEMO_START_LIMIT_S: Final = 15.0
-"""How long the demo waits for its first node. Then it ends with an `OperatorError`."""
+"""How long the demo waits for its first node. After that it ends with an `OperatorError`."""
 _PERIOD_S: Final = 2.0
 _SEED: Final = 5683
-"""Seed of the uids, which are the same at each start."""
+"""Seed of the random uids: they are the same at each start."""
 
 
 def demo_kinds() -> list[tuple[Plugin, DemoNode]]:
@@ -32,11 +32,9 @@ def demo_kinds() -> list[tuple[Plugin, DemoNode]]:
 def demo_nodes(
     count: int, ports: Mapping[str, int]
 ) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
-    """`count` nodes: the name of each, and the coroutine that runs it.
-
-    `ports`: the ports of the gateways, by protocol. The nodes of `demo_kinds` are repeated if
-    `count` is higher.
-    """
+    """`count` nodes: the name of each, and the coroutine that runs it. `ports`: the ports of the
+    gateways, by protocol. If `count` is higher than the number of `demo_kinds`, they are
+    repeated."""
     kinds = demo_kinds()
     rng = random.Random(_SEED)  # noqa: S311 - uids of a demo are not secret
     for index in range(count):
@@ -56,7 +54,7 @@ def demo_nodes(
 
 
 async def first_node_visible(session: aiohttp.ClientSession, url: str) -> None:
-    """Wait, as a client of the broker, until it has a node. Raises `OperatorError`, `LinkLost`."""
+    """Wait, as a client of the broker, until a node appears. Raises `OperatorError`, `LinkLost`."""
     try:
         async with (
             asyncio.timeout(DEMO_START_LIMIT_S),

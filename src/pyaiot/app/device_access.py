@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Makes credentials of devices, and the text to paste into a device: `aiot device add`."""
+"""Creates credentials of devices, and the text to paste into a device: `aiot device add`."""
 
 import hashlib
 import secrets
@@ -24,13 +24,13 @@ from pyaiot.web.api.schemas import (
 )
 
 SECRET_BYTES: Final = 16
-"""Random bytes of a secret: as many as a key of AES-128 has (RFC 7252 section 9.1.3.1)."""
+"""Length of a secret in bytes: that of an AES-128 key (RFC 7252 section 9.1.3.1)."""
 BOARDS: Final = ("riot", "micropython", "arduino", "shell")
 
 
 @dataclass(frozen=True, slots=True)
 class AddedDevice:
-    """A device that was added. Its secret is shown once, and not stored in this form."""
+    """A new device. Its secret is shown once, and only a hash of passwords is stored."""
 
     uid: str
     protocol: str
@@ -43,7 +43,7 @@ class AddedDevice:
 
 
 def accesses() -> dict[str, DeviceAccess]:
-    """The ways in which devices prove their uid, by the word after `--protocol`."""
+    """The methods by which devices authenticate, by the argument of `--protocol`."""
     return {access.name: access for plugin in plugins() for access in plugin.access}
 
 
@@ -58,12 +58,9 @@ def add_device(
     language: Language = "en",
     public_key: str = "",
 ) -> AddedDevice:
-    """Store a new credential. `host`: this machine, as the device reaches it. `now`: Unix time.
-    `language`: that of the summary. `public_key`: of a device with a key pair, in hexadecimal
-    digits; empty: it gets one.
-
-    Raises `OperatorError`.
-    """
+    """Store a new credential. `host`: the address of this machine, as the device reaches it. `now`:
+    Unix time. `language`: of the summary. `public_key`: that of a device with its own key pair, in
+    hexadecimal digits; empty: a key pair is created. Raises `OperatorError`."""
     known = accesses()
     access = known.get(protocol)
     if access is None:
@@ -113,7 +110,7 @@ def add_device(
 
 
 def _check_names(store: DeviceStore, access: DeviceAccess, uid: str) -> None:
-    """Raises `OperatorError` if another device of the protocol connects with the same name."""
+    """Raise `OperatorError` if another device of the protocol connects with the same name."""
     plugin = next(it for it in plugins() if access in it.access)
     by_kind = {it.kind: it for it in plugin.access if it.kind}
     names = {uid, access.other_name(uid)} - {""}
@@ -131,7 +128,7 @@ def _random_secret(access: DeviceAccess) -> Enrolled:
 
 
 def _new_secret() -> str:
-    """Random bytes in hexadecimal digits, without those that no shell can pass as an argument."""
+    """Random bytes in hexadecimal digits, except sequences that cannot be passed as an argument."""
     while True:
         secret = secrets.token_bytes(SECRET_BYTES)
         if not {0, ord("\n")} & set(secret):
@@ -198,5 +195,5 @@ class LocalDevices:
 
 
 def digest_of_password(password: str) -> bytes:
-    """What is stored of a password. It is random, so that it needs no slow hash."""
+    """The stored form of a password. It is random, so it needs no slow hash."""
     return hashlib.sha256(password.encode(errors="replace")).digest()

@@ -32,12 +32,12 @@ from pyaiot.transport.resolver import reason_of_tls_failure
 TOKEN_VARIABLE: Final = "AIOT_GATEWAY_TOKEN"  # noqa: S105 - a name
 """The environment variable with the token of a gateway."""
 KEY_FILE_OFF: Final = "off"
-"""In place of the path of the key file: gateways with it are refused."""
+"""Replaces the path of the key file: gateways with the key file are refused."""
 FAILOVER_HEARTBEAT_S: Final = 2.0
-"""Interval of pings to one of several brokers. One that is not answered within half of it loses the
-link, and the next broker is tried."""
+"""Interval of pings to one of several brokers. A ping that is not answered within half of it ends
+the link, and the next broker is tried."""
 FAILOVER_CONNECT_LIMIT_S: Final = 2.0
-"""How long one of several brokers may take to accept a link. Then the next one is tried."""
+"""How long one of several brokers may take to accept a link. After that the next one is tried."""
 _SIZE_MAX: Final = 1024
 
 log = logging.getLogger(__name__)
@@ -52,13 +52,13 @@ class GatewayAccess(msgspec.Struct, frozen=True):
     key_file: TokenCheck | None
     """None: gateways with the key file are refused."""
     identity: GatewayIdentity = LEGACY
-    """Who gateways with the key file are."""
+    """The identity of gateways with the key file."""
     accounts: AccountsFile | None = None
-    """With the tokens of gateways; None: those are refused."""
+    """The accounts with the tokens of gateways; None: gateways with tokens are refused."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Follow the changes of accounts that the brokers of a cluster share."""
+        """Follow changes of accounts that the brokers of a cluster share."""
         shared = shared_accounts(self.accounts)
         if shared is None:
             yield
@@ -68,24 +68,21 @@ class GatewayAccess(msgspec.Struct, frozen=True):
 
 
 def key_file_check(section: BrokerSection, *, needs_file: bool) -> TokenCheck | None:
-    """The check of gateways with the key file; None: they are refused.
-
-    `needs_file`: the default key file must exist. Otherwise only one that is set must. Raises
-    `OperatorError`.
-    """
+    """The check of gateways with the key file; None: they are refused. `needs_file`: the default
+    key file must exist; otherwise only a configured one must. Raises `OperatorError`."""
     if section.key_file == KEY_FILE_OFF:
         return None
     path = Path(section.key_file).expanduser()
     if not needs_file and section.key_file == KEY_FILE and not path.exists():
         log.info("no key file %s: gateways of other processes need a token", path)
         return None
-    # Used tokens are stored, also for the next start.
+    # Used tokens are stored across restarts.
     used = UsedTokensFile.open(data_folder(os.environ) / "used-gateway-tokens", time.time())
     return TokenCheck(load_keys(path), time.time, used)
 
 
 def reload_keys(section: BrokerSection, check: TokenCheck) -> None:
-    """Read the key file again. If it is not valid, the keys stay as they were."""
+    """Read the key file again. If it is invalid, the keys stay unchanged."""
     path = Path(section.key_file).expanduser()
     try:
         check.replace_keys(load_keys(path))
@@ -96,7 +93,8 @@ def reload_keys(section: BrokerSection, check: TokenCheck) -> None:
 
 
 def key_file_identity(section: BrokerSection, known: list[str]) -> GatewayIdentity:
-    """Who gateways with the key file are. `known` protocols. Raises `OperatorError`."""
+    """The identity of gateways with the key file. `known`: the protocols. Raises
+    `OperatorError`."""
     allowed = frozenset(map(str.lower, section.legacy_protocols))
     for name in allowed.difference(map(str.lower, known)):
         raise OperatorError(
@@ -117,7 +115,7 @@ def connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> ConnectToBrok
         try:
             tasks.create_task(served, name="link to a gateway in this process")
         except RuntimeError as error:
-            # Another part failed to start, so the group accepts no more tasks.
+            # Another part failed to start, so the task group accepts no more tasks.
             served.close()
             raise LinkLost("the service is stopping") from error
         return gateway_end
@@ -138,7 +136,8 @@ class Credential(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, section: GatewaySection, environ: Mapping[str, str]) -> "Credential":
-        """That of the settings: the variable, the token file, or the key file, in this order."""
+        """The credential of the settings: the variable, the token file, or the key file, in this
+        order."""
         token = environ.get(TOKEN_VARIABLE, "")
         if token:
             return cls(token=lambda: _checked(token, f"The variable {TOKEN_VARIABLE}"))
@@ -162,9 +161,10 @@ class Credential(msgspec.Struct, frozen=True):
 def connect_by_websocket(
     session: aiohttp.ClientSession, section: GatewaySection, credential: Credential
 ) -> ConnectToBroker:
-    """Links of a gateway in a process of its own. Raises `OperatorError` for an invalid address.
+    """Links of a gateway in a separate process. Raises `OperatorError` for an invalid address.
 
-    With several brokers, each attempt begins with the one after the last that was linked."""
+    With several brokers, each attempt begins with the broker after the last linked one.
+    """
     scheme = "wss" if section.broker_ssl else "ws"
     urls = [f"{scheme}://{authority(host, port)}/gw" for host, port in brokers_of(section)]
 
@@ -211,7 +211,7 @@ def brokers_of(section: GatewaySection) -> list[tuple[str, int]]:
 
 
 def read_token(path: Path) -> str:
-    """The token in a file that only its owner can read. Raises `OperatorError`."""
+    """The token in a file that only its owner may read. Raises `OperatorError`."""
     try:
         mode = path.stat().st_mode
         with path.open("rb") as file:

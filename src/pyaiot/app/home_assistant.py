@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds what shows the nodes in Home Assistant, from the settings."""
+"""Builds the service that shows nodes in Home Assistant, from the settings."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -26,11 +26,8 @@ def home_assistant(
     *,
     is_registry_loaded: Callable[[], bool],
 ) -> HomeAssistant:
-    """What is run beside the broker.
-
-    `shared`: the services of the protocols in this process, among them the MQTT broker. Raises
-    `OperatorError`.
-    """
+    """The service to run beside the broker. `shared`: the services of the protocols in this
+    process, including the MQTT broker. Raises `OperatorError`."""
     section = config.homeassistant
     settings = HomeAssistantSettings(
         server=mqtt_server(config, shared),
@@ -43,8 +40,8 @@ def home_assistant(
 
 
 ANNOUNCED_THERE: Final = ("ha-", "z2m-")
-"""Prefixes of the uids of foreign MQTT devices that Home Assistant discovers itself: those of
-discovery messages, and of Zigbee2MQTT, which publishes such messages."""
+"""Prefixes of the uids of foreign MQTT devices that Home Assistant discovers itself: devices with
+discovery messages, and devices of Zigbee2MQTT, which publishes such messages."""
 
 
 def has_it_already(node: RegisteredNode) -> bool:
@@ -53,10 +50,8 @@ def has_it_already(node: RegisteredNode) -> bool:
 
 
 def _shares_broker(config: Config) -> bool:
-    """Whether the MQTT gateway and Home Assistant use the same named MQTT broker.
-
-    At the embedded one, Home Assistant sees nothing of devices.
-    """
+    """Whether the MQTT gateway and Home Assistant use the same named MQTT broker. At the embedded
+    one, Home Assistant receives no messages of devices."""
     mqtt, url = config.of(MqttSection), config.homeassistant.url
     if not mqtt.host or url == OWN:
         return bool(mqtt.host)
@@ -65,7 +60,8 @@ def _shares_broker(config: Config) -> bool:
 
 
 def check_demo(config: Config) -> None:
-    """Raise `OperatorError` if it is to use the MQTT broker of a demo, which has no passwords."""
+    """Raise `OperatorError` if Home Assistant is to use the MQTT broker of a demo, which has no
+    passwords."""
     if config.homeassistant.url == OWN and not config.of(MqttSection).host:
         raise OperatorError(
             "The MQTT broker of the demo has no passwords, so that Home Assistant cannot use it:"
@@ -74,10 +70,8 @@ def check_demo(config: Config) -> None:
 
 
 def check(config: Config, *, embeds_broker: bool) -> None:
-    """Raise `OperatorError` if nodes cannot be shown with these settings, before anything starts.
-
-    `embeds_broker`: whether this process starts an MQTT broker if none is named.
-    """
+    """Raise `OperatorError` before anything starts, if nodes cannot be shown with these settings.
+    `embeds_broker`: whether this process starts an MQTT broker if none is named."""
     if config.homeassistant.url == OWN and embeds_broker and not config.of(MqttSection).host:
         _check_own(config)
     else:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The log on standard error: as text, for the journal of systemd, or as JSON. It has a rate limit.
+"""The log on standard error: as text, for the journal of systemd, or as JSON.
 
-A log that grows with the traffic of a faulty device would fill the disk, or push the messages that
-matter out of the journal.
+It has a rate limit. Otherwise the traffic of a faulty device could fill the disk, or push important
+messages out of the journal.
 """
 
 import contextlib
@@ -22,10 +22,11 @@ from pyaiot.config import LogSection
 from pyaiot.redaction import redact
 
 SAME_PER_MINUTE_MAX: Final = 100
-"""Lines of one kind in a minute. Of further ones, the last one is logged at the end of the minute,
-with the count of the others. Debug lines have no limit."""
+"""Largest number of lines of one kind per minute. Of the lines beyond it, the last one is logged at
+the end of the minute, with the number of the others. Debug lines have no limit."""
 KINDS_MAX: Final = 1000
-"""Kinds of lines that are counted. Further ones have no limit; the program has about 400."""
+"""Largest number of kinds that are counted. Lines of further kinds have no limit; the program has
+about 400 kinds."""
 _MINUTE_S: Final = 60.0
 _PRIORITIES: Final = (
     (logging.CRITICAL, 2),
@@ -44,20 +45,19 @@ class TextFormatter(logging.Formatter):
 
 
 class JournalFormatter(TextFormatter):
-    """Text with the priority of each line in front (sd-daemon(3)), without the time: the journal
+    """Text with the priority before each line (sd-daemon(3)), and without the time: the journal
     adds it."""
 
     def format(self, record: logging.LogRecord) -> str:
         found = (number for level, number in _PRIORITIES if record.levelno >= level)
         prefix = f"<{next(found, _DEBUG_PRIORITY)}>"
-        # Each line of a traceback is an entry of its own.
+        # Each line of a traceback is a separate entry.
         return "\n".join(prefix + line for line in super().format(record).split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object per line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `process`,
-    `worker` if there are several, and `exception` with the traceback, if there is one.
-    """
+    `worker` if there are several, and `exception` with the traceback, if any."""
 
     def __init__(self, worker: str = "") -> None:
         super().__init__()
@@ -74,7 +74,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["exception"] = redact(self.formatException(record.exc_info))
-        # Line ends and control characters in the names of devices are escaped: it is one line.
+        # Line ends and control characters in the names of devices are escaped, so that the entry is
+        # one line.
         return json.dumps(entry)
 
 
@@ -84,32 +85,32 @@ class _Kind(msgspec.Struct):
     ends_at: float
     lines: int = 0
     last: logging.LogRecord | None = None
-    """The last one that was left out."""
+    """The last line that was left out."""
 
     def start(self, now: float) -> int:
-        """Begin the next minute. Returns how many lines were left out in the one before."""
+        """Begin the next minute. Returns how many lines were left out in the previous one."""
         left_out = max(self.lines - SAME_PER_MINUTE_MAX, 0)
         self.ends_at, self.lines, self.last = now + _MINUTE_S, 0, None
         return left_out
 
 
 class LogRateLimit(logging.Filter):
-    """Leaves out lines of a kind that is logged too often. A kind: a logger and a text without its
-    values."""
+    """Leaves out lines of a kind that is logged too often. Lines of one kind have the same logger
+    and the same text without values."""
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         call_later: Callable[[float], None] = lambda _delay_s: None,
     ) -> None:
-        """`call_later(delay_s)` asks for a call of `due` after that time, once for all kinds."""
+        """`call_later(delay_s)` schedules a call of `due` after that time, once for all kinds."""
         super().__init__()
         self._clock = clock
         self._call_later = call_later
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._is_waiting = False
-        """`due` will be called."""
-        # Threads log as well, and another one calls `due`.
+        """Whether a call of `due` is scheduled."""
+        # Several threads log, and another thread calls `due`.
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -136,7 +137,7 @@ class LogRateLimit(logging.Filter):
         return False
 
     def due(self) -> list[logging.LogRecord]:
-        """For each kind whose minute has ended: the last line that was left out, with the count of
+        """For each kind whose minute has ended: the last line that was left out, with the number of
         the others."""
         now = self._clock()
         records = []
@@ -160,7 +161,8 @@ def _with_count(record: logging.LogRecord, left_out: int) -> logging.LogRecord:
 
 
 class LimitedHandler(logging.StreamHandler[TextIO]):
-    """Writes lines within the rate limit, and at the end of a minute what was left out in it."""
+    """Writes lines within the rate limit, and at the end of each minute the lines that `due`
+    returns."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(stream)
@@ -168,7 +170,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         self.addFilter(self._limit)
 
     def report(self) -> None:
-        """Write what is due."""
+        """Write the lines that are due."""
         for record in self._limit.due():
             # Not `handle`, which would count it.
             self.acquire()
@@ -178,7 +180,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
                 self.release()
 
     def _report_later(self, delay_s: float) -> None:
-        # A thread, not the loop: also services without one, and a loop that is busy, log.
+        # A thread, not the event loop: services without a loop log, too, and a loop may be busy.
         timer = threading.Timer(delay_s, self.report)
         timer.name = "log report"
         timer.daemon = True
@@ -199,12 +201,12 @@ def set_up_logging(log: LogSection, *, quiet: bool, process: str = "") -> None:
     handler.set_name(process)
     logging.basicConfig(handlers=[handler])
     apply_log_settings(log, quiet=quiet)
-    # It logs a warning for each connection that offers an unknown subprotocol.
+    # aiohttp logs a warning for each connection that offers an unknown subprotocol.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
 def apply_log_settings(log: LogSection, *, quiet: bool = False) -> None:
-    """Use these settings from now on, in a process that has called `set_up_logging`."""
+    """Apply these settings, in a process that has called `set_up_logging`."""
     level = logging.DEBUG if log.debug else logging.WARNING if quiet else logging.INFO
     logging.getLogger().setLevel(level)
     logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Settings that belong together: everything open to the network, and ports that are free."""
+"""Groups of settings: listeners that are open to the network, and free ports."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
@@ -14,7 +14,7 @@ WEB_HOST: Final = "broker.host"
 
 
 def listen_settings(protocols: Collection[str] | None = None) -> dict[str, object]:
-    """Settings that open the listeners of protocols, by their commands or all, to the network."""
+    """Settings that open the listeners of the named protocols, or of all, to the network."""
     return {
         plugin.listen_setting: EVERY_ADDRESS
         for plugin in plugins()
@@ -23,10 +23,8 @@ def listen_settings(protocols: Collection[str] | None = None) -> dict[str, objec
 
 
 def lan_settings(config: Config, origins: Mapping[str, str]) -> dict[str, object]:
-    """What `--lan` sets: every listener is open to the network, and people sign in.
-
-    Settings that somebody has set stay as they are. `origins`: see `config.load`.
-    """
+    """The settings of `--lan`: every listener is open to the network, and people sign in. Explicit
+    settings stay unchanged. `origins`: see `config.load`."""
     wanted = {WEB_HOST: EVERY_ADDRESS, **listen_settings()}
     section = config.broker
     if not (config.tls.covers("web") or section.behind_proxy or section.trusted_proxies):
@@ -35,10 +33,8 @@ def lan_settings(config: Config, origins: Mapping[str, str]) -> dict[str, object
 
 
 def demo_settings(origins: Mapping[str, str]) -> dict[str, object]:
-    """What `aiot demo` takes from no file: it listens on this machine only.
-
-    Flags stay, so that a flag that opens it is refused with a sentence.
-    """
+    """The settings that `aiot demo` takes from no file: it listens on this machine only. Flags have
+    priority, so that a flag that opens a listener is refused with a sentence."""
     wanted = {
         WEB_HOST: LOOPBACK[0],
         "broker.behind_proxy": False,
@@ -49,7 +45,7 @@ def demo_settings(origins: Mapping[str, str]) -> dict[str, object]:
 
 
 def free_ports(config: Config, flags: Iterable[SettingFlag]) -> dict[str, object]:
-    """Settings with which every listener takes a port that is free. `flags`: of `aiot demo`."""
+    """Settings with which every listener uses a free port. `flags`: of `aiot demo`."""
     key_of = {name: flag.key for flag in flags for name in flag.names}
     used = [port.flag for plugin in plugins() for port in plugin.ports(config)]
     return dict.fromkeys((key_of[flag] for flag in ("--web-port", *used)), 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Parts of a service that are imported only where the settings have them."""
+"""Parts of a service that are imported only if the settings use them."""
 
 import asyncio
 from collections.abc import Iterable
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_optional_parts(config: Config, *, embeds_broker: bool) -> None:
-    """Raise `OperatorError` if the settings have a Home Assistant that cannot be served, or a
-    cluster of which this broker cannot be one.
+    """Raise `OperatorError` if the settings for Home Assistant or for a cluster are invalid.
 
     `embeds_broker`: whether this process starts an MQTT broker if none is named.
     """
@@ -33,9 +32,9 @@ def check_optional_parts(config: Config, *, embeds_broker: bool) -> None:
 
 
 def check_parts_of_demo(config: Config) -> None:
-    """The same for the demo, in which no device has a credential."""
+    """The same for the demo, whose devices have no credentials."""
     if config.cluster.is_on:
-        raise OperatorError("The demo is alone: to be one of a cluster, use aiot run.")
+        raise OperatorError("The demo cannot be part of a cluster: use aiot run.")
     if config.broker.workers > 1:
         raise OperatorError("The demo is one process: for several workers, use aiot run.")
     check_optional_parts(config, embeds_broker=True)
@@ -53,10 +52,8 @@ def start_optional_parts(
     tasks: asyncio.TaskGroup,
 ) -> list[Collector]:
     """Show the nodes in Home Assistant, and connect to the other brokers of a cluster, if the
-    settings have one. Returns their metrics.
-
-    `shared`: the services of the protocols in this process. Raises `OperatorError`.
-    """
+    settings require it. Returns their metrics. `shared`: the services of the protocols in this
+    process. Raises `OperatorError`."""
     collectors: list[Collector] = []
     if config.cluster.is_on:
         from pyaiot.app import cluster  # noqa: PLC0415 - see above
@@ -77,7 +74,7 @@ def start_optional_parts(
 def share_history(
     config: Config, broker: Broker, history: "HistoryService | None", streams: Streams
 ) -> None:
-    """In a cluster, clients of `/api/events` resume at any broker."""
+    """In a cluster: clients of `/api/events` resume at any broker."""
     if config.cluster.is_on:
         from pyaiot.app import cluster  # noqa: PLC0415 - see above
 
@@ -85,7 +82,7 @@ def share_history(
 
 
 def make_broker(config: Config, **arguments: Any) -> Broker:
-    """A broker alone, or one of a cluster. `arguments`: see `Broker`."""
+    """A single broker, or a broker of a cluster. `arguments`: see `Broker`."""
     if not config.cluster.is_on:
         return Broker(**arguments)
     from pyaiot.app import cluster  # noqa: PLC0415 - see above

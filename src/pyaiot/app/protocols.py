@@ -7,7 +7,7 @@ from typing import Final
 from pyaiot import config, metrics
 from pyaiot.gateways.plugin import FleetNodes, Plugin
 
-# One line for each folder under gateways/. Flags, settings and the demo follow this order.
+# One line for each folder below gateways/. Flags, settings and the demo follow this order.
 PROTOCOLS: Final = (
     "coap",
     "websocket",
@@ -29,7 +29,7 @@ def fleet_protocols() -> dict[str, FleetNodes]:
 
 
 def register(plugin: Plugin) -> None:
-    """Add a protocol: its settings, metric labels, commands and everything made of them."""
+    """Add a protocol, with its settings, metric labels and commands."""
     _plugins.append(plugin)
     config.register(plugin.section)
     metrics.PROTOCOLS.insert(-1, plugin.protocol)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """SIGHUP: a service reads its settings, keys and certificates again.
 
-What can be applied is applied at once. The log names what needs a restart.
+Settings that can be applied take effect at once. The log names those that need a restart.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ log = logging.getLogger(__name__)
 ReadSettings: TypeAlias = Callable[[], Config]
 """Reads the settings again, with the flags of the command line. Raises `OperatorError`."""
 Apply: TypeAlias = Callable[[Config], None]
-"""Applies settings to a running service. Raises `OperatorError` and then changes nothing."""
+"""Applies settings to a running service. If it raises `OperatorError`, it has changed nothing."""
 
 _LOG: Final = ("log.debug", "log.format")
 
 
 class Reload:
-    """What a service does on SIGHUP."""
+    """Handles SIGHUP for a service."""
 
     def __init__(self, config: Config, read: ReadSettings | None = None) -> None:
-        """`read` None: settings stay as they are; files are read again."""
+        """`read` None: the settings stay unchanged; only files are read again."""
         self._config = config
         self._read = read
         self._files: list[Callable[[], None]] = []
@@ -45,15 +45,15 @@ class Reload:
         return self._config
 
     def file(self, reload: Callable[[], None]) -> None:
-        """Register what reads a file again. It reports its errors itself."""
+        """Register a function that reads a file again. It handles its errors itself."""
         self._files.append(reload)
 
     def apply(self, keys: Iterable[str], apply: Apply) -> None:
-        """Register how settings are applied while the service runs."""
+        """Register a function that applies settings while the service runs."""
         self._applied.update(dict.fromkeys(keys, apply))
 
     def run(self) -> None:
-        """Read everything again."""
+        """Read the settings and all files again."""
         self._read_settings()
         for reload in self._files:
             reload()
@@ -81,15 +81,14 @@ class Reload:
 
     @contextmanager
     def on_hangup(self) -> Iterator[None]:
-        """Do so on SIGHUP while the block runs. Without anything to read, SIGHUP ends the process,
-        and so it does when the terminal of the process is closed.
-        """
+        """Handle SIGHUP until the block ends. If nothing can be read again, or the terminal of the
+        process is closed, SIGHUP ends the process."""
         if self._read is None and not self._files:
             yield
             return
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
-        # `nohup` ignores the signal: then the process outlives its terminal.
+        # Under `nohup`, the signal stays ignored: the process outlives its terminal.
         had_terminal = has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
 
         def hangup() -> None:
@@ -111,7 +110,7 @@ def changed_settings(old: Config, new: Config) -> list[str]:
 
 
 def _with_applied(old: Config, new: Config, applied: Iterable[str]) -> Config:
-    """The settings in effect: the old ones, with the sections of applied settings merged."""
+    """The settings in effect: the old settings, with those sections replaced that were applied."""
     return old.with_values({key: _value(new, key) for key in applied})
 
 

@@ -15,8 +15,8 @@ from pyaiot.errors import OperatorError
 from pyaiot.transport.descriptors import raise_descriptor_limit
 
 STARTED_AFTER_S: Final = 5.0
-"""Time after which a service has started. What exists then stays until its end: a search for cycles
-need not look at its 90,000 objects again, which stops the event loop for 30 ms."""
+"""Delay after the start at which all objects are excluded from later garbage collections: scanning
+these 90,000 objects would block the event loop for 30 ms."""
 
 Result = TypeVar("Result")
 
@@ -31,11 +31,9 @@ def run_until_signal(
 ) -> Result | None:
     """Run until `service` ends, and return its result; None after SIGINT, SIGTERM or SIGHUP.
 
-    SIGHUP, which a closed terminal sends, has no effect under `nohup`.
-
-    `quiet`: log warnings only. `short_lived`: do without uvloop, which takes time to import.
-    `process`: its name in the log, if there are several.
-    Raises `OperatorError`.
+    SIGHUP, which a closed terminal sends, has no effect under `nohup`. `quiet`: log warnings only.
+    `short_lived`: do not use uvloop, which takes time to import. `process`: its name in the log, if
+    there are several. Raises `OperatorError`.
     """
     set_up_logging(log, quiet=quiet, process=process)
     raise_descriptor_limit()
@@ -50,7 +48,8 @@ def run_until_signal(
             return runner.run(_until_signal(service))
         except* OperatorError as errors:
             problem = _first(errors)
-    # Raised inside `except*`, it would be in a group again (Python 3.11.2, of Debian 12).
+    # In `except*`, a raised exception would be wrapped in a group again (Python 3.11.2 of Debian
+    # 12).
     raise problem from None
 
 
@@ -61,8 +60,8 @@ async def _until_signal(service: Coroutine[Any, Any, Result]) -> Result | None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        # A killed service would lose what it has not written yet.
-        # A service of systemd has no terminal: there it asks to read files again, if there are any.
+        # A killed service would lose unwritten data. For a service of systemd, which has no
+        # terminal, SIGHUP means that files are to be read again, if there are any.
         managed = "NOTIFY_SOCKET" in os.environ
         loop.add_signal_handler(signal.SIGHUP, (lambda: None) if managed else task.cancel)
     with contextlib.suppress(asyncio.CancelledError), _watched(loop):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What each kind of service reads again on SIGHUP."""
+"""Registers what each kind of service reads again on SIGHUP."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -22,7 +22,7 @@ def reload_of_gateways(
     tls: ProcessTls,
     gateways: Sequence[OpenGateway],
 ) -> Reload:
-    """What SIGHUP reads again in every service."""
+    """Register what every service reads again."""
     reload = Reload(config, read_again)
     if config.tls.cert_file:
         reload.file(lambda: tls.reload(gateways))
@@ -36,7 +36,7 @@ def reload_of_broker(
     registry: RegistryService,
     access: GatewayAccess,
 ) -> None:
-    """What SIGHUP reads again in a broker, besides."""
+    """Register what a broker reads again in addition."""
 
     def set_admission(new: Config) -> None:
         check_protocols(new.registry)

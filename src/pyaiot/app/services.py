@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Builds the objects from a config and runs them: one function for each command."""
+"""Builds the objects of a service from its settings and runs them: a function for each command."""
 
 import asyncio
 import logging
@@ -126,7 +126,7 @@ async def run_gateway(
     tls = ProcessTls(config.tls)
     credential = Credential.of(config.gateway, os.environ)
     if plugin.has_link:
-        # Errors that exist now are reported to the operator; later ones go to the log.
+        # Current errors are reported to the operator; later ones are logged.
         credential.check()
     shared = plugin.shared and plugin.shared.for_one_gateway(config)
     gateway = await plugin.open(config, shared)
@@ -145,7 +145,7 @@ async def run_gateway(
 async def run_all(
     config: Config, print_line: PrintLine, read_again: ReadSettings | None = None
 ) -> None:
-    """`aiot run`: broker and gateways in one process, over links in memory, and other workers."""
+    """`aiot run`: broker and gateways in one process, over links in memory, and further workers."""
     config = with_workers(config)
     read_again = reading_again(config, read_again)
     check_web(config)
@@ -204,10 +204,8 @@ async def run_all(
 async def run_demo(
     config: Config, node_count: int, print_line: PrintLine, *, opened: PrintLine = lambda _url: None
 ) -> None:
-    """`aiot demo`: everything and some simulated nodes, each over its real sockets.
-
-    `opened` is called with the URL of the dashboard before any node appears.
-    """
+    """`aiot demo`: all services and some simulated nodes, over real sockets. `opened` is called
+    with the URL of the dashboard before any node appears."""
     if not is_loopback(config.broker.host) or is_proxied(config.broker):
         raise OperatorError(
             "The demo listens on this machine only: to serve other machines, use aiot run and"
@@ -283,10 +281,8 @@ async def run_node(node: SimulatedNode, settings: "NodeConfig", print_line: Prin
 
 
 async def run_fleet(config: "FleetConfig", print_line: PrintLine, progress: PrintLine) -> int:
-    """`aiot fleet`: many virtual nodes and a ledger. Returns the exit code.
-
-    `progress` gets a line about the run every second.
-    """
+    """`aiot fleet`: many virtual nodes and a ledger. Returns the exit code. `progress` is called
+    with a line about the run every second."""
     from pyaiot.fleet.fleet import Fleet  # noqa: PLC0415 - not needed by services
     from pyaiot.fleet.report import as_json, table  # noqa: PLC0415
 

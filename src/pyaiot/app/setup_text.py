@@ -48,9 +48,9 @@ class SetupAnswers(msgspec.Struct, frozen=True):
 
     reach: Reach
     protocols: tuple[str, ...] = ()
-    """Sections of the device protocols whose listeners are open to the network."""
+    """Settings sections of the device protocols whose listeners are open to the network."""
     name: str = ""
-    """Behind a proxy: the name under which it serves the dashboard."""
+    """The name under which a proxy serves the dashboard; empty without a proxy."""
 
 
 def settings_text(answers: SetupAnswers) -> str:

@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 async def shared_services(
     config: Config, folder: Path | None = None
 ) -> AsyncIterator[Mapping[SharedService, Any]]:
-    """The services that several protocols share in this process, open while the block runs.
+    """The services that several protocols share in this process, open until the block ends.
 
-    One whose program is not installed is None, and its gateways are left out.
+    A service whose program is not installed is None, and its gateways are left out.
     """
     async with AsyncExitStack() as stack:
         shared: dict[SharedService, Any] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""TLS of the listeners of this process: the certificate, which can be read again."""
+"""TLS of the listeners of this process: the certificate can be read again while they run."""
 
 import logging
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class ProcessTls:
         Raises `OperatorError` if they cannot be used.
         """
         if section.key_file and not section.cert_file:
-            raise OperatorError("A key alone is of no use: set --tls-cert to its certificate, too.")
+            raise OperatorError("A key needs a certificate: set --tls-cert, too.")
         known = ["web", "metrics", *(it.section.table for it in plugins() if it.has_tls)]
         for name in section.listeners:
             if name not in known:
@@ -36,11 +36,11 @@ class ProcessTls:
             _warn(self._tls)
 
     def of(self, listener: str) -> ServerTls | None:
-        """What a listener needs to use TLS; None if it does not."""
+        """The TLS context of a listener; None if it does not use TLS."""
         return self._tls if self._section.covers(listener) else None
 
     def reload(self, gateways: Sequence[OpenGateway] = ()) -> None:
-        """Read the files again, also those of `gateways`. Errors go to the log."""
+        """Read the files again, including those of `gateways`. Errors are logged."""
         if self._tls is not None:
             self._reload(self._tls, gateways)
 

@@ -10,7 +10,7 @@ from pyaiot.registry.service import RegistryService
 
 
 class _Rules:
-    """See `MappingRules`. Dialects are imported with the first use: most brokers have none."""
+    """See `MappingRules`. Dialects are imported at the first use: most brokers have no mappings."""
 
     def check(self, mapping: TopicMapping) -> None:
         from pyaiot.gateways.mqtt.dialects import mapping_trial  # noqa: PLC0415
@@ -24,5 +24,5 @@ class _Rules:
 
 
 def open_mappings(config: Config, broker: Broker, registry: RegistryService) -> MappingBook:
-    """The mappings of a broker. Nothing runs yet."""
+    """The mappings of a broker. Nothing is started."""
     return MappingBook(broker, registry, _Rules(), config.of(MqttSection).mapping)

@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 
 class _Settings:
-    """The settings that the first worker sent last."""
+    """The latest settings from the first worker."""
 
     def __init__(self, config: Config) -> None:
         self.latest = config
 
     async def follow(self) -> None:
-        """Read more of them. When the first worker is gone, this process ends."""
+        """Read further settings. When the first worker has ended, this process ends."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=_LINE_MAX)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -53,7 +53,7 @@ def _print_line(line: str) -> None:
 
 
 def main() -> None:
-    # Not buffered: what follows the line is read by the event loop.
+    # Unbuffered: the event loop reads what follows the line.
     line = os.fdopen(os.dup(0), "rb", buffering=0).readline()
     if not line:
         return

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The workers of `aiot run --workers N`: the first one starts the others and keeps them running.
 
-Each of the others is a broker of a cluster on this machine, at the same port. It gets its settings
-as a line on its standard input: they have passwords. It ends when that is closed, so that no worker
-outlives the first one.
+Each further worker is a broker of a cluster on this machine, at the same port. It reads its
+settings, which contain passwords, as a line from its standard input, and ends when that is closed,
+so that no worker outlives the first one.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ from pyaiot.metrics import Metric, Sample
 from pyaiot.transport.backoff import Backoff
 
 START_LIMIT_S: Final = 30.0
-"""How long a worker may take to listen. Then it is ended and started again."""
+"""How long a worker may take to listen. After that it is ended and started again."""
 END_LIMIT_S: Final = 1.5
-"""How long a worker may take to end. Then it is killed."""
+"""How long a worker may take to end. After that it is killed."""
 PAUSE_FIRST_S: Final = 0.2
 PAUSE_MAX_S: Final = 5.0
-"""Between the end of a worker and its next start. Doubled with each failure, from the first up to
-this."""
+"""First and longest delay between the end of a worker and its next start. It is doubled with each
+failure."""
 _LISTENS: Final = "Broker: "
 _LINE_MAX: Final = 64 * 1024
 
@@ -50,10 +50,8 @@ log = logging.getLogger(__name__)
 
 
 def with_workers(config: Config) -> Config:
-    """The settings of the first worker; the same settings if there is only one process.
-
-    Raises `OperatorError` if workers cannot connect to each other.
-    """
+    """The settings of the first worker; unchanged if there is only one process. Raises
+    `OperatorError` if workers cannot connect to each other."""
     if config.broker.workers == 1:
         return config
     if not hasattr(socket, "SO_REUSEPORT"):
@@ -68,14 +66,14 @@ def with_workers(config: Config) -> Config:
 
 
 def reading_again(config: Config, read: ReadSettings | None) -> ReadSettings | None:
-    """`read` of the first worker: how workers are connected stays as it is."""
+    """Wraps `read` of the first worker: the connection between workers stays unchanged."""
     if read is None or not isinstance(config.cluster, WorkersCluster):
         return read
     return lambda: msgspec.structs.replace(read(), cluster=config.cluster)
 
 
 def settings_of(config: Config, worker: int, port: int) -> bytes:
-    """The line for a later worker. `port`: where the first one listens."""
+    """The settings line for a further worker. `port`: where the first one listens."""
     values = {it.key: config.value(it) for it in settings.settings()}
     values |= {"broker.port": port, "mdns.name": "off", "homeassistant.url": ""}
     if config.metrics.port > 0:
@@ -95,7 +93,7 @@ def read_settings(line: bytes) -> Config:
 
 
 def check_of_worker(broker: Broker) -> Check:
-    """For `/readyz` of a later worker: whether it has the nodes of the first one."""
+    """`/readyz` of a further worker: whether it has the nodes of the first one."""
 
     async def check() -> str:
         state = broker.cluster_state()
@@ -111,14 +109,15 @@ def _cluster_fields() -> Iterable[str]:
 
 
 def _free_port() -> int:
-    """A TCP port of loopback for nats-server, which keeps it when it is restarted."""
+    """A free TCP port of loopback for nats-server. It stays the same when nats-server is
+    restarted."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Workers:
-    """The other workers. `run` starts them and keeps them running."""
+    """The further workers. `run` starts them and keeps them running."""
 
     def __init__(self, config: Config, port: int, print_line: Callable[[str], None]) -> None:
         """`config` of the first worker, which listens at `port`."""
@@ -130,19 +129,19 @@ class Workers:
         self.restarts = 0
 
     async def run(self) -> None:
-        """Keep them running until cancelled; then end them."""
+        """Keep the workers running until cancelled; then end them."""
         async with asyncio.TaskGroup() as tasks:
             for number in self._numbers():
                 tasks.create_task(self._keep_running(number), name=f"worker {number}")
 
     def reload(self, config: Config) -> None:
-        """Let them read their files again, and take over these settings."""
+        """Send new settings to the workers, which also read their files again."""
         for number, process in self._running.items():
             assert process.stdin is not None  # noqa: S101 - it is a pipe
             process.stdin.write(settings_of(config, number, self._port))
 
     async def check(self) -> str:
-        """For `/readyz`: which workers do not serve clients."""
+        """`/readyz`: the workers that do not serve clients."""
         missing = [str(it) for it in self._numbers() if it not in self._listening]
         return f"not running: {', '.join(missing)}" if missing else ""
 
@@ -165,14 +164,14 @@ class Workers:
             await asyncio.sleep(pause_s)
 
     async def _run_once(self, number: int) -> str:
-        """Returns why it is over."""
+        """Run a worker once. Returns the reason why it ended."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "pyaiot.app.worker_process"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LINE_MAX,
-                # It is neither a service of systemd of its own, nor does Ctrl+C reach it.
+                # In its own session, it receives neither signals of systemd nor Ctrl+C.
                 env={name: it for name, it in os.environ.items() if name not in _OF_SERVICE},
                 start_new_session=True,
             )

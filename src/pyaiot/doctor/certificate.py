@@ -21,7 +21,7 @@ def check(section: TlsSection) -> Iterator[Finding]:
         tls = ServerTls(section.cert_file, section.key_file)
         certificate = read_certificate(tls.certificate_path)
     except OperatorError as error:
-        # Between the last colon and the end stands what to do.
+        # The remedy is between the last colon and the end.
         text, _, action = str(error).rstrip(".").rpartition(": ")
         yield Finding("settings", "certificate", "wrong", text, action)
         return

@@ -17,7 +17,7 @@ from pyaiot.transport.addresses import is_loopback
 from pyaiot.transport.tls import PinnedTrust, client_context
 
 AREA_LIMIT_S: Final = 12.0
-"""How long the checks of one area may take. Longer: the area is reported as a problem."""
+"""How long the checks of one area may take. After that the area is reported as a problem."""
 
 
 async def examine(
@@ -30,9 +30,9 @@ async def examine(
 ) -> list[Finding]:
     """Findings, in the order of their areas. Changes nothing.
 
-    `address`: where a running broker is expected. `settings`: describes where they come from.
-    `run_demo`: runs the demo of the round trip; None skips it. `finished` is called with each
-    area when it is done.
+    `address`: the expected address of a running broker. `settings`: the origin of the settings, for
+    people. `run_demo`: runs the demo for the round trip; None skips it. `finished` is called with
+    each area when it is done.
     """
     checks: list[tuple[str, Coroutine[None, None, list[Finding]]]] = [
         ("machine", _machine()),
@@ -82,7 +82,7 @@ async def _running(address: BrokerAddress, config: Config) -> list[Finding]:
     if ca_file:
         trust = client_context(ca_file)
     elif config.tls.covers("web") and is_loopback(address.host):
-        # The certificate need not be valid for loopback.
+        # The certificate need not be valid for the name of loopback.
         trust = PinnedTrust(config.tls.cert_file).context
     return [finding async for finding in running.check(address, trust)]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Findings of the doctor, and the functions that judge facts. Pure."""
+"""Findings of the doctor, and the functions that judge measured facts. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,12 +15,15 @@ Verdict: TypeAlias = Literal["ok", "note", "wrong"]
 
 FREE_WRONG_BYTES: Final = 100 * 1024 * 1024
 FREE_NOTE_BYTES: Final = 1024 * 1024 * 1024
-"""Free disk space: below the first, history will stop soon; below the second, it is a note."""
+"""Free disk space: below the first value, history will soon stop; below the second, it is a
+note."""
 CLOCK_OFF_WRONG_S: Final = 60.0
 CLOCK_OFF_NOTE_S: Final = 2.0
-"""Differences between two clocks: readings get a wrong minute, or a wrong order."""
+"""Differences between two clocks: from the first on, readings get a wrong minute; from the second
+on, a wrong order."""
 FILES_FEW: Final = 4096
-"""A low limit of open files. Each WebSocket node and each client needs one."""
+"""Limit of open files below which there is a note. Each WebSocket node and each client needs one
+file."""
 FILES_ENOUGH: Final = 65_536
 """The limit that is recommended where the system allows it."""
 YEAR_MIN: Final = 2025
@@ -33,20 +36,20 @@ class Finding(
     omit_defaults=True,
     rename={"subject": "about", "text": "says", "action": "do"},
 ):
-    """The result of one check. Scripts read its JSON form, which keeps its names."""
+    """The result of one check. Scripts read its JSON form, so its names must not change."""
 
     area: str
     """Findings of one area are shown together: `machine`, `settings`, `ports` …"""
     subject: str
-    """What was checked."""
+    """The checked object."""
     verdict: Verdict
     text: str
     action: str = ""
-    """How to fix it; empty only if the verdict is `ok`."""
+    """The remedy; empty only if the verdict is `ok`."""
 
 
 def redacted(finding: Finding) -> Finding:
-    """Mask the secrets in a finding. A setting that it quotes may contain a password."""
+    """Mask the secrets in a finding. A quoted setting may contain a password."""
     return msgspec.structs.replace(
         finding, text=redact(finding.text), action=redact(finding.action)
     )
@@ -149,7 +152,7 @@ def reachable(lost: Sequence[str], present: Sequence[str]) -> Finding:
 
 
 def incompatible(own: str, others: Mapping[str, str]) -> Finding:
-    """`others`: the versions that do not work together with `own`, by the name of the broker."""
+    """`others`: versions that are incompatible with `own`, by the name of the broker."""
     text = ", ".join(f"{name} has {version}" for name, version in others.items())
     action = "upgrade one release after the other: neighbouring releases work together"
     text = f"{text}, which does not work together with {own}"
@@ -157,7 +160,8 @@ def incompatible(own: str, others: Mapping[str, str]) -> Finding:
 
 
 def clocks(ahead_s: Mapping[str, float]) -> Finding:
-    """`ahead_s`: of brokers whose clocks differ from that of the one that was asked."""
+    """`ahead_s`: brokers whose clocks differ from that of the queried broker, with the
+    difference."""
     if not ahead_s:
         return Finding("cluster", "clocks", "ok", "those of all brokers agree")
     text = ", ".join(f"that of {name} differs by {by:+.0f} s" for name, by in ahead_s.items())
@@ -167,7 +171,7 @@ def clocks(ahead_s: Mapping[str, float]) -> Finding:
 
 
 def versions(own: str, others: Mapping[str, str]) -> Finding:
-    """`own`: the version of the broker that was asked. `others`: those of the others, by name."""
+    """`own`: the version of the queried broker. `others`: the versions of the others, by name."""
     different = [f"{name} has {version}" for name, version in others.items() if version != own]
     if not different:
         return Finding("cluster", "version", "ok", f"all have {own}")
@@ -177,7 +181,7 @@ def versions(own: str, others: Mapping[str, str]) -> Finding:
 
 
 def ipv6(*, enabled: bool, link_local: Sequence[str]) -> Finding:
-    """`link_local`: names of the interfaces that have such an address."""
+    """`link_local`: names of the interfaces with a link-local address."""
     if not enabled:
         return Finding(
             "machine",
@@ -198,7 +202,7 @@ def ipv6(*, enabled: bool, link_local: Sequence[str]) -> Finding:
 
 
 def disk(folder: str, free_bytes: int) -> Finding:
-    """`folder`: where history and MQTT messages are stored."""
+    """`folder`: contains the history and MQTT messages."""
     text = f"{_size(free_bytes)} free at {folder}"
     if free_bytes >= FREE_NOTE_BYTES:
         return Finding("settings", "disk", "ok", text)
@@ -208,7 +212,7 @@ def disk(folder: str, free_bytes: int) -> Finding:
 
 
 def certificate(path: str, facts: Certificate, now: datetime) -> Finding:
-    """`path`: its file. `facts`: what it says. `now`: calendar time, in UTC."""
+    """`path`: of the certificate. `facts`: its contents. `now`: the current time, in UTC."""
     renew = "renew it (`aiot tls self-signed --force`, or with its authority), then send SIGHUP"
     problem = facts.problem(now)
     if problem:
@@ -222,9 +226,8 @@ def certificate(path: str, facts: Certificate, now: datetime) -> Finding:
 
 
 def port(name: str, where: str, *, problem: str, owner: str, ours: bool, flag: str) -> Finding:
-    """`problem`: why the port cannot be bound; empty if it can. `owner`: the process that uses
-    it, if known. `ours`: whether that is a process of Pyaiot.
-    """
+    """`problem`: why the port cannot be bound; empty if it can. `owner`: the process that uses it,
+    if known. `ours`: whether that process belongs to Pyaiot."""
     if not problem:
         return Finding("ports", name, "ok", f"{where} is free")
     if ours:

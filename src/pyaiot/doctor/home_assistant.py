@@ -18,12 +18,13 @@ from pyaiot.protocols.mqtt.client import ConnectionRefused, MqttClientProtocol
 from pyaiot.protocols.mqtt.packets import Connect
 
 ANSWER_LIMIT_S: Final = 4.0
-"""How long the MQTT broker may take to accept a connection. Longer: it counts as not answering."""
+"""How long the MQTT broker may take to accept a connection. After that it counts as not
+answering."""
 _AREA: Final = "Home Assistant"
 
 
 async def check(config: Config) -> list[Finding]:
-    """One finding; none if the settings have no Home Assistant."""
+    """One finding, or no finding if the settings have no Home Assistant."""
     url = config.homeassistant.url
     if not url:
         return []

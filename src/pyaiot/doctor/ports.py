@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checks of the ports that `aiot run` opens: free, or in use by which process."""
+"""Checks the ports that `aiot run` opens: free, or in use by another process."""
 
 import contextlib
 import errno
@@ -19,7 +19,8 @@ _PROC: Final = Path("/proc")
 _LISTENING: Final = "0A"
 """State of a TCP socket in proc_net_tcp(5)."""
 _PARENTS_MAX: Final = 8
-"""How many ancestors of a process are examined. Beyond them, it is not one of Pyaiot."""
+"""Largest number of ancestors of a process that are examined. Beyond it, the process counts as
+foreign."""
 
 
 def check(config: Config) -> Iterator[Finding]:
@@ -50,7 +51,7 @@ def _bind_problem(listener: ListenerPort) -> str:
         )[0]
         with socket.socket(family, kind) as probe:
             if kind == socket.SOCK_STREAM:
-                # As servers do: connections in TIME-WAIT do not count.
+                # Bind as servers do: connections in TIME-WAIT do not matter.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             if kind == socket.SOCK_STREAM:
@@ -67,10 +68,10 @@ def _bind_problem(listener: ListenerPort) -> str:
 
 
 def _owner(listener: ListenerPort) -> tuple[str, bool]:
-    """The process that uses the port, and whether it is one of Pyaiot. Empty if unknown."""
+    """The process that uses the port, and whether it belongs to Pyaiot. Empty if unknown."""
     inodes = _inodes(listener)
     for pid in _processes() if inodes else ():
-        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
+        with contextlib.suppress(OSError):  # the process has ended, or belongs to another user
             for descriptor in (_PROC / str(pid) / "fd").iterdir():
                 if str(descriptor.readlink()) in inodes:
                     return f"{_name(pid)} (process {pid})", _is_ours(pid)
@@ -78,7 +79,7 @@ def _owner(listener: ListenerPort) -> tuple[str, bool]:
 
 
 def _inodes(listener: ListenerPort) -> set[str]:
-    """The sockets at this port, named as in `/proc/*/fd`."""
+    """The sockets at this port, by their names in `/proc/*/fd`."""
     table = "tcp" if listener.transport == "TCP" else "udp"
     found = set()
     for name in (table, table + "6"):

@@ -17,13 +17,14 @@ from pyaiot.doctor.findings import Finding
 from pyaiot.transport.resolver import open_http_session, reason_of_tls_failure
 
 ANSWER_LIMIT_S: Final = 6.0
-"""How long the broker may take to answer. `/readyz` itself waits for the parts."""
+"""How long the broker may take to answer. `/readyz` itself waits for its parts."""
 
 
 async def check(
     address: BrokerAddress, trust: ssl.SSLContext | None = None
 ) -> AsyncIterator[Finding]:
-    """Query the broker over HTTP, as a client does. `trust` None: as the system does."""
+    """Query the broker over HTTP, as a client does. `trust` None: use the CA certificates of the
+    system."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
     async with open_http_session(trust=trust, timeout=timeout) as session:
         try:
@@ -103,7 +104,7 @@ async def _parts(session: aiohttp.ClientSession, address: BrokerAddress) -> Asyn
 async def _cluster(
     session: aiohttp.ClientSession, address: BrokerAddress
 ) -> AsyncIterator[Finding]:
-    """Nothing, if the broker is alone."""
+    """The findings about a cluster; none if the broker is not in a cluster."""
     async with session.get(f"{address.http_url}/api/cluster") as answer:
         if answer.status != 200:
             return  # an earlier version

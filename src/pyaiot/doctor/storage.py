@@ -20,10 +20,10 @@ from pyaiot.history.store import RetentionPolicy
 from pyaiot.history.stores import store_at
 
 CHECK_LIMIT_S: Final = 4.0
-"""How long the integrity check may take. Longer: the history counts as OK, with a remark."""
+"""How long the integrity check may take. After that the history counts as OK, with a note."""
 _PROGRESS_STEPS: Final = 10_000
 POSTGRES_LIMIT_S: Final = 4.0
-"""How long PostgreSQL may take to accept a connection. Longer: it counts as not answering."""
+"""How long PostgreSQL may take to accept a connection. After that it counts as not answering."""
 
 
 def check_keys(config: Config) -> Finding:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A round trip through the whole system on this machine.
 
-It starts everything as `aiot demo` does, on free ports and in a temporary folder. A node of each
-protocol must appear, send a reading and confirm a command. Running services are not touched.
+It starts all services as `aiot demo` does, on free ports and in a temporary folder. A node of each
+protocol must appear, send a reading and confirm a command. Running services are not affected.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from pyaiot.doctor.findings import Finding
 from pyaiot.errors import LinkLost, OperatorError
 
 TRIP_LIMIT_S: Final = 10.0
-"""How long the round trip may take. It takes 2 s on a small machine; longer is a problem."""
+"""How long the round trip may take. It takes 2 s on a small machine; a longer one is a problem."""
 
 
 def lamps() -> dict[str, str]:
@@ -34,7 +34,7 @@ def lamps() -> dict[str, str]:
 
 
 def nodes_needed() -> int:
-    """The number of demo nodes to start, so that all of `lamps` are among them."""
+    """Number of demo nodes to start, so that they include all of `lamps`."""
     names = set(lamps().values())
     return 1 + max(n for n, (_, node) in enumerate(demo_kinds()) if node.name in names)
 
@@ -53,7 +53,8 @@ class RunDemo(Protocol):
 
 
 async def check(run_demo: RunDemo) -> list[Finding]:
-    """A finding for each protocol, or one on why the demo could not start."""
+    """One finding for each protocol, or one finding with the reason why the demo could not
+    start."""
     seen: dict[str, float] = {}
     found: dict[str, Finding] = {}
     try:
@@ -112,7 +113,7 @@ async def _visit(client: Client, seen: dict[str, float], found: dict[str, Findin
 
 
 def _lamp(client: Client, name: str) -> Node | None:
-    """The node of this name, if it has sent a number and the state of its LED."""
+    """The node with this name, if it has sent a number and the state of its LED."""
     for node in client.nodes.values():
         resources = node.resources
         if not {"name", "led"} <= resources.keys() or resources["name"].data != name:
@@ -143,7 +144,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _config() -> Config:
-    """Free ports, no history, defaults otherwise."""
+    """Free ports, no history, and defaults otherwise."""
     return Config(
         broker=BrokerSection(port=0),
         history=HistorySection(store="off"),

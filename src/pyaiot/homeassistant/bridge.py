@@ -36,8 +36,7 @@ CONFIG_DELAY_S: Final = 1.0
 """Delay of a discovery message after the first change: the first readings arrive one by one."""
 RESEND_AFTER_S: Final = (2.0, 15.0)
 """Delay after which the states of a node are repeated after its discovery message: Home Assistant
-subscribes to them a moment later, and they are not retained.
-"""
+subscribes to them only then, and they are not retained."""
 BIRTH_INTERVAL_S: Final = 10.0
 """Shortest interval between complete publications because of birth messages. A birth message
 within it takes effect at its end.
@@ -83,10 +82,9 @@ class Bridge:
         not_shown: Callable[[RegisteredNode], bool] = lambda _node: False,
         removals: Removals | None = None,
     ) -> None:
-        """`is_registry_loaded`: whether nodes that are not in the registry are really unknown.
-        `not_shown`: whether Home Assistant discovers the node by itself. `removals`: those of
-        earlier connections.
-        """
+        """`is_registry_loaded`: whether nodes that are not in the registry are known not to exist.
+        `not_shown`: whether Home Assistant discovers the node itself. `removals`: those of earlier
+        connections."""
         self.nodes: dict[str, ShownNode] = {}
         """By uid."""
         self.excess = 0
@@ -101,7 +99,8 @@ class Bridge:
         self._is_registry_loaded = is_registry_loaded
         self._not_shown = not_shown
         self._hidden: set[str] = set()
-        """Nodes that `not_shown` selected. The record of a node comes before its other messages."""
+        """Nodes that `not_shown` excluded. The record of a node arrives before its other
+        messages."""
         self._by_device: dict[str, ShownNode] = {}
         self._excess: set[str] = set()
         self._is_joined = False
@@ -110,12 +109,13 @@ class Bridge:
         self._dirty: dict[_Key, None] = {}
         """Resources whose latest value may have to be published."""
         self._flushing: dict[_Key, None] = {}
-        """Those of the flush in progress."""
+        """The resources of the flush in progress."""
         self._flush_at = now
         self._urgent: dict[str, HomeAssistantMessage] = {}
         """Availability and removals, by topic."""
         self._resend: list[tuple[float, str, int]] = []
-        """When to publish the states of a node again, its uid, and the count of its messages."""
+        """Time of the next repetition of a node's states, its uid, and the count of its
+        messages."""
         self._found: dict[str, frozenset[str]] = {}
         """Ids of nodes with a retained discovery message of an earlier run, and its components."""
         self._removals = Removals() if removals is None else removals
@@ -262,13 +262,14 @@ class Bridge:
             node.config_hash = 0
         for device, config in self._removals:
             topic = self._topics.config(device)
-            # Not retained: if it is not removed now, it is not discovered again either.
+            # It was not retained: if it is not removed now, it will not be discovered again.
             self._urgent[topic] = HomeAssistantMessage(topic, config)
             self._removals.begun[device] = None
         self._removing = dict.fromkeys(self._removals.begun, now + REMOVE_AFTER_S)
 
     def receive_command(self, topic: str, payload: bytes) -> Command:
-        """Translate a command for the Pyaiot broker. Raises `ProtocolError` if it is invalid."""
+        """Translate a command for the Pyaiot broker. Raises `ProtocolError` for an invalid
+        command."""
         try:
             return self._command(topic, payload)
         except ProtocolError:
@@ -297,7 +298,8 @@ class Bridge:
             id=str(self._commands),
             uid=node.uid,
             resource=resource,
-            # The broker refuses what is not allowed, so that it has a receipt and an audit entry.
+            # Forbidden commands are passed on: the broker refuses them with a receipt and an audit
+            # entry.
             payload=payload_for(entity.type, UNKNOWN, value),
             timeout_s=COMMAND_TIMEOUT_S,
         )
@@ -305,9 +307,8 @@ class Bridge:
     # -- to the MQTT broker -----------------------------------------------------------------------
 
     def publications_to_send(self, now: float, size_max: int) -> list[HomeAssistantMessage]:
-        """The publications that are due, in order: at least one, and no more after `size_max`
-        bytes.
-        """
+        """The publications that are due, in order: at least one, and no further ones after
+        `size_max` bytes."""
         sent: list[HomeAssistantMessage] = []
         size = 0
         for publication in self._due(now):
@@ -318,7 +319,7 @@ class Bridge:
         return sent
 
     def _due(self, now: float) -> Iterator[HomeAssistantMessage]:
-        """The caller may stop at any time: what was not yielded is still due."""
+        """The caller may stop at any time: publications that were not yielded stay due."""
         while True:
             if self._urgent:
                 yield self._urgent.pop(next(iter(self._urgent)))
@@ -426,7 +427,7 @@ class Bridge:
         del self._flushing[key]
         node = self.nodes.get(uid)
         if node is None or not node.is_announced:
-            return  # its discovery message will publish all states
+            return  # its discovery message will be followed by all states
         state, is_replaced = node.state(resource)
         if is_replaced:
             self._change(node, now)

@@ -45,7 +45,8 @@ class Topics:
     def __init__(self, system: str, discovery_prefix: str) -> None:
         self.system = system
         self.status = f"{TOPIC_PREFIX}/{system}"
-        """`online` while this system is connected, else `offline`. No id of a node is like it."""
+        """`online` while this system is connected, otherwise `offline`. No id of a node equals
+        it."""
         self.commands = f"{TOPIC_PREFIX}/+/+/set"
         """Filter of the topics on which Home Assistant publishes commands."""
         self.births = frozenset({f"{discovery_prefix}/status", "homeassistant/status"})

@@ -14,8 +14,8 @@ REMOVALS_MAX: Final = 1000
 REMOVALS_SIZE_MAX: Final = 8 * 1024 * 1024
 """Largest total size of their discovery messages in bytes. Beyond it the oldest are dropped."""
 FOUND_SIZE_MAX: Final = 32 * 1024 * 1024
-"""Bytes of discovery messages of an earlier run, until their nodes are known. The removal of a node
-whose message exceeds that reaches only a Home Assistant that runs."""
+"""Largest total size of discovery messages of an earlier run, in bytes, until their nodes are
+known. For a message beyond it, the removal reaches Home Assistant only if it runs."""
 
 
 class Removals:
@@ -38,7 +38,7 @@ class Removals:
         return device in self._removed
 
     def add(self, device: str, config: bytes) -> list[str]:
-        """Add a removed node. Returns the ids of those that were dropped."""
+        """Add a removed node. Returns the ids of the dropped nodes."""
         self.discard(device)
         self._removed[device] = config
         self._removed_size += len(config)
@@ -50,7 +50,8 @@ class Removals:
         return dropped
 
     def discard(self, device: str) -> bool:
-        """The node exists again, or Home Assistant has removed it. False if it was not kept."""
+        """Drop a node that exists again, or that Home Assistant has removed. Returns False if it is
+        unknown."""
         config = self._removed.pop(device, None)
         self.begun.pop(device, None)
         if config is None:
@@ -59,14 +60,14 @@ class Removals:
         return True
 
     def find(self, device: str, config: bytes) -> None:
-        """The MQTT broker has this discovery message of an earlier run."""
+        """Keep the discovery message of an earlier run."""
         self.take_found(device)
         if self._found_size + len(config) <= FOUND_SIZE_MAX:
             self._found[device] = config
             self._found_size += len(config)
 
     def take_found(self, device: str) -> bytes:
-        """Its discovery message of an earlier run, which is remembered no longer; empty: none."""
+        """Remove and return a discovery message of an earlier run; empty if there is none."""
         config = self._found.pop(device, b"")
         self._found_size -= len(config)
         return config

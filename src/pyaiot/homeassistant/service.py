@@ -168,7 +168,7 @@ class HomeAssistant:
                 await self._publish_forever()
             finally:
                 self._leave()
-                # The broker publishes the last will only if the connection is lost.
+                # The MQTT broker publishes the last will only if the connection is lost.
                 self._mqtt.publish(self._topics.status, b"offline", retain=True)
                 mqtt.cancel()
 
@@ -200,7 +200,7 @@ class HomeAssistant:
                 inbox,
                 PLAIN,
                 principal=Principal(CLIENT, server.host),
-                # Home Assistant has no use for notes, and none for the addresses of devices.
+                # Home Assistant does not use notes, and must not get the addresses of devices.
                 scope=Scope(tags=self._settings.tags, hides_personal=True),
                 client_id=CLIENT,
             )

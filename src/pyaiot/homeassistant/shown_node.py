@@ -20,7 +20,7 @@ _DESCRIPTION_LENGTH_MAX: Final = 64
 
 
 class ShownNode:
-    """A node that is shown. There is one object per uid."""
+    """A node that is shown. There is one object for each uid."""
 
     __slots__ = (
         *("_by_escaped", "_label", "_room", "_types", "announcements", "config_hash", "device"),
@@ -28,7 +28,7 @@ class ShownNode:
     )
 
     def __init__(self, uid: str, device: str, earlier: frozenset[str]) -> None:
-        """`earlier`: keys of the components in its discovery message of an earlier run."""
+        """`earlier`: keys of the components in the discovery message of an earlier run."""
         self.uid = uid
         self.device = device
         self.earlier = earlier
@@ -37,9 +37,7 @@ class ShownNode:
         self.entities: dict[str, Entity] = {}
         """By resource."""
         self._types: dict[str, ResourceType] = {}
-        """Types that the broker described: everything known, where a reading alone does not
-        suggest it.
-        """
+        """Types that the broker described, where a reading alone does not suggest the type."""
         self.is_online = False
         self.is_announced = False
         """Its discovery message was published."""
@@ -92,7 +90,7 @@ class ShownNode:
             if resource in DESCRIPTIONS or (is_new and len(self.entities) >= ENTITIES_MAX):
                 continue
             if reading is None and resource not in after:
-                # Nothing is known about it any more, not even a value.
+                # Nothing is known about the resource any more, not even a value.
                 self.entities.pop(resource, None)
                 self._by_escaped.pop(escaped(resource), None)
             else:

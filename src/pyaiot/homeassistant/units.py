@@ -103,7 +103,7 @@ UNITS: Final[dict[str, Unit]] = {
     "1/min": Unit("rpm"),
     "count": Unit(""),
 }
-"""By SenML unit. Any other unit is passed through, without a device class."""
+"""By SenML unit. Any other unit is unchanged and has no device class."""
 
 TOTALS: Final = frozenset({"energy", "gas", "water", "volume"})
 """Classes of meters, which only count up: Home Assistant does not allow `measurement` for them."""

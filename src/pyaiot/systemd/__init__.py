@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""systemd: unit files of the services, their installation, and what a service tells systemd."""
+"""systemd: unit files of the services, their installation, and notifications to systemd."""

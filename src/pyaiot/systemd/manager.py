@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Installs and removes the units, with the programs of systemd."""
+"""Installs and removes the units with the programs of systemd."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
 
 def run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    """Run a program to its end. Raises `OperatorError` if it cannot be started."""
+    """Run a program until it ends. Raises `OperatorError` if it cannot be started."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     except OSError as error:
@@ -46,7 +46,7 @@ class Manager(msgspec.Struct, frozen=True):
 
     @property
     def folder(self) -> Path:
-        """Where the units are written."""
+        """The folder of the unit files."""
         if self.user:
             base = os.environ.get("XDG_CONFIG_HOME") or self.home.expanduser() / ".config"
             return Path(base) / "systemd" / "user"
@@ -62,7 +62,7 @@ class Manager(msgspec.Struct, frozen=True):
 
     @property
     def is_running(self) -> bool:
-        """Whether systemd runs on this machine: in a container or a chroot it does not."""
+        """Whether systemd runs on this machine. In a container or chroot it does not."""
         return (self.root / "run" / "systemd" / "system").is_dir()
 
     def control(self, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -72,10 +72,10 @@ class Manager(msgspec.Struct, frozen=True):
     def control_command(self, *words: str) -> list[str]:
         return ["systemctl", *(["--user"] if self.user else []), *words]
 
-    # -- what is there ----------------------------------------------------------------------
+    # -- installed units -------------------------------------------------------------------
 
     def installed(self) -> list[str]:
-        """The names of the units that are there, those of a package too; the target first."""
+        """The names of the installed units, including those of a package; the target first."""
         folders = [self.folder]
         if not self.user:
             folders.append(self.root / "usr" / "lib" / "systemd" / "system")
@@ -89,7 +89,7 @@ class Manager(msgspec.Struct, frozen=True):
         return sorted(found, key=lambda name: (name != units.TARGET, name))
 
     def environment(self) -> dict[str, str]:
-        """The settings that are in the units."""
+        """The settings in the units."""
         found: dict[str, str] = {}
         for name in self.installed():
             path = self.folder / name
@@ -100,10 +100,8 @@ class Manager(msgspec.Struct, frozen=True):
     # -- install, uninstall -------------------------------------------------------------------
 
     def install(self, services: Sequence[Service], program: Sequence[str]) -> list[Path]:
-        """Write and enable the units; units that are no longer wanted are removed.
-
-        Raises `OperatorError`. Nothing is started.
-        """
+        """Write and enable the units, and remove units that are no longer needed. Starts nothing.
+        Raises `OperatorError`."""
         texts = {
             service.unit: units.service_unit(
                 service, program, user=self.user, home=_home_access(program)
@@ -146,10 +144,8 @@ class Manager(msgspec.Struct, frozen=True):
             )
 
     def uninstall(self, *, purge: bool) -> list[str]:
-        """Stop the services and remove the units; `purge`: also data, settings and user.
-
-        Returns the names of the units. Raises `OperatorError`.
-        """
+        """Stop the services and remove the units; with `purge`, also data, settings and user.
+        Returns the names of the units. Raises `OperatorError`."""
         names = self._own_units()
         if not names:
             if self.installed():
@@ -208,7 +204,8 @@ class Manager(msgspec.Struct, frozen=True):
         settings = self.settings_folder / "config.toml"
         if not settings.exists():
             settings.write_text(SETTINGS, "utf-8")
-            # It may get the password of a database; only root and the services read it.
+            # The file may later contain the password of a database; only root and the services may
+            # read it.
             settings.chmod(0o640)
             self.run(["chgrp", units.NAME, str(settings)])
 
@@ -231,13 +228,13 @@ def _not_root() -> OperatorError:
 
 
 def _home_access(program: Sequence[str]) -> str:
-    """The value of `ProtectHome` with which the program can be read."""
+    """The value of `ProtectHome` that permits reading the program."""
     homes = tuple(f"/{name}/" for name in ("home", "root", "run/user"))
     return "read-only" if any(str(word).startswith(homes) for word in program) else "yes"
 
 
 def service_environment(manager: Manager, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a command that runs as the services do."""
+    """The environment of a command that runs in the same way as the services."""
     kept = {name: environ[name] for name in ("PATH", "LANG", "LC_ALL", "TERM") if name in environ}
     return {
         **kept,

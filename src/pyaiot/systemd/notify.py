@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a service tells the service manager: ready, stopping, and that its event loop turns.
+"""Notifications to the service manager: ready, stopping, and the watchdog.
 
 The protocol of sd_notify(3): one datagram of `NAME=value` lines to the socket in `NOTIFY_SOCKET`.
-Without that variable, or if the socket does not take the datagram, nothing happens.
+Without that variable, or if the socket does not accept the datagram, nothing happens.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Final
 
 _MICROSECONDS: Final = 1_000_000
 _STATUS_CHARACTERS_MAX: Final = 200
-"""A longer status is cut: `systemctl status` shows one line."""
+"""Longest status, in characters. A longer one is cut: `systemctl status` shows one line."""
 
 
 def notify(environ: Mapping[str, str], **fields: str) -> None:
@@ -31,7 +31,8 @@ def notify(environ: Mapping[str, str], **fields: str) -> None:
 
 
 def notify_ready(status: str) -> None:
-    """All listeners of this process are open. `status`: one line for people, without secrets."""
+    """Report that all listeners of this process are open. `status`: one line for people, without
+    secrets."""
     shown = " ".join(status.split())[:_STATUS_CHARACTERS_MAX]
     notify(os.environ, READY="1", STATUS=shown)
 
@@ -42,7 +43,8 @@ def is_managed(environ: Mapping[str, str]) -> bool:
 
 
 def watchdog_interval_s(environ: Mapping[str, str], pid: int) -> float | None:
-    """How often the watchdog is fed: twice in its time. None if it is not for this process."""
+    """Interval at which the watchdog is fed: half of its timeout. None if this process has no
+    watchdog."""
     if environ.get("WATCHDOG_PID", str(pid)) != str(pid):
         return None
     try:
@@ -54,10 +56,8 @@ def watchdog_interval_s(environ: Mapping[str, str], pid: int) -> float | None:
 
 @contextmanager
 def watched(loop: asyncio.AbstractEventLoop, environ: Mapping[str, str]) -> Iterator[None]:
-    """Feed the watchdog from the event loop while the block runs, then announce the stop.
-
-    A loop that hangs feeds nothing, and systemd restarts the service.
-    """
+    """Feed the watchdog from the event loop until the block ends, then report the stop. If the loop
+    hangs, systemd restarts the service."""
     interval_s = watchdog_interval_s(environ, os.getpid())
     timer: asyncio.TimerHandle | None = None
 

@@ -10,13 +10,14 @@ import msgspec
 from pyaiot.errors import OperatorError
 
 NAME: Final = "pyaiot"
-"""Of the unit that runs everything, of the user, and of the folders below /etc and /var/lib."""
+"""Name of the unit that runs all services, of the user, and of the folders below /etc and
+/var/lib."""
 TARGET: Final = f"{NAME}.target"
-"""All services, where each has a unit of its own."""
+"""The target of all services, if each has its own unit."""
 WATCHDOG_S: Final = 60
-"""A service whose event loop does not turn for this time is killed and started again."""
+"""A service whose event loop hangs for this time is killed and started again."""
 RESTART_S: Final = 5
-"""Pause before a service that ended is started again, for ever."""
+"""Pause before a service that ended is started again, without a limit."""
 STOP_S: Final = 15
 """Services end within two seconds; after this time they are killed."""
 
@@ -24,14 +25,14 @@ HISTORIC: Final = (
     *("aiot-broker", "aiot-coap-gateway", "aiot-mqtt-gateway", "aiot-ws-gateway"),
     *("aiot-mqttsn-gateway", "aiot-dashboard", "aiot-generate-keys"),
 )
-"""Units of earlier versions, one for each command. Their names stay as aliases."""
+"""Units of earlier versions, one for each command. Their names are kept as aliases."""
 
 _WRITTEN: Final = """\
 # Written by `aiot service install`, which replaces it.
 # `systemctl edit {name}` adds settings that stay.
 """
 
-# MemoryDenyWriteExecute is not among them: OpenSSL gets the keys of devices from a callback, which
+# MemoryDenyWriteExecute is not included: OpenSSL gets the keys of devices from a callback, which
 # needs memory that is writable and executable.
 _HARDENING: Final = """\
 NoNewPrivileges=yes
@@ -60,7 +61,7 @@ SystemCallFilter=~@privileged
 SystemCallErrorNumber=EPERM
 UMask=0077
 """
-# What works without privileges, in the units of a user.
+# The settings that work without privileges, for the units of a user.
 _USER_HARDENING: Final = """\
 NoNewPrivileges=yes
 RestrictRealtime=yes
@@ -91,11 +92,11 @@ class Service(msgspec.Struct, frozen=True):
 def service_unit(
     service: Service, program: Sequence[str], *, user: bool = False, home: str = "yes"
 ) -> str:
-    """The unit file of a service. `program`: the words that start `aiot`, the first an absolute
-    path.
+    """The unit file of a service.
 
-    `user`: for the service manager of one user. `home`: the value of `ProtectHome`. Raises
-    `OperatorError` if a value cannot be in a unit file.
+    `program`: the command line of `aiot`; the first element is an absolute path. `user`: for the
+    service manager of one user. `home`: the value of `ProtectHome`. Raises `OperatorError` for a
+    value that a unit file cannot contain.
     """
     is_alone = service.command == "run"
     keys = service.command == "generate-keys"
@@ -109,7 +110,8 @@ def service_unit(
         # Ordering only: the others need not exist.
         lines += ["Wants=network-online.target", "After=network-online.target time-sync.target"]
         lines.append("After=postgresql.service mosquitto.service nats-server.service")
-        # A service that cannot start now, for example before its network is there, tries on.
+        # A service that cannot start yet, for example because the network is not up, is tried
+        # again.
         lines.append("StartLimitIntervalSec=0")
     if not is_alone:
         lines.append(f"PartOf={TARGET}")
@@ -154,9 +156,9 @@ def sysusers() -> str:
 
 
 def quoted(word: str, *, in_command: bool = True) -> str:
-    """A word as unit files have it, without expansion. Raises `OperatorError`.
+    """A word in the syntax of unit files, without expansion. Raises `OperatorError`.
 
-    `in_command`: it is in a command line, where `$` has a meaning.
+    `in_command`: the word is in a command line, where `$` has a meaning.
     """
     if not word.isprintable():
         raise OperatorError(f"A unit file cannot contain the value {word!r:.60}.")

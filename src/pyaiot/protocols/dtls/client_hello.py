@@ -17,7 +17,7 @@ class ClientHello(msgspec.Struct, frozen=True, gc=False):
 
     record_version: int
     record_sequence: int
-    """The sequence number of its record, with which the answer is sent."""
+    """The sequence number of its record. The answer uses the same."""
     message_sequence: int
     """0, or 1 after a HelloVerifyRequest. RFC 6347 section 4.2.2."""
     version: int
@@ -71,16 +71,14 @@ class ClientHello(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def parameters(self) -> bytes:
-        """What the second ClientHello must repeat (RFC 6347 section 4.2.1).
-
-        Each part has its length before it, so that two different hellos never give the same bytes.
-        """
+        """The part that the second ClientHello must repeat (RFC 6347 section 4.2.1). Each field is
+        preceded by its length, so that different hellos never give the same bytes."""
         parts = (self.random, self.session_id, self.cipher_suites, self.compression_methods)
         return self.version.to_bytes(2) + b"".join(len(part).to_bytes(2) + part for part in parts)
 
 
 def is_client_hello(datagram: bytes) -> bool:
-    """Whether a datagram begins like one with a ClientHello. It may be malformed."""
+    """Whether a datagram begins with a ClientHello. It may be malformed."""
     return (
         len(datagram) > _TYPE_AT
         and datagram[0] == ContentType.HANDSHAKE
@@ -90,11 +88,11 @@ def is_client_hello(datagram: bytes) -> bool:
 
 
 _TYPE_AT = 13
-"""Where the type of the first handshake message is."""
+"""Position of the type of the first handshake message."""
 
 
 class _Body:
-    """Takes parts of a message from its beginning."""
+    """Reads the fields of a message in sequence."""
 
     def __init__(self, data: bytes, offset: int) -> None:
         self._data = data
@@ -109,5 +107,5 @@ class _Body:
         return part
 
     def take_vector(self, length_bytes: int) -> bytes:
-        """A part with its length before it."""
+        """A field that is preceded by its length."""
         return self.take(int.from_bytes(self.take(length_bytes)))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Cookies, which prove that a client receives at its source address (RFC 6347 section 4.2.1).
 
-Until then the server keeps no state of the client. Pure; `now` is a monotonic time in seconds.
+Before that the server keeps no state of the client. Pure; `now` is a monotonic time in seconds.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from pyaiot.protocols.dtls.numbers import DTLS_1_0, HELLO_VERIFY_REQUEST, Conten
 from pyaiot.protocols.dtls.records import DtlsRecord
 
 COOKIE_BYTES: Final = 16
-"""Bytes of a cookie. One of another length is not valid."""
+"""Length of a cookie in bytes. A cookie of another length is invalid."""
 COOKIE_PERIOD_S: Final = 60.0
-"""The secret changes this often. A cookie is valid in its period and in the next one."""
+"""Interval at which the secret changes. A cookie is valid in its interval and in the next one."""
 
 
 class Cookies:
-    """Makes and checks cookies."""
+    """Creates and checks cookies."""
 
     def __init__(self, secret: bytes) -> None:
         """`secret`: at least 32 random bytes, known to this server only."""
@@ -30,7 +30,7 @@ class Cookies:
         return self._cookie(hello, address, int(now // COOKIE_PERIOD_S))
 
     def is_valid(self, hello: ClientHello, address: bytes, *, now: float) -> bool:
-        """Whether a ClientHello has a cookie that was made for its sender and its parameters."""
+        """Whether the cookie of a ClientHello was made for its sender and its parameters."""
         if len(hello.cookie) != COOKIE_BYTES:
             return False
         period = int(now // COOKIE_PERIOD_S)
@@ -40,7 +40,7 @@ class Cookies:
         )
 
     def _cookie(self, hello: ClientHello, address: bytes, period: int) -> bytes:
-        # A secret of its own for each period, derived from one that never leaves this object.
+        # Each period has its own secret, derived from one that never leaves this object.
         secret = hmac.digest(self._secret, period.to_bytes(8, signed=True), hashlib.sha256)
         text = len(address).to_bytes(2) + address + hello.parameters
         return hmac.digest(secret, text, hashlib.sha256)[:COOKIE_BYTES]

@@ -9,12 +9,12 @@ import msgspec
 from pyaiot.errors import NotEnoughBytes, ProtocolError
 
 HEADER_BYTES: Final = 13
-"""Bytes of a record before its fragment. Fewer: malformed."""
+"""Length of the header of a record, in bytes. A shorter record is malformed."""
 FRAGMENT_BYTES_MAX: Final = 2**14 + 2048
-"""Bytes of an encrypted record (RFC 5246 section 6.2.3). More: malformed."""
+"""Largest encrypted fragment in bytes (RFC 5246 section 6.2.3). A larger one is malformed."""
 _SEQUENCE_NUMBERS: Final = 2**48
 _MAJOR: Final = 0xFE
-"""The first byte of all versions of DTLS."""
+"""The first byte of the version in all versions of DTLS."""
 
 
 class DtlsRecord(msgspec.Struct, frozen=True, gc=False):
@@ -65,10 +65,8 @@ class DtlsRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 def read_records(data: bytes) -> Iterator[DtlsRecord]:
-    """The records of a datagram, or of several that follow each other.
-
-    Raises `ProtocolError` at the first one that is malformed.
-    """
+    """The records of one or several consecutive datagrams. Raises `ProtocolError` at the first
+    malformed record."""
     offset = 0
     while offset < len(data):
         record = DtlsRecord.from_bytes(data, offset)
@@ -77,10 +75,8 @@ def read_records(data: bytes) -> Iterator[DtlsRecord]:
 
 
 def datagrams_of(records: Iterable[DtlsRecord], size_max: int) -> list[bytes]:
-    """Pack records into datagrams of at most `size_max` bytes, in their order.
-
-    A record that is larger gets a datagram of its own.
-    """
+    """Pack records into datagrams of at most `size_max` bytes, in order. A larger record gets its
+    own datagram."""
     datagrams: list[bytes] = []
     datagram = b""
     for record in records:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Key pairs on P-256, and the credentials that name their public keys. Pure.
+"""Key pairs on P-256, and the credentials with their public keys. Pure.
 
 A credential is a CWT Claims Set (RFC 8392) with a COSE key (RFC 9528 section 3.5.2). Its bytes are
-authenticated, so that both endpoints must have the same: here it is written in one way only.
+authenticated and must be equal at both endpoints, so there is only one encoding.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _KEY_ID_SIZE: Final = 8
 GATEWAY_NAME: Final = "pyaiot"
 """The subject of the credential of each gateway."""
 GATEWAY_KEY_ID: Final = b"\x00"
-"""Its key identifier: one byte, because each second message has it."""
+"""The key identifier of each gateway: one byte, because each second message contains it."""
 _UNCOMPRESSED: Final = b"\x04"
 
 
@@ -28,7 +28,7 @@ def new_private_key() -> bytes:
 
 
 def public_key_of(private_key: bytes) -> bytes:
-    """The public key of a private key of 32 bytes. Raises `ValueError` if it is none."""
+    """The public key of a private key of 32 bytes. Raises `ValueError` for an invalid key."""
     if len(private_key) != _PRIVATE_KEY_SIZE:
         raise ValueError("a private key has 32 bytes")
     key = ec.derive_private_key(int.from_bytes(private_key, "big"), ec.SECP256R1())
@@ -37,8 +37,8 @@ def public_key_of(private_key: bytes) -> bytes:
 
 
 def read_public_key(point: bytes) -> bytes:
-    """The public key of a point in the form of X9.62 (compressed or not), or of its coordinates
-    alone. Raises `ValueError` for bytes that are no point of the curve."""
+    """The public key of a point in the form of X9.62 (compressed or not), or of its two
+    coordinates. Raises `ValueError` for bytes that are not a point of the curve."""
     if len(point) == _PUBLIC_KEY_SIZE:
         point = _UNCOMPRESSED + point
     key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
@@ -47,12 +47,12 @@ def read_public_key(point: bytes) -> bytes:
 
 
 def check_share(x: bytes) -> None:
-    """Raises `ValueError` if no point of the curve has this x coordinate of 32 bytes."""
+    """Raise `ValueError` if no point of the curve has this x coordinate of 32 bytes."""
     ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x02" + x)
 
 
 def key_id_of(name: str) -> bytes:
-    """The key identifier of a device: derived from its name, so that it need not be stored."""
+    """The key identifier of a device. It is derived from the name, so it need not be stored."""
     return hashlib.sha256(name.encode()).digest()[:_KEY_ID_SIZE]
 
 
@@ -78,22 +78,22 @@ def credential(name: str, key_id: bytes, public_key: bytes) -> bytes:
 
 
 def gateway_credential(public_key: bytes) -> bytes:
-    """The credential of a gateway, which each of its devices must have."""
+    """The credential of a gateway. Each of its devices must have it."""
     return credential(GATEWAY_NAME, GATEWAY_KEY_ID, public_key)
 
 
 def device_credential(uid: str, public_key: bytes) -> bytes:
-    """The credential of a device, which it must use byte for byte."""
+    """The credential of a device. The device must use it unchanged."""
     return credential(uid, key_id_of(uid), public_key)
 
 
 def reference(key_id: bytes) -> bytes:
-    """The credential as a peer names it by its key identifier: `{4: key_id}`."""
+    """A reference to the credential by its key identifier: `{4: key_id}`."""
     return b"\xa1\x04" + _head(0x40, len(key_id)) + key_id
 
 
 def by_value(its_credential: bytes) -> bytes:
-    """The credential as a peer sends it whole: `{14: credential}` (section 10.6)."""
+    """The credential by value: `{14: credential}` (section 10.6)."""
     return b"\xa1\x0e" + its_credential
 
 

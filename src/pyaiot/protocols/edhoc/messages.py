@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """EDHOC messages in CoAP (RFC 9528 Appendix A.2, RFC 9668). Pure.
 
-The messages themselves are opaque here: what surrounds them is read and written.
+Reads and writes the parts around the EDHOC messages; the messages themselves are opaque.
 """
 
 import enum
@@ -10,7 +10,8 @@ from typing import Final
 from pyaiot.errors import ProtocolError
 
 MESSAGE_BYTES_MAX: Final = 256
-"""Bytes of a message of a device. A longer one is refused: credentials by value have about 150."""
+"""Largest message of a device in bytes. Larger ones are refused: credentials by value have about
+150."""
 _CIPHER_SUITE: Final = 2  # P-256, AES-CCM-16-64-128 and SHA-256 (section 3.6)
 _TRUE: Final = 0xF5
 _BYTE_STRING: Final = 0x40
@@ -22,7 +23,7 @@ _TAG_BYTES: Final = 8
 
 
 class ErrorCode(enum.IntEnum):
-    """Why a handshake ended (section 6)."""
+    """Why a handshake failed (section 6)."""
 
     UNSPECIFIED = 1
     WRONG_CIPHER_SUITE = 2
@@ -30,11 +31,9 @@ class ErrorCode(enum.IntEnum):
 
 
 def read_message(payload: bytes) -> tuple[bytes | None, bytes]:
-    """The connection identifier before a message to a responder, and the message.
-
-    The identifier is None for a first message, which has `true` in its place. Raises
-    `ProtocolError`.
-    """
+    """Split a message to a responder into the connection identifier before it, and the message. The
+    identifier is None for a first message, which has `true` in its place. Raises
+    `ProtocolError`."""
     if not payload:
         raise ProtocolError("the message is empty")
     first = payload[0]
@@ -46,17 +45,15 @@ def read_message(payload: bytes) -> tuple[bytes | None, bytes]:
 
 
 def split_combined(payload: bytes) -> tuple[bytes, bytes]:
-    """The third message and the OSCORE ciphertext of a combined request (RFC 9668 section 3.1).
-
-    Raises `ProtocolError`.
-    """
+    """Split a combined request into the third message and the OSCORE ciphertext (RFC 9668 section
+    3.1). Raises `ProtocolError`."""
     _, ciphertext = _split_byte_string(payload)
     return payload[: len(payload) - len(ciphertext)], ciphertext
 
 
 def public_share(message_1: bytes) -> bytes:
-    """G_X of a first message: the x coordinate of a point, 32 bytes. Whether there is such a point
-    is not checked. Raises `ProtocolError`."""
+    """G_X of a first message: an x coordinate of 32 bytes. Does not check that a point with it
+    exists. Raises `ProtocolError`."""
     # METHOD, SUITES_I, G_X: integers of one or two bytes, or an array of them, and a byte string.
     at = _end_of_integer(message_1, 0)
     items = 1
@@ -72,14 +69,15 @@ def public_share(message_1: bytes) -> bytes:
 
 
 def check_message_3(message: bytes) -> None:
-    """Raises `ProtocolError` if a third message is not one byte string with room for its tag."""
+    """Raise `ProtocolError` if a third message is not a byte string that is long enough for its
+    tag."""
     ciphertext, rest = _split_byte_string(message)
     if rest or len(ciphertext) <= _TAG_BYTES:
         raise ProtocolError("message_3 has the wrong length")
 
 
 def write_identifier(identifier: bytes) -> bytes:
-    """A connection identifier before a message (section 3.3.2). It has at most 23 bytes."""
+    """Encode a connection identifier before a message (section 3.3.2). It has at most 23 bytes."""
     if len(identifier) == 1 and _is_one_byte_integer(identifier[0]):
         return identifier
     return bytes((_BYTE_STRING | len(identifier),)) + identifier
@@ -95,22 +93,22 @@ def write_error(code: ErrorCode, text: str = "") -> bytes:
 
 
 def _is_one_byte_integer(byte: int) -> bool:
-    """Whether this is an integer from -24 to 23 in CBOR, which stands for the byte itself."""
+    """Whether this is a CBOR integer from -24 to 23, which stands for the byte itself."""
     return byte < 0x18 or 0x20 <= byte < 0x38
 
 
 def _end_of_integer(data: bytes, at: int) -> int:
-    """Where an integer of CBOR ends. Raises `ProtocolError`."""
+    """The end of a CBOR integer. Raises `ProtocolError`."""
     if at < len(data):
         if _is_one_byte_integer(data[at]):
             return at + 1
         if data[at] in (0x18, 0x38):
             return at + 2
-    raise ProtocolError("there is no small integer")
+    raise ProtocolError("a small integer is missing")
 
 
 def _split_byte_string(data: bytes) -> tuple[bytes, bytes]:
-    """The byte string at the beginning, and what follows. Raises `ProtocolError`."""
+    """Split off the byte string at the beginning. Raises `ProtocolError`."""
     first = data[0] if data else 0
     if _BYTE_STRING <= first < _ONE_BYTE:
         begin, length = 1, first - _BYTE_STRING
@@ -119,7 +117,7 @@ def _split_byte_string(data: bytes) -> tuple[bytes, bytes]:
     elif first == _TWO_BYTES and len(data) > 2:
         begin, length = 3, data[1] << 8 | data[2]
     else:
-        raise ProtocolError("there is no byte string")
+        raise ProtocolError("a byte string is missing")
     if len(data) < begin + length:
         raise ProtocolError("the byte string is too short")
     return data[begin : begin + length], data[begin + length :]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The responder of EDHOC: method 3 (static Diffie-Hellman keys), cipher suite 2. Pure, with lakers.
+"""The responder of EDHOC: method 3 (static Diffie-Hellman keys), cipher suite 2. Pure.
 
-lakers is loaded when the first handshake begins. It has no wheels for ARM.
+Uses lakers, which is loaded when the first handshake begins. It has no wheels for ARM.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,8 @@ _OSCORE_SECRET_SIZE: Final = 16
 _OSCORE_SALT_SIZE: Final = 8
 _OSCORE_SECRET_LABEL: Final = 0
 _OSCORE_SALT_LABEL: Final = 1
-# Exceptions of lakers name the error of its Rust code, as in "EDHOCError::UnsupportedCipherSuite".
+# Exceptions of lakers contain the error of its Rust code, such as
+# "EDHOCError::UnsupportedCipherSuite".
 _WRONG_SUITE: Final = "UnsupportedCipherSuite"
 _PANIC: Final = "PanicException"
 
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 
 class EdhocRefused(ProtocolError):
-    """A message that ends the handshake. `answer` is the error message for the peer."""
+    """A message that ends the handshake. `answer` is the error message to send to the peer."""
 
     def __init__(self, text: str, code: ErrorCode = ErrorCode.UNSPECIFIED) -> None:
         super().__init__(text)
@@ -41,7 +42,7 @@ class DerivedKeys(NamedTuple):
     secret: bytes
     salt: bytes
     sender_id: bytes
-    """Of this endpoint: the connection identifier that the peer has chosen."""
+    """The connection identifier of this endpoint, which the peer has chosen."""
     recipient_id: bytes
 
 
@@ -55,16 +56,13 @@ def check_available() -> None:
 
 
 class EdhocHandshake:
-    """One handshake with a peer that has sent a first message."""
+    """A handshake with a peer that has sent a first message."""
 
     def __init__(self, private_key: bytes, its_credential: bytes, message_1: bytes) -> None:
-        """`private_key` and `its_credential` are those of this endpoint.
-
-        Raises `EdhocRefused`.
-        """
+        """`private_key` and `its_credential`: of this endpoint. Raises `EdhocRefused`."""
         import lakers  # noqa: PLC0415  # an extra, and 2 MB
 
-        # lakers panics, and writes to the standard error, for messages that fail these checks.
+        # For messages that fail these checks, lakers panics and writes to standard error.
         _checked(lambda: check_share(messages.public_share(message_1)), "message_1 is not valid")
         self._responder: lakers.EdhocResponder = lakers.EdhocResponder(private_key, its_credential)
         self._by_reference = lakers.CredentialTransfer.ByReference
@@ -74,12 +72,12 @@ class EdhocHandshake:
             lambda: self._responder.process_message_1(message_1), "message_1 is not valid"
         )
         self.peers_identifier: Final[bytes] = identifier
-        """The connection identifier of the peer. That of this endpoint must be another one."""
+        """The connection identifier of the peer. This endpoint must use a different one."""
         _check_extra(extra)
 
     def message_2(self, identifier: bytes) -> bytes:
-        """The answer to the first message. `identifier`: what the peer names this handshake by, and
-        the OSCORE context then: 1 to 7 bytes. Call it once."""
+        """The answer to the first message. `identifier`: the connection identifier of this
+        endpoint, which the OSCORE context uses as well: 1 to 7 bytes. Call it once."""
         self._identifier = identifier
         message: bytes = _call(
             lambda: self._responder.prepare_message_2(self._by_reference, identifier, None),
@@ -88,11 +86,9 @@ class EdhocHandshake:
         return message
 
     def finish(self, message_3: bytes, find: Callable[[bytes], bytes | None]) -> DerivedKeys:
-        """Take the third message: it proves the identity of the peer.
-
-        `find` returns the credential of the peer from its ID_CRED in CBOR; None: it is unknown.
-        Raises `EdhocRefused`. Call it once.
-        """
+        """Process the third message, which proves the identity of the peer. `find` returns the
+        credential of the peer for its ID_CRED in CBOR; None if it is unknown. Raises
+        `EdhocRefused`. Call it once."""
         responder = self._responder
         _checked(lambda: messages.check_message_3(message_3), "message_3 is not valid")
         id_credential, extra = _call(
@@ -125,13 +121,13 @@ def _checked(check: Callable[[], None], problem: str) -> None:
 
 
 def _check_extra(items: "list[lakers.EADItem] | None") -> None:
-    """RFC 9528 section 3.8: critical data that is not known ends the handshake."""
+    """RFC 9528 section 3.8: unknown critical data ends the handshake."""
     if any(item.is_critical() for item in items or ()):
         raise EdhocRefused("critical EAD")
 
 
 def _call(function: Callable[[], T], problem: str) -> T:
-    """Call lakers. Raises `EdhocRefused` for what it refuses."""
+    """Call lakers. Raises `EdhocRefused` if lakers raises."""
     try:
         return function()
     except ValueError as error:
@@ -140,7 +136,7 @@ def _call(function: Callable[[], T], problem: str) -> T:
             code = ErrorCode.WRONG_CIPHER_SUITE
         raise EdhocRefused(problem, code) from error
     except BaseException as error:
-        # A panic in Rust is no `Exception`. It leaves nothing behind but this handshake.
+        # A panic in Rust is not an `Exception`. It affects only this handshake.
         if type(error).__name__ != _PANIC:
             raise
         raise EdhocRefused(problem) from error

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""OSCORE (RFC 8613): CoAP messages that are encrypted and authenticated one by one. Pure."""
+"""OSCORE (RFC 8613): encrypts and authenticates each CoAP message separately. Pure."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A device with one security context, whose other endpoint is its gateway (RFC 8613). Pure.
+"""A device with one security context. The other endpoint is its gateway (RFC 8613). Pure.
 
-It is client and server: it posts to the gateway, and answers its requests.
+It is both client and server: it posts to the gateway, and answers its requests.
 """
 
 import os
@@ -28,30 +28,31 @@ from pyaiot.protocols.oscore.messages import (
 from pyaiot.protocols.oscore.numbers import ReplayWindow, received_up_to
 
 EXCHANGES_MAX: Final = 64
-"""Requests that are remembered, in each direction. Beyond that, the oldest is forgotten and gets no
-answer."""
+"""Largest number of remembered requests in each direction. Beyond it the oldest is forgotten and
+not answered."""
 _ECHO_BYTES: Final = 8
 _REQUEST_CODES_END: Final = 0x20
 _OTHER_MESSAGE_ID: Final = 0x4000
 
 
 class OscoreClient:
-    """Takes and returns plain datagrams. After each call, send what `datagrams_to_send` returns.
+    """Accepts and returns plain datagrams. After each call, send what `datagrams_to_send` returns.
 
     The replay window does not survive a reboot: the first request of the gateway is answered with
     an Echo value (Appendix B.1.2).
     """
 
     def __init__(self, context: SecurityContext, next_number: Callable[[], int]) -> None:
-        """`next_number` returns a sequence number that was never used, also before a reboot."""
+        """`next_number` returns a sequence number that was never used, not even before a reboot."""
         self._context = context
         self._next_number = next_number
         self._window: ReplayWindow | None = None
         self._echo = os.urandom(_ECHO_BYTES)
         self._sent: OrderedDict[bytes, tuple[bytes, bytes, RequestIds]] = OrderedDict()
-        """By token: the plain request, the protected one, and what its response is bound to."""
+        """By token: the plain request, the protected request, and the request ids of its
+        response."""
         self._received: OrderedDict[bytes, tuple[bytes, RequestIds, bool]] = OrderedDict()
-        """By token: the protected request, and whether its nonce was used for an answer."""
+        """By token: the protected request, and whether a response used its nonce."""
         self._outgoing: list[bytes] = []
 
     def send(self, datagram: bytes) -> None:
@@ -74,7 +75,7 @@ class OscoreClient:
             self._outgoing.append(protect_response(self._context, datagram, ids, number))
 
     def receive_datagram(self, datagram: bytes) -> Sequence[bytes]:
-        """The plain datagram inside; none if it is not accepted."""
+        """The plain datagram; None if the datagram is not accepted."""
         if not is_protected(datagram):
             return self._receive_plain(datagram)
         try:
@@ -90,7 +91,7 @@ class OscoreClient:
         return outgoing
 
     def _receive_plain(self, datagram: bytes) -> Sequence[bytes]:
-        """Unprotected requests are refused."""
+        """Refuse a request without protection."""
         if len(datagram) < 4 or not 0 < datagram[1] < _REQUEST_CODES_END:
             return (datagram,)
         if datagram[0] >> 4 & 3 == MessageType.CON:
@@ -134,7 +135,7 @@ class OscoreClient:
             message_id = request.message_id ^ _OTHER_MESSAGE_ID
             repeated = msgspec.structs.replace(request, message_id=message_id, options=options)
             self.send(repeated.to_bytes())
-        # The acknowledgement of the first request, without its answer.
+        # The acknowledgement of the first request, without its response.
         return (CoapMessage(MessageType.ACK, Code.EMPTY, request.message_id).to_bytes(),)
 
 
@@ -143,7 +144,7 @@ def _token(datagram: bytes) -> bytes:
 
 
 def _answer(request: bytes, options: Sequence[tuple[int, bytes]]) -> bytes:
-    """4.01, as Confirmable or not as the request."""
+    """Send 4.01. It is Confirmable if the request was."""
     message = CoapMessage.from_bytes(request)
     mtype = MessageType.ACK if message.mtype is MessageType.CON else MessageType.NON
     return CoapMessage(

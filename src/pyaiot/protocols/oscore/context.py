@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The security context of two endpoints (RFC 8613 sections 3 and 5). Pure.
 
-The algorithms are those that each implementation must have: AES-CCM-16-64-128, and HKDF with
-SHA-256.
+Uses the mandatory algorithms: AES-CCM-16-64-128, and HKDF with SHA-256.
 """
 
 from typing import Final, NamedTuple
@@ -16,11 +15,11 @@ from pyaiot.errors import ProtocolError
 from pyaiot.protocols.oscore.option import PARTIAL_IV_BYTES_MAX
 
 ID_BYTES_MAX: Final = 7
-"""Bytes of a Sender ID: the length of the nonce minus 6 (section 3.3). A longer one is a
+"""Longest Sender ID in bytes: the length of the nonce minus 6 (section 3.3). A longer one is a
 `ValueError`."""
 SEQUENCE_NUMBERS: Final = 1 << 40
-"""Sender sequence numbers of one context (section 7.2.1). After the last one nothing is sent,
-because no unused nonce is left."""
+"""Number of sender sequence numbers of one context (section 7.2.1). After the last one nothing is
+sent, because no unused nonce is left."""
 _TAG_BYTES: Final = 8
 _KEY_BYTES: Final = 16
 _NONCE_BYTES: Final = 13
@@ -32,14 +31,14 @@ _AAD_ARRAY: Final = bytes((0x85, 0x01, 0x81, _AES_CCM_16_64_128))
 
 
 class RequestIds(NamedTuple):
-    """What binds a response to its request: the kid and Partial IV of the request."""
+    """Binds a response to its request: the kid and Partial IV of the request."""
 
     kid: bytes
     partial_iv: bytes
 
 
 class SecurityContext:
-    """The keys of one endpoint, derived from the secret that both endpoints have."""
+    """The keys of one endpoint, derived from the secret that both endpoints share."""
 
     __slots__ = (
         "_recipient",
@@ -59,8 +58,8 @@ class SecurityContext:
         master_salt: bytes = b"",
         id_context: bytes | None = None,
     ) -> None:
-        """`sender_id` is that of this endpoint, at most 7 bytes. Raises `ValueError` if both ids
-        are the same, or too long."""
+        """`sender_id`: of this endpoint, at most 7 bytes. Raises `ValueError` if the ids are equal
+        or too long."""
         if sender_id == recipient_id or max(len(sender_id), len(recipient_id)) > ID_BYTES_MAX:
             raise ValueError("the ids must differ, and have at most 7 bytes")
         self.sender_id = sender_id

@@ -5,12 +5,13 @@ import hashlib
 from typing import Final
 
 GATEWAY_ID: Final = b"\x00"
-"""The Sender ID of the gateway. Each device has a secret of its own, so that it may be the same for
-all."""
+"""The Sender ID of every gateway. Each device has its own secret, so all devices may use the same
+one."""
 DEVICE_ID_BYTES: Final = 2
-"""Bytes of the Sender ID of a device. Devices may share one: the keys decide."""
+"""Length of the Sender ID of a device, in bytes. Several devices may have the same: the keys
+decide."""
 
 
 def device_id(uid: str) -> bytes:
-    """The Sender ID of a device: derived from its uid, so that it need not be stored."""
+    """The Sender ID of a device. It is derived from the uid, so it need not be stored."""
     return hashlib.sha256(uid.encode()).digest()[:DEVICE_ID_BYTES]

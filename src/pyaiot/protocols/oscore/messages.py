@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Protects and unprotects whole datagrams (RFC 8613 sections 4, 7.2 and 8). Pure.
 
-Header and token of a message stay as they are. Code, options and payload become the plaintext,
-which has the encoding of a CoAP message, so that requests and responses are copied without being
-decoded.
+Header and token of a message stay unchanged. Code, options and payload become the plaintext, which
+is encoded like a CoAP message, so requests and responses are copied without being decoded.
 """
 
 from typing import Final
@@ -21,7 +20,7 @@ _OSCORE: Final = int(OptionNumber.OSCORE)
 _MARKER: Final = bytes((PAYLOAD_MARKER,))
 _OUTER: Final = frozenset({OptionNumber.URI_HOST, OptionNumber.URI_PORT, OptionNumber.OSCORE})
 """Critical options that may be unprotected: this endpoint has one virtual host. Unprotected blocks
-are made by proxies (section 4.1.3.4.2), and are not supported."""
+come from proxies (section 4.1.3.4.2), and are not supported."""
 _PROXY: Final = frozenset({OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME})
 _RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
 _REQUEST_CODES_END: Final = 0x20
@@ -29,8 +28,8 @@ _OBSERVE_BYTES: Final = 3
 
 
 class Unacceptable(ProtocolError):
-    """A protected message that cannot be accepted. `code` is the answer to a request, and
-    `edhoc_error` its payload, an error message of EDHOC; empty: the text is the payload."""
+    """A protected message that cannot be accepted. `code` is that of the response to a request, and
+    `edhoc_error` its payload, an EDHOC error message; empty: the text is the payload."""
 
     def __init__(self, code: Code, text: str, edhoc_error: bytes = b"") -> None:
         super().__init__(text)
@@ -46,7 +45,7 @@ class ProtectedMessage(msgspec.Struct, frozen=True, gc=False):
     option: OscoreOption
     ciphertext: bytes
     message_3: bytes = b""
-    """The third message of EDHOC in front of the ciphertext (RFC 9668); empty: none."""
+    """The third message of EDHOC before the ciphertext (RFC 9668); empty if absent."""
 
     @property
     def token(self) -> bytes:
@@ -54,9 +53,9 @@ class ProtectedMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 def is_protected(datagram: bytes) -> bool:
-    """Whether a datagram has an OSCORE option. Never raises: False for a malformed one.
+    """Whether a datagram has an OSCORE option. Never raises: False for a malformed datagram.
 
-    It stops at the first option above the OSCORE option, which is the path of most requests.
+    It stops at the first option above the OSCORE option, as it does for most requests.
     """
     end = len(datagram)
     if end < 5:
@@ -77,11 +76,9 @@ def is_protected(datagram: bytes) -> bool:
 
 
 def read_protected(datagram: bytes) -> ProtectedMessage:
-    """Read a message for which `is_protected` holds.
-
-    Raises `Unacceptable` for a malformed OSCORE option or an option that must be protected and is
-    not, `ProtocolError` for a malformed message (see `message.rejection`).
-    """
+    """Read a message for which `is_protected` is true. Raises `Unacceptable` for a malformed OSCORE
+    option and for an option that should be protected, `ProtocolError` for a malformed message (see
+    `message.rejection`)."""
     message = CoapMessage.from_bytes(datagram)
     value: bytes | None = None
     ciphertext, message_3 = message.payload, b""
@@ -96,7 +93,7 @@ def read_protected(datagram: bytes) -> ProtectedMessage:
             try:
                 message_3, ciphertext = split_combined(message.payload)
             except ProtocolError as error:
-                raise Unacceptable(Code.BAD_REQUEST, "there is no EDHOC message_3") from error
+                raise Unacceptable(Code.BAD_REQUEST, "the EDHOC message_3 is missing") from error
         elif number & 1 and number not in _OUTER:
             raise Unacceptable(Code.BAD_OPTION, f"option {number} is outside of OSCORE")
     if value is None or not ciphertext:
@@ -115,11 +112,11 @@ def read_protected(datagram: bytes) -> ProtectedMessage:
 def protect_request(
     context: SecurityContext, datagram: bytes, number: int
 ) -> tuple[bytes, RequestIds]:
-    """Protect a request with an unused sequence number (section 8.1). Returns what its response is
-    bound to.
+    """Protect a request with an unused sequence number (section 8.1). Returns the ids that bind the
+    response to it.
 
     An Observe option is also sent unprotected, with the code FETCH (section 4.1.3.5). Raises
-    `ValueError` for a request to a proxy or a virtual host: their options do not belong in the
+    `ValueError` for a request to a proxy or a virtual host, whose options cannot be in the
     plaintext.
     """
     message = CoapMessage.from_bytes(datagram)
@@ -153,10 +150,10 @@ def request_number(option: OscoreOption) -> int:
 
 
 def unprotect_request(context: SecurityContext, request: ProtectedMessage) -> bytes:
-    """The datagram of the request inside (section 8.2).
+    """Decrypt the datagram of a request (section 8.2). Raises `Unacceptable` if it was not
+    protected with this context.
 
-    Raises `Unacceptable` if it was not protected with this context. The caller has found the
-    context by the kid, and checks the sequence number for replays.
+    The caller finds the context by the kid, and checks the sequence number for replays.
     """
     option = request.option
     number = request_number(option)
@@ -176,11 +173,8 @@ def unprotect_request(context: SecurityContext, request: ProtectedMessage) -> by
 def protect_response(
     context: SecurityContext, datagram: bytes, request: RequestIds, number: int | None = None
 ) -> bytes:
-    """Protect a response (section 8.3).
-
-    `number` None: it uses the nonce of its request, which no other response may have used. Else it
-    uses this unused sequence number.
-    """
+    """Protect a response (section 8.3). `number` None: use the nonce of its request, which no other
+    response may have used; otherwise use this unused sequence number."""
     token_end = 4 + (datagram[0] & 0x0F)
     plaintext = datagram[1:2] + datagram[token_end:]
     if number is None:
@@ -203,10 +197,11 @@ def protect_response(
 def unprotect_response(
     context: SecurityContext, response: ProtectedMessage, request: RequestIds
 ) -> bytes:
-    """The datagram of the response inside (section 8.4). The Observe option of a notification has
-    the low bytes of the sequence number, by which its age is known (section 7.4.1).
+    """Decrypt the datagram of a response (section 8.4).
 
-    Raises `ProtocolError` if it is not a response to this request with this context.
+    The Observe option of a notification contains the low bytes of the sequence number, which shows
+    its age (section 7.4.1). Raises `ProtocolError` if it is not a response to this request with
+    this context.
     """
     partial_iv = response.option.partial_iv
     if partial_iv:

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sequence numbers of one context: those to send with, and those received (RFC 8613). Pure."""
+"""Sequence numbers of one context: those to send, and those received (RFC 8613). Pure."""
 
 from collections import deque
 from typing import Final, NamedTuple
 
 REPLAY_WINDOW: Final = 64
-"""Received sequence numbers that are remembered one by one. Lower ones count as received (section
-7.4 has 32)."""
+"""Number of received sequence numbers that are remembered individually. Lower ones count as
+received (section 7.4 has 32)."""
 
 
 class SequenceNumbers:
     """The sender sequence numbers of reserved blocks. Each is used once (section 7.2.1).
 
-    A block is reserved in storage before it is added here, so that no number is used again after
-    the process was killed (Appendix B.1.1).
+    A block is reserved in storage before it is added here, so a number is not reused after the
+    process was killed (Appendix B.1.1).
     """
 
     def __init__(self) -> None:
@@ -21,13 +21,13 @@ class SequenceNumbers:
         self.left = 0
 
     def add(self, first: int, end: int) -> None:
-        """Add the reserved numbers from `first` to before `end`."""
+        """Add the reserved numbers from `first` up to, but not including, `end`."""
         if first < end:
             self._blocks.append((first, end))
             self.left += end - first
 
     def take(self) -> int | None:
-        """A number that was never used; None: no reserved number is left."""
+        """A number that was never used; None if no reserved number is left."""
         if not self._blocks:
             return None
         first, end = self._blocks.popleft()
@@ -38,16 +38,16 @@ class SequenceNumbers:
 
 
 class Received(NamedTuple):
-    """The state of a replay window: what to store to continue after a restart."""
+    """The state of a replay window. It is stored to continue after a restart."""
 
     highest: int = -1
-    """The highest received number; -1: none."""
+    """The highest received number; -1 if there is none."""
     below: int = 0
     """Bit n: `highest` - n was received."""
 
 
 def received_up_to(number: int) -> Received:
-    """The state after which only higher numbers are new."""
+    """The state in which only higher numbers are new."""
     return Received(number, (1 << REPLAY_WINDOW) - 1)
 
 
@@ -57,7 +57,7 @@ class ReplayWindow:
     __slots__ = ("_below", "_highest")
 
     def __init__(self, received: Received | None = None) -> None:
-        """`received` None: no message was ever received."""
+        """`received` None: no message was received yet."""
         self._highest, self._below = received or Received()
 
     @property
@@ -70,7 +70,7 @@ class ReplayWindow:
         return age < 0 or (age < REPLAY_WINDOW and not self._below >> age & 1)
 
     def add(self, number: int) -> None:
-        """A message with this number is accepted. Only after it was decrypted."""
+        """Mark a number as received. Only after its message was decrypted."""
         age = self._highest - number
         if age >= 0:
             self._below |= 1 << age

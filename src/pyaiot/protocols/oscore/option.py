@@ -8,7 +8,7 @@ import msgspec
 from pyaiot.errors import NotEnoughBytes, ProtocolError
 
 PARTIAL_IV_BYTES_MAX: Final = 5
-"""Bytes of a Partial IV (section 6.1). A longer one is refused."""
+"""Longest Partial IV in bytes (section 6.1). A longer one is refused."""
 _PARTIAL_IV_LENGTH: Final = 0x07
 _HAS_KID: Final = 0x08
 _HAS_KID_CONTEXT: Final = 0x10
@@ -16,10 +16,10 @@ _RESERVED: Final = 0xE0
 
 
 class OscoreOption(msgspec.Struct, frozen=True, gc=False):
-    """Identifies the key that protects a message, and the number that its nonce is made of.
+    """Identifies the key that protects a message, and the number in its nonce.
 
     A request has a Partial IV and a kid. A response has a Partial IV only if it does not use the
-    nonce of its request. `kid` None: absent, which is not the same as empty.
+    nonce of its request. `kid` None: absent, which differs from empty.
     """
 
     partial_iv: bytes = b""
@@ -67,5 +67,5 @@ class OscoreOption(msgspec.Struct, frozen=True, gc=False):
 
 
 def encode_partial_iv(number: int) -> bytes:
-    """A sequence number as a Partial IV: without leading zeros, but 0 is one byte."""
+    """A sequence number as a Partial IV, without leading zeros. 0 is one byte."""
     return number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")

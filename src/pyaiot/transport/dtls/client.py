@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A DTLS client that opens a session when it has something to send, and a new one when the server
-has lost it. It touches no socket, clock or task; `now` is the loop's time in seconds.
+"""A DTLS client that opens a session when it has something to send or has lost the old one.
+
+It touches no socket, clock or task; `now` is the loop's time in seconds.
 """
 
 from collections import deque
@@ -11,10 +12,10 @@ from pyaiot.transport.dtls.connection import DtlsConnection
 from pyaiot.transport.dtls.psk_context import PskContext
 
 UNANSWERED_S: Final = 10.0
-"""A session in which something was sent, and nothing received for this long, is replaced by a new
-one: the server may have restarted, and does not answer records of its earlier sessions."""
+"""A session in which something was sent, and nothing was received for this long, is replaced by a
+new one: the server may have restarted, and does not answer records of its earlier sessions."""
 WAITING_MAX: Final = 32
-"""Plaintexts that wait for a session. Beyond that, the oldest is dropped."""
+"""Largest number of plaintexts that wait for a session. Beyond it the oldest is dropped."""
 
 
 class DtlsClient:
@@ -24,7 +25,7 @@ class DtlsClient:
         self.failure = ""
         """Why the last session or handshake ended."""
         self.handshakes = 0
-        """Handshakes that were begun."""
+        """Number of handshakes that were begun."""
         self._context = context
         self._connection: DtlsConnection | None = None
         self._waiting: deque[bytes] = deque(maxlen=WAITING_MAX)
@@ -49,7 +50,7 @@ class DtlsClient:
             self._waiting.append(plaintext)
 
     def receive_datagram(self, datagram: bytes, *, now: float) -> Sequence[bytes]:
-        """Take a datagram of the server. Returns the plaintexts in it."""
+        """Process a datagram of the server. Returns the plaintexts in it."""
         connection = self._connection
         if connection is None:
             return ()
@@ -99,7 +100,7 @@ class DtlsClient:
             self._check()
 
     def forget(self) -> None:
-        """Drop the session without a close_notify, as a board does that reboots."""
+        """Drop the session without a close_notify, like a board that reboots."""
         self._connection = None
         self._unanswered_since = None
         self._waiting.clear()

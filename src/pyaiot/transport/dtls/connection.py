@@ -16,12 +16,13 @@ from pyaiot.protocols.dtls.records import HEADER_BYTES, DtlsRecord, datagrams_of
 from pyaiot.transport.dtls.psk_context import MTU, PskContext
 
 RETRANSMIT_S: Final = 1.0
-"""When a flight is retransmitted first (RFC 6347 section 4.2.4.1). The interval doubles."""
+"""Delay of the first retransmission of a flight (RFC 6347 section 4.2.4.1). It is doubled each
+time."""
 HANDSHAKE_LIMIT_S: Final = 30.0
-"""How long a handshake may take. Then it is abandoned."""
+"""Longest time of a handshake. After that it is abandoned."""
 EARLY_MAX: Final = 4
-"""Datagrams that overtook the ClientKeyExchange and are held until it arrives. Further ones are
-lost."""
+"""Largest number of datagrams that overtook the ClientKeyExchange and are held until it arrives.
+Further ones are lost."""
 _READ_BYTES: Final = 65_536
 
 
@@ -43,7 +44,7 @@ class DtlsConnection:
     )
 
     def __init__(self, context: PskContext, *, now: float, sequence: int = 0) -> None:
-        """Use `accept` or `connect`."""
+        """Private: use `accept` or `connect`."""
         self._context = context
         self._ssl = SSL.Connection(context.context, None)
         self._ssl.set_ciphertext_mtu(MTU)
@@ -57,7 +58,7 @@ class DtlsConnection:
         self.abandon_at = now + HANDSHAKE_LIMIT_S
         self.is_established = False
         self.failure: str | None = None
-        """Why it ended."""
+        """Why the handshake or session ended."""
         self.identity: str | None = None
         """The identity that the client sent. It is verified when the session is established."""
         self.is_known = False
@@ -97,11 +98,8 @@ class DtlsConnection:
         return self._ssl.get_cipher_name() or ""
 
     def receive_datagram(self, datagram: bytes) -> Sequence[bytes]:
-        """Take a datagram. Returns the plaintexts in it.
-
-        Records that are malformed, not authentic or replayed are ignored, as RFC 6347 sections
-        4.1.2.6 and 4.1.2.7 require.
-        """
+        """Process a datagram. Returns the plaintexts in it. Records that are malformed, not
+        authentic or replayed are ignored, as RFC 6347 sections 4.1.2.6 and 4.1.2.7 require."""
         if self.failure is not None:
             return ()
         ssl = self._ssl
@@ -130,7 +128,7 @@ class DtlsConnection:
         return self._ssl.bio_read(_READ_BYTES)
 
     def close(self) -> None:
-        """End the session. A close_notify is to be sent."""
+        """End the session. `datagrams_to_send` then has a close_notify."""
         if self.failure is None:
             self.failure = "closed here"
             if self.is_established:
@@ -143,7 +141,7 @@ class DtlsConnection:
     # -- timers, during the handshake -----------------------------------------------------------
 
     def get_timer(self) -> float:
-        """When to call `handle_timer`, until the session is established."""
+        """Time of the next `handle_timer`; None once the session is established."""
         return min(self._retransmit_at, self.abandon_at)
 
     def handle_timer(self, *, now: float) -> None:
@@ -164,7 +162,7 @@ class DtlsConnection:
     # -- OpenSSL --------------------------------------------------------------------------------
 
     def _continue_handshake(self, datagram: bytes) -> bool:
-        """Take a datagram of the handshake. Whether the session is established.
+        """Process a datagram of the handshake. Returns whether the session is established.
 
         OpenSSL drops a ChangeCipherSpec that overtakes the ClientKeyExchange, and some clients do
         not repeat it.
@@ -184,7 +182,7 @@ class DtlsConnection:
         return self.is_established
 
     def _shake_hands(self) -> bool:
-        """Continue the handshake. Whether the session is established."""
+        """Continue the handshake. Returns whether the session is established."""
         context = self._context
         context.identity, context.is_known = None, False
         try:
@@ -203,7 +201,8 @@ class DtlsConnection:
         return self.is_established
 
     def _ended(self, error: SSL.Error) -> None:
-        """Handle the error that ended reading: usually that there is nothing more to read."""
+        """Handle the error that ended reading: usually it means that there is nothing more to
+        read."""
         match error:
             case SSL.WantReadError():
                 pass
@@ -242,7 +241,7 @@ def _content_type(datagram: bytes) -> int:
 
 
 def _is_early(datagram: bytes) -> bool:
-    """Whether a datagram begins with what follows the ClientKeyExchange."""
+    """Whether a datagram begins with a message that follows the ClientKeyExchange."""
     return datagram[0] == ContentType.CHANGE_CIPHER_SPEC or datagram[3:5] != b"\0\0"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A UDP endpoint whose datagrams are protected by DTLS: the shell of the server."""
+"""A UDP endpoint whose datagrams are protected by DTLS: the I/O part of the server."""
 
 import asyncio
 import errno
@@ -48,9 +48,9 @@ class DtlsEndpoint:
     ) -> None:
         self.server = DtlsServer(context, secret=os.urandom(_SECRET_BYTES))
         self.trace: DatagramTrace | None = None
-        """Takes plaintexts."""
+        """Receives plaintexts."""
         self.report: Callable[..., None] = lambda _text, *_details: None
-        """Takes a text as in the log for each handshake that failed, with address and reason."""
+        """Receives a log text for each failed handshake, with address and reason."""
         self._datagrams = datagrams
         self._loop = loop
         self._protocol = protocol
@@ -79,9 +79,8 @@ class DtlsEndpoint:
     def listen(
         self, receive: Receive, fail: Fail, changed: Callable[[SessionChange], None]
     ) -> None:
-        """Call `receive` with plaintexts and their secured peers, `fail` if there is no session
-        with a peer that something was to be sent to, `changed` when a session changes.
-        """
+        """Call `receive` with plaintexts and their secured peers, `fail` if a datagram cannot be
+        sent because its peer has no session, and `changed` when a session changes."""
         self._receive, self._fail, self._changed = receive, fail, changed
         self._datagrams.listen(self._receive_datagrams)
 
@@ -94,7 +93,7 @@ class DtlsEndpoint:
         for plaintext, peer in plaintexts:
             datagram = self.server.encrypt(plaintext, peer)
             if datagram is None:
-                # Not at once: the caller may be in the middle of its bookkeeping.
+                # Later: the caller may be in the middle of an update.
                 self._loop.call_soon(self._report_missing, peer)
                 continue
             if self.trace is not None:
@@ -125,7 +124,7 @@ class DtlsEndpoint:
         self._fail(OSError(errno.ENOTCONN, "the node has no DTLS session"), peer, None)
 
     def _receive_datagrams(self, datagrams: Sequence[tuple[bytes, Peer]]) -> int:
-        """See `Receive`. A few: each may be a handshake."""
+        """See `Receive`. Processes a few datagrams at a time: each may be a handshake."""
         now = self._loop.time()
         some = datagrams[:DATAGRAMS_AT_ONCE]
         for datagram, peer in some:
@@ -175,7 +174,7 @@ class DtlsEndpoint:
                 )
 
     def _log_failure(self, failure: HandshakeFailed) -> None:
-        """Log why a handshake failed, which the client does not learn."""
+        """Log why a handshake failed. The client does not learn the reason."""
         now, host = self._loop.time(), failure.peer.address.host
         if failure.identity is None:
             text, details = "%s: no session with %s: %s", (self._protocol, host, failure.reason)

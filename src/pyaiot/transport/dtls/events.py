@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the DTLS server reports. Pure."""
+"""The events of the DTLS server. Pure."""
 
 from typing import TypeAlias
 
@@ -9,18 +9,16 @@ from pyaiot.transport.peers import Peer
 
 
 class SessionOpened(msgspec.Struct, frozen=True, gc=False):
-    """A device has proved its uid: a session with this peer exists, perhaps in place of an earlier
+    """A device has proved its uid: a session with this peer exists and may replace an earlier
     one."""
 
     peer: Peer
 
 
 class SessionReady(msgspec.Struct, frozen=True, gc=False):
-    """The device sent its first message in this session, so that its handshake is complete too.
-
-    Nothing is sent to it before: libcoap 4.3 does not notice the end of its handshake if a message
-    overtakes it, and then sends nothing.
-    """
+    """The device sent its first message in this session, so its handshake is complete, too. Nothing
+    is sent to it before that: libcoap 4.3 does not notice the end of its handshake if a message
+    overtakes it, and then sends nothing."""
 
     peer: Peer
 
@@ -31,7 +29,7 @@ class SessionClosed(msgspec.Struct, frozen=True, gc=False):
     peer: Peer
     reason: str
     other: Peer | None
-    """The latest other session of the same device that is ready."""
+    """The latest other session of the same device that is ready; None if there is none."""
 
 
 class HandshakeFailed(msgspec.Struct, frozen=True, gc=False):
@@ -39,14 +37,14 @@ class HandshakeFailed(msgspec.Struct, frozen=True, gc=False):
 
     peer: Peer
     identity: str | None
-    """The identity that the client sent; None: it sent none."""
+    """The identity that the client sent; None if it sent none."""
     is_known: bool
     """Whether that identity has a key."""
     reason: str
 
 
 class Plaintext(msgspec.Struct, frozen=True, gc=False):
-    """A device sent this in its session."""
+    """Data that a device sent in its session."""
 
     data: bytes
     peer: Peer

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""OpenSSL with pre-shared keys (RFC 4279). Private names of cryptography are used in this file and
-nowhere else: pyOpenSSL offers no callbacks for pre-shared keys, the library below it does.
+"""OpenSSL with pre-shared keys (RFC 4279).
+
+Private names of cryptography are used only in this file: pyOpenSSL has no callbacks for pre-shared
+keys, but the library below it has.
 """
 
 import hashlib
@@ -15,7 +17,7 @@ from OpenSSL import SSL
 from pyaiot.errors import OperatorError
 
 KEY_BYTES_MAX: Final = 64
-"""Bytes of a key. With a longer one the handshake fails, as without a key."""
+"""Longest key in bytes. With a longer one the handshake fails, as it does without a key."""
 _UNKNOWN_KEY_BYTES: Final = 16
 CIPHER_SUITES: Final = (
     "ECDHE-PSK-CHACHA20-POLY1305",  # forward secrecy, for clients that support it
@@ -23,22 +25,22 @@ CIPHER_SUITES: Final = (
     *("PSK-AES128-CCM", "PSK-AES128-GCM-SHA256", "PSK-CHACHA20-POLY1305"),
     *("PSK-AES256-CCM8", "PSK-AES256-CCM", "PSK-AES256-GCM-SHA384"),
 )
-"""With authenticated encryption only, the preferred first."""
+"""Only suites with authenticated encryption, the preferred ones first."""
 MTU: Final = 1200
-"""Bytes of a datagram of the handshake: they fit the smallest MTU of IPv6, 1,280."""
+"""Largest datagram of the handshake in bytes: it fits the smallest MTU of IPv6, 1,280."""
 _RELEASE_BUFFERS: Final = 0x10
 """SSL_MODE_RELEASE_BUFFERS: an idle session keeps no buffers."""
 
 PskOf: TypeAlias = Callable[[str], bytes | None]
-"""The key of an identity; None: it has none. It is called in the middle of a handshake, and must
+"""Returns the key of an identity; None if it has no key. It is called during a handshake, and must
 not wait."""
 
 
 class PskContext:
-    """What all sessions of one server, or of one client, have in common."""
+    """The state that all sessions of one server, or of one client, share."""
 
     def __init__(self, *, is_server: bool) -> None:
-        """Use `for_server` or `for_client`."""
+        """Private: use `for_server` or `for_client`."""
         binding = Binding()
         self._lib, self._ffi = binding.lib, binding.ffi
         if not self._lib.Cryptography_HAS_PSK:
@@ -48,12 +50,12 @@ class PskContext:
             )
         self.is_server = is_server
         self.identity: str | None = None
-        """The identity of the handshake that received it last; None: it is not UTF-8."""
+        """The identity that the last handshake received; None if it was not UTF-8."""
         self.is_known = False
         """Whether that identity has a key."""
         self._error: BaseException | None = None
         self._callback: Any = None
-        """OpenSSL holds no reference to it."""
+        """Keeps a reference: OpenSSL has none."""
         method = SSL.DTLS_SERVER_METHOD if is_server else SSL.DTLS_CLIENT_METHOD
         self.context = context = SSL.Context(method)
         # Tickets would keep a session usable after its key is revoked.
@@ -72,8 +74,8 @@ class PskContext:
     def for_server(cls, psk_of: PskOf) -> "PskContext":
         """A server whose clients have the keys that `psk_of` returns.
 
-        A client without a key is treated as one with a wrong key, so that peers cannot find out
-        which identities exist (RFC 4279 section 2). Raises `OperatorError`.
+        A client without a key is treated like a client with a wrong key, so that peers cannot find
+        out which identities exist (RFC 4279 section 2). Raises `OperatorError`.
         """
         self = cls(is_server=True)
         secret = secrets.token_bytes(32)

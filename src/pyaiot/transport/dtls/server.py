@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The sessions of a DTLS server. It touches no socket, clock or task.
+"""The sessions of a DTLS server.
 
-`now` is the loop's time in seconds. After each datagram, the caller takes all of `next_event` and
-`datagrams_to_send`, and sets a timer to `get_timer`.
+It touches no socket, clock or task; `now` is the loop's time in seconds.
 
-Until an address without a session has returned a cookie, it gets answers no larger than what it
-sent, and the server keeps no state for it. A new handshake at the address of a session replaces
-that session only when it is complete (RFC 6347 section 4.2.8), so that a forged ClientHello ends no
-session.
+After each datagram, the caller takes all of `next_event` and `datagrams_to_send`, and sets a timer
+to `get_timer`.
+
+Until an address without a session has returned a cookie, it gets no more bytes than it sent, and
+the server keeps no state for it. A new handshake at the address of a session replaces that session
+only when it is complete (RFC 6347 section 4.2.8), so a forged ClientHello ends no session.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -38,27 +39,28 @@ from pyaiot.transport.peers import Peer
 DATAGRAM_BYTES_MAX: Final = 4096
 """Largest secured datagram, in bytes. Larger ones are ignored, and counted."""
 SESSIONS_MAX: Final = 4096
-"""Sessions at the same time, of 60 to 160 kB each. Beyond that, the session that was idle for the
-longest time is closed."""
+"""Largest number of sessions, of 60 to 160 kB each. Beyond it the longest idle session is
+closed."""
 SESSIONS_PER_UID_MAX: Final = 2
-"""Sessions of one device, for example of a board and of a command line. Beyond that, the session
-that was idle for the longest time is closed."""
+"""Largest number of sessions of one device, for example of a board and of a command line. Beyond it
+the longest idle session is closed."""
 SESSION_IDLE_S: Final = 86_400.0
-"""How long a session may be idle. Then it is closed."""
+"""Longest idle time of a session. After that it is closed."""
 HANDSHAKES_MAX: Final = 512
-"""Handshakes at the same time, of about 60 kB each. Beyond that, the oldest is abandoned."""
+"""Largest number of handshakes at the same time, of about 60 kB each. Beyond it the oldest is
+abandoned."""
 HANDSHAKES_PER_HOST_MAX: Final = 128
-"""The same for one host. Beyond that, its own oldest is abandoned."""
+"""The same for one host. Beyond it the oldest of this host is abandoned."""
 HOST_HANDSHAKES_PER_S: Final = 50.0
 HOST_HANDSHAKES_BURST: Final = 500.0
-"""Handshakes that one host may begin, sustained and at once. Above: its ClientHello is ignored, and
-counted; the client sends it again."""
+"""Rate limit and burst of handshakes that one host may begin. Above it, its ClientHello is ignored,
+and counted; the client sends it again."""
 UNVERIFIED_HANDSHAKES_PER_S: Final = 300.0
 UNVERIFIED_HANDSHAKES_BURST: Final = 1000.0
-"""The same of all hosts that never completed one. Above: ignored, and counted."""
+"""The same for all hosts that never completed one. Above it they are ignored, and counted."""
 VERIFIED_HANDSHAKES_PER_S: Final = 300.0
 VERIFIED_HANDSHAKES_BURST: Final = 1000.0
-"""The same of all other hosts."""
+"""The same for all other hosts."""
 
 
 class _Association(msgspec.Struct, eq=False):
@@ -68,7 +70,7 @@ class _Association(msgspec.Struct, eq=False):
     peer: Peer
     """Secured when the handshake is complete."""
     random: bytes
-    """The `random` of the ClientHello, by which a duplicate of it is recognised."""
+    """The `random` of the ClientHello, by which a duplicate is recognised."""
     last_received: float
     is_ready: bool = False
     """See `SessionReady`."""
@@ -116,13 +118,13 @@ class DtlsServer:
         self._handshakes_of: Counter[str] = Counter()
         self._handshake_timer = float("inf")
         self.opened = 0
-        """Sessions that were opened, since the start."""
+        """Number of sessions that were opened."""
         self.failed = 0
-        """Handshakes that failed, since the start."""
+        """Number of handshakes that failed."""
         self.refused = 0
-        """Handshakes that were refused by a limit, since the start."""
+        """Number of handshakes that were refused by a limit."""
         self.ignored = 0
-        """Datagrams that belong to no session and begin none, since the start."""
+        """Number of datagrams that belong to no session and begin none."""
 
     def __len__(self) -> int:
         """The number of sessions."""
@@ -130,11 +132,11 @@ class DtlsServer:
 
     @property
     def handshakes(self) -> int:
-        """Handshakes that are not complete."""
+        """Number of handshakes that are not complete."""
         return len(self._handshakes)
 
     def next_event(self) -> DtlsEvent | None:
-        """The oldest event that was not taken yet."""
+        """The next event; None if there are no more."""
         return self._events.popleft() if self._events else None
 
     def datagrams_to_send(self) -> list[tuple[bytes, Peer]]:
@@ -144,8 +146,8 @@ class DtlsServer:
     # -- sessions -------------------------------------------------------------------------------
 
     def encrypt(self, plaintext: bytes, peer: Peer) -> bytes | None:
-        """The datagram that contains this plaintext. None: there is no session with this peer;
-        empty: it is not ready, and the datagram counts as lost."""
+        """The datagram that contains this plaintext. None if there is no session with this peer;
+        empty if the session is not ready: the datagram then counts as lost."""
         session = self._session(peer)
         if session is None:
             return None
@@ -173,7 +175,7 @@ class DtlsServer:
     # -- receiving ------------------------------------------------------------------------------
 
     def receive_datagram(self, datagram: bytes, peer: Peer, *, now: float) -> None:
-        """Take a datagram of an address."""
+        """Process a datagram from an address."""
         if not HEADER_BYTES < len(datagram) <= DATAGRAM_BYTES_MAX:
             self.ignored += 1
             return
@@ -188,7 +190,7 @@ class DtlsServer:
                 self._receive_handshake(handshake, datagram, now)
                 return
         if session is None:
-            # After a restart too: an alert here could be forged, and clients ignore it.
+            # Also after a restart: an alert here could be forged, and clients ignore it.
             self.ignored += 1
             return
         connection = session.connection
@@ -245,8 +247,8 @@ class DtlsServer:
 
     def _receive_handshake(self, handshake: _Association, datagram: bytes, now: float) -> None:
         if datagram[0] not in _HANDSHAKE_TYPES:
-            # An alert is not protected yet, so it is easily forged. The handshake of a client that
-            # gave up ends by its timeout.
+            # An alert is not protected yet, so it can be forged easily. If a client gave up, its
+            # handshake times out.
             self.ignored += 1
             return
         connection = handshake.connection
@@ -268,7 +270,7 @@ class DtlsServer:
     # -- handshakes -----------------------------------------------------------------------------
 
     def _open(self, handshake: _Association, now: float) -> None:
-        """A handshake is complete: it becomes the session at its address."""
+        """A handshake is complete: it becomes the session of its address."""
         self._forget_handshake(handshake)
         peer, uid = handshake.peer, handshake.connection.identity
         if uid is None or not handshake.connection.is_known:
@@ -279,7 +281,7 @@ class DtlsServer:
         handshake.last_received = now
         before = self._sessions.get(peer.remote)
         if before is not None and before.peer == handshake.peer:
-            # The peer continues. It would read a close_notify in the new session.
+            # The peer continues. It would receive a close_notify in the new session.
             self._forget_session(before)
         elif before is not None:
             self._end(before, "another device is at its address", notify=False)
@@ -338,7 +340,7 @@ class DtlsServer:
     # -- timers ---------------------------------------------------------------------------------
 
     def get_timer(self) -> float | None:
-        """When to call `handle_timer`. None: nothing is due."""
+        """Time of the next `handle_timer`; None if nothing is due."""
         timer = self._handshake_timer
         if self._sessions:
             oldest = next(iter(self._sessions.values()))
@@ -364,4 +366,4 @@ class DtlsServer:
 
 
 _HANDSHAKE_TYPES: Final = frozenset((ContentType.HANDSHAKE, ContentType.CHANGE_CIPHER_SPEC))
-"""Records of these types at the address of a session may belong to a new handshake."""
+"""Types of records at the address of a session that may belong to a new handshake."""

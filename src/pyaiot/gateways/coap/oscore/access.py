@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What `aiot device add --protocol oscore` prints: the security context, in the form of each
-program."""
+"""The output of `aiot device add --protocol oscore`: the security context in several formats."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -83,7 +82,7 @@ def is_local_only(config: Config) -> bool:
 
 
 def uri_of(device: NewDevice) -> str:
-    """The gateway, as the device reaches it."""
+    """The URI of the gateway for the device."""
     port = device.config.of(CoapSection).port
     host = f"[{device.host}]" if ":" in device.host else device.host
     return f"coap://{host}" if port == COAP_PORT else f"coap://{host}:{port}"

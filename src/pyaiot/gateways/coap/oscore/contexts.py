@@ -25,10 +25,10 @@ from pyaiot.protocols.oscore.context import SEQUENCE_NUMBERS
 from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers
 
 CONTEXTS_MAX: Final = 4096
-"""Devices whose keys are loaded. Beyond that, the least recently used one is unloaded: its keys are
-loaded again when they are needed, and requests to it that wait are not answered."""
+"""Largest number of devices whose keys are loaded. Beyond it the least recently used one is
+unloaded: its keys are loaded again when needed, and requests to it that wait are not answered."""
 NUMBERS_LOW: Final = 64
-"""Reserved sequence numbers of a device below which another block is reserved."""
+"""Number of reserved sequence numbers of a device below which another block is reserved."""
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +40,15 @@ class StoredContext(msgspec.Struct, frozen=True):
     keys: ContextKeys
     numbers: ContextNumbers
     is_kept: bool
-    """Whether its numbers outlive the process."""
+    """Whether its numbers are stored and outlive the process."""
 
 
 class NumbersStore(Protocol):
-    """Stores what must outlive the process. Methods raise `OperatorError`."""
+    """Stores the state that must outlive the process. Methods raise `OperatorError`."""
 
     def take_all(self, credentials: Sequence[DeviceCredential]) -> list[ContextNumbers]:
-        """The numbers of credentials, each with a reserved block. Until they are saved, their
-        windows count as lost."""
+        """The numbers of credentials, each with a reserved block. Their windows count as lost until
+        they are saved again."""
         ...
 
     def reserve(self, credential: DeviceCredential, numbers: SequenceNumbers) -> None:
@@ -57,7 +57,7 @@ class NumbersStore(Protocol):
 
 
 class OscoreContexts:
-    """Finds the device of a message, and loads its keys."""
+    """Finds the device of a message and loads its keys."""
 
     def __init__(self, store: NumbersStore, *, contexts_max: int = CONTEXTS_MAX) -> None:
         self._store = store
@@ -83,7 +83,8 @@ class OscoreContexts:
             self._put(StoredContext(credential, pre_shared_keys(credential), numbers, is_kept=True))
 
     def establish(self, credential: DeviceCredential, keys: ContextKeys) -> None:
-        """Use new keys for a device, instead of those before. They end with the process."""
+        """Use new keys for a device instead of the previous ones. They are lost when the process
+        ends."""
         numbers = SequenceNumbers()
         numbers.add(0, SEQUENCE_NUMBERS)
         new = ContextNumbers(numbers, ReplayWindow())
@@ -107,7 +108,7 @@ class OscoreContexts:
             del self._uids_of[kid]
 
     def windows(self) -> list[tuple[DeviceCredential, ReplayWindow]]:
-        """The replay windows, to store them before a restart."""
+        """The replay windows, which are stored at the end of the process."""
         return [
             (context.credential, context.numbers.window)
             for context in self._stored.values()
@@ -142,7 +143,7 @@ class OscoreContexts:
                 del self._sent[key]
 
     def take_number(self, device: OscoreDevice) -> int | None:
-        """An unused sequence number; None: none could be reserved."""
+        """An unused sequence number; None if none could be reserved."""
         numbers = device.stored.numbers
         if numbers.left < NUMBERS_LOW:
             try:
@@ -164,7 +165,7 @@ class OscoreContexts:
         return self._sent.get(key)
 
     def keep_sent(self, key: ExchangeKey, request: SentRequest, *, observes: bool) -> None:
-        """Remember a request until further ones displace it, or it is replaced."""
+        """Remember a request until later requests displace it, or it is replaced."""
         before = self._sent.get(key)
         if before is not None:
             before.device.sent.pop(key, None)

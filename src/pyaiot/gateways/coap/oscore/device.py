@@ -14,20 +14,21 @@ from pyaiot.transport.peers import Peer, PeerAddress
 from pyaiot.transport.rate_limit import RateLimit
 
 ANSWERS_MAX: Final = 8
-"""Requests of one device whose answers are remembered. A copy of an older one is refused as a
-replay."""
+"""Largest number of requests of one device whose answers are remembered. A copy of an older one is
+refused as a replay."""
 REQUESTS_MAX: Final = 8
-"""Requests to one device that may be answered. RFC 7252 section 4.7: one at a time is usual."""
+"""Largest number of requests to one device that may still be answered. RFC 7252 section 4.7: one at
+a time is usual."""
 OBSERVATIONS_MAX: Final = 256
-"""The same for observations: as many as a node has resources. Notifications of the oldest one are
-rejected beyond, until it is renewed."""
+"""Largest number of observations of one device: as many as a node has resources. Beyond it,
+notifications of the oldest are rejected until it is renewed."""
 
 ExchangeKey: TypeAlias = tuple[PeerAddress, bytes]
 """The unsecured address of a device, and a token."""
 
 
 class ContextKeys(NamedTuple):
-    """What a security context is derived from."""
+    """The input from which a security context is derived."""
 
     secret: bytes
     salt: bytes
@@ -46,7 +47,7 @@ class ContextKeys(NamedTuple):
 
 
 def pre_shared_keys(credential: DeviceCredential) -> ContextKeys:
-    """Of a device whose credential is the secret itself."""
+    """The keys of a device whose credential is the secret itself."""
     return ContextKeys(credential.secret, b"", GATEWAY_ID, device_id(credential.uid))
 
 
@@ -55,8 +56,8 @@ class ContextNumbers(msgspec.Struct, eq=False):
 
     numbers: SequenceNumbers
     window: ReplayWindow | None
-    """None: lost, for example because the process was killed. The device must prove that its next
-    request is new (RFC 8613, Appendix B.1.2)."""
+    """None: lost, for example because the process was killed. The device must then prove that its
+    next request is new (RFC 8613, Appendix B.1.2)."""
 
 
 class ReceivedRequest(msgspec.Struct, eq=False):
@@ -80,10 +81,11 @@ class SentRequest(msgspec.Struct, eq=False):
     ids: RequestIds
     answered: bool = False
     notified: int = -1
-    """The highest sequence number in an answer: notifications are accepted in their order."""
+    """The highest sequence number in an answer: notifications must arrive in order."""
 
     def take_answer(self, partial_iv: bytes) -> bool:
-        """Whether an answer with this Partial IV is a new one. From now on, it is a copy."""
+        """Whether an answer with this Partial IV is new. Records it: a second answer with it is a
+        copy."""
         if partial_iv:
             number = int.from_bytes(partial_iv, "big")
             is_new = number > self.notified
@@ -103,7 +105,7 @@ class OscoreDevice(msgspec.Struct, eq=False):
     peer: Peer | None = None
     """The address of its latest request."""
     challenge: bytes = b""
-    """The Echo value that its next request must have; empty: none was sent."""
+    """The Echo value that its next request must contain; empty if none was sent."""
     challenges: RateLimit | None = None
     received: OrderedDict[ExchangeKey, ReceivedRequest] = msgspec.field(default_factory=OrderedDict)
     sent: OrderedDict[ExchangeKey, SentRequest] = msgspec.field(default_factory=OrderedDict)

@@ -31,16 +31,16 @@ from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 IDENTIFIER_BYTES: Final = 3
-"""Bytes of a connection identifier, by which an OSCORE context is found then. Contexts with a
-pre-shared secret have two, so that they never meet."""
+"""Length of a connection identifier, by which an OSCORE context is found, in bytes. Contexts with a
+pre-shared secret use two bytes, so the two kinds never collide."""
 HANDSHAKES_MAX: Final = 256
-"""Handshakes that wait for a third message. Beyond that, the oldest is forgotten, and its device
-begins anew."""
+"""Largest number of handshakes that wait for a third message. Beyond it the oldest is forgotten,
+and its device begins again."""
 HANDSHAKE_S: Final = 60.0
-"""How long a handshake waits for its third message. Later ones are refused."""
+"""How long a handshake waits for its third message. After that the message is refused."""
 HOST_HANDSHAKES_PER_S: Final = 1.0
 HOST_HANDSHAKES_BURST: Final = 10.0
-"""Handshakes that one host may begin, sustained and at once. Each costs 0.5 ms. Above: 4.29."""
+"""Rate limit and burst of handshakes that one host may begin. Each costs 0.5 ms. Above it: 4.29."""
 HANDSHAKES_PER_S: Final = 50.0
 HANDSHAKES_BURST: Final = 200.0
 """The same for all hosts together."""
@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 
 
 class TooManyHandshakes(ProtocolError):
-    """Above the rate limit of the host, or of all. `wait_s`: until when to wait; 0: unknown."""
+    """The rate limit of the host, or of all hosts, was exceeded. `wait_s`: how long to wait; 0:
+    unknown."""
 
     def __init__(self, wait_s: float) -> None:
         super().__init__("too many handshakes")
@@ -74,13 +75,13 @@ class EdhocResponder:
         refresh: Callable[[], None] = lambda: None,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        """`private_key` is that of the gateway. `established` gets the uid of a device with a new
-        context: it has forgotten observations of the context before. `refresh` reads the
+        """`private_key`: of the gateway. `established` is called with the uid of a device with a
+        new context: the device has forgotten its previous observations. `refresh` reads the
         credentials again, for a device that was just added."""
         self.opened = 0
-        """Handshakes that ended with a context, since the start."""
+        """Number of handshakes that ended with a context."""
         self.refused = 0
-        """Messages that were refused, since the start."""
+        """Number of messages that were refused."""
         self._private_key = private_key
         self._credential = gateway_credential(public_key_of(private_key))
         self._contexts = contexts
@@ -96,11 +97,11 @@ class EdhocResponder:
         self._lines = RateLimitedLog(log)
 
     def __len__(self) -> int:
-        """Handshakes that wait for a third message."""
+        """Number of handshakes that wait for a third message."""
         return len(self._begun)
 
     def set_devices(self, devices: Iterable[DeviceCredential]) -> None:
-        """The devices that may connect, instead of those before. Their secrets are public keys."""
+        """Replace the devices that may connect. Their secrets are public keys."""
         self._devices = {}
         for device in devices:
             its = device_credential(device.uid, device.secret)
@@ -127,8 +128,8 @@ class EdhocResponder:
             raise
 
     def receive_combined(self, identifier: bytes, message_3: bytes, host: str, now: float) -> None:
-        """The third message in front of an OSCORE message (RFC 9668): a context with this kid can
-        be used then. Raises `EdhocRefused`."""
+        """Process the third message before an OSCORE message (RFC 9668). After that, a context with
+        this kid exists. Raises `EdhocRefused`."""
         try:
             self.finish(identifier, message_3, host, now)
         except EdhocRefused as problem:
@@ -148,8 +149,8 @@ class EdhocResponder:
         return message_2
 
     def finish(self, identifier: bytes, message_3: bytes, host: str, now: float) -> EdhocHandshake:
-        """Take a third message. Raises `EdhocRefused`: nothing changes but that this handshake
-        is over (RFC 9528 section 5.4.3)."""
+        """Process a third message. If it raises `EdhocRefused`, only this handshake has ended (RFC
+        9528 section 5.4.3)."""
         begun = self._begun.pop(identifier, None)
         if begun is None or now >= begun.until:
             raise EdhocRefused("unknown handshake")
@@ -180,7 +181,7 @@ class EdhocResponder:
                 return identifier
 
     def _forget(self, now: float) -> None:
-        """Make room for one more."""
+        """Make room for one more handshake."""
         while self._begun:
             oldest = next(iter(self._begun))
             if len(self._begun) < HANDSHAKES_MAX and now < self._begun[oldest].until:

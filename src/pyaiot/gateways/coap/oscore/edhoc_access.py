@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What `aiot device add --protocol edhoc` makes and prints: a key pair for EDHOC, in the form of
-each program."""
+"""Creates and prints the key pair of a device for EDHOC: `aiot device add --protocol edhoc`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -40,14 +39,15 @@ _SUMMARIES: Final[Mapping[Language, str]] = {
 
 
 def key_file(config: Config) -> Path | None:
-    """The file of the private key of the gateway, beside the credentials; None: there are none."""
+    """The file of the private key of the gateway, beside the credentials; None if credentials are
+    off."""
     devices = device_file(config.devices)
     return None if devices is None else devices.with_name(KEY_PAIR_FILE)
 
 
 def enroll(config: Config, public_key: str) -> Enrolled:
-    """Make a key pair for a device, or take its public key in hexadecimal digits. The gateway gets
-    a key pair with its first device. Raises `OperatorError`."""
+    """Create a key pair for a device, or use its public key in hexadecimal digits. The first device
+    also creates the key pair of the gateway. Raises `OperatorError`."""
     check_available()
     path = key_file(config)
     if path is not None:

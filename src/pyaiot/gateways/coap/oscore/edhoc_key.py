@@ -28,10 +28,8 @@ def read_key(path: Path) -> bytes:
 
 
 def make_key(path: Path) -> bytes:
-    """The private key. A missing file is written, with a new key that only its owner can read.
-
-    Raises `OperatorError`.
-    """
+    """The private key. If the file does not exist, it is created with a new key; only its owner can
+    read it. Raises `OperatorError`."""
     if not path.exists():
         beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
@@ -41,7 +39,7 @@ def make_key(path: Path) -> bytes:
                 file.write(f"{new_private_key().hex()}\n")
                 file.flush()
                 os.fsync(file.fileno())
-            # Another process may have made one meanwhile: its key counts.
+            # Another process may have created one in the meantime: its key is used.
             os.link(beside, path)
         except FileExistsError:
             pass

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """OSCORE between the UDP port and the rest of the CoAP gateway (RFC 8613). Pure.
 
-A protected datagram of a device becomes the plain one inside, from a peer that has proved its uid,
-and what is sent to such a peer is protected. Everything else passes unchanged. `now` is the loop's
-time in seconds.
+A protected datagram of a device becomes a plain datagram from a peer that has proved its uid, and
+datagrams to such a peer are protected. All other datagrams pass unchanged. `now` is the loop's time
+in seconds.
 """
 
 import os
@@ -45,22 +45,22 @@ if TYPE_CHECKING:
     from pyaiot.gateways.coap.oscore.edhoc import EdhocResponder
 
 MESSAGE_IDS_MAX: Final = 8192
-"""Confirmable messages to devices whose acknowledgements are recognised. Beyond that, the oldest is
-sent again although it arrived."""
+"""Largest number of Confirmable messages to devices whose acknowledgements are recognised. Beyond
+it the oldest is retransmitted although it arrived."""
 CHALLENGE_BYTES: Final = 8
-"""Bytes of an Echo value."""
+"""Length of an Echo value, in bytes."""
 CHALLENGES_PER_S: Final = 1.0
 CHALLENGES_BURST: Final = 10.0
-"""Echo values that are sent to one device, sustained and at once. Above: no answer. Only copies of
-its own messages can cause more."""
+"""Rate limit and burst of Echo values for one device. Above it there is no answer. Only copies of
+the device's own messages can exceed it."""
 _REQUEST_CODES_END: Final = 0x20
 _RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
 _ERROR_CLASSES: Final = frozenset((4, 5))
 
 
 class Unprotected(NamedTuple):
-    """A device answered a protected request with an unprotected error, which any host that sees the
-    request can forge."""
+    """A device answered a protected request with an unprotected error. Any host that sees the
+    request can forge it."""
 
     peer: Peer
     token: bytes
@@ -79,7 +79,7 @@ class OscoreLayer:
         """`report`: see `OscoreRefusals`."""
         self.refusals = OscoreRefusals(report)
         self.edhoc: EdhocResponder | None = None
-        """Set while there are devices with a key pair."""
+        """Set if there are devices with a key pair."""
         self._contexts = contexts
         self._random_bytes = random_bytes
         self._message_ids: OrderedDict[tuple[PeerAddress, bytes], Peer] = OrderedDict()
@@ -87,14 +87,14 @@ class OscoreLayer:
         self._unprotected: list[Unprotected] = []
 
     def datagrams_to_send(self) -> list[tuple[bytes, Peer]]:
-        """Answers of this layer since the last call, in the form in which they are sent."""
+        """Answers of this layer since the last call, in their form on the wire."""
         if not self._to_send:
             return self._to_send
         to_send, self._to_send = self._to_send, []
         return to_send
 
     def next_unprotected(self) -> Unprotected | None:
-        """The oldest unprotected answer to a protected request that was not taken yet."""
+        """The next unprotected answer to a protected request; None if there are no more."""
         return self._unprotected.pop(0) if self._unprotected else None
 
     # -- receiving ------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ class OscoreLayer:
     def receive_datagram(
         self, datagram: bytes, peer: Peer, *, now: float
     ) -> tuple[bytes, Peer] | None:
-        """The plain datagram, with the peer that sent it; None: there is nothing to handle."""
+        """The plain datagram and its peer; None if there is nothing to process."""
         if not is_protected(datagram):
             return self._receive_plain(datagram, peer)
         if self.refusals.is_muted(peer.host, now):
@@ -123,7 +123,7 @@ class OscoreLayer:
                 self._refuse(datagram, peer, problem, now)
             return None
         except ProtocolError:
-            pass  # of the message format: rejected as any other message
+            pass  # An error of the message format: rejected like any other message.
         return datagram, peer
 
     def _receive_message_3(self, request: ProtectedMessage, peer: Peer, now: float) -> None:
@@ -133,7 +133,7 @@ class OscoreLayer:
             raise Unacceptable(Code.BAD_OPTION, f"option {OptionNumber.EDHOC} is not supported")
         kid = request.option.kid or b""
         if self._contexts.uids_of(kid):
-            return  # a copy: it has ended
+            return  # A copy: the handshake has ended already.
         try:
             self.edhoc.receive_combined(kid, request.message_3, peer.host, now)
         except EdhocRefused as problem:
@@ -167,7 +167,7 @@ class OscoreLayer:
             if window is not None:
                 window.add(number)
             elif self._is_fresh(device, inner):
-                # Lower numbers may have been received before.
+                # Lower numbers may have been received earlier.
                 device.stored.window = ReplayWindow(received_up_to(number))
                 device.challenge = b""
             else:
@@ -179,8 +179,8 @@ class OscoreLayer:
         raise problem
 
     def _answer_copy(self, device: OscoreDevice, request: ProtectedMessage, peer: Peer) -> bool:
-        """RFC 7252 section 4.5: a copy of a request that was accepted is answered as before, if it
-        is Confirmable. False: it is not a copy of a remembered one."""
+        """RFC 7252 section 4.5: a copy of an accepted request gets the same answer again, if it is
+        Confirmable. Returns False if it is not a copy of a remembered request."""
         known = device.received.get((peer.address, request.token))
         if known is None or known.datagram != request.datagram:
             return False
@@ -203,8 +203,8 @@ class OscoreLayer:
     def _send_challenge(
         self, device: OscoreDevice, request: ProtectedMessage, peer: Peer, now: float
     ) -> None:
-        """4.01 with an Echo value. It is protected with a number of this endpoint: the nonce of the
-        request may have been used before the loss."""
+        """Send 4.01 with an Echo value. It is protected with a new sequence number, because the
+        nonce of the request may have been used before the loss."""
         if device.challenges is None:
             device.challenges = RateLimit(per_s=CHALLENGES_PER_S, burst=CHALLENGES_BURST, now=now)
         if device.challenges.take(now):
@@ -227,7 +227,7 @@ class OscoreLayer:
         """RFC 8613 section 8.4."""
         sent = self._contexts.sent((peer.address, response.token))
         if sent is None:
-            # RFC 7252 section 4.2: a Confirmable response that matches no request is rejected.
+            # RFC 7252 section 4.2: a Confirmable response without a matching request is rejected.
             if reset := rejection(response.datagram):
                 self._to_send.append((reset, peer))
             return None
@@ -243,7 +243,8 @@ class OscoreLayer:
         return inner, sent.peer
 
     def _receive_plain(self, datagram: bytes, peer: Peer) -> tuple[bytes, Peer] | None:
-        """A datagram without protection. Empty messages never have one (RFC 8613 section 4.2)."""
+        """A datagram without protection. Empty messages are never protected (RFC 8613 section
+        4.2)."""
         if len(datagram) < 4:
             return datagram, peer
         code = datagram[1]
@@ -271,8 +272,8 @@ class OscoreLayer:
     # -- sending --------------------------------------------------------------------------------
 
     def protect(self, datagram: bytes, peer: Peer) -> bytes | None:
-        """The datagram to send to a secured peer; None: its credential was removed, its request is
-        forgotten, or no sequence number could be reserved."""
+        """The datagram to send to a secured peer; None if its credential was removed, its request
+        is forgotten, or no sequence number could be reserved."""
         code = datagram[1]
         if code == Code.EMPTY:
             return datagram
@@ -317,7 +318,7 @@ class OscoreLayer:
         if not request.plaintext:
             request.plaintext = plaintext
         elif request.plaintext != plaintext:
-            # Another answer than the one that used the nonce of the request.
+            # A different answer than the one that used the nonce of the request.
             number = self._contexts.take_number(device)
             if number is None:
                 return None

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The SQLite file with the sequence numbers of OSCORE. A module of its own, so that SQLite is
-loaded when needed."""
+"""The SQLite file with the sequence numbers of OSCORE.
+
+It is a separate module, so that SQLite is loaded only when needed.
+"""
 
 import contextlib
 import hashlib
@@ -20,12 +22,13 @@ from pyaiot.protocols.oscore.numbers import Received, ReplayWindow, SequenceNumb
 APPLICATION_ID: Final = 0x41694F73
 """In the header of the file; identifies it as sequence numbers of Pyaiot (`AiOs`)."""
 BLOCK_NUMBERS: Final = 1024
-"""Sequence numbers that are reserved at once. Those that are left are lost with the process."""
+"""Number of sequence numbers that are reserved at once. Unused ones are lost with the process."""
 NEW_CREDENTIAL_S: Final = 60.0
-"""Age of a credential below which no message with it was received before. The first request of an
-older one must prove that it is new."""
+"""Age below which a credential is so new that no message with it was received before. The first
+request with an older one must prove that it is new."""
 LOCK_LIMIT_S: Final = 0.2
-"""How long to wait for a file that another process has locked. Then it is an `OperatorError`."""
+"""How long to wait for a file that another process has locked. After that it is an
+`OperatorError`."""
 _WINDOW_BYTES: Final = 8
 
 MIGRATIONS: Final = (
@@ -88,7 +91,7 @@ class NumbersFile(PrivateDatabase):
         numbers.add(first, end)
 
     def _read(self, credential: DeviceCredential) -> tuple[ReplayWindow | None, int]:
-        """The replay window, and the first number that is not reserved."""
+        """The replay window, and the first unreserved number."""
         row = self._db.execute(
             "SELECT next, highest, below FROM context WHERE secret_sha256 = ?", (_key(credential),)
         ).fetchone()
@@ -98,18 +101,19 @@ class NumbersFile(PrivateDatabase):
                 return None, first
             return ReplayWindow(Received(highest, int.from_bytes(below, "big"))), first
         # The credential is new, or its numbers were in another file, which is lost or on another
-        # machine. `BLOCK_NUMBERS` for each second since it was made are more than were ever used.
+        # machine. `BLOCK_NUMBERS` for each second since its creation are more than could have been
+        # used.
         age_s = self._unix_time() - credential.created_at
         if age_s >= 0:
             window = ReplayWindow() if age_s < NEW_CREDENTIAL_S else None
             return window, min(int(age_s) * BLOCK_NUMBERS, SEQUENCE_NUMBERS // 2)
-        # The clock is wrong, or was: a random number is unlikely to be near those before.
+        # The clock is or was wrong: a random number is unlikely to be near the previous ones.
         half = SEQUENCE_NUMBERS // 2
         return None, half + secrets.randbelow(half // 2)
 
     def _reserve(self, credential: DeviceCredential, first: int) -> int:
-        """Reserve a block from `first`, and mark the replay window as used. Returns its end. The
-        numbers may be used after the transaction."""
+        """Reserve a block from `first`, and mark the replay window as used. Returns the end of the
+        block. The numbers may be used after the transaction."""
         end = min(first + BLOCK_NUMBERS, SEQUENCE_NUMBERS)
         self._db.execute(
             "INSERT INTO context VALUES (?, ?, NULL, NULL) ON CONFLICT (secret_sha256)"
@@ -119,7 +123,8 @@ class NumbersFile(PrivateDatabase):
         return end
 
     def save(self, windows: Iterable[tuple[DeviceCredential, ReplayWindow]]) -> None:
-        """Store the replay windows at the end of the process. Call nothing but `close` then."""
+        """Store the replay windows at the end of the process. After that, only `close` may be
+        called."""
         with self._translated_errors(), self._transaction():
             for credential, window in windows:
                 highest, below = window.received

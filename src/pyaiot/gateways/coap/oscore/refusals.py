@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Protected messages that cannot be accepted: they cost little, and get few answers. Pure."""
+"""Limits the cost of protected messages that cannot be accepted, and the answers to them. Pure."""
 
 import logging
 from collections import OrderedDict
@@ -16,18 +16,19 @@ from pyaiot.transport.rate_limit import RateLimitedLog
 
 HOST_FAILURES_PER_S: Final = 10.0
 HOST_FAILURES_BURST: Final = 50.0
-"""Protected messages of one host that cannot be accepted, sustained and at once. Above: not
+"""Rate limit and burst of unacceptable protected messages of one host. Above it they are not
 answered, and further ones of the host are dropped unread for `MUTED_S`, unless a device has proved
 its uid there."""
 FAILURES_PER_S: Final = 100.0
 FAILURES_BURST: Final = 500.0
-"""The same of all hosts together. Above: not answered."""
+"""The same for all hosts together. Above it they are not answered."""
 MUTED_S: Final = 1.0
 """How long the protected messages of a host are dropped."""
 MUTED_HOSTS_MAX: Final = 4096
-"""Hosts whose messages are dropped. Beyond that, those of the oldest are read again."""
+"""Largest number of hosts whose messages are dropped. Beyond it the messages of the oldest are read
+again."""
 PROVED_HOSTS_MAX: Final = 16_384
-"""Hosts of devices that are remembered. Beyond that, the oldest counts as any other host."""
+"""Largest number of remembered hosts of devices. Beyond it the oldest counts as any other host."""
 
 
 log = logging.getLogger(__name__)
@@ -37,13 +38,13 @@ class OscoreRefusals:
     """Counts and limits refusals. `now` is the loop's time in seconds."""
 
     def __init__(self, report: Callable[..., None] = lambda _text, *_details: None) -> None:
-        """`report` gets a text as in the log, with the address and the reason, of each request
+        """`report` is called with a log text, with the address and the reason, for each request
         that is not accepted."""
         self._report = report
         self.refused = 0
-        """Protected messages that were not accepted, since the start."""
+        """Number of protected messages that were not accepted."""
         self.replayed = 0
-        """Those of them that were received before."""
+        """Number of those that were replays."""
         self._failures = HostRateLimit(
             Rate(HOST_FAILURES_PER_S, HOST_FAILURES_BURST), Rate(FAILURES_PER_S, FAILURES_BURST)
         )
@@ -61,8 +62,8 @@ class OscoreRefusals:
             keep(self._proved, host, None, PROVED_HOSTS_MAX)
 
     def refuse(self, datagram: bytes, host: str, problem: Unacceptable, *, now: float) -> bytes:
-        """Count a request that is not accepted. Returns its answer, which is not protected
-        (RFC 8613 section 8.2); b"": none."""
+        """Count a request that is not accepted. Returns its answer, which is not protected (RFC
+        8613 section 8.2); empty: none."""
         self.refused += 1
         self._lines.warning("OSCORE message from %s refused: %s", host, problem, now=now)
         self._report("OSCORE message from %s refused: %s", host, problem)
@@ -82,7 +83,7 @@ class OscoreRefusals:
 def build_answer(
     datagram: bytes, code: Code, option: tuple[int, bytes | int], *, payload: bytes = b""
 ) -> bytes:
-    """An answer to the request in a datagram, not protected."""
+    """An unprotected answer to the request in a datagram."""
     token = datagram[4 : 4 + (datagram[0] & 0x0F)]
     message_id = datagram[2] << 8 | datagram[3]
     confirmable = datagram[0] >> 4 & 3 == MessageType.CON

@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 
 
 class OscoreDevices:
-    """The devices with a credential for OSCORE, or for EDHOC, which leads to it. A gateway without
-    any opens no file."""
+    """The devices with a credential for OSCORE or for EDHOC. A gateway without such devices opens
+    no file."""
 
     def __init__(
         self,
@@ -45,11 +45,10 @@ class OscoreDevices:
         path: Path | None,
         discover: Callable[[str], None],
     ) -> None:
-        """`path` is the file of the sequence numbers. `discover` reads the resources of a node
-        again.
+        """`path`: the file of the sequence numbers. `discover` reads the resources of a node again.
 
-        Raises `OperatorError` if the file cannot be used although there are such devices. Without
-        what EDHOC needs, only a warning is logged.
+        Raises `OperatorError` if the file cannot be used although there are such devices. If the
+        requirements of EDHOC are missing, only a warning is logged.
         """
         self._endpoint = endpoint
         self._site = site
@@ -64,7 +63,7 @@ class OscoreDevices:
         gateway.device_watch.changed.append(self._apply_or_warn)
 
     def close(self) -> None:
-        """Store the replay windows. Nothing may be received after that."""
+        """Store the replay windows. After that, nothing may be received."""
         if self._file is None or self._contexts is None:
             return
         try:
@@ -93,7 +92,7 @@ class OscoreDevices:
             for credential in changes.removed:
                 if credential.kind in (KIND, EDHOC_KIND):
                     self._contexts.remove(credential.uid)
-        # Also those that could not be added at an earlier change.
+        # Includes devices that could not be added at an earlier change.
         found = self._gateway.devices.credentials()
         shared = [it for it in found if it.kind == KIND]
         with_keys = [it for it in found if it.kind == EDHOC_KIND]
@@ -113,7 +112,7 @@ class OscoreDevices:
             self._edhoc.set_devices(devices)
 
     def _open(self) -> "OscoreContexts":
-        # Most gateways have no such device, and should hold neither SQLite nor cryptography.
+        # Most gateways have no such device, and need neither SQLite nor cryptography.
         from pyaiot.gateways.coap.oscore.contexts import OscoreContexts  # noqa: PLC0415
         from pyaiot.gateways.coap.oscore.layer import OscoreLayer  # noqa: PLC0415
         from pyaiot.gateways.coap.oscore.numbers_file import NumbersFile  # noqa: PLC0415
@@ -143,7 +142,7 @@ class OscoreDevices:
         return responder
 
     def _established(self, uid: str) -> None:
-        """Observations ended with the context before."""
+        """The previous context ended, and with it its observations."""
         if self._gateway.nodes.get(uid) is not None:
             self._discover(uid)
 
