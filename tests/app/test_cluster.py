@@ -46,7 +46,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_demo_is_alone() -> None:
-    with pytest.raises(OperatorError, match="demo is alone"):
+    with pytest.raises(OperatorError, match="demo cannot be part of a cluster"):
         check_parts_of_demo(config("off", "off"))
 
 

@@ -60,7 +60,7 @@ async def test_invalid_token_is_answered_401_and_never_logged(log: Log) -> None:
         await system.serves()
     assert log.tracebacks == []
     assert any("not made with the key file" in line for line in log.lines)
-    assert any("correct the clock that is wrong" in line for line in log.lines)
+    assert any("correct the wrong clock" in line for line in log.lines)
     everything = log.everything
     assert all(token not in everything for token in tokens.values() if len(token) > 10)
     assert system.keys.secret not in everything
@@ -114,7 +114,7 @@ async def test_wrong_clock_of_a_gateway_is_logged_on_both_sides(log: Log, off_s:
     async with running_broker(keys) as broker, running_gateway(broker.url, token):
         await until(lambda: broker.app.sockets.refused_gateways > 0)
         await until(lambda: any("no broker" in line for line in log.lines))
-    assert any("correct the clock that is wrong" in line for line in log.lines)
+    assert any("correct the wrong clock" in line for line in log.lines)
     assert any("the clocks of this machine and of the broker" in line for line in log.lines)
 
 

@@ -54,16 +54,16 @@ from pyaiot.registry.registry import Registry
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 CLIENTS_MAX: Final = 10_000
-"""Clients that are connected at once. One more is answered 503."""
+"""Largest number of clients that are connected at once. A further one is answered 503."""
 CONFIRM_AFTER_S: Final = 1.0
-"""Delay before a checkpoint of a gateway is confirmed. The history is on disk by then."""
+"""Delay before a checkpoint of a gateway is confirmed. By then the history is on disk."""
 _EXPIRY_INTERVAL_S: Final = 0.1
 
 log = logging.getLogger(__name__)
 
 
 class Broker:
-    """Carries out what the router decides. Lives on one loop; nothing here waits."""
+    """Carries out the decisions of the router. Belongs to one loop; nothing here waits."""
 
     def __init__(
         self,
@@ -77,12 +77,9 @@ class Broker:
         audit: AuditSink | None = None,
         nodes: NodeTable | None = None,
     ) -> None:
-        """`clock` measures durations; by default it is the clock of `timer`.
-
-        `observer` receives all messages and commands, for example to record them.
-        `registry` None: an empty one that admits every node. `audit` records each command. `nodes`
-        None: an empty table.
-        """
+        """`clock` measures durations; by default it is the clock of `timer`. `observer` receives
+        all messages and commands, for example to record them. `registry` None: an empty one that
+        admits every node. `audit` records each command. `nodes` None: an empty table."""
         self.run = secrets.token_hex(4)
         """Identifies this run of the broker."""
         self.router = Router(registry, nodes)
@@ -96,14 +93,14 @@ class Broker:
         self._audit = CommandAudit(audit)
         self._links: dict[int, Link[FromGateway, ToGateway]] = {}
         self._checkpoints: dict[int, Checkpoint | None] = {}
-        """Gateways with a confirmation scheduled, and the latest checkpoint since."""
+        """Gateways with a scheduled confirmation, and their latest checkpoint."""
         self._issuers: dict[str, Callable[[ToClient], None]] = {}
         self.gateway_links = 0
-        """Links of gateways since the start."""
+        """Number of links of gateways since the start."""
         self.receipts: Counter[str] = Counter()
-        """Commands that ended, by the state of their receipt."""
+        """Number of commands that ended, by the state of their receipt."""
         self.command_seconds = Histogram()
-        """Durations of the confirmed ones."""
+        """Durations of confirmed commands."""
         self._expiry_scheduled = False
         self._away = AwayGateways(
             self.router, timer, self._clock, deliver=self._deliver, lose=self._lose_gateway
@@ -113,11 +110,11 @@ class Broker:
 
     @property
     def values_known(self) -> Callable[[], Awaitable[None]] | None:
-        """What a request that reads values awaits first; None: all of them are always here."""
+        """Awaited by each request that reads values; None: all values are always here."""
         return None
 
     def cluster_state(self) -> ClusterState | None:
-        """The cluster that it is one of; None: it is alone."""
+        """The cluster of this broker; None if it is alone."""
         return None
 
     def publish_to_registry_clients(self, message: ToClient) -> None:
@@ -131,7 +128,7 @@ class Broker:
         acknowledges: bool,
         identity: GatewayIdentity = LOCAL,
     ) -> None:
-        """Serve a gateway until its link is lost. Its nodes are offline after that."""
+        """Serve a gateway until its link is lost. After that its nodes are offline."""
         self.gateway_links += 1
         gateway = self.gateway_links
         self._links[gateway] = link
@@ -175,10 +172,8 @@ class Broker:
             self._gateway_lost(gateway)
 
     def end_gateway(self, link: Link[FromGateway, ToGateway]) -> None:
-        """Serve a gateway no longer: nothing that it sends from now on counts.
-
-        The caller ends its connection.
-        """
+        """Stop serving a gateway: nothing that it sends from now on counts. The caller ends its
+        connection."""
         for gateway, open_link in self._links.items():
             if open_link is link:
                 self._lose_gateway(gateway)
@@ -191,7 +186,7 @@ class Broker:
         self._deliver(self.router.gateway_lost(gateway, now=self._clock(), ts=self._unix_time()))
 
     def _confirm_later(self, gateway: int, checkpoint: Checkpoint) -> None:
-        """Schedule one confirmation per gateway: a later checkpoint covers those before it."""
+        """Schedule one confirmation per gateway: a later checkpoint covers the earlier ones."""
         is_scheduled = gateway in self._checkpoints
         self._checkpoints[gateway] = checkpoint if is_scheduled else None
         if not is_scheduled:
@@ -219,14 +214,12 @@ class Broker:
         scope: Scope = EVERYTHING,
         client_id: str = "",
     ) -> Subscriber:
-        """Add a client that gets all messages from now on. End it with `client_left`.
+        """Add a client that gets all messages from now on. End it with `client_left`. `client_id`:
+        for a part of this process; empty: a random one. `scope`: the client gets only messages that
+        it shows. Raises `Refused` at the limit of scopes.
 
-        `client_id`: of a part of this process; empty: a random one.
-
-        `scope`: only what it shows. Raises `Refused` at the limit of scopes.
-
-        A legacy client gets a node's `new` before anything else of it: until it joins, it gets
-        only nodes that appear from now on.
+        A legacy client gets a node's `new` before any other message about it: until it joins, it
+        gets only nodes that appear from now on.
         """
         known = self.router.nodes.sequence if encoder is LEGACY else 0
         client = self._subscriber(
@@ -243,11 +236,9 @@ class Broker:
     def reader_connected(
         self, sink: Sink, encoder: Encoder, request: Subscription, scope: Scope = EVERYTHING
     ) -> Subscriber:
-        """Add a client that only reads and may resume by id. Nothing was sent to it before.
-
-        End it with `client_left`. `scope` and errors: see `client_connected`.
-        """
-        self.fanout.flush()  # what is gathered is older
+        """Add a client that only reads and may resume by id. Nothing was sent to it before. End it
+        with `client_left`. For `scope` and errors see `client_connected`."""
+        self.fanout.flush()  # messages gathered so far are older
         self.fanout.hold_recent()
         scope = scope.narrowed(request.tags, request.gateways)
         client = self._subscriber(sink, encoder, scope, may_command=False)
@@ -279,12 +270,12 @@ class Broker:
         )
 
     def from_client(self, client: Subscriber, message: FromClient) -> None:
-        """Handle a message of a client that is already checked."""
+        """Handle a checked message of a client."""
         match message:
             case Join() if not client.may_join(self._timer.time()):
                 self.router.refused += 1
             case Join():
-                self.fanout.flush()  # what is gathered is older
+                self.fanout.flush()  # messages gathered so far are older
                 for gateway in self.router.gateways.states(self._unix_time()):
                     client.send_state(gateway)
                 for ignored in self.router.gateways.ignored():
@@ -314,14 +305,14 @@ class Broker:
         return [node.uid for node in self.router.nodes.take_touched() if not node.is_waiting]
 
     def readings_of(self, uid: str) -> tuple[Reading, ...] | None:
-        """The latest readings of an online node; None if it is not online."""
+        """The latest readings of an online node; None if it is offline."""
         node = self.router.nodes.get(uid)
         return None if node is None else tuple(node.readings.values())
 
     def registry_loaded(self, records: Iterable[NodeRecord]) -> None:
-        """Take over what the registry had stored."""
+        """Use the stored records, which the registry has loaded."""
         self._deliver(self.router.loaded(records, self._unix_time()))
-        # Clients that joined before it was read get all of it.
+        # Clients that joined before get all of them.
         self.fanout.flush()
         for view in self.fanout.views.values():
             view.refresh()
@@ -331,16 +322,16 @@ class Broker:
                 self.fanout.drain(client)
 
     def people_edited(self, changed: NodeRecord) -> NodeRecord:
-        """Take over an edit that is stored, and send it to clients."""
+        """Apply a stored edit, and send it to clients."""
         self._deliver(self.router.edited(changed, self._unix_time()))
         return self.router.registry.records[changed.uid]
 
     def people_forgot(self, uid: str, now: float) -> None:
-        """Remove a node, and send that to clients. Raises `Refused` if it is online."""
+        """Remove a node, and inform clients. Raises `Refused` if it is online."""
         self._deliver(self.router.forget(uid, now))
 
     def people_restored(self, record: NodeRecord) -> NodeRecord:
-        """Bring a forgotten node back, and send that to clients."""
+        """Restore a forgotten node, and inform clients."""
         self._deliver(self.router.restore(record, self._unix_time()))
         return self.router.registry.get(record.uid) or record
 
@@ -350,9 +341,7 @@ class Broker:
 
     def issuer_connected(self, receive: Callable[[ToClient], None]) -> str:
         """Add an issuer of commands in this process. Returns its name; end it with `issuer_left`.
-
-        `receive` gets its receipts, possibly before `from_issuer` returns.
-        """
+        `receive` is called with its receipts, possibly before `from_issuer` returns."""
         issuer = secrets.token_hex(8)
         self._issuers[issuer] = receive
         return issuer
@@ -360,7 +349,7 @@ class Broker:
     def from_issuer(
         self, issuer: str, command: Command, principal: Principal = THIS_PROCESS
     ) -> None:
-        """Handle a command that is already checked. It ends in exactly one receipt."""
+        """Handle a checked command. It ends in exactly one receipt."""
         self._audit.connected(issuer, principal)
         self._deliver(self.router.from_client(issuer, command, now=self._clock()))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How many commands each client may send. Pure: `now` is the loop's time in seconds."""
+"""The rate limit of commands of each client. Pure: `now` is the loop's time in seconds."""
 
 from typing import Final
 
@@ -7,7 +7,8 @@ from pyaiot.transport.rate_limit import RateLimit
 
 COMMANDS_PER_S: Final = 20.0
 COMMANDS_BURST: Final = 40.0
-"""Rate of commands of one client. Beyond that, they are answered `forbidden` and not sent."""
+"""Rate limit and burst of commands of one client. Further commands are answered `forbidden` and not
+sent."""
 
 
 class ClientRates:
@@ -17,7 +18,7 @@ class ClientRates:
         self._rates: dict[str, RateLimit] = {}
 
     def take(self, client: str, now: float) -> bool:
-        """Count a command. False: it is one too many."""
+        """Count a command. Returns False if it exceeds the limit."""
         rate = self._rates.get(client)
         if rate is None:
             rate = self._rates[client] = RateLimit(
@@ -26,5 +27,5 @@ class ClientRates:
         return not rate.take(now)
 
     def forget(self, client: str) -> None:
-        """The client has left."""
+        """Forget a client that has left."""
         self._rates.pop(client, None)

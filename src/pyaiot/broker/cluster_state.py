@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a broker knows of the cluster that it is one of, to show it. Pure."""
+"""The state of a cluster as one of its brokers shows it. Pure."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ class PeerState(msgspec.Struct, frozen=True):
 
     name: str
     address: str
-    """Its URL, as it states it; empty if it does not know its own."""
+    """Its URL, as it reports it; empty if it does not know its own."""
     version: str
     state: Literal["joining", "online", "lost", "incompatible"]
     """`joining`: its nodes are not all known yet. `lost`: it sends nothing; it is removed soon.
@@ -23,17 +23,18 @@ class PeerState(msgspec.Struct, frozen=True):
     nodes: int
     gateways: int
     ahead_s: float = 0.0
-    """Seconds by which its clock is ahead of that of this broker, if that is too much; else 0."""
+    """Seconds by which its clock is ahead of that of this broker, if that is too much; otherwise
+    0."""
 
 
 class ClusterState(msgspec.Struct, frozen=True):
     """This broker and the others."""
 
     name: str
-    """Of this broker."""
+    """The name of this broker."""
     nodes: int
     gateways: int
-    """Of this broker."""
+    """Whether this broker is connected to a nats-server."""
     peers: tuple[PeerState, ...]
     problem: str = ""
     """Why there is no connection to a nats-server; empty if there is one."""

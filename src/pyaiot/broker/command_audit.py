@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who issued each command, for the audit log and the history. Pure."""
+"""Tracks the issuer of each command, for the audit log and the history. Pure."""
 
 from typing import Protocol
 
@@ -23,15 +23,15 @@ class AuditSink(Protocol):
 
 
 class CommandAudit:
-    """Knows who issued each command, and records it when it has its receipt."""
+    """Tracks the issuer of each command, and records the command when its receipt arrives."""
 
     def __init__(self, sink: AuditSink | None) -> None:
         """`sink` None: there is no audit log."""
         self._sink = sink
         self._principals: dict[str, Principal] = {}
-        """By client. Clients that are not here are parts of this process."""
+        """Principals by client. Clients without an entry are parts of this process."""
         self._in_flight: dict[str, Principal] = {}
-        """By the id of the command. Its client may leave before the receipt."""
+        """Issuers by the id of the command: a client may leave before the receipt arrives."""
 
     def connected(self, client: str, principal: Principal) -> None:
         self._principals[client] = principal
@@ -40,13 +40,13 @@ class CommandAudit:
         self._principals.pop(client, None)
 
     def sent(self, command: Command) -> str:
-        """Returns who issued it."""
+        """Returns the issuer."""
         principal = self._principals.get(command.client, THIS_PROCESS)
         self._in_flight[command.id] = principal
         return principal.who
 
     def ended(self, command: Command, receipt: Receipt) -> str:
-        """Returns who issued it. The id of a command that was not sent is empty."""
+        """Returns the issuer. A command that was not sent has no id."""
         principal = self._in_flight.pop(command.id, None)
         if principal is None:
             principal = self._principals.get(command.client, THIS_PROCESS)

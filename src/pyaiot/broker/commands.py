@@ -10,13 +10,13 @@ from pyaiot.errors import Refused
 from pyaiot.messages import Command, Reading, Receipt, ReceiptState, echoes
 
 IN_FLIGHT_MAX: Final = 10_000
-"""Commands that have no receipt yet. Further ones are refused at once."""
+"""Largest number of commands without a receipt. Further ones are refused at once."""
 IN_FLIGHT_PER_CLIENT_MAX: Final = 200
-"""Commands of one client that have no receipt yet. Further ones are refused, so that a client
-whose nodes do not answer leaves room for others.
-"""
+"""Largest number of commands of one client without a receipt. Further ones are refused, so that a
+client whose nodes do not answer leaves room for others."""
 GATEWAY_GRACE_S: Final = 1.0
-"""Time that the broker waits for a receipt beyond the deadline, which the gateway keeps itself."""
+"""Time that the broker waits for a receipt beyond the deadline, which the gateway itself
+observes."""
 
 
 class _InFlight(msgspec.Struct, frozen=True):
@@ -27,7 +27,8 @@ class _InFlight(msgspec.Struct, frozen=True):
     sent_at: float
     deadline: float
     acknowledged: bool
-    """The gateway sends receipts. Legacy gateways do not: the node's new value confirms."""
+    """Whether the gateway sends receipts. Legacy gateways do not: the new value of the node
+    confirms."""
 
 
 class ReceiptFor(msgspec.Struct, frozen=True):
@@ -37,7 +38,7 @@ class ReceiptFor(msgspec.Struct, frozen=True):
     """Empty if the client has left."""
     receipt: Receipt
     command: Command
-    """As it was sent."""
+    """The command as it was sent."""
 
 
 class CommandTable:
@@ -47,7 +48,7 @@ class CommandTable:
         self._in_flight: dict[str, _InFlight] = {}
         self._of_client: Counter[str] = Counter()
         self._awaiting_value: dict[tuple[str, str], list[str]] = {}
-        """Ids of commands that the node's new value confirms, by uid and resource."""
+        """Ids of commands that a new value of the node confirms, by uid and resource."""
         self._count = 0
 
     def __len__(self) -> int:
@@ -76,7 +77,7 @@ class CommandTable:
         self._of_client[client] += 1
         self._count += 1
         command_id = str(self._count)
-        # Built from scratch: nothing that a client put in other fields is forwarded.
+        # Built from scratch: other fields of the client's message are not forwarded.
         sent = Command(
             id=command_id,
             uid=command.uid,
@@ -115,11 +116,12 @@ class CommandTable:
 
     @property
     def awaits_readings(self) -> bool:
-        """Some commands are confirmed by a reading, because their gateways send no receipts."""
+        """Whether readings confirm some commands, because their gateways send no receipts."""
         return bool(self._awaiting_value)
 
     def reading(self, reading: Reading, gateway: int, now: float) -> list[ReceiptFor]:
-        """The commands that this reading confirms, behind a gateway without receipts."""
+        """The receipts of the commands that this reading confirms, for gateways without
+        receipts."""
         waiting = self._awaiting_value.get((reading.uid, reading.resource))
         if not waiting:
             return []
@@ -147,7 +149,7 @@ class CommandTable:
         return [_receipt(self._pop(i), "unreachable", "the gateway is lost", now) for i in lost]
 
     def client_left(self, client: str) -> None:
-        """Its receipts are discarded from now on. Its commands are not withdrawn."""
+        """Discard the receipts of a client from now on. Its commands are not withdrawn."""
         self._of_client.pop(client, None)
         for command_id, flight in self._in_flight.items():
             if flight.client == client:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A gateway whose link is up, and its monotonic clock, as seen from the broker. Pure.
+"""A gateway whose link is up, and its monotonic clock, as the broker sees them. Pure.
 
 A gateway stamps messages with its clock, and the broker sends it the deadline of a command on that
-clock. A command that was delayed on the way, for example by a network that was down, is then not
-carried out after its deadline, although the two machines share no clock.
+clock. Therefore a command that was delayed on the way, for example by a network outage, is not
+carried out after its deadline, although the two machines have different clocks.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from pyaiot.messages import (
 _PROTOCOL: Final = "protocol"
 """The resource in which a gateway reports the protocol of a node."""
 WINDOW_S: Final = 60.0
-"""The estimate uses the stamps of the last one to two of these durations. Two quartz clocks differ
+"""The estimate uses the stamps of the last one to two of these intervals. Two quartz clocks differ
 by less than 0.1 s after this time."""
 
 
@@ -43,15 +43,16 @@ class GatewayClock:
     def __init__(self) -> None:
         self._began_at = 0.0
         self._latest: float | None = None
-        """The greatest offset since `_began_at`, of the gateway's clock to the broker's."""
+        """The greatest offset of the gateway's clock to the broker's since `_began_at`."""
         self._before: float | None = None
-        """The greatest offset in the window before."""
+        """The greatest offset in the previous window."""
 
     def stamp(self, clock: float | None, now: float) -> None:
-        """A message with this stamp arrived now; None: it has none.
+        """Use the stamp of a message that arrives now; None if it has none.
 
-        It was stamped before: the offset is too small by the time that it was on the way. The
-        greatest offset is therefore the best, and a deadline made with it is never too late.
+        The message was stamped earlier, so the measured offset is too small by its delay. The
+        greatest offset is therefore the best estimate, and a deadline based on it is never too
+        late.
         """
         if clock is None:
             return
@@ -73,16 +74,17 @@ class ConnectedGateway(msgspec.Struct):
     """A gateway and what the broker knows of it."""
 
     acknowledges: bool
-    """It speaks `pyaiot.v2`, so it answers commands with receipts."""
+    """Whether it uses `pyaiot.v2`, so that it answers commands with receipts."""
     identity: GatewayIdentity = LOCAL
     hello: Hello | None = None
     ignored: Ignored | None = None
     """Its latest report of messages that no node sent."""
     clock: GatewayClock = msgspec.field(default_factory=GatewayClock)
     is_remote: bool = False
-    """It is linked to another broker of the cluster."""
+    """Whether it is linked to another broker of the cluster."""
     is_away: bool = False
-    """Its link is lost, and it has some seconds to connect again, here or to another broker."""
+    """Whether its link is lost, and it has some seconds to connect again, here or to another
+    broker."""
     _protocol: str = ""
     """Protocol of its nodes, if it sends no `hello`."""
 
@@ -99,7 +101,7 @@ class ConnectedGateway(msgspec.Struct):
 
     @property
     def can_return(self) -> bool:
-        """Whether its next link is recognised as of the same gateway."""
+        """Whether its next link can be recognised as a link of the same gateway."""
         return self.identity.has_token or self.hello is not None
 
     def state(self, ts: float, *, connected: bool) -> GatewayState:
@@ -112,8 +114,8 @@ class ConnectedGateway(msgspec.Struct):
         )
 
     def is_same_as(self, other: "ConnectedGateway") -> bool:
-        """Both authenticated with tokens of the same gateway; or the other one is an earlier link
-        of the same process, remote or away."""
+        """Whether both authenticated with tokens of the same gateway, or the other one is an
+        earlier link of the same process, which is remote or away."""
         if self.identity != other.identity:
             return False
         if self.identity.has_token:
@@ -122,19 +124,18 @@ class ConnectedGateway(msgspec.Struct):
             return False
         if self.hello.instance and self.hello.instance == other.hello.instance:
             return True
-        # It was started again.
+        # The gateway was restarted.
         return other.is_away and self.hello.name == other.hello.name
 
     def receive_hello(self, hello: Hello, names: GatewayNames, now: float) -> None:
-        """It says who it is. Its name may be another: see `GatewayNames.named`."""
+        """Handle its `hello`. Its actual name may differ: see `GatewayNames.named`."""
         name = names.named(self.identity, hello.name)
         self.hello = msgspec.structs.replace(hello, name=name)
         self.clock.stamp(hello.clock, now)
 
     def is_earlier_link_of(self, newer: "ConnectedGateway", hello: Hello) -> bool:
-        """The process that sends this `hello` over a newer link had this one before.
-
-        Not of one that is away or remote: its nodes move one by one, and the rest goes offline
+        """Whether the process that sends this `hello` over a newer link used this one before. False
+        for a gateway that is away or remote: its nodes move one by one, and the others go offline
         later."""
         if self.is_away or self.is_remote:
             return False
@@ -142,10 +143,11 @@ class ConnectedGateway(msgspec.Struct):
         return bool(instance) and instance == hello.instance and self.identity == newer.identity
 
     def reports(self, message: Reading | NodeAppeared) -> bool:
-        """Whether to route a report, by its protocol. Raises `Refused` for one that is not allowed.
+        """Whether to route a report, by its protocol. Raises `Refused` for a report that is not
+        permitted.
 
-        A gateway that sends no `hello` reports its protocol with its first node: until then a node
-        that appears is not routed, and appears with its first reading.
+        A gateway without `hello` reports its protocol with its first node: until then `new` is not
+        routed, and a node appears with its first reading.
         """
         allowed = self.identity.protocols
         if not allowed:
@@ -162,10 +164,10 @@ class ConnectedGateway(msgspec.Struct):
 
 
 class ConnectedGateways(dict[int, ConnectedGateway]):
-    """The gateways whose links are up, by the number of the link."""
+    """The connected gateways, by the number of their link."""
 
     mappings: TopicMappings | None = None
-    """What people saved; None: it is not read yet."""
+    """The saved mappings; None until they are read."""
 
     def mapping(self) -> list[int]:
         """The gateways that map plain topics."""
@@ -182,7 +184,7 @@ class ConnectedGateways(dict[int, ConnectedGateway]):
         ]
 
     def states_without(self, lost: ConnectedGateway, ts: float) -> list[GatewayState]:
-        """That a gateway is lost; nothing if another link of it is up."""
+        """The message that a gateway is lost; empty if another link of it is up."""
         if any(it.name == lost.name and not it.is_away for it in self.values()):
             return []
         return [lost.state(ts, connected=False)]
@@ -196,10 +198,8 @@ class ConnectedGateways(dict[int, ConnectedGateway]):
         return self[gateway].name if gateway in self else ""
 
     def protocols(self, nodes_of: Callable[[int], int]) -> dict[str, tuple[int, int]]:
-        """Number of gateways that are linked to this broker and of their nodes, by protocol.
-
-        `nodes_of`: the nodes of a gateway.
-        """
+        """Numbers of gateways that are linked to this broker and of their nodes, by protocol.
+        `nodes_of`: the number of nodes of a gateway."""
         found: dict[str, tuple[int, int]] = {}
         for number, gateway in self.items():
             if gateway.is_remote:

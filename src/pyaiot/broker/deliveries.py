@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the router decides: the messages to send, and their receivers. Pure."""
+"""The decisions of the router: messages to send, and their receivers. Pure."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -20,9 +20,9 @@ from pyaiot.messages import (
 from pyaiot.registry.record import NodeRecord
 
 
-# Not a dataclass: one is made for each reading, which took a fifth of the time of its way.
+# Not a dataclass: one is created for each reading, which took a fifth of the processing time.
 class ToAll(msgspec.Struct, frozen=True, gc=False):
-    """A message for every client, with the `sequence` of its node; 0 if it is about no node."""
+    """A message for all clients, with the `sequence` of its node; 0 if it is about no node."""
 
     message: ToClient
     sequence: int = 0
@@ -60,7 +60,7 @@ def answer(client: str, command: Command, state: ReceiptState, detail: str) -> S
 
 
 def never_sent(command: Command, client: str) -> Command:
-    """A command that was not sent, as it is recorded: without an id."""
+    """A command that was not sent, in the form in which it is recorded: without an id."""
     return msgspec.structs.replace(command, id="", client=client)
 
 
@@ -77,7 +77,7 @@ def forgotten(uid: str) -> ToAll:
 def rules_for(
     receiver: ConnectedGateway | None, gateway: int, record: NodeRecord
 ) -> Sequence[Delivery]:
-    """What people decided about a node, for a gateway that understands it."""
+    """The decisions of people about a node, for a gateway that supports them."""
     if receiver is None or receiver.hello is None or not receiver.hello.accepts_rules:
         return ()
     rules = NodeRules(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The forms in which subscribers get messages: `ENCODERS` lists them. Pure."""
+"""The forms in which subscribers receive messages: `ENCODERS` lists them. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Position(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_id(cls, text: str) -> "Position | None":
-        """None if the text is not an id that a broker of Pyaiot sends."""
+        """None if the text is not an id from a broker of Pyaiot."""
         found = _ID.fullmatch(text)
         return cls(found[1], int(found[2]), int(found[3]) / 1000) if found else None
 
@@ -40,22 +40,23 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Encoder(Protocol):
-    """Turns messages into the bytes of one form. Encoders have no state."""
+    """Encodes messages in one form. Encoders have no state."""
 
     form: str
     """Label of the form in the metrics."""
     can_refuse: bool
-    """The form has a receipt `forbidden`. Without it, a refused command closes the client."""
+    """Whether the form has a receipt `forbidden`. Without it, a refused command closes the
+    client."""
     has_ids: bool
-    """The form carries positions, by which a client that reconnects resumes."""
+    """Whether the form carries positions, by which a client that reconnects resumes."""
     has_registry: bool
-    """The subscriber also gets what the registry has of each node."""
+    """Whether the subscriber also gets the record of each node in the registry."""
 
     def encode(self, messages: Sequence[ToClient], dst: str, position: Position | None, /) -> bytes:
-        """Bytes that may be written as they are; empty if the form has none of the messages.
+        """Bytes that may be written unchanged; empty if the form has none of the messages.
 
         `dst` is `legacy.TO_ALL`, or the id of the client whose `join` is answered. `position` is
-        that after the last message, or None if messages before it are still to be sent.
+        that after the last message, or None if earlier messages are still to be sent.
         """
         ...
 
@@ -94,8 +95,8 @@ class LegacyEncoder:
 class EventEncoder:
     """Server-sent events: one event per message, without the framing of HTTP.
 
-    An event has an id only if everything before it was sent. A client that returns with its last
-    id therefore gets everything after it, whatever was conflated or filtered before.
+    An event has an id only if all earlier events were sent. Therefore a client that returns with
+    its last id gets all later events, no matter what was conflated or filtered before.
     """
 
     form = "events"
@@ -145,5 +146,5 @@ EVENTS: Final = EventEncoder()
 PLAIN: Final = PlainEncoder()
 ENCODERS: Final[tuple[Encoder, ...]] = (ARRAYS, LEGACY, EVENTS, PLAIN)
 HEARTBEAT_COMMENT: Final = b":\n"
-"""Shows on a stream of events that the connection is alive. It is not a block of its own: some
-readers take a block without data for an event, others ignore its id."""
+"""Keeps a stream of events alive. It is not a separate block: some readers treat a block without
+data as an event, others ignore its id."""

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 SECRET_LENGTH: Final = 32
 TOKEN_AGE_MAX_S: Final = 24 * 3600
-"""Age of a gateway's token. An older token is answered 401."""
+"""Largest age of a gateway's token. An older token is answered 401."""
 CLOCK_SKEW_MAX_S: Final = 600
-"""Difference between the clocks of a gateway and the broker, either way. Beyond that, the token is
-too old or from the future: it is answered 401, and the log shows both clocks."""
+"""Largest difference between the clocks of a gateway and the broker. Beyond it, the token is too
+old or from the future: it is answered 401, and the log shows both clocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The options of a key file. Their repr hides both."""
+    """The options of a key file. Their repr shows neither."""
 
     secret: str = field(repr=False)
     private: str = field(repr=False)
@@ -111,7 +111,7 @@ class TokenRefusal(msgspec.Struct, frozen=True):
     error: Literal["key", "clock", "used"]
     """For programs."""
     text: str
-    """For people. Of the token it contains only the time at which it was made."""
+    """For people. The only part of the token that it contains is the time at which it was made."""
 
 
 class TokenCheck:
@@ -123,24 +123,24 @@ class TokenCheck:
         unix_time: Callable[[], float],
         used: UsedTokens | UsedTokensFile | None = None,
     ) -> None:
-        """`used` None: used tokens are remembered by this object only."""
+        """`used` None: only this object remembers used tokens."""
         self._keys = keys
         self._unix_time = unix_time
         self._fernet: Fernet | None = None
-        """Made for the first token: most brokers have no gateway in another process."""
+        """Created with the first token: most brokers have no gateway in another process."""
         self._used = UsedTokens() if used is None else used
 
     def replace_keys(self, keys: Keys) -> None:
-        """Accept only tokens of these keys from now on. Connections that are open stay open."""
+        """Accept only tokens of these keys from now on. Open connections are not affected."""
         if keys != self._keys:
             self._keys, self._fernet = keys, None
 
     def accept(self, token: str) -> bool:
-        """Whether the token is accepted. If so, it is used up."""
+        """Whether the token is accepted. An accepted token is used up."""
         return self.judge(token) is None
 
     def judge(self, token: str) -> TokenRefusal | None:
-        """Why the token is refused; None if it is accepted, and thereby used up."""
+        """Why the token is refused; None if it is accepted and thereby used up."""
         from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see generate_keys
 
         if self._fernet is None:
@@ -155,7 +155,7 @@ class TokenCheck:
         now = self._unix_time()
         if not -CLOCK_SKEW_MAX_S <= now - made_at <= TOKEN_AGE_MAX_S + CLOCK_SKEW_MAX_S:
             return TokenRefusal("clock", _wrong_clock(made_at, now))
-        # The encrypted bytes, not their text: base64 has several spellings of the same bytes.
+        # The encrypted bytes, not their text: several base64 texts encode the same bytes.
         digest = hashlib.sha256(base64.urlsafe_b64decode(token)).digest()
         if self._used.refuses(digest, made_at):
             return _USED
@@ -173,7 +173,7 @@ def _wrong_clock(made_at: int, now: float) -> str:
     order = "before" if made_at < now else "after"
     return (
         f"its token was made at {_utc(made_at)}, {abs(now - made_at):.0f} s {order} the clock here"
-        f" ({_utc(now)}): correct the clock that is wrong"
+        f" ({_utc(now)}): correct the wrong clock"
     )
 
 

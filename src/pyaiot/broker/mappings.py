@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The mappings of plain MQTT topics that people saved. They are stored with the registry, and the
-gateways of MQTT get them."""
+"""The saved mappings of plain MQTT topics, stored with the registry and sent to MQTT gateways."""
 
 import asyncio
 import logging
@@ -34,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class UnknownMapping(Refused):
-    """There is no such mapping."""
+    """The mapping does not exist."""
 
 
 class TrialValue(Protocol):
@@ -46,12 +45,12 @@ class TrialValue(Protocol):
     def type(self) -> ResourceType: ...
     @property
     def command_topic(self) -> str:
-        """Where commands go; empty: it cannot be written."""
+        """Where commands are sent; empty if it cannot be written."""
         ...
 
 
 class TrialOutcome(Protocol):
-    """What a mapping makes of a message."""
+    """The result of applying a mapping to a message."""
 
     @property
     def uid(self) -> str: ...
@@ -62,20 +61,20 @@ class TrialOutcome(Protocol):
 
 
 class MappingRules(Protocol):
-    """What the gateways of MQTT know of mappings."""
+    """Checks and applies mappings, as the MQTT gateways do."""
 
     def check(self, mapping: TopicMapping) -> None:
-        """Raises `OperatorError` for a mapping that is not valid."""
+        """Raises `OperatorError` for an invalid mapping."""
         ...
 
     def try_message(self, mapping: TopicMapping, topic: str, payload: str) -> TrialOutcome:
-        """Raises `ProtocolError` with the reason if the message becomes nothing, and
+        """Raises `ProtocolError` with the reason if the message gives no values, and
         `OperatorError`."""
         ...
 
 
 class MappingBook:
-    """What is stored. A mapping is on disk before it counts."""
+    """The saved mappings. A mapping is on disk before it takes effect."""
 
     def __init__(
         self,
@@ -84,7 +83,7 @@ class MappingBook:
         rules: MappingRules,
         of_settings: Sequence[TopicMapping] = (),
     ) -> None:
-        """`of_settings`: those of the settings file, which cannot be edited here."""
+        """`of_settings`: the mappings of the settings file, which cannot be edited here."""
         self._broker = broker
         self._registry = registry
         self.rules = rules
@@ -93,7 +92,7 @@ class MappingBook:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Give the gateways the mappings, once they are read."""
+        """Send the mappings to the gateways, after they were read."""
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(self._start(), name="mappings of topics")
             try:
@@ -112,10 +111,8 @@ class MappingBook:
         return found
 
     async def put(self, name: str, mapping: TopicMapping) -> None:
-        """Add or replace a mapping. It is on disk when this returns.
-
-        Raises `OperatorError` for a mapping that is not valid, `Refused`, `NotStored`.
-        """
+        """Add or replace a mapping. It is on disk when this returns. Raises `OperatorError` for an
+        invalid mapping, `Refused`, `NotStored`."""
         self.rules.check(mapping)
         saved = self.saved()
         if name not in saved and len(saved) >= MAPPINGS_MAX:

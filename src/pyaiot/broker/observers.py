@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Parts of this process that receive what the broker does: the history, alerts."""
+"""Parts of this process that observe the broker: the history, alerts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
@@ -9,14 +9,14 @@ from pyaiot.messages import Command, Reading, ReadingsDropped, Receipt, ToClient
 
 
 class BrokerObserver(Protocol):
-    """Receives in this process what the broker does. Called on its loop: it must never wait."""
+    """Observes the broker in this process. Called on its loop: it must never wait."""
 
     def message_published(self, message: ToClient) -> None:
-        """This message goes to all clients."""
+        """This message is sent to all clients."""
         ...
 
     def command_sent(self, command: Command, ts: float, who: str) -> None:
-        """This command is sent to a gateway at the Unix time `ts`; `who` issued it, see
+        """This command is sent to a gateway at the Unix time `ts`. `who` issued it; see
         `Principal`."""
         ...
 
@@ -36,14 +36,14 @@ class Observers:
         self._all = [] if first is None else [first]
         self._of_readings = list(self._all)
         self.of_registry: list[Callable[[ToClient], None]] = []
-        """Called with each `node` and `forgotten`. They must never wait."""
+        """Called with each `node` and `forgotten` message. They must never wait."""
         self.elsewhere: Observers | None = None
-        """Receives what the other brokers of a cluster report; None: this broker is alone."""
+        """Receives the messages of other brokers of a cluster; None if this broker is alone."""
         self.leads: Callable[[], bool] = lambda: True
-        """Whether this broker does what only one broker of a cluster does."""
+        """Whether this broker does the tasks that only one broker of a cluster does."""
 
     def add(self, observer: BrokerObserver) -> None:
-        """It receives everything but readings until `remove`."""
+        """Add an observer, which receives everything except readings until `remove`."""
         self._all.append(observer)
 
     def remove(self, observer: BrokerObserver) -> None:
@@ -51,9 +51,8 @@ class Observers:
         self.set_readings(observer, wanted=False)
 
     def set_readings(self, observer: BrokerObserver, *, wanted: bool) -> None:
-        """Whether it receives readings, too. They are most of the messages: one that needs none
-        costs nothing.
-        """
+        """Set whether an observer also receives readings. They are most of the messages, so an
+        observer that needs none costs nothing."""
         if observer in self._of_readings:
             self._of_readings.remove(observer)
         if wanted:
@@ -61,18 +60,18 @@ class Observers:
 
     @property
     def need_readings(self) -> bool:
-        """Whether one of them receives readings."""
+        """Whether an observer receives readings."""
         return bool(self._of_readings)
 
     def readings_published(self, readings: Sequence[ToAll]) -> None:
-        """These readings go to all clients."""
+        """These readings are sent to all clients."""
         for observer in self._of_readings:
             receive = observer.message_published
             for delivery in readings:
                 receive(delivery.message)
 
     def published(self, deliveries: Iterable[ToAll]) -> None:
-        """These messages go to all clients."""
+        """These messages are sent to all clients."""
         for delivery in deliveries:
             if delivery.is_registry:
                 for receive in self.of_registry:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The records of the registry as clients get them. Pure."""
+"""The records of the registry in the form in which clients get them. Pure."""
 
 from pyaiot.broker.state import NodeTable
 from pyaiot.messages import RegisteredNode
@@ -8,14 +8,14 @@ from pyaiot.registry.registry import Registry
 
 
 class RegistryView:
-    """What a subscriber needs of the registry."""
+    """The part of the registry that a subscriber needs."""
 
     def __init__(self, registry: Registry, nodes: NodeTable) -> None:
         self._registry = registry
         self._nodes = nodes
 
     def message(self, record: NodeRecord) -> RegisteredNode:
-        """The record of a node for clients, with the values of a newcomer that waits."""
+        """The record of a node for clients, with the values of a waiting newcomer."""
         node = self._nodes.get(record.uid)
         if node is None or not node.is_waiting:
             return self._registry.message(record)
@@ -34,5 +34,6 @@ class RegistryView:
         return [record for record in reversed(found) if record.state != "online"]
 
     def is_sent_by_now(self, record: NodeRecord) -> bool:
-        """The node is online or forgotten now: every subscriber was sent that meanwhile."""
+        """Whether the node is now online or forgotten: all subscribers were informed in the
+        meantime."""
         return record.state == "online" or self._registry.get(record.uid) is not record

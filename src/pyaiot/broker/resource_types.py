@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the broker knows of the resources of a node: what clients are sent, and what commands may
-write. Pure.
+"""The types of the resources of a node: for clients, and to check commands. Pure.
 
-What people and gateways state is in the record of the node. The rest is inferred when a resource is
-new, or when it is needed: never for each reading.
+The record of the node has the types that people and gateways stated. The rest is inferred when a
+resource is new or when its type is needed, but never for each reading.
 """
 
 from collections.abc import Iterable
@@ -25,7 +24,7 @@ from pyaiot.registry.record import NodeRecord
 
 
 class ObservedValue(Protocol):
-    """A reading, or the last value of a node that is offline."""
+    """A reading, or the last value of an offline node."""
 
     @property
     def data(self) -> Any: ...
@@ -35,7 +34,7 @@ class ObservedValue(Protocol):
 
 
 def type_of(record: NodeRecord, resource: str, reading: ObservedValue | None) -> ResourceType:
-    """All that is known of a resource. `reading`: a value of it, if there is one."""
+    """Everything known about a resource. `reading`: its value, if there is one."""
     data, unit = (None, "") if reading is None else (reading.data, reading.unit)
     return resolve(
         record.annotations.types.get(resource),
@@ -52,7 +51,7 @@ def stated_resources(record: NodeRecord) -> set[str]:
 
 
 def changes(node: KnownNode, resources: Iterable[str]) -> list[ToAll]:
-    """The message for clients about those of the resources whose type is another one now."""
+    """The message for clients about those of the resources whose type has changed."""
     changed: dict[str, ResourceType] = {}
     for resource in resources:
         it = type_of(node.record, resource, node.readings.get(resource))
@@ -78,18 +77,18 @@ def changes(node: KnownNode, resources: Iterable[str]) -> list[ToAll]:
 
 
 def changes_offline(record: NodeRecord, resources: Iterable[str]) -> list[ToAll]:
-    """The same for a node that is not online: without what is inferred."""
+    """The same for an offline node: without inferred types."""
     types = {resource: _stated(record, resource) for resource in resources}
     return [ToAll(NodeDescribed(uid=record.uid, types=types), is_registry=True)] if types else []
 
 
 def everything_of(node: KnownNode) -> NodeDescribed | None:
-    """The types of an online node, for a client that joins; None if there are none."""
+    """The types of an online node for a client that joins; None if there are none."""
     return NodeDescribed(uid=node.uid, types=dict(node.types)) if node.types else None
 
 
 def everything_stated(record: NodeRecord) -> NodeDescribed | None:
-    """The types of a node that is not online, for a client that joins."""
+    """The types of an offline node for a client that joins."""
     types = {resource: _stated(record, resource) for resource in stated_resources(record)}
     return NodeDescribed(uid=record.uid, types=types) if types else None
 
@@ -99,10 +98,8 @@ def _stated(record: NodeRecord, resource: str) -> ResourceType:
 
 
 def payload_of_command(node: KnownNode, resource: str, value: str) -> str:
-    """The payload to send, in the words of the device.
-
-    Raises `ProtocolError` if people or metadata of the device do not allow the value.
-    """
+    """The payload to send, in the representation of the device. Raises `ProtocolError` if people or
+    metadata of the device do not permit the value."""
     record = node.record
     return payload_for(
         type_of(record, resource, node.readings.get(resource)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A check of a broker: a client that joins is answered."""
+"""A check of a broker: whether a client that joins is answered."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ async def round_trip(broker: Broker, timeout_s: float = 2.0) -> str:
 
     probe = broker.client_connected(_Probe())
     try:
-        # The probe needs the answer, not the nodes.
+        # The probe needs only the answer, not the nodes.
         broker.from_client(probe, Subscription(uids=()))
         broker.from_client(probe, Join(data="client"))
         async with asyncio.timeout(timeout_s):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The broker's decisions about who gets which message, without sockets, clocks or tasks.
+"""Decides which messages the broker sends to which receivers, without sockets, clocks or tasks.
 
 Messages go in; deliveries come out. `now` is the loop's time in seconds (for durations), `ts` is
 Unix time in seconds (for people).
@@ -59,7 +59,7 @@ class Router:
         self.nodes = NodeTable() if nodes is None else nodes
         self.commands = CommandTable()
         self.refused = 0
-        """Messages of gateways and commands of clients that were refused since the start."""
+        """Number of messages of gateways and commands of clients that were refused."""
         self.names = GatewayNames()
         self.gateways = ConnectedGateways()
         self.view = RegistryView(self.registry, self.nodes)
@@ -71,14 +71,14 @@ class Router:
     def gateway_connected(
         self, gateway: int, *, acknowledges: bool, ts: float, identity: GatewayIdentity = LOCAL
     ) -> Sequence[Delivery]:
-        """A gateway's link is up. A gateway that sends `hello` is announced when it does."""
+        """A gateway's link is up. A gateway with `hello` is announced when it sends it."""
         self.gateways[gateway] = ConnectedGateway(acknowledges, identity)
         if acknowledges:
             return ()
         return (ToAll(self.gateways[gateway].state(ts, connected=True)),)
 
     def gateway_lost(self, gateway: int, *, now: float, ts: float) -> Sequence[Delivery]:
-        """A gateway's link is down: its commands end, its nodes are offline."""
+        """A gateway's link is down: its commands end, and its nodes go offline."""
         lost = self.gateways.pop(gateway, None)
         if lost is None:
             return ()
@@ -91,9 +91,10 @@ class Router:
     def from_gateway(
         self, gateway: int, message: FromGateway, *, now: float, ts: float
     ) -> Sequence[Delivery]:
-        """Route a message of a gateway. One that is not allowed is answered with a `Problem`."""
+        """Route a message of a gateway. A message that is not permitted is answered with a
+        `Problem`."""
         if gateway not in self.gateways:
-            # Its connection was just replaced or lost: what it still sends is dropped.
+            # Its connection was just replaced or lost: its remaining messages are dropped.
             return ()
         try:
             match message:
@@ -119,7 +120,8 @@ class Router:
     def readings_from_gateway(
         self, gateway: int, readings: Sequence[Reading], *, now: float, ts: float
     ) -> Sequence[Delivery]:
-        """`from_gateway` for each of them: most are of known resources and change nothing else."""
+        """`from_gateway` for several readings: most are of known resources and change nothing
+        else."""
         deliveries: list[Delivery] = []
         replace = self.nodes.replace
         is_simple = gateway in self.gateways and not self.commands.awaits_readings
@@ -178,8 +180,8 @@ class Router:
         ]
 
     def keep(self, node: KnownNode, reading: Reading) -> tuple[Sequence[ToAll], ToAll | None]:
-        """Store a reading. Returns what changed about its resource, and the reading for clients,
-        if they get it. Raises `Refused` at the limit of resources."""
+        """Store a reading. Returns the changes of its resource, and the reading for clients, if
+        they get it. Raises `Refused` at the limit of resources."""
         is_new = self.nodes.keep(node, reading)
         described = resource_types.changes(node, (reading.resource,)) if is_new else ()
         if node.is_waiting:
@@ -257,7 +259,7 @@ class Router:
         return ()
 
     def _uids_secured(self, gateway: int, message: UidsSecured, ts: float) -> Sequence[Delivery]:
-        """Nodes of other gateways that claimed such a uid without a credential are removed."""
+        """Remove nodes of other gateways that claimed such a uid without a credential."""
         self._secured.receive(gateway, self.gateways[gateway].name, message)
         deliveries: list[Delivery] = []
         for uid in message.uids:
@@ -271,7 +273,7 @@ class Router:
         sender = self.gateways[gateway]
         for other, connected in list(self.gateways.items()):
             if other != gateway and connected.is_earlier_link_of(sender, hello):
-                # The same process connected again: its old connection is dead, not yet noticed.
+                # The same process connected again: its old connection is dead, but not noticed yet.
                 deliveries += self.gateway_lost(other, now=now, ts=ts)
                 deliveries.append(CloseGateway(other, "replaced by a newer connection"))
         sender.receive_hello(hello, self.names, now)
@@ -281,7 +283,7 @@ class Router:
         return deliveries
 
     def map_topics(self, mappings: TopicMappings) -> Sequence[Delivery]:
-        """People changed the mappings of plain topics, or they were read from the store."""
+        """The mappings of plain topics were changed, or read from the store."""
         self.gateways.mappings = mappings
         return [ToOneGateway(mappings, gateway) for gateway in self.gateways.mapping()]
 
@@ -298,9 +300,10 @@ class Router:
         return node
 
     def _owns(self, gateway: int, node: KnownNode) -> bool:
-        """Whether the node belongs to this link, or to another one of the same gateway.
+        """Whether the node belongs to this link, or to another link of the same gateway.
 
-        Gateways with a token own their nodes by name: the newest link that reports a node has it.
+        Gateways with a token own their nodes by name: a node belongs to the newest link that
+        reports it.
         """
         if node.gateway == gateway:
             return True
@@ -314,7 +317,7 @@ class Router:
         return ForeignNode(node.uid, owner)
 
     def remove(self, uid: str, message: NodeLeft, ts: float) -> Sequence[Delivery]:
-        """A node is offline."""
+        """Remove a node that is offline now."""
         node = self.nodes.get(uid)
         if node is None:
             return ()
@@ -339,22 +342,22 @@ class Router:
     # -- people ---------------------------------------------------------------------------------
 
     def loaded(self, records: Iterable[NodeRecord], ts: float) -> Sequence[Delivery]:
-        """The registry was read: nodes that came before are banned, or no longer wait."""
+        """The registry was loaded: nodes that appeared before are banned, or no longer wait."""
         deliveries: list[Delivery] = []
         for record in self.registry.load(records):
             deliveries += self._admit_again(record, ts)
-        self.registry.take_evicted()  # of them, clients know nothing
+        self.registry.take_evicted()  # clients know nothing of such nodes
         return deliveries
 
     def edited(self, changed: NodeRecord, ts: float) -> Sequence[Delivery]:
-        """People edited a node; `changed` is what is stored. See `Registry.edited`."""
+        """A node was edited; `changed` is its stored record. See `Registry.edited`."""
         known = self.registry.get(changed.uid)
         was_banned = known is not None and known.admission == "banned"
         before = NOTHING_ADDED.types if known is None else known.annotations.types
         record = self.registry.replace(changed)
         deliveries: list[Delivery] = []
         if was_banned and record.admission != "banned":
-            # A gateway that remembers a ban must learn that it is lifted.
+            # A gateway that remembers a ban must be informed when it is lifted.
             for gateway in self.gateways:
                 deliveries += self._rules(gateway, record)
         deliveries += self._admit_again(record, ts)
@@ -365,7 +368,7 @@ class Router:
         return [*deliveries, *resource_types.changes(node, edited)]
 
     def _admit_again(self, record: NodeRecord, ts: float) -> Sequence[Delivery]:
-        """Who is admitted may have changed: of a node that is connected, it counts at once."""
+        """The rule of admission may have changed: it applies to a connected node at once."""
         node = self.nodes.get(record.uid)
         if node is None:
             return (self.registered(record),)
@@ -377,7 +380,7 @@ class Router:
                 deliveries.append(ToAll(NodeLeft(uid=record.uid, ts=ts), node.sequence))
         elif node.is_waiting and record.admission == "accepted":
             self.nodes.accept(node)
-            # Before its `new`, as at each node that appears.
+            # Before its `new`, as for each node that appears.
             deliveries.append(self.registered(record))
             described = resource_types.everything_of(node)
             if described is not None:
@@ -388,14 +391,14 @@ class Router:
         return [*deliveries, self.registered(record)]
 
     def forget(self, uid: str, now: float) -> Sequence[Delivery]:
-        """Forget an offline node, or remove a newcomer that waits. See `Registry.forget`."""
+        """Forget an offline node, or remove a waiting newcomer. See `Registry.forget`."""
         record = self.registry.forget(uid, now)
         if self.nodes.get(uid) is not None:
             self.nodes.remove(uid)
         return (forgotten(record.uid),)
 
     def restore(self, record: NodeRecord, ts: float) -> Sequence[Delivery]:
-        """Bring a forgotten node back. See `Registry.forgotten`."""
+        """Restore a forgotten node. See `Registry.forgotten`."""
         restored = self.registry.restore(record)
         return [*self._admit_again(restored, ts), *self.evicted()]
 
@@ -404,9 +407,8 @@ class Router:
     def from_client(
         self, client: str, command: Command, *, now: float, is_broker: bool = False
     ) -> Sequence[Delivery]:
-        """Route a command: to the gateway of its node, or answered at once.
-
-        `is_broker`: the client is another broker, for one of its clients."""
+        """Route a command to the gateway of its node, or answer it at once. `is_broker`: the client
+        is another broker, on behalf of its client."""
         if not is_broker and not self._rates.take(client, now):
             self.refused += 1
             return answer(client, command, "forbidden", f"over {COMMANDS_PER_S:.0f} commands/s")

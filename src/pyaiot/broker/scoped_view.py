@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the subscribers of one scope get of all messages. Pure.
+"""The messages that subscribers with one scope receive. Pure.
 
-A node comes into a scope or leaves it when people change its tags, or when another gateway has it.
-For a subscriber it then appears, or is offline and forgotten.
+A node enters or leaves a scope when people change its tags, or when another gateway takes it. For a
+subscriber, the node then appears, or goes offline and is forgotten.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +27,9 @@ from pyaiot.messages import (
 from pyaiot.registry.record import NodeRecord
 
 VIEWS_MAX: Final = 100
-"""Different scopes and filters by tag or gateway of clients that are connected at once. A client
-with one more is answered 503, or closed with 1013, because each costs time for each message."""
+"""Largest number of different scopes, and filters by tag or gateway, of connected clients. A client
+with a further one is answered 503, or closed with 1013, because each costs time for each
+message."""
 
 
 class ScopedView:
@@ -42,11 +43,11 @@ class ScopedView:
         self._uids: set[str] | None = None
         """The nodes in the scope; None: all."""
         self._sequence = 0
-        """Of the latest node whose messages were filtered."""
+        """Of the last node whose messages were filtered."""
         self.refresh()
 
     def refresh(self) -> None:
-        """Look at all nodes: the view is new, or the registry was read."""
+        """Check all nodes again: the view is new, or the registry was loaded."""
         self._sequence = self._nodes.sequence
         if not self.scope.has_all_nodes:
             self._uids = {uid for uid, record in self._records.items() if self._includes(record)}
@@ -67,12 +68,12 @@ class ScopedView:
         return sum(node is not None and not node.is_waiting for node in found)
 
     def shown(self, message: ToClient) -> ToClient | None:
-        """The message without what the scope hides; None if it hides all of it."""
+        """The visible part of a message; None if the scope hides all of it."""
         match message:
             case GatewayState(name=name):
                 return message if self.scope.has_gateway(name) else None
             case Ignored():
-                return None  # its topic may name a node of others
+                return None  # its topic may contain the name of a node outside the scope
             case Reading(uid=uid, resource=resource):
                 if self.scope.hides_personal and resource in PERSONAL_RESOURCES:
                     return None
@@ -85,7 +86,8 @@ class ScopedView:
         return message if not uid or self.sees(uid) else None
 
     def filtered(self, deliveries: Sequence[ToAll]) -> list[ToAll]:
-        """What the subscribers get of these messages, and of nodes that come and leave by them."""
+        """The messages for the subscribers, with those about nodes that enter and leave the
+        scope."""
         found: list[ToAll] = []
         for delivery in deliveries:
             message = delivery.message
@@ -103,10 +105,10 @@ class ScopedView:
     def _registered(
         self, delivery: ToAll, message: RegisteredNode, uids: set[str]
     ) -> Iterator[ToAll]:
-        """A node may be in the scope now and not before, or before and not now."""
+        """Handle a node that may have entered or left the scope."""
         uid, was_seen = message.uid, message.uid in uids
         node = self._nodes.get(uid)
-        # The `new` of a node that just appeared follows.
+        # The `new` of a node that has just appeared follows.
         is_known = node is not None and not node.is_waiting and node.sequence <= self._sequence
         if self.scope.includes(message.tags, message.gateway):
             uids.add(uid)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Uids for which gateways have credentials of devices. Pure.
 
-They are refused to nodes without a credential at all gateways, also while their own gateway is not
-connected. They are not stored: after a restart of the broker, they count when their gateway is
-linked again.
+All gateways refuse them to nodes without a credential, also while their own gateway is not
+connected. They are not stored: after a restart of the broker, they take effect when their gateway
+is linked again.
 """
 
 from collections.abc import Iterable
@@ -14,9 +14,11 @@ from pyaiot.errors import Refused
 from pyaiot.messages import UidsSecured
 
 UIDS_OF_GATEWAY_MAX: Final = 10_000
-"""Uids of one link. Further ones are not protected before their device has connected."""
+"""Largest number of uids of one link. Further ones are not protected until their device has
+connected."""
 UIDS_MAX: Final = 100_000
-"""Uids of all gateways. Further ones are not protected before their device has connected."""
+"""Largest number of uids of all gateways. Further ones are not protected until their device has
+connected."""
 
 
 class SecuredElsewhere(ForeignNode):
@@ -30,23 +32,23 @@ class SecuredElsewhere(ForeignNode):
 
 
 class SecuredUids:
-    """`link` is the number of a gateway's link, `name` the name of the gateway."""
+    """`link`: the number of a gateway's link. `name`: the name of the gateway."""
 
     def __init__(self) -> None:
         self._uids: dict[int, set[str]] = {}
         self._names: dict[int, str] = {}
         self._links: dict[str, set[int]] = {}
-        """The links that reported a uid."""
+        """The links that reported each uid."""
         self._lost: set[int] = set()
 
     def receive(self, link: int, name: str, message: UidsSecured) -> None:
-        """Raises `Refused` beyond the limits: further uids are left out."""
+        """Handle a report. Raises `Refused` beyond the limits: further uids are left out."""
         if not message.follows:
             self._begin(link, name)
         self._add(link, message.uids)
 
     def _begin(self, link: int, name: str) -> None:
-        """A link reports from the start. What earlier links of its gateway reported is replaced."""
+        """A link begins its report. Uids from earlier links of its gateway are replaced."""
         for other in [it for it in self._lost if self._names[it] == name]:
             self._forget(other)
         self._forget(link)
@@ -68,18 +70,18 @@ class SecuredUids:
             self._links.setdefault(uid, set()).add(link)
 
     def lost(self, link: int) -> None:
-        """The link is lost. Its uids remain refused until its gateway reports again."""
+        """The link is lost. Its uids stay refused until its gateway reports again."""
         if link in self._uids:
             self._lost.add(link)
 
     def release(self, link: int, uid: str) -> None:
-        """The gateway has no credential for this uid any more."""
+        """The gateway no longer has a credential for this uid."""
         if uid in self._uids.get(link, ()):
             self._uids[link].discard(uid)
             self._release(link, uid)
 
     def check(self, uid: str) -> None:
-        """Raises `SecuredElsewhere` if a claim without a credential is refused."""
+        """Raise `SecuredElsewhere` if a claim without a credential is refused."""
         for link in self._links.get(uid, ()):
             raise SecuredElsewhere(uid, self._names[link])
 

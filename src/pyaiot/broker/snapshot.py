@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a subscriber gets before live messages: the state of all nodes, or what it missed. Pure."""
+"""The messages that a subscriber gets before live ones: all nodes, or a replay. Pure."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 CHUNK_MESSAGES: Final = 1000
 CHUNK_COST_MAX: Final = 128 * 1024
-"""Messages and their bytes per write to a subscriber that joins or is behind. Others get a turn
-between two writes, and the buffer of a socket that nobody reads holds at most this above
-`BUFFER_LOW`."""
+"""Messages, and their bytes, in one write to a subscriber that joins or is behind. Other
+subscribers get a turn between two writes, and the buffer of a socket whose peer reads nothing
+exceeds `BUFFER_LOW` by at most this."""
 SNAPSHOT_NODE_COST: Final = 8
-"""Bytes per node of a snapshot that is being sent: a reference."""
+"""Bytes for each node of a snapshot that is being sent: a reference."""
 
 
 class Snapshot:
-    """Progress through the nodes that existed when the client joined."""
+    """Iterates over the nodes that existed when the client joined."""
 
     __slots__ = (
         *("count", "end_sequence", "index", "nodes", "records", "registry", "rest"),
@@ -40,25 +40,23 @@ class Snapshot:
         registry: RegistryView | None,
         view: ScopedView | None,
     ) -> None:
-        """`uids` None: all nodes. Else only these are looked at: there may be 100,000 others.
-
-        `registry` None: without the records of the registry. `view` None: without a scope.
-        """
+        """`uids` None: all nodes; otherwise only these are visited: there may be 100,000 others.
+        `registry` None: without records of the registry. `view` None: without a scope."""
         self.nodes: list[KnownNode] = list(nodes) if uids is None else _select(nodes, uids)
         self.registry = registry
         self.records: list[NodeRecord] = [] if registry is None else registry.not_online(uids)
-        """Records that are still to be sent, of nodes that are not online. The next one is last."""
+        """Records of offline nodes that are still to be sent. The next one is last."""
         self.count = len(nodes) - nodes.waiting if view is None else view.online()
         self.index = 0
         """Of the next node."""
         self.rest: list[ToClient] = []
-        """Messages of the current node that are still to be sent, the next one last."""
+        """Messages of the current node that are still to be sent. The next one is last."""
         self.sent_sequence = 0
         """Of the current node."""
         self.end_sequence = nodes.sequence
 
     def take(self, shown: Callable[[Iterable[ToClient]], list[ToClient]]) -> list[ToClient]:
-        """The next messages, of a limited number and size. `shown` leaves out some."""
+        """The next messages, limited in number and size. `shown` leaves out some."""
         messages: list[ToClient] = []
         size = 0
         while len(messages) < CHUNK_MESSAGES and size < CHUNK_COST_MAX:
@@ -77,8 +75,8 @@ class Snapshot:
         return messages
 
     def take_encoded(self, form: StateForm, shared: StateParts) -> list[bytes]:
-        """The next nodes, of a limited number and size, in a form that clients share. A node that
-        is too large for that is left in `rest`."""
+        """The next nodes, limited in number and size, in a form that clients share. A node that is
+        too large for it is left in `rest`."""
         parts: list[bytes] = []
         size = count = 0
         while count < CHUNK_MESSAGES and size < CHUNK_COST_MAX:
@@ -98,7 +96,7 @@ class Snapshot:
         return parts
 
     def removed(self, sees: Callable[[str], bool]) -> int:
-        """Nodes that were removed meanwhile, of those that the client sees."""
+        """The nodes that were removed in the meantime and are visible to the client."""
         return sum(
             node.is_removed
             and not node.is_waiting
@@ -108,19 +106,19 @@ class Snapshot:
         )
 
     def _next_node(self) -> KnownNode | None:
-        """The next node to be sent; None: there is none."""
+        """The next node to send; None if there are no more."""
         while self.index < len(self.nodes):
             node = self.nodes[self.index]
             self.index += 1
             if node.sequence > self.end_sequence:
-                continue  # accepted meanwhile: it was sent as a node that appeared
+                continue  # accepted in the meantime: it was sent as a node that appeared
             self.sent_sequence = node.sequence
             if not node.is_removed and not node.is_waiting:
                 return node
         return None
 
     def _take_record(self) -> Sequence[ToClient]:
-        """What the registry has of the next node that is not online; nothing if it is needless."""
+        """The record of the next offline node; nothing if it is not needed."""
         record = self.records.pop()
         if self.registry is None or self.registry.is_sent_by_now(record):
             return ()
@@ -129,7 +127,7 @@ class Snapshot:
         return (message,) if described is None else (message, described)
 
     def _registered(self, node: KnownNode) -> list[ToClient]:
-        """What the registry has of an online node."""
+        """The record of an online node."""
         if self.registry is None:
             return []
         described = everything_of(node)
@@ -141,12 +139,13 @@ class Snapshot:
         return [*self._registered(node), node.appeared, *node.readings.values()]
 
     def still_covers(self, sequence: int) -> bool:
-        """A node with this sequence is still to be sent, then with its latest state."""
+        """Whether a node with this sequence is still to be sent; it is then sent with its latest
+        state."""
         return self.sent_sequence < sequence <= self.end_sequence
 
 
 class Replay:
-    """Messages from before the subscriber connected, to be sent before all others."""
+    """Messages from before the subscriber connected, which are sent before all others."""
 
     __slots__ = ("cost", "is_loaded", "messages")
 
@@ -154,7 +153,7 @@ class Replay:
         self.messages: deque[ToClient] = deque()
         self.cost = 0
         self.is_loaded = False
-        """Until then nothing is sent."""
+        """Until this is called, nothing is sent."""
 
     def load(self, messages: Iterable[ToClient]) -> None:
         self.messages.extend(messages)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The state of all nodes that the broker keeps. Pure."""
+"""The state of all nodes of the broker. Pure."""
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from pyaiot.model import ResourceType
 
 RESOURCES_MAX: Final = 264
-"""Resources of one node: 256 of the device, and room for those that its gateway adds (`ip`,
-`protocol`, …). Further ones are refused.
-"""
+"""Largest number of resources of one node: 256 of the device, and room for those that its gateway
+adds (`ip`, `protocol`, …). Further ones are refused."""
 NODES_MAX: Final = 1_000_000
-"""Nodes of one broker. Further ones are refused."""
+"""Largest number of nodes of one broker. Further ones are refused."""
 NODES_PER_GATEWAY_MAX: Final = 100_000
-"""Nodes of one gateway. Further ones are refused, so that no gateway fills the table alone."""
+"""Largest number of nodes of one gateway. Further ones are refused, so that no gateway fills the
+table alone."""
 _NO_TYPES: Final[Mapping[str, "ResourceType"]] = MappingProxyType({})
-"""Of most nodes: they share it."""
+"""Shared by most nodes."""
 
 
 class KnownNode:
@@ -38,18 +38,20 @@ class KnownNode:
         self.uid = record.uid
         self.record = record
         self.is_waiting = record.admission == "waiting"
-        """Nobody has accepted it: its messages are not sent to clients."""
+        """Whether it still waits to be accepted: its messages are not sent to clients."""
         self.appeared_at = ts
         """Unix time."""
         self.gateway = gateway
         self.plain_gateway = gateway
-        """The same, if none of its readings needs a unit; else -1."""
+        """The same if none of its readings needs a unit; otherwise -1."""
         self.sequence = sequence
-        """Incremented with each node that appears: how far a joining client was sent the state."""
+        """Incremented with each node that appears. It shows the progress of sending the state to a
+        joining client."""
         self.is_removed = False
         self.readings: dict[str, Reading] = {}
         self.types: Mapping[str, ResourceType] = _NO_TYPES
-        """Types of the resources of which a reading does not show as much, as clients know."""
+        """Types as clients know them, of the resources whose reading alone does not suggest the
+        type."""
         self.units: dict[str, str] | None = None
         """Units that people or metadata state, by resource; None if there are none."""
 
@@ -59,8 +61,7 @@ class KnownNode:
         self.plain_gateway = -1 if units else self.gateway
 
     def with_unit(self, reading: Reading) -> Reading:
-        """The reading; with the unit that was stated of its resource, if it is a number without
-        one."""
+        """The reading. A number without a unit gets the stated unit of its resource."""
         if self.units is None or reading.unit or reading.number is None:
             return reading
         unit = self.units.get(reading.resource, "")
@@ -78,17 +79,17 @@ class KnownNode:
 
 
 class NodeTable:
-    """Nodes in the order in which they appeared; each belongs to one gateway connection."""
+    """Nodes in the order in which they appeared. Each belongs to the connection of one gateway."""
 
     def __init__(self) -> None:
         self._by_uid: dict[str, KnownNode] = {}
         self._by_gateway: dict[int, dict[str, None]] = {}
         self.sequence = 0
-        """Of the node that appeared last."""
+        """The sequence of the last node that appeared."""
         self.touched: set[KnownNode] = set()
         """Nodes with a new reading since the set was replaced."""
         self.waiting = 0
-        """Nodes that nobody has accepted."""
+        """Nodes that wait to be accepted."""
 
     def __len__(self) -> int:
         return len(self._by_uid)
@@ -100,14 +101,14 @@ class NodeTable:
         return self._by_uid.get(uid)
 
     def check_room(self, gateway: int) -> None:
-        """Raises `Refused` if a node of this gateway has no room."""
+        """Raises `Refused` if there is no room for a node of this gateway."""
         if len(self._by_uid) >= NODES_MAX:
             raise Refused(f"this broker holds at most {NODES_MAX} nodes")
         if len(self._by_gateway.get(gateway, ())) >= NODES_PER_GATEWAY_MAX:
             raise Refused(f"a gateway has at most {NODES_PER_GATEWAY_MAX} nodes")
 
     def add(self, gateway: int, record: NodeRecord, *, ts: float) -> KnownNode:
-        """Add a node that is not in the table and appeared at `ts`. Call `check_room` before."""
+        """Add a new node that appeared at `ts`. Call `check_room` before."""
         self.sequence += 1
         node = KnownNode(gateway, self.sequence, record, ts=ts)
         self.waiting += node.is_waiting
@@ -116,10 +117,8 @@ class NodeTable:
         return node
 
     def keep(self, node: KnownNode, reading: Reading) -> bool:
-        """Store the latest reading, with its unit. True: the resource is new.
-
-        Raises `Refused` at the limit of resources.
-        """
+        """Store the latest reading, with its unit. Returns whether the resource is new. Raises
+        `Refused` at the limit of resources."""
         readings = node.readings
         is_new = reading.resource not in readings
         if is_new and len(readings) >= RESOURCES_MAX:
@@ -129,11 +128,9 @@ class NodeTable:
         return is_new
 
     def replace(self, gateway: int, reading: Reading) -> KnownNode | None:
-        """Store the latest reading of a known resource, and return its node.
-
-        None, and nothing stored, if the gateway owns no such node, the resource is new or the
-        reading may need one of the `units` of the node.
-        """
+        """Store the latest reading of a known resource, and return its node. Returns None and
+        stores nothing if the gateway owns no such node, if the resource is new, or if the reading
+        may need one of the `units` of the node."""
         node = self._by_uid.get(reading.uid)
         if node is None or reading.resource not in node.readings:
             return None
@@ -149,12 +146,12 @@ class NodeTable:
         return touched
 
     def accept(self, node: KnownNode) -> None:
-        """Somebody accepted the node. It is sent to clients as one that appears now."""
+        """Accept a waiting node. It is sent to clients as a node that appears now."""
         self.waiting -= node.is_waiting
         node.is_waiting = False
         self.sequence += 1
         node.sequence = self.sequence
-        # The table is in the order of the sequence.
+        # The table is sorted by the sequence.
         self._by_uid[node.uid] = self._by_uid.pop(node.uid)
 
     def remove(self, uid: str) -> None:
@@ -168,7 +165,7 @@ class NodeTable:
             del self._by_gateway[node.gateway]
 
     def move(self, node: KnownNode, gateway: int) -> None:
-        """Another link of the same gateway has the node now."""
+        """Move the node to another link of the same gateway."""
         owned = self._by_gateway[node.gateway]
         del owned[node.uid]
         if not owned:
@@ -178,7 +175,7 @@ class NodeTable:
         self._by_gateway.setdefault(gateway, {})[node.uid] = None
 
     def count_of(self, gateway: int) -> int:
-        """Nodes of a gateway."""
+        """Number of nodes of a gateway."""
         return len(self._by_gateway.get(gateway, ()))
 
     def uids_of(self, gateway: int) -> list[str]:

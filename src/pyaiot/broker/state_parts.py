@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The state of nodes in the form of a client that joins, encoded once for all that join. Pure."""
+"""The state of nodes in the form of a joining client. It is encoded once for all of them. Pure."""
 
 import secrets
 from collections.abc import Collection, Sequence
@@ -14,27 +14,28 @@ from pyaiot.messages import Reading, ToClient, encode
 from pyaiot.transport.websocket_frames import text_frame
 
 PARTS_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Bytes of encoded nodes that are kept. Beyond that, the oldest are encoded again."""
+"""Largest total size of encoded nodes that are kept, in bytes. Beyond it, the oldest are dropped
+and encoded again when needed."""
 PART_COST_MAX: Final = 64 * 1024
 """Largest state of a node that is encoded once and cached, in bytes. Larger ones are sent message
 by message, to each client by itself.
 """
 PARTS_LIFE_S: Final = 1.0
-"""How long encoded nodes are kept after the last client has joined. Clients often come together:
-after a restart of a proxy, or of the broker."""
+"""How long encoded nodes are kept after the last client has joined. Clients often join together:
+after a restart of a proxy or of the broker."""
 _ENTRY_BYTES: Final = 200
-"""Bytes of a part besides its text."""
+"""Bytes of a part in addition to its text."""
 
 
 class StateForm(Protocol):
-    """Encodes nodes one by one, and assembles them to the bytes for one client."""
+    """Encodes nodes separately, and assembles them to the bytes for one client."""
 
     def encode(self, messages: Sequence[ToClient], /) -> bytes:
         """The messages of a node, at least one."""
         ...
 
     def assemble(self, parts: Sequence[bytes], client: str, /) -> bytes:
-        """What `encode` returned for several nodes, as the answer to the `join` of a client."""
+        """Assemble parts from `encode` to the answer to the `join` of a client."""
         ...
 
 
@@ -49,10 +50,10 @@ class ArrayState:
 
 
 class LegacyState:
-    """One frame for each message, with the id of the client: it is filled in at the end."""
+    """One frame for each message. It contains the id of the client, which is inserted last."""
 
     def __init__(self) -> None:
-        # Random, so that it is in no text of a device.
+        # Random, so that no text of a device contains it.
         self.placeholder = secrets.token_hex(8)
 
     def encode(self, messages: Sequence[ToClient], /) -> bytes:
@@ -68,23 +69,23 @@ _LEGACY: Final = LegacyState()
 
 
 def state_form(encoder: Encoder, client: str) -> StateForm | None:
-    """The form in which this client gets the state; None: it has none that can be shared."""
+    """The form in which this client gets the state; None if it cannot be shared."""
     if encoder is ARRAYS or encoder is ARRAYS_WITH_REGISTRY:
         return _ARRAY
-    # Frames state their length.
+    # Frames contain their length.
     has_length = len(client.encode()) == len(_LEGACY.placeholder)
     return _LEGACY if encoder is LEGACY and has_length else None
 
 
 class _Part(NamedTuple):
-    """An encoded node, and the messages that it was made of."""
+    """An encoded node, and the messages from which it was made."""
 
     messages: tuple[ToClient, ...]
     encoded: bytes
 
 
 class StateParts:
-    """Nodes that were encoded for clients that joined in the last moments."""
+    """Nodes that were encoded for clients that joined recently."""
 
     def __init__(self) -> None:
         self._parts: dict[tuple[StateForm, KnownNode], _Part] = {}
@@ -95,7 +96,8 @@ class StateParts:
         return len(self._parts)
 
     def encoded(self, node: KnownNode, form: StateForm) -> bytes | None:
-        """The state of a node: that it appeared, and its latest readings. None: it is large."""
+        """The encoded state of a node: that it appeared, and its latest readings. None if it is too
+        large."""
         key = form, node
         part = self._parts.get(key)
         if part is not None:
@@ -123,8 +125,8 @@ class StateParts:
 def _is_of(
     messages: tuple[ToClient, ...], appeared: ToClient, readings: Collection[Reading]
 ) -> bool:
-    """Whether a part was made of these messages. Readings are compared by identity: equal ones may
-    be encoded differently (`1` and `true`)."""
+    """Whether a part was made from these messages. Readings are compared by identity: equal ones
+    may be encoded differently (`1` and `true`)."""
     return (
         len(messages) == len(readings) + 1
         and messages[0] == appeared

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A client as the broker sees it: what it gets, in which form, how far behind it may fall. Pure.
+"""A client as the broker sees it: its filters, the form of its messages, its backlog. Pure.
 
-The sink is a socket elsewhere; here it takes bytes and reports how many wait.
+The sink is a socket in production; here it accepts bytes and reports how many wait.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,19 +36,21 @@ from pyaiot.registry.record import NodeRecord
 from pyaiot.transport.rate_limit import RateLimit
 
 BUFFER_HIGH: Final = 256 * 1024
-"""Bytes in the socket buffer above which a subscriber is behind: its messages are queued."""
+"""Number of bytes in the socket buffer above which a subscriber is behind: its messages are then
+queued."""
 BUFFER_LOW: Final = 128 * 1024
-"""Bytes in the socket buffer below which a subscriber that is behind gets more."""
+"""Number of bytes in the socket buffer below which a subscriber that is behind gets more."""
 JOINS_PER_S: Final = 1.0
 JOINS_BURST: Final = 10.0
-"""Rate at which a client may send `join`. Beyond that, it is closed with 1008."""
+"""Rate limit and burst of `join` of one client. Above it, the client is closed with 1008."""
 BACKLOG_COST_MAX: Final = 1_250_000
-"""Bytes that wait for one subscriber outside its socket. Beyond that, readings are conflated; if
-the latest ones are still more, it is closed with 1013."""
+"""Largest number of bytes that wait for one subscriber outside its socket. Beyond it, readings are
+conflated; if the latest ones still exceed it, the subscriber is closed with 1013."""
 BACKLOG_PLAIN_MAX: Final = 1000
-"""Messages that wait for one subscriber unconflated. Beyond that, readings are conflated."""
+"""Largest number of messages that wait for one subscriber without conflation. Beyond it, readings
+are conflated."""
 SNAPSHOT_BYTES_AT_ONCE: Final = 64 * 1024
-"""Bytes of the state after which a subscriber that joins waits for its next turn."""
+"""Number of bytes of the state after which a joining subscriber waits for its next turn."""
 STALL_LIMIT_S: Final = 30.0
 """A subscriber that reads nothing for this long while messages wait is closed with 1013."""
 
@@ -58,26 +60,26 @@ CLOSE_SLOW: Final = 1013
 
 
 class Sink(Protocol):
-    """Where the bytes of a subscriber go."""
+    """Accepts the bytes for a subscriber."""
 
     def write(self, data: bytes) -> None: ...
 
     def buffered(self) -> int:
-        """Bytes written that the network has not taken yet."""
+        """Number of bytes that were written and not sent yet."""
         ...
 
     def close(self, code: int, reason: str) -> None:
-        """Begin to close; what is buffered may be lost. Never waits."""
+        """Begin to close; buffered bytes may be lost. Never waits."""
         ...
 
 
 class EncodedBatch:
-    """Messages for all subscribers, encoded at most once per form."""
+    """Messages for all subscribers, encoded at most once for each form."""
 
     __slots__ = ("_encoded", "_index", "deliveries", "position")
 
     def __init__(self, deliveries: Sequence[ToAll], position: Position) -> None:
-        """`position` is that after the last of them."""
+        """`position`: after the last of them."""
         self.deliveries = deliveries
         self.position = position
         self._encoded: dict[Encoder, bytes] = {}
@@ -103,11 +105,8 @@ class EncodedBatch:
 
 
 class Subscriber:
-    """A client between two flushes.
-
-    Sent in this order: a replay, the rest of the current node of a snapshot, the backlog, the
-    other nodes of the snapshot.
-    """
+    """A client between two flushes. It is sent, in this order: a replay, the rest of the current
+    node of a snapshot, the backlog, the other nodes of the snapshot."""
 
     def __init__(
         self,
@@ -123,12 +122,11 @@ class Subscriber:
         view: ScopedView | None = None,
         parts: StateParts | None = None,
     ) -> None:
-        """`position` of the last message that was published. `parts` are shared by all clients.
-
-        Messages about nodes up to the sequence `withheld_until_join` are not sent before `join`.
-        `scope`: what it may see and command. `view`: what that, and its filter by tag or gateway,
-        shows; the batches that it is given are of this view. None: all.
-        """
+        """`position`: of the last published message. `parts` are shared by all clients. Messages
+        about nodes up to the sequence `withheld_until_join` are not sent before `join`. `scope`:
+        the nodes that it may see and command. `view`: shows the part of that which its filter by
+        tag or gateway selects; the batches for this subscriber are those of this view; None:
+        all."""
         self.id = client_id
         self.sink = sink
         self.encoder = encoder
@@ -137,15 +135,16 @@ class Subscriber:
         self.view = view
         self.closed = False
         self.close_code = 0
-        """The code of RFC 6455 with which the broker closed it; 0 if it did not."""
+        """The close code of RFC 6455 with which the broker closed it; 0 if it did not."""
         self._withheld_until_join = withheld_until_join
         self._uids: frozenset[str] | None = None
         self._resources: frozenset[str] | None = None
         self._wanted: WantedReadings | None = None
         self._latest: list[str] = []
-        """Nodes whose latest readings are still to be sent, because they are wanted now."""
+        """Nodes whose latest readings are still to be sent, because they were just added to the
+        filter."""
         self._nodes: NodeTable | None = None
-        """Where these readings are."""
+        """The table with these readings."""
         self._backlog: Backlog[ToClient] = Backlog(
             cost_max=BACKLOG_COST_MAX, plain_max=BACKLOG_PLAIN_MAX
         )
@@ -154,7 +153,8 @@ class Subscriber:
         self._replay: Replay | None = None
         self._position = position
         self._is_complete = not encoder.has_ids
-        """Nothing from before the current position is missing: it may be sent as an id."""
+        """Whether nothing before the current position is missing, so that the position may be sent
+        as an id."""
         self._joins = RateLimit(per_s=JOINS_PER_S, burst=JOINS_BURST, now=now)
         self._progress_at = now
         self._buffered_before = 0
@@ -165,12 +165,12 @@ class Subscriber:
 
     @property
     def waiting_messages(self) -> int:
-        """Messages in its backlog, without those of a snapshot or replay."""
+        """Number of messages in its backlog, without those of a snapshot or replay."""
         return len(self._backlog)
 
     @property
     def waiting(self) -> bool:
-        """Something waits for it outside its socket."""
+        """Whether something waits for it outside its socket."""
         return (
             bool(self._backlog)
             or self._snapshot is not None
@@ -180,17 +180,17 @@ class Subscriber:
 
     @property
     def has_part(self) -> bool:
-        """It subscribed to a part of the readings, and gets `seen` for the other nodes."""
+        """Whether it subscribed to a part of the readings, and gets `seen` for the other nodes."""
         return self._wanted is not None
 
     @property
     def is_joining(self) -> bool:
-        """The state is being sent to it, some with each call of `drain`."""
+        """Whether the state is being sent to it, a part with each call of `drain`."""
         return self._snapshot is not None
 
     @property
     def held(self) -> int:
-        """Bytes that wait for it, in its socket and outside."""
+        """Number of bytes that wait for it, in its socket and outside."""
         held = self.sink.buffered() + self._backlog.cost
         if self._snapshot is not None:
             held += SNAPSHOT_NODE_COST * len(self._snapshot.nodes)
@@ -199,11 +199,11 @@ class Subscriber:
         return held
 
     def sees(self, uid: str) -> bool:
-        """Whether it gets messages of this node, but for a filter by uid."""
+        """Whether it gets messages of this node, apart from a filter by uid."""
         return self.view is None or self.view.sees(uid)
 
     def problem_of(self, command: Command, registry: Mapping[str, NodeRecord]) -> str:
-        """Why it may not send this command; empty if it may. `registry`: its records."""
+        """Why it may not send this command; empty if it may. `registry`: the records of nodes."""
         if not self.may_command:
             return "this client may read, not write"
         record = registry.get(command.uid)
@@ -211,7 +211,7 @@ class Subscriber:
             record is not None and self.scope.includes(record.annotations.tags, record.gateway)
         ):
             return ""
-        # The same for a node that does not exist: whether it does is hidden, too.
+        # Nodes that do not exist get the same answer, so that it does not reveal which nodes exist.
         return "the node is not in the scope of this client"
 
     @property
@@ -223,8 +223,8 @@ class Subscriber:
         return self._uids & in_view
 
     def subscribe(self, request: Subscription, nodes: NodeTable | None = None) -> None:
-        """Filter what follows. Replaces the filter before. Call `drain` afterwards: the latest
-        readings of nodes that were not wanted before are sent, from `nodes`."""
+        """Filter messages from now on. Replaces the previous filter. Call `drain` afterwards: it
+        sends the latest readings, from `nodes`, of nodes that were not in the filter before."""
         self._uids = None if request.uids is None else frozenset(request.uids)
         self._resources = None if request.resources is None else frozenset(request.resources)
         before, self._wanted = self._wanted, WantedReadings.of(request)
@@ -236,16 +236,14 @@ class Subscriber:
             self._latest = sorted(self._wanted.uids - known)
 
     def may_join(self, now: float) -> bool:
-        """Whether it is within the rate of joins. If not, it is closed."""
+        """Whether it is within the rate limit of joins. If not, it is closed."""
         if self._joins.take(now):
             self.close(CLOSE_POLICY, "asked for everything too often")
         return not self.closed
 
     def join(self, nodes: NodeTable, registry: RegistryView | None = None) -> None:
-        """Begin to send the current state. A second call begins again.
-
-        `registry`: also send what it has of each node, now and at each change.
-        """
+        """Begin to send the current state. A second call begins again. `registry`: also send the
+        record of each node, now and at each change."""
         self._withheld_until_join = 0
         if registry is not None and self.encoder is ARRAYS:
             self.encoder = ARRAYS_WITH_REGISTRY
@@ -254,18 +252,18 @@ class Subscriber:
         )
 
     def hold(self) -> None:
-        """Send nothing until `resume_with` or `send_gap`: what is published meanwhile waits."""
+        """Send nothing until `resume_with` or `send_gap`: published messages wait."""
         self._replay = Replay()
 
     def resume_with(self, messages: Iterable[ToClient]) -> None:
-        """Resume: send these before everything that waits. Call `drain` afterwards."""
+        """Resume: send these messages before everything that waits. Call `drain` afterwards."""
         replay = Replay()
         replay.load(self._shown(messages))
         self._replay = replay if replay.messages else None
         self._is_complete = True
 
     def send_gap(self, detail: str) -> None:
-        """Send that events are missing and cannot be recovered. Call `join` afterwards."""
+        """Report that events are missing and cannot be recovered. Call `join` afterwards."""
         self._replay = None
         self.sink.write(encode_gap(detail))
 
@@ -276,7 +274,7 @@ class Subscriber:
             self.send(shown)
 
     def send(self, message: ToClient) -> None:
-        """Send a message to this client alone, in order with what waits."""
+        """Send a message to this client alone, in order with the waiting ones."""
         if (
             isinstance(message, Receipt)
             and message.state == "forbidden"
@@ -289,9 +287,8 @@ class Subscriber:
             self._write([message])
 
     def write_shared(self, batch: EncodedBatch) -> bool:
-        """Write the bytes that are made once for all. False, and nothing written, for a subscriber
-        that filters, is behind, or has not joined.
-        """
+        """Write bytes that were encoded once for all. Returns False, and writes nothing, for a
+        subscriber that filters, is behind, or has not joined."""
         if (
             self.closed
             or self._wanted is not None
@@ -308,7 +305,7 @@ class Subscriber:
         return True
 
     def offer(self, batch: EncodedBatch, now: float) -> None:
-        """Queue the messages that it subscribed to. Call `drain` afterwards."""
+        """Queue the subscribed messages of a batch. Call `drain` afterwards."""
         if not self.waiting:
             self._progress_at = now
         wanted = self._wanted
@@ -320,10 +317,11 @@ class Subscriber:
         self._position = batch.position
 
     def drain(self, now: float, ts: float) -> bool:
-        """Write what waits, as far as the socket takes it. True if there was progress.
+        """Write waiting messages, as far as the socket accepts them. Returns whether there was
+        progress.
 
-        Of a snapshot, about a chunk: others get a turn before the next one. Closes a subscriber
-        that reads nothing for `STALL_LIMIT_S`.
+        Writes about one chunk of a snapshot: other subscribers get a turn before the next one.
+        Closes a subscriber that reads nothing for `STALL_LIMIT_S`.
         """
         if self.closed or (self._replay is not None and not self._replay.is_loaded):
             return False
@@ -335,7 +333,7 @@ class Subscriber:
             snapshot = self._snapshot
             if self._replay is not None:
                 self._write_replay(self._replay)
-            # A node is sent to its end first: what waits is newer.
+            # The current node is sent completely first: waiting messages are newer.
             elif snapshot is not None and (snapshot.rest or not self._backlog):
                 rest -= self._write_snapshot(snapshot, ts)
             elif self._backlog:
@@ -384,7 +382,7 @@ class Subscriber:
         return self._wants_uid(getattr(message, "uid", ""))
 
     def _shown(self, messages: Iterable[ToClient]) -> list[ToClient]:
-        """Of messages that no view has filtered: what it subscribed to and its scope shows."""
+        """The part of unfiltered messages that it subscribed to and that its scope shows."""
         wanted = list(filter(self._wants_message, messages))
         if self.view is None:
             return wanted
@@ -400,7 +398,7 @@ class Subscriber:
         self._write(messages)
 
     def _write_snapshot(self, snapshot: Snapshot, ts: float) -> int:
-        """Write one chunk. Returns its bytes."""
+        """Write one chunk. Returns the number of bytes."""
         is_unfiltered = self._uids is None and self._resources is None and self.view is None
         form = state_form(self.encoder, self.id) if is_unfiltered else None
         if form is None or snapshot.rest or snapshot.index == len(snapshot.nodes):
@@ -419,14 +417,14 @@ class Subscriber:
         return written
 
     def _write_latest(self) -> int:
-        """Write the latest readings of the next node. Returns the bytes written."""
+        """Write the latest readings of the next node. Returns the number of bytes."""
         node = None if self._nodes is None else self._nodes.get(self._latest.pop())
         if node is None or node.is_waiting:
             return 0
         return self._write(self._shown(node.readings.values()))
 
     def _write(self, messages: Sequence[ToClient], dst: str = legacy.TO_ALL) -> int:
-        """Returns the bytes written."""
+        """Returns the number of bytes."""
         if self.closed:
             return 0
         position = None if self.waiting or not self._is_complete else self._position

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tokens that gateways have used: a token works once, also across restarts of the broker."""
+"""Used tokens of gateways: a token works once, also across restarts of the broker."""
 
 import contextlib
 import fcntl
@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import Final
 
 TOKENS_REMEMBERED_MAX: Final = 100_000
-"""Used tokens that are remembered. Beyond that, the oldest is forgotten, and every token that is
-not newer is refused."""
+"""Largest number of used tokens that are remembered. Beyond it the oldest is forgotten, and every
+token that is not newer is refused."""
 _HEADER: Final = "# Used gateway tokens of Pyaiot: Unix time of a token, SHA-256 of it\n"
 _ALL: Final = "*"
-"""In place of a digest: every token that is not newer is refused."""
+"""Replaces a digest: every token that is not newer is refused."""
 _DIGEST_BYTES: Final = 32
 
 log = logging.getLogger(__name__)
 
 
 class UsedTokens:
-    """The tokens that were used, by their SHA-256. Pure. Times are Unix seconds of the tokens."""
+    """Used tokens by their SHA-256. Pure. Times are Unix seconds of the tokens."""
 
     def __init__(self, *, tokens_max: int = TOKENS_REMEMBERED_MAX) -> None:
         self._tokens_max = tokens_max
         self._digests: set[bytes] = set()
         self._by_age: list[tuple[int, bytes]] = []
         self._refused_until = -1
-        """Tokens made at this time or before are refused: it is unknown which were used."""
+        """Tokens made at this time or earlier are refused: it is unknown which were used."""
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -39,7 +39,7 @@ class UsedTokens:
         return digest in self._digests or made_at <= self._refused_until
 
     def add(self, digest: bytes, made_at: int) -> None:
-        """Remember a token that is used now."""
+        """Remember a used token."""
         if digest in self._digests:
             return
         self._digests.add(digest)
@@ -50,18 +50,18 @@ class UsedTokens:
             self.refuse_until(forgotten_at)
 
     def refuse_until(self, made_at: int) -> None:
-        """Refuse every token made at this time or before."""
+        """Refuse every token made at this time or earlier."""
         self._refused_until = max(self._refused_until, made_at)
 
     def lines(self) -> Iterator[str]:
-        """The lines of a file that keeps them."""
+        """The lines of a file with these tokens."""
         if self._refused_until >= 0:
             yield f"{self._refused_until} {_ALL}\n"
         for made_at, digest in self._by_age:
             yield _line(digest, made_at)
 
     def read(self, line: str) -> None:
-        """Add the token of a line. A line that a crash truncated is skipped."""
+        """Add the token of a line. A truncated line, left by a crash, is skipped."""
         made_at, _, name = line.partition(" ")
         with contextlib.suppress(ValueError):
             if name == _ALL:
@@ -73,8 +73,8 @@ class UsedTokens:
 class UsedTokensFile:
     """Used tokens in a file, which survives the process.
 
-    The file is not synchronised to disk: after a power failure, tokens of the last seconds may be
-    missing. Several processes may share a file: each sees the tokens that the others have used.
+    The file is not synchronised to disk: after a power failure, the tokens of the last seconds may
+    be missing. Several processes may share a file: each sees the tokens that the others have used.
     """
 
     def __init__(self, path: Path, *, tokens_max: int) -> None:
@@ -82,18 +82,18 @@ class UsedTokensFile:
         self._tokens_max = tokens_max
         self._known = UsedTokens(tokens_max=tokens_max)
         self._unwritten: list[str] = []
-        """Lines that could not be written so far."""
+        """Lines that are not written yet."""
         self._lines = 0
-        """Lines in the file."""
+        """Number of lines in the file."""
         self._is_kept = True
         self._seen = (0, 0)
-        """The inode of the file, and how many bytes of it are known."""
+        """The inode of the file, and the number of bytes that were read."""
 
     @classmethod
     def open(
         cls, path: Path, now: float, *, tokens_max: int = TOKENS_REMEMBERED_MAX
     ) -> "UsedTokensFile":
-        """Read the file, or create it. `now` is Unix time.
+        """Read or create the file. `now` is Unix time.
 
         If it cannot be read and written, tokens made before now are refused, because it is unknown
         which of them were used. Gateways make a new token for each connection.
@@ -120,13 +120,13 @@ class UsedTokensFile:
     def refuses(self, digest: bytes, made_at: int) -> bool:
         """See `UsedTokens.refuses`."""
         if self._is_kept:
-            # A file that was deleted, or cannot be read now, has nothing to add.
+            # A file that was deleted, or cannot be read now, adds nothing.
             with contextlib.suppress(OSError):
                 self._read_of_others()
         return self._known.refuses(digest, made_at)
 
     def _read_of_others(self) -> None:
-        """Add the tokens that other processes have used since the last look."""
+        """Add the tokens that other processes have used since the last call."""
         if self._state() == self._seen:
             return
         with self._locked(), self._path.open("rb") as file:
@@ -143,7 +143,7 @@ class UsedTokensFile:
         return status.st_ino, status.st_size
 
     def add(self, digest: bytes, made_at: int) -> None:
-        """See `UsedTokens.add`. Written before this returns, if the file can be written."""
+        """See `UsedTokens.add`. It is written before this returns, if the file can be written."""
         self._known.add(digest, made_at)
         if not self._is_kept:
             return
@@ -153,7 +153,7 @@ class UsedTokensFile:
             with self._locked():
                 self._append()
         except OSError as error:
-            # To refuse the gateway would lose readings; the record follows with the next token.
+            # Refusing the gateway would lose readings; the record is written with the next token.
             log.warning(
                 "used gateway tokens cannot be written to %s (%s): a restart forgets %d of them",
                 self._path,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The part of all readings that a subscriber shows, and the nodes of the others. Pure."""
+"""The part of all readings that a subscriber needs, and the uids of the other nodes. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -9,13 +9,13 @@ from pyaiot.messages import NodesSeen, Reading, Subscription
 
 SEEN_S: Final = 5.0
 """Interval at which subscribers to a part of the readings get the uids of the other nodes that sent
-some. A page that shows when a node was last seen is late by at most this."""
+readings. It bounds the delay of the time when a node was last seen."""
 SEEN_UIDS_MAX: Final = 1000
-"""Nodes of one message `seen`. More are sent in several."""
+"""Largest number of nodes in one message `seen`. More are sent in several messages."""
 
 
 class WantedReadings:
-    """The nodes and resources of a subscription whose readings are wanted."""
+    """The nodes and resources of a subscription to a part of the readings."""
 
     __slots__ = ("named", "uids")
 
@@ -34,7 +34,7 @@ class WantedReadings:
         return reading.uid in self.uids or reading.resource in self.named
 
     def chosen(self, index: "ReadingIndex") -> list[ToAll]:
-        """Of a batch: what is no reading, and the wanted readings, in their order."""
+        """The messages of a batch that are not readings, and the wanted readings, in order."""
         places = list(index.others)
         for uid in index.by_uid.keys() & self.uids:
             places += index.by_uid[uid]
@@ -44,8 +44,10 @@ class WantedReadings:
 
 
 class ReadingIndex:
-    """Where the readings of each node and resource are in a batch. Made once for all subscribers:
-    one that shows 50 of 10,000 nodes does not look at all readings."""
+    """The positions of the readings of each node and resource in a batch.
+
+    Made once for all subscribers: one that shows 50 of 10,000 nodes does not examine all readings.
+    """
 
     __slots__ = ("by_name", "by_uid", "deliveries", "others")
 

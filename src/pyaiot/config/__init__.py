@@ -165,7 +165,7 @@ class SettingFlag(msgspec.Struct, frozen=True):
 
     names: tuple[str, ...]
     key: str
-    """The setting: `section.name`."""
+    """The key of the setting: `section.name`."""
     also: tuple[str, ...] = ()
     """Settings of the same type that get the same value."""
     help: str = ""
@@ -288,7 +288,7 @@ def data_folder(environ: Mapping[str, str]) -> Path:
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
-    """The folder for state that can be lost: sign-in sessions, registrations at a gateway."""
+    """The folder for state that may be lost: sign-in sessions, registrations at a gateway."""
     if environ.get("STATE_DIRECTORY"):
         return data_folder(environ) / "state"
     return _base(environ, "XDG_STATE_HOME", ".local/state") / "pyaiot"

@@ -11,7 +11,7 @@ URL_FLAG_HELP: Final = (
     "Show all nodes in Home Assistant, over the MQTT broker that it uses: mqtt://HOST:PORT, or"
     " mqtts://HOST:PORT with TLS. Without a URL: the MQTT broker of this system."
 )
-"""`--homeassistant` may have no value, other than the setting."""
+"""Help of `--homeassistant`, which may have no value, unlike the setting."""
 
 
 class HomeassistantSection(Section, frozen=True, kw_only=True):

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Settings files of the older system: assignments in Python, not TOML. They are parsed and never
-run. Pure."""
+"""Settings files of the older system: Python assignments, parsed and never run. Pure."""
 
 import ast
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import msgspec
 from pyaiot.errors import ProtocolError
 
 BYTES_MAX: Final = 100_000
-"""Size of a file that is imported. A larger one is refused."""
+"""Largest file that is imported, in bytes. A larger one is refused."""
 Scalar: TypeAlias = str | int | float | bool
 
 SETTINGS: Final = MappingProxyType(
@@ -51,7 +50,7 @@ _NO_COUNTERPART: Final = MappingProxyType(
 )
 """Options without a counterpart, and why."""
 _MQTTSN_PORT: Final = 1885
-"""The historic port of the MQTT-SN gateway, whose option had the same name as another one."""
+"""The historic port of the MQTT-SN gateway, whose option had the same name as another option."""
 OPTIONS: Final = frozenset({*SETTINGS, *_NO_COUNTERPART})
 
 
@@ -65,7 +64,7 @@ class Imported(msgspec.Struct, frozen=True):
 
 
 def is_python_file(text: str) -> bool:
-    """Whether a text that was given as TOML assigns options of the older system."""
+    """Whether a text that should be TOML assigns options of the older system."""
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     names = {line.partition("=")[0].strip() for line in lines if "=" in line}
@@ -132,7 +131,7 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _constant(node: ast.expr) -> Scalar | None:
-    """The value of a text, number or truth value; None for everything else."""
+    """The value of a text, number or boolean; None for everything else."""
     if isinstance(node, ast.Constant):
         value = node.value
         if isinstance(value, str) and not _can_be_written(value):

@@ -134,8 +134,8 @@ class WorkersCluster(ClusterSection, frozen=True, kw_only=True):
     """The same for the worker processes of `aiot run`. No file has these fields."""
 
     worker: int = 1
-    """Number of this process. The first one starts the others."""
+    """Number of this process. The first worker starts the others."""
     nats_port: int = 0
     """Where the nats-server of the first worker listens for brokers, on loopback; 0: the workers
-    use the nats-servers of the settings."""
+    use the nats-servers in the settings."""
     nats_password: str = ""

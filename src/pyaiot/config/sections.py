@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The sections of all settings but those of device protocols and of Home Assistant."""
+"""All sections of the settings except those of device protocols and of Home Assistant."""
 
 from typing import Annotated, Final, Literal, TypeAlias
 

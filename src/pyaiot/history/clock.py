@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The calendar time of the history, derived from a wall clock that may jump. Pure.
 
-There are two times. The time of *recording* follows the wall clock, but a jump only after
-`CONFIRM_S`: until then it continues from before the jump. The time of *retention* decides what is
-deleted. It never runs faster than the steady clock, and takes over the wall clock only after
+There are two times. The time of *recording* follows the wall clock, but follows a jump only after
+`CONFIRM_S`; until then it continues from before the jump. The time of *retention* decides what is
+deleted. It never runs faster than the steady clock, and adopts the wall clock only after
 `TRUST_AFTER_S` without a jump.
 """
 
@@ -16,15 +16,17 @@ import msgspec
 from pyaiot.history.rows import CLOCK_SET_S, FUTURE_MAX_S, plausible_time
 
 STEP_S: Final = 60.0
-"""A change of the wall clock against the steady clock that is followed at once. More is a jump."""
+"""Largest change of the wall clock against the steady clock that is followed at once. A larger one
+is a jump."""
 CONFIRM_S: Final = 300.0
-"""The time of recording follows a jump when the wall clock ran this long after it."""
+"""The time of recording follows a jump after the wall clock has run this long since it."""
 TRUST_AFTER_S: Final = 86_400.0
-"""Retention follows a wall clock that ran this long without a jump, restarts included."""
+"""Retention follows a wall clock that has run this long without a jump, including restarts."""
 REST_MAX_S: Final = 3 * 86_400.0
-"""A pause between two runs that retention accepts at once. A longer one counts as a jump."""
+"""Longest pause between two runs that retention accepts at once. A longer one counts as a jump."""
 JUMPS_REMEMBERED_MAX: Final = 8
-"""Jumps for which late timestamps are corrected. Beyond that: the oldest is forgotten."""
+"""Largest number of jumps for which late timestamps are corrected. Beyond it the oldest is
+forgotten."""
 LATE_MAX_S: Final = 3600.0
 """The timestamp of a message that arrives later than this after a jump is not corrected."""
 SAVE_INTERVAL_S: Final = 600.0
@@ -42,11 +44,11 @@ class ClockState(msgspec.Struct, frozen=True):
     wall: float
     """The reading of the wall clock."""
     agreed_s: float
-    """How long the wall clock has run without a jump."""
+    """How long the wall clock had run without a jump."""
 
     @classmethod
     def of_newest(cls, ts: float) -> "ClockState":
-        """For a store without a saved state: only the time of its newest row is known."""
+        """The state for a store without a saved one: only the time of its newest row is known."""
         return cls(ts, ts, 0.0)
 
 
@@ -69,16 +71,16 @@ class HistoryClock:
         self._jumped_at = 0.0
         """Steady time of the last jump."""
         self._from_store = False
-        """The time of recording was taken from the store."""
+        """Whether the time of recording was taken from the store."""
         self._agreed_s = 0.0
         self._corrections: deque[float] = deque(maxlen=JUMPS_REMEMBERED_MAX)
         self._saved_at: float | None = None
         self._diverged_until = 0.0
-        """The latest Unix time of the wall clock or of `now` while the two differed."""
+        """The latest Unix time of the wall clock or of `now` while they differed."""
 
     @property
     def retention_now(self) -> float:
-        """Ages are counted from this Unix time. Not later than `trusted` or the wall clock."""
+        """The Unix time from which ages are counted. Not later than `trusted` or the wall clock."""
         return min(self.trusted, self._wall)
 
     def open(self, wall: float, steady: float, state: ClockState | None) -> None:
@@ -140,10 +142,10 @@ class HistoryClock:
         """The time of recording that corresponds to the timestamp `ts`."""
         ahead = self._wall_offset - self._offset
         if abs(ahead) > STEP_S and abs(ts - self._wall) < abs(ts - self.now):
-            # The timestamp is from the clock that is wrong.
+            # The timestamp is from the wrong clock.
             return min(ts - ahead, self.now + FUTURE_MAX_S)
         if not self.now - _DAY_S <= ts <= self.now + FUTURE_MAX_S:
-            # The timestamp may be from a clock that was wrong and is correct again.
+            # The timestamp may be from the time when the clock was wrong; it is correct again now.
             for correction in self._corrections:
                 if -LATE_MAX_S <= ts + correction - self.now <= FUTURE_MAX_S:
                     return ts + correction
@@ -154,7 +156,7 @@ class HistoryClock:
         return ts > self._diverged_until and ts <= self.now + FUTURE_MAX_S
 
     def state_to_save(self) -> ClockState | None:
-        """The state to write into the store now, then call `mark_saved`. None: not due."""
+        """The state to write into the store now; then call `mark_saved`. None if it is not due."""
         if self._saved_at is not None and self._steady - self._saved_at < SAVE_INTERVAL_S:
             return None
         return self.state

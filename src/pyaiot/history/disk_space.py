@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The free space of the disk of a history: it pauses before the disk is full. Pure."""
+"""Watches the free disk space of a history: recording pauses before the disk is full. Pure."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,26 +9,27 @@ CHECK_INTERVAL_S: Final = 1.0
 RESUME_FACTOR: Final = 1.25
 """Recording resumes at this multiple of the limit, so that it does not alternate."""
 REUSABLE_FROM: Final = 0.5
-"""The share of the limit that must be free on the disk for space within the file to count: the
+"""The share of the limit that must be free on the disk before space within the file counts: the
 write-ahead log needs some."""
 _MEGABYTE: Final = 1_000_000
 
 
 class DiskSpace:
-    """Whether there is room for rows. Times are those of a monotonic clock."""
+    """Decides whether rows may be written. Times are those of a monotonic clock."""
 
     def __init__(self, free_bytes: Callable[[], int], *, pause_below_mb: int) -> None:
-        """`free_bytes` may raise `OSError`: then nothing is known, and nothing pauses."""
+        """`free_bytes` may raise `OSError`: the space is then unknown, and recording does not
+        pause."""
         self._free_bytes = free_bytes
         self._pause_below = pause_below_mb * _MEGABYTE
         self._check_at = float("-inf")
         self._problem = ""
 
     def problem(self, now: float, reusable_bytes: Callable[[], int] = lambda: 0) -> str:
-        """Why nothing may be written now; empty if rows may be.
+        """Why nothing may be written now; empty if rows may be written.
 
-        `reusable_bytes`: the space of deleted rows. A file does not become smaller by retention,
-        but new rows take their space. Without it, a history that fills its disk would never resume.
+        `reusable_bytes`: the space of deleted rows. Retention does not shrink the file, but new
+        rows use that space. Without it, a history that filled its disk would never resume.
         """
         if now >= self._check_at:
             self._check_at = now + CHECK_INTERVAL_S
@@ -47,7 +48,7 @@ class DiskSpace:
         if free >= limit:
             self._problem = ""
         elif not self._problem:
-            # Not updated later: the log and `/readyz` have one sentence for one pause.
+            # Not updated later: the log and `/readyz` show the same sentence during one pause.
             self._problem = (
                 f"is paused: less than {self._pause_below // _MEGABYTE} MB are free on its disk"
                 " (history.free_mb)"

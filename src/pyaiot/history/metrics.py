@@ -40,7 +40,8 @@ COMMIT_TIME: Final = Metric(
 
 
 def collect(recorder: Recorder) -> Iterable[Sample]:
-    """Samples of all these metrics. The recorder runs on a thread: they may be one commit apart."""
+    """Samples of all these metrics. The recorder runs in a thread, so they may differ by one
+    commit."""
     yield RECORDED.of(recorder.recorded)
     yield DROPPED.of(recorder.overflowed, reason="queue full")
     yield DROPPED.of(recorder.refused, reason="refused")

@@ -24,14 +24,14 @@ EXPORT_ROWS: Final = 5000
 """Rows of an export that one query reads."""
 
 SHORT_ROWS_MAX: Final = 1000
-"""A query of at most this many rows is short, and does not wait for wide ones."""
+"""Largest number of rows of a short query, which does not wait for wide ones."""
 SHORT_READINGS_S: Final = 3600
-"""Steps computed from readings are a short query up to this range."""
+"""Longest range for which steps that are computed from readings are a short query."""
 SHORT_FILTER_S: Final = 86_400.0
-"""Events and commands filtered by node or kind are a short query up to this range."""
+"""Longest range for which events and commands filtered by node or kind are a short query."""
 
 CURSOR_LENGTH_MAX: Final = 2000
-"""Characters of a cursor: two names of 64, each of which may be escaped. Longer: refused."""
+"""Longest cursor in characters: two names of 64, which may be escaped. A longer one is refused."""
 
 _ALL: Final = (1 << 62) // MICROSECONDS
 """A Unix time later than all others."""
@@ -65,11 +65,11 @@ class Span(msgspec.Struct, frozen=True):
 
     @property
     def is_wide(self) -> bool:
-        """Whether the query may read more rows than a short one."""
+        """Whether the query may read more rows than a short one may."""
         return self.limit > SHORT_ROWS_MAX
 
     def is_wide_filtered(self, *, filtered: bool) -> bool:
-        """The same if rows that do not match are read too."""
+        """The same if the query also reads rows that do not match."""
         range_s = (self.end - self.start) / MICROSECONDS
         return self.is_wide or (filtered and range_s > SHORT_FILTER_S)
 
@@ -79,7 +79,7 @@ class Span(msgspec.Struct, frozen=True):
 
     @property
     def beyond(self) -> str:
-        """The operator that selects what comes after a row."""
+        """The operator that selects the rows after a given row."""
         return "<" if self.newest_first else ">"
 
     def range_after(self, cursor: str | None) -> tuple[int, int]:
@@ -93,7 +93,8 @@ class Span(msgspec.Struct, frozen=True):
 
 
 def microseconds(ts: float | None) -> int:
-    """Of a Unix time; None is later than all others. Raises `BadQuery` if it is out of range."""
+    """The microseconds of a Unix time; None is later than all others. Raises `BadQuery` if it is
+    out of range."""
     if ts is None:
         ts = _ALL
     if not 0 <= ts <= _ALL:
@@ -124,13 +125,14 @@ def page_of(
     make: Callable[[Any], R],
     cursor: Callable[[Any], str],
 ) -> Page[R]:
-    """A page of `rows`, which are up to `limit` + 1: the extra row shows that there are more."""
+    """A page of `rows`. They may have one row more than `limit`: it shows that there is a next
+    page."""
     more = len(rows) > limit
     return Page([make(row) for row in rows[:limit]], cursor(rows[limit - 1]) if more else None)
 
 
 def events_page(rows: list[Any], limit: int) -> Page[EventRow]:
-    """From rows of id and the fields of `EventRow`, times in microseconds."""
+    """Converts rows of id and the fields of `EventRow`, with times in microseconds."""
     return page_of(
         rows,
         limit,
@@ -148,7 +150,7 @@ def events_page(rows: list[Any], limit: int) -> Page[EventRow]:
 
 
 def commands_page(rows: list[Any], limit: int) -> Page[CommandRow]:
-    """From rows of id and the fields of `CommandRow`, times in microseconds."""
+    """Converts rows of id and the fields of `CommandRow`, with times in microseconds."""
     return page_of(
         rows,
         limit,
@@ -158,19 +160,20 @@ def commands_page(rows: list[Any], limit: int) -> Page[CommandRow]:
 
 
 def uids_of(page: Page[LastRow]) -> list[str]:
-    """The nodes of a page, each once, in its order."""
+    """The nodes of a page, each once, in order."""
     return list(dict.fromkeys(row.uid for row in page.rows))
 
 
 def state_row(uid: str, event: Any | None) -> StateRow:
-    """From kind, time in microseconds and detail of the last event of a node; None: none."""
+    """The state from the kind, time in microseconds and detail of the last event of a node; None if
+    it has no event."""
     if event is None:
         return StateRow(uid, None, 0.0, "")
     return StateRow(uid, event[0], event[1] / MICROSECONDS, event[2])
 
 
 def is_running(event: Any | None) -> bool:
-    """Whether the recorder was running after its last event. A kill leaves none."""
+    """Whether the recorder was running after its last event. A killed recorder wrote no event."""
     return event is not None and event[0] != "stopped"
 
 
@@ -191,7 +194,7 @@ class Steps(msgspec.Struct, frozen=True):
 
     @property
     def is_wide(self) -> bool:
-        """Whether the query may read more rows than a short one."""
+        """Whether the query may read more rows than a short one may."""
         range_s = self.end - self.start
         if self.level == 1:
             return range_s > SHORT_READINGS_S
@@ -204,11 +207,11 @@ class Steps(msgspec.Struct, frozen=True):
 
 
 def steps_of(rows: list[Any], limit: int, units: dict[int, str]) -> list[BucketRow]:
-    """From rows of begin, unit, minimum, maximum, sum, count and last. Raises `TooManyRows`."""
+    """Converts rows of start, unit, minimum, maximum, sum, count and last. Raises `TooManyRows`."""
     if len(rows) > limit:
         raise TooManyRows(f"there are more than {limit} steps: narrow the range, or widen the step")
     found = [
-        # The sum of the largest doubles is infinite, their mean is not.
+        # The sum of the largest doubles is infinite; their mean is not.
         BucketRow(ts, units[unit], low, min(max(total / count, low), high), high, count, newest)
         for ts, unit, low, high, total, count, newest in rows
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How far the recorder is, for brokers that answer from a history that they share. Pure."""
+"""The progress of the recorder, for brokers that answer from a shared history. Pure."""
 
 from collections import deque
 from typing import Final
@@ -7,19 +7,21 @@ from typing import Final
 LATENESS_KEPT_S: Final = 3600.0
 """How long the age of a late reading is remembered."""
 MARKS_MAX: Final = 64
-"""Marks that wait for the recorder. Beyond that, none is set: what is recorded is known later."""
+"""Largest number of marks that wait for the recorder. Beyond it none is added, and the progress is
+known later."""
 _MINUTE_S: Final = 60.0
 
 
 class ReadingAges:
-    """The largest age of readings when they were written, of the last hour."""
+    """The largest age of readings when they were written, during the last hour."""
 
     def __init__(self) -> None:
         self._minutes: tuple[tuple[float, float], ...] = ()
-        """Start of a minute, and the largest age in it. Replaced, for readers on other threads."""
+        """Start of a minute, and the largest age in it. Replaced as a whole, for readers in other
+        threads."""
 
     def note(self, age_s: float, now: float) -> None:
-        """A reading of this age is written. `now`: a steady clock, in seconds."""
+        """Record that a reading of this age is written. `now`: a steady clock, in seconds."""
         minutes = self._minutes
         if not minutes or now - minutes[-1][0] >= _MINUTE_S:
             kept = tuple(it for it in minutes if now - it[0] < LATENESS_KEPT_S + _MINUTE_S)
@@ -33,17 +35,16 @@ class ReadingAges:
 
 
 class RecordedMarks:
-    """Until which time everything is recorded, from the number of recorded messages."""
+    """The time until which everything is recorded, from the number of recorded messages."""
 
     def __init__(self) -> None:
         self.until = 0.0
-        """What was published before this time is recorded or lost; 0: not known."""
+        """Messages published before this time are recorded or lost; 0 if unknown."""
         self._marks: deque[tuple[int, float]] = deque()
 
     def note(self, published: int, recorded: int, now: float) -> float:
-        """At `now`, this many messages were published, and this many recorded or lost. Returns
-        `until`.
-        """
+        """Report the numbers of messages that were published, and that were recorded or lost, at
+        `now`. Returns `until`."""
         if len(self._marks) < MARKS_MAX:
             self._marks.append((published, now))
         while self._marks and self._marks[0][0] <= recorded:

@@ -35,21 +35,22 @@ class NotShort(Exception):
 class HistoryReader(ABC):
     """Queries of a store. A subclass runs them on its connections.
 
-    It belongs to one event loop, which it never blocks.
-    Every method may raise `StoreError`, `TooSlow`, `BadQuery` and, for a `limit` above
-    `ROWS_MAX`, `TooManyRows`. Cancelling the task of a query also cancels it in the store.
+    It belongs to one event loop, which it never blocks. Every method may raise `StoreError`,
+    `TooSlow`, `BadQuery` and, for a `limit` above `ROWS_MAX`, `TooManyRows`. Cancelling the task of
+    a query also cancels it in the store.
     """
 
     def __init__(self, queries: ModuleType) -> None:
-        """`queries` has one function for each query; the first argument is a connection."""
+        """`queries` has one function for each query. Its first argument is a connection."""
         self._queries = queries
         self._open = {True: 0, False: 0}
-        """Number of open queries: wide, and short."""
+        """Numbers of open queries: wide, and short."""
 
     async def last(
         self, uid: str | None = None, *, limit: int = ROWS_MAX, cursor: str | None = None
     ) -> Page[LastRow]:
-        """The latest recorded reading of each resource, of one node or all, by uid and resource."""
+        """The latest recorded reading of each resource, of one node or of all, by uid and
+        resource."""
         page: Page[LastRow] = await self._query(
             lambda db: self._queries.last(db, uid, None, limit, cursor),
             wide=uid is None and limit > SHORT_ROWS_MAX,
@@ -64,10 +65,10 @@ class HistoryReader(ABC):
         limit: int = ROWS_MAX,
         cursor: str | None = None,
     ) -> StateAt:
-        """The state at a time, of one node or all: the last reading of each resource before, as
-        far back as readings are kept, and the last event of each node that has one.
+        """The state at a time, of one node or of all: the last earlier reading of each resource, as
+        far back as readings are kept, and the last event of each node, if any.
 
-        A page has `limit` readings; the states are of their nodes.
+        A page has at most `limit` readings; the states are those of its nodes.
         """
         moment: StateAt = await self._query(
             lambda db: self._queries.state_at(db, uid, at, limit, cursor),
@@ -105,10 +106,10 @@ class HistoryReader(ABC):
     ) -> list[BucketRow]:
         """The numbers of one resource for each step that has any.
 
-        Steps are counted from the epoch in UTC and are whole: the first contains `start`, the last
-        what is just before `end`. They are computed from the coarsest table that fits: steps of
-        whole hours or minutes reach back as far as the retention of those, others as far as
-        readings. Raises `TooManyRows`.
+        Steps are counted from the epoch in UTC and are complete: the first contains `start`, the
+        last one the time just before `end`. They are computed from the coarsest suitable table:
+        steps of whole hours or minutes reach back as far as the retention of those, others as far
+        as readings. Raises `TooManyRows`.
         """
         rows: list[BucketRow] = await self._query(
             lambda db: self._queries.buckets(db, uid, resource, start, end, step_s, limit),
@@ -126,10 +127,11 @@ class HistoryReader(ABC):
     ) -> AsyncIterator[Chunk]:
         """All readings in the range, by uid, resource and time, in constant memory.
 
-        Readings that are recorded meanwhile may be included. Close it if you stop early.
+        Readings that are recorded in the meantime may be included. Close the iterator if you stop
+        early.
         """
-        # Each part is a query of its own: no lock and no snapshot of the store is held while the
-        # receiver of the export is slow.
+        # Each part is a separate query: the store holds no lock and no snapshot while the receiver
+        # of the export is slow.
         span = Span.of(start, end, ROWS_MAX)
         position: tuple[str, str, int] | None = ("", "", -1)
         while position is not None:
@@ -153,7 +155,7 @@ class HistoryReader(ABC):
         limit: int = ROWS_MAX,
         cursor: str | None = None,
     ) -> Page[EventRow]:
-        """Events by time. No `kinds`: all of them."""
+        """Events by time. Empty `kinds`: all kinds."""
         span = Span.of(start, end, limit, newest_first=newest_first)
         page: Page[EventRow] = await self._query(
             lambda db: self._queries.events(db, uid, kinds, span, cursor),
@@ -185,13 +187,12 @@ class HistoryReader(ABC):
 
     @abstractmethod
     async def _run(self, query: Callable[[Any], Any], *, wide: bool) -> Any:
-        """Run a query on a connection. Cancelled, it also ends the work in the store.
-
-        Raises `NotShort` if `wide` is false and the query exceeds `SHORT_LIMIT_S`.
-        """
+        """Run a query on a connection. If cancelled, it also ends the work in the store. Raises
+        `NotShort` if `wide` is false and the query exceeds `SHORT_LIMIT_S`."""
 
     async def _query(self, query: Callable[[Any], Any], *, wide: bool = False) -> Any:
-        """The result. A query that is not known to be wide tries the connections for short ones."""
+        """The result of a query. Unless the query is known to be wide, it is first run as a short
+        one."""
         try:
             async with asyncio.timeout(QUERY_LIMIT_S):
                 if not wide:
@@ -202,7 +203,7 @@ class HistoryReader(ABC):
             raise TooSlow(f"the query took longer than {QUERY_LIMIT_S:.0f} s") from None
 
     async def _admit(self, query: Callable[[Any], Any], *, wide: bool) -> Any:
-        """Run a query, or refuse it with `TooSlow` if `QUERIES_MAX` of its class are open."""
+        """Run a query; raise `TooSlow` if `QUERIES_MAX` queries of its class are open."""
         if self._open[wide] >= QUERIES_MAX:
             raise TooSlow(f"{QUERIES_MAX} queries of the history are open already")
         self._open[wide] += 1

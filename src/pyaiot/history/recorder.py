@@ -2,9 +2,9 @@
 """The recorder: writes the messages of the broker into a store. It never blocks the broker.
 
 The broker's loop appends messages to a queue. The recorder's thread collects them for at most
-`COMMIT_INTERVAL_S` and writes them in one transaction. A store that fails is retried. Messages that
-do not fit into the queue meanwhile are dropped, counted, and recorded as an event `gap` as soon as
-the store is writable.
+`COMMIT_INTERVAL_S` and writes them in one transaction. If the store fails, it is retried. Messages
+that do not fit into the queue in the meantime are dropped, counted, and recorded as an event `gap`
+as soon as the store is writable.
 """
 
 import logging
@@ -33,32 +33,33 @@ from pyaiot.messages import Command, Reading, ReadingsDropped, Receipt, ToClient
 from pyaiot.metrics import Histogram
 
 QUEUE_MAX: Final = 50_000
-"""Messages in the queue. One more is dropped, counted, and recorded as a gap."""
+"""Largest number of messages in the queue. Further ones are dropped, counted, and recorded as a
+gap."""
 QUEUE_COST_MAX: Final = 32 * 1024 * 1024
-"""Bytes of long values in the queue. One more long value is dropped as well."""
+"""Largest total size of long values in the queue, in bytes. Beyond it, messages with long values
+are dropped as well."""
 BATCH_MAX: Final = 5_000
-"""Messages in one transaction."""
+"""Largest number of messages in one transaction."""
 COMMIT_INTERVAL_S: Final = 0.020
-"""Messages that arrive within this time of the first one are written together."""
+"""Messages that arrive within this time after the first one are written together."""
 MESSAGES_PER_S: Final = 25_000.0
-"""Sustained write rate: the recorder shares a processor with the broker, which has priority. Faster
-messages wait in the queue."""
+"""Largest sustained write rate: the recorder shares a processor with the broker, which has
+priority. Further messages wait in the queue."""
 RETRY_FIRST_S: Final = 0.5
 RETRY_MAX_S: Final = 10.0
-"""Interval between attempts to open a store that failed: the first pause, doubled up to the
-longest.
-"""
+"""First and longest delay before the next attempt to open a store that failed. It is doubled each
+time."""
 RETENTION_INTERVAL_S: Final = 10.0
 """Interval between runs of downsampling and retention, and between two checks of the last row."""
 REPLACED_GAP_MAX_S: Final = 86_400.0
-"""The longest gap that is recorded for a store that was deleted, however long it was written."""
+"""Longest gap that is recorded for a store that was deleted, no matter how long it was written."""
 RETENTION_SHARE: Final = 0.2
-"""The share of its time that the recorder spends on retention while it is behind with it."""
+"""The share of its time that the recorder spends on overdue retention."""
 CLOSE_LIMIT_S: Final = 1.5
-"""When the service ends, the queue is written within this time. The rest is lost."""
+"""Time to write the queue when the service ends. The rest is lost."""
 
 OPEN_LIMIT_S: Final = 0.5
-"""How long the start of a service waits until its history is open. Then it starts anyway."""
+"""How long the start of a service waits until its history is open. After that it starts anyway."""
 
 _SHORT_LENGTH: Final = 256
 _SHORT_TYPES: Final = frozenset({float, int, bool, type(None)})
@@ -67,7 +68,8 @@ log = logging.getLogger(__name__)
 
 
 def boot_time() -> float:
-    """Seconds of a monotonic clock that includes suspend, where the system has one."""
+    """Seconds of a monotonic clock, which includes the time in suspend if the system has such a
+    clock."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
 
@@ -84,28 +86,26 @@ class Recorder:
         committed: Callable[[int], None] | None = None,
         disk: DiskSpace | None = None,
     ) -> None:
-        """`steady_time` is monotonic, whatever happens to `unix_time`. `disk` None: the store is
-        not on a disk of this machine.
-
-        `committed` is called on the recorder's thread after each commit, with `recorded`.
-        """
+        """`steady_time` is monotonic, independent of `unix_time`. `disk` None: the store is not on
+        a disk of this machine. `committed` is called in the recorder's thread after each commit,
+        with `recorded`."""
         self.commands_received = 0
-        """Commands, receipts and gaps of gateways received since the start."""
+        """Number of commands, receipts and gaps of gateways received."""
         self.recorded = 0
-        """Messages that are committed, in the order of their arrival."""
+        """Number of committed messages, in the order of arrival."""
         self.overflowed = 0
-        """Messages that were lost because the queue was full or the recorder ended."""
+        """Number of messages that were lost because the queue was full or the recorder ended."""
         self.refused = 0
-        """Messages that the store refused."""
+        """Number of messages that the store refused."""
         self.failures = 0
-        """Failures of the store."""
+        """Number of failures of the store."""
         self.retention_runs = 0
-        """Completed runs of `Writer.run_retention`."""
+        """Number of completed runs of `Writer.run_retention`."""
         self.commit_seconds = Histogram()
         self.lateness = ReadingAges()
-        """How old readings were when they were written. Written by the recorder's thread only."""
+        """The ages of readings when they were written. Only the recorder's thread writes it."""
         self.clock = HistoryClock()
-        """Updated by the recorder's thread only."""
+        """Only the recorder's thread updates it."""
         self._store = store
         self._unix_time = unix_time
         self._steady_time = steady_time
@@ -113,9 +113,9 @@ class Recorder:
         self._committed = committed
         self._disk = disk
         self._paused = ""
-        """Why recording is or was last paused, until the gap that followed is recorded."""
+        """Why recording is or was last paused. Cleared when the gap of the pause is recorded."""
         self._queue: deque[Item] = deque()
-        # Each counter has only one thread that writes it, so that no lock is needed.
+        # Only one thread writes each counter, so no lock is needed.
         self._cost_in = 0
         self._cost_out = 0
         self._dropped_since = 0.0
@@ -127,7 +127,7 @@ class Recorder:
         self._opened = 0.0, 0
         """When the store was opened, and the value of `recorded` at that time."""
         self._replaced: NewEvent | None = None
-        """The gap to record for a store that was deleted or replaced."""
+        """The gap to record because the store was deleted or replaced."""
         self._verify_at = 0.0
         self._wake = threading.Event()
         self._asleep = False
@@ -142,7 +142,7 @@ class Recorder:
 
     def message_published(self, message: ToClient) -> None:
         """The broker publishes a message."""
-        # The hot path: `_add` is written out rather than called.
+        # The hot path: `_add` is inlined.
         if type(message) is Reading:
             data = message.data
             if (type(data) is not str or len(data) > _SHORT_LENGTH) and not self._has_room(message):
@@ -162,25 +162,26 @@ class Recorder:
         self._add(CommandIssued(command, ts, who))
 
     def command_ended(self, command: Command, receipt: Receipt, ts: float, who: str = "") -> None:
-        """A command has its receipt. Its id is empty if it was not sent."""
+        """Record the receipt of a command. The command has no id if it was not sent."""
         self._add(CommandEnded(command, receipt, ts, who))
 
     def gap_reported(self, gateway: str, gap: ReadingsDropped) -> None:
-        """A gateway reports that it dropped readings."""
+        """Record that a gateway dropped readings."""
         self._add(GatewayGap(gateway, gap))
 
     @property
     def dropped(self) -> int:
-        """Messages that are lost: the queue was full, the store refused them, or it ended."""
+        """Number of lost messages: the queue was full, the store refused them, or the recorder
+        ended."""
         return self.overflowed + self.refused
 
     @property
     def waiting(self) -> int:
-        """Messages in the queue."""
+        """Number of messages in the queue."""
         return len(self._queue)
 
     def problem(self) -> str:
-        """Why it is not recording now; empty if it is."""
+        """Why nothing is recorded now; empty if messages are recorded."""
         problem = self._problem
         if not problem and self._writer is not None:
             problem = self._writer.location_problem()
@@ -195,11 +196,13 @@ class Recorder:
         self._thread.start()
 
     def wait_opened(self) -> None:
-        """Wait until opening succeeded or failed, at most `OPEN_LIMIT_S`. Then see `problem`."""
+        """Wait until the store was opened or opening failed, at most `OPEN_LIMIT_S`. After that,
+        check `problem`."""
         self._open_attempted.wait(OPEN_LIMIT_S)
 
     def close(self) -> None:
-        """Write the queue and end. Takes at most `CLOSE_LIMIT_S`; the rest of the queue is lost."""
+        """Write the queue and end. Takes at most `CLOSE_LIMIT_S`; messages that are left are
+        lost."""
         self._stopping.set()
         self._wake.set()
         if self._thread is not None:
@@ -220,7 +223,7 @@ class Recorder:
             self._wake.set()
 
     def _has_room(self, reading: Reading) -> bool:
-        """Whether a value that is not short fits into the queue. If it does, its size is added."""
+        """Whether a long value fits into the queue. If it does, its size is added."""
         its_cost = _long_cost(reading)
         if its_cost and self._cost_in - self._cost_out + its_cost > QUEUE_COST_MAX:
             return False
@@ -287,8 +290,8 @@ class Recorder:
             writer.close()
 
     def _is_paused(self, writer: Writer) -> bool:
-        """Whether the disk is almost full. Messages wait in the queue, and then are lost; retention
-        continues."""
+        """Whether the disk is almost full. Messages then wait in the queue, and are finally lost;
+        retention continues."""
         if self._disk is None or self._stopping.is_set():
             return False
         problem = self._disk.problem(time.monotonic(), writer.reusable_bytes)
@@ -339,12 +342,12 @@ class Recorder:
         return self.clock
 
     def _note(self, kind: str, gap: NewEvent | None = None) -> WriteBatch:
-        """An event of the recorder itself, after a gap before it, if any."""
+        """Add an event of the recorder itself, preceded by the pending gap, if any."""
         event = NewEvent(int(self._read_clock().now * MICROSECONDS), kind)
         return WriteBatch(events=[event] if gap is None else [gap, event])
 
     def _note_replaced(self, problem: str) -> None:
-        """Rows written since the store was opened are missing in the next one: prepare a gap."""
+        """Rows written since the store was opened are missing in the new store: prepare a gap."""
         opened, recorded = self._opened
         now = self.clock.now
         lost = self.recorded - recorded + (self._replaced.lost if self._replaced else 0)
@@ -422,7 +425,7 @@ class Recorder:
 
 
 def _long_cost(item: Item) -> int:
-    """Bytes of a long value, which count towards `QUEUE_COST_MAX`; 0 for a short one."""
+    """Size in bytes of a long value, which counts towards `QUEUE_COST_MAX`; 0 for a short one."""
     if not isinstance(item, Reading):
         return 0
     data = item.data

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The part of retention and downsampling that all stores share. Pure."""
+"""The common part of retention and downsampling of all stores. Pure."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,18 +12,18 @@ from pyaiot.history.store import RetentionPolicy
 DELETION_INTERVAL_S: Final = 600.0
 """Interval between searches for rows that are too old."""
 GRACE_S: Final = 60
-"""A minute is downsampled this long after its end, an hour twice as long after its end."""
+"""Delay after the end of a minute before it is downsampled. It is doubled for an hour."""
 
 
 class RetentionStep(msgspec.Struct, frozen=True):
     """The result of one step of downsampling and deletion."""
 
     more: bool
-    """There is more to do now."""
+    """Whether there is more to do now."""
     built: Sequence[int] = ()
-    """Series for which minutes were computed."""
+    """Series whose minutes were computed."""
     deleted: Sequence[int] = ()
-    """Series without any rows, which were deleted: their ids may be given to others."""
+    """Deleted series without rows: their ids may be used again."""
     dropped_partitions: bool = False
 
 
@@ -31,7 +31,7 @@ class Cutoffs(msgspec.Struct, frozen=True):
     """The times before which rows are deleted, in the units of their tables.
 
     They are a whole hour earlier than the times at which rows are refused as too old, so that a
-    minute or hour that is computed again is computed from all its parts.
+    minute or hour that is computed again is computed from complete data.
     """
 
     readings: int

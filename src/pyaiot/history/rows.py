@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Rows of the history from messages, with plausible times. Pure."""
+"""Converts messages to rows of the history, with plausible times. Pure."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -22,15 +22,15 @@ from pyaiot.messages import (
 
 MICROSECONDS: Final = 1_000_000
 FUTURE_MAX_S: Final = 60.0
-"""How far the clock of a gateway may be ahead of ours. Beyond that: the time of arrival is
+"""How far the clock of a gateway may be ahead of ours. Beyond it, the time of arrival is
 recorded."""
 CLOCK_SET_S: Final = 1_577_836_800.0
-"""Unix time of 2020. An earlier clock was never set: the time of arrival is recorded."""
+"""The Unix time of 2020. A clock before it was never set: the time of arrival is recorded."""
 
 Value: TypeAlias = float | str | bytes
 """A number, a text, or the JSON of anything else."""
 NewReading: TypeAlias = tuple[tuple[str, str], int, Value, str]
-"""Uid and resource, microseconds, value, unit. A plain tuple for speed."""
+"""Uid and resource, microseconds, value, unit. A plain tuple, for speed."""
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -50,13 +50,13 @@ class NewCommand(msgspec.Struct, frozen=True, gc=False):
 
     at: int
     number: int | None
-    """The broker's number of the command in this run; None: it was refused before it got one."""
+    """The broker's number of the command in this run; None if it was refused before it got one."""
     uid: str
     resource: str
     payload: str
     client: str
     who: str = ""
-    """Who issued it, as in the audit log; empty: unknown."""
+    """The issuer, as in the audit log; empty if unknown."""
     client_id: str = ""
     state: str | None = None
     detail: str = ""
@@ -67,7 +67,7 @@ class CommandIssued(msgspec.Struct, frozen=True, gc=False):
     """A command was sent to its gateway."""
 
     command: Command
-    """As it was sent: with the id and the client that the broker gave it."""
+    """The command as it was sent: with the id and the client that the broker set."""
     ts: float
     who: str = ""
 
@@ -76,7 +76,7 @@ class CommandEnded(msgspec.Struct, frozen=True, gc=False):
     """A command has its receipt."""
 
     command: Command
-    """As it was sent; its id is empty if it was not sent."""
+    """The command as it was sent; its id is empty if it was not sent."""
     receipt: Receipt
     ts: float
     """When the receipt arrived."""
@@ -101,7 +101,7 @@ class WriteBatch(msgspec.Struct):
     events: list[NewEvent] = msgspec.field(default_factory=list)
     commands: list[NewCommand] = msgspec.field(default_factory=list)
     messages: int = 0
-    """Messages that it was made of; some make no row."""
+    """Number of messages from which it was made; some make no row."""
 
 
 def batch_of(
@@ -113,7 +113,7 @@ def batch_of(
 ) -> WriteBatch:
     """The rows of messages that arrived at the Unix time `now`.
 
-    `correct` gives the time to record for a timestamp. It is not called for timestamps from
+    `correct` returns the time to record for a timestamp. It is not called for timestamps from
     `exact_since` to `FUTURE_MAX_S` after `now`, which are recorded unchanged.
     """
     if correct is None:
@@ -124,7 +124,7 @@ def batch_of(
     for item in items:
         batch.messages += 1
         if type(item) is Reading:
-            # The hot line of the recorder: written out rather than called.
+            # The hot line of the recorder, inlined.
             if item.retained:
                 continue  # the time of the measurement is unknown
             ts = item.ts
@@ -138,7 +138,7 @@ def batch_of(
 
 
 def plausible_time(ts: float, now: float) -> float:
-    """A timestamp of another machine; `now` if it cannot be right."""
+    """A timestamp of another machine; `now` if it cannot be correct."""
     return ts if CLOCK_SET_S <= ts <= now + FUTURE_MAX_S else now
 
 
@@ -210,7 +210,7 @@ def _add_rare(batch: WriteBatch, item: Item, correct: Callable[[float], float]) 
                 )
             )
         case _:
-            pass  # hello, joined and problems are for one client: nothing to record
+            pass  # hello, joined and problems are for one client: they are not recorded
 
 
 def _command(command: Command, at: int, who: str) -> NewCommand:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The ids that a store gave to resources and units, and the order of readings. Pure."""
+"""Caches the ids of resources and units in a store, and orders readings. Pure."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -11,35 +11,37 @@ from pyaiot.history.rows import MICROSECONDS, NewReading, Value
 MINUTE: Final = 60 * MICROSECONDS
 """In microseconds."""
 SERIES_KNOWN_MAX: Final = 200_000
-"""Resources whose id is remembered. Beyond that: all are forgotten and looked up again."""
+"""Largest number of resources whose id is cached. Beyond it all are forgotten and looked up
+again."""
 SERIES_IDLE_S: Final = 600.0
-"""A node that has sent nothing for this long, or twice this, costs no memory here: the ids of its
-resources are forgotten, and looked up again when it sends."""
+"""A node that sent nothing for between once and twice this time uses no memory here: the ids of its
+resources are forgotten, and looked up when it sends again."""
 SHARED_NAMES_MAX: Final = 16
-"""Resources of a node whose names are shared with nodes that have the same ones."""
+"""Largest number of resources of a node whose names are shared with nodes that have the same
+ones."""
 BUILT_MAX: Final = 4096
-"""Series whose minutes were built, and whose marks are still to be removed."""
+"""Largest number of series with computed minutes whose marks have not been removed yet."""
 _LAYOUTS_MAX: Final = 1024
 
 LateRow: TypeAlias = tuple[int, int, Value, int]
 """Series, time, value and unit."""
 
 _Layout: TypeAlias = dict[str, int]
-"""The names of resources of a node, and where the numbers of each begin. Often shared."""
+"""The names of the resources of a node, and where the numbers of each begin. Often shared."""
 
-# The numbers of a resource, from its place in `_NodeSeries.numbers`.
+# The numbers of a resource, from its position in `_NodeSeries.numbers`.
 _ID: Final = 0
 _LATEST: Final = 1
 """The latest time of all its rows."""
 _MINUTE: Final = 2
-"""The minute that was marked last; 0: none."""
+"""The minute that was marked last; 0 if none."""
 _NUMBERS: Final = 3
 
 
 class _NodeSeries:
     """The resources of a node: ids and times as packed numbers, and the latest value of each.
 
-    Packed because there may be many: an object for each resource takes three times as much.
+    Packed because there may be many: an object for each resource takes three times as much memory.
     """
 
     __slots__ = ("layout", "numbers", "others", "values")
@@ -49,12 +51,15 @@ class _NodeSeries:
         self.numbers = array("q")
         self.values: list[Value] = []
         self.others: dict[int, tuple[int, int]] | None = None
-        """The time of the row that was written last, and the latest timestamp, by the place of a
-        resource: only where they are not its latest time, which is rare. Readings with the same
-        timestamp are stored one microsecond apart."""
+        """The time of the last row, and the latest timestamp, by the position of a resource, where
+        these differ from its latest time, which is rare.
+
+        Readings with the same timestamp are stored one microsecond apart.
+        """
 
     def time_of(self, place: int, at: int, value: Value) -> int | None:
-        """The time of the row of a reading with the timestamp `at`; None: it is a repetition."""
+        """The time of the row of a reading with the timestamp `at`; None if the reading is a
+        duplicate."""
         latest = self.numbers[place + _LATEST]
         others = self.others or {}
         last_at, stamp = others.get(place, (latest, latest))
@@ -62,7 +67,7 @@ class _NodeSeries:
             follows = stamp < at <= last_at
             stamp = at
             if follows:
-                at = last_at + 1  # its time was given away
+                at = last_at + 1  # its time was used for another reading
         elif value == self.values[place // _NUMBERS]:
             return None  # a gateway that reconnected repeats its latest readings
         else:
@@ -76,7 +81,7 @@ class _NodeSeries:
 
 
 def candidate_times(at: int) -> Iterator[int]:
-    """Times to try for a reading if another one has its time."""
+    """Times to try for a reading if another reading has its time."""
     yield at
     step = 1
     while True:
@@ -91,20 +96,20 @@ class SeriesIndex:
     def __init__(self) -> None:
         self.units: dict[str, int] = {}
         self.last_key = ("", "")
-        """Node and resource of the last of the `rows` that were made last."""
+        """Node and resource of the last row of the last `rows`."""
         self._recent: dict[str, _NodeSeries] = {}
-        """By uid: nodes with a reading since the last change of generation."""
+        """By uid: nodes with a reading since the generation began."""
         self._earlier: dict[str, _NodeSeries] = {}
-        """Those with one in the generation before, and none since."""
+        """Nodes with a reading in the previous generation, and none since."""
         self._count = 0
-        """Resources of all of them."""
+        """Number of resources of all these nodes."""
         self._changed_at = 0.0
         self._layouts: dict[tuple[str, ...], _Layout] = {}
         self._built: set[int] = set()
-        """Series whose minutes were built: what `_MINUTE` says of them is not valid."""
+        """Series whose minutes were computed: their `_MINUTE` is invalid."""
 
     def __len__(self) -> int:
-        """The number of resources whose id is known."""
+        """The number of resources whose id is cached."""
         return self._count
 
     def missing(self, readings: list[NewReading]) -> tuple[set[tuple[str, str]], set[str]]:
@@ -134,11 +139,11 @@ class SeriesIndex:
     def rows(
         self, readings: list[NewReading], oldest: int
     ) -> tuple[list[int | Value], list[LateRow], list[tuple[int, int]]]:
-        """The rows to write, in one flat list of series, time, value and unit; the late rows; and
+        """The rows to write, as one flat list of series, time, value and unit; the late rows; and
         the minutes that both change.
 
-        A late row is not later than all earlier ones: its time may be taken. Readings that are
-        older than `oldest` are left out, because retention would delete them at once.
+        A late row is not later than all earlier ones: its time may be used already. Readings older
+        than `oldest` are left out, because retention would delete them at once.
         """
         late: list[LateRow] = []
         recent, units, built = self._recent, self.units, self._built
@@ -174,7 +179,7 @@ class SeriesIndex:
         return rows, late, marks
 
     def minutes_built(self, series_ids: Sequence[int]) -> None:
-        """These minutes were downsampled: late readings mark them again."""
+        """These minutes were downsampled: late readings must mark them again."""
         self._built.update(series_ids)
         if len(self._built) > BUILT_MAX:
             for node in chain(self._recent.values(), self._earlier.values()):
@@ -184,7 +189,7 @@ class SeriesIndex:
             self._built.clear()
 
     def forget(self, series_ids: Sequence[int]) -> None:
-        """These series were deleted: their ids may be given to others."""
+        """These series were deleted: their ids may be used again."""
         deleted = set(series_ids)
         if not deleted:
             return
@@ -205,7 +210,7 @@ class SeriesIndex:
             self._layouts.clear()
 
     def clear(self) -> None:
-        """Forget everything: ids given in a failed transaction are not valid."""
+        """Forget everything: ids from a failed transaction are invalid."""
         self.units.clear()
         self._forget_all()
 
@@ -216,14 +221,14 @@ class SeriesIndex:
         self._built.clear()
 
     def _again(self, uid: str) -> _NodeSeries | None:
-        """A node of the generation before sends again."""
+        """A node of the previous generation sends again."""
         node = self._earlier.pop(uid, None)
         if node is not None:
             self._recent[uid] = node
         return node
 
     def _layout_with(self, layout: _Layout, resource: str, place: int) -> _Layout:
-        """A layout with one more name. A long one is of one node alone, and is extended."""
+        """A layout with one more name. A long layout belongs to one node alone and is extended."""
         if len(layout) >= SHARED_NAMES_MAX:
             own = dict(layout) if len(layout) == SHARED_NAMES_MAX else layout
             own[resource] = place

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A store with its recorder and its reader, for the lifetime of a service."""
+"""A store with its recorder and its reader, during the lifetime of a service."""
 
 import asyncio
 import time
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 CATCH_UP_LIMIT_S: Final = 2.0
 """How long `caught_up` waits for the recorder."""
 JUMP_S: Final = 3600.0
-"""How long `recorded_until` is not known after a jump of the calendar clock."""
+"""How long `recorded_until` is unknown after a jump of the calendar clock."""
 
 
 class HistoryService:
     """The history of a service. The constructor opens nothing; `running` does."""
 
     def __init__(self, store: Store, disk: DiskSpace | None = None) -> None:
-        """Call it on the running loop. `disk`: that of the store, if it is on this machine."""
+        """Must be called on the running loop. `disk`: the disk of the store, if it is on this
+        machine."""
         self.recorder = Recorder(store, disk=disk)
         """Records what the broker publishes."""
         self.history: HistoryReader = store.history()
@@ -51,7 +52,7 @@ class HistoryService:
             self._store.release()
 
     async def check(self) -> str:
-        """Why it is not recording; empty if it is. For `/readyz`."""
+        """Why nothing is recorded; empty if messages are recorded. For `/readyz`."""
         return self.recorder.problem()
 
     def collect(self) -> Iterable[Sample]:
@@ -59,10 +60,10 @@ class HistoryService:
         return metrics.collect(self.recorder)
 
     def recorded_until(self, messages: int, now: float) -> float:
-        """What was published before this time is recorded or lost; 0: not known, or the calendar
-        clock jumped in the last hour, so that times in the history may be others.
+        """Messages published before this time are recorded or lost; 0 if unknown, or if the
+        calendar clock jumped in the last hour, so that times in the history may differ.
 
-        `messages` publications so far, at `now`. Call it regularly.
+        `messages`: the number of publications at `now`. Call it regularly.
         """
         recorder = self.recorder
         until = self._marks.note(
@@ -71,11 +72,9 @@ class HistoryService:
         return until if recorder.clock.no_jump_since(time.time() - JUMP_S) else 0.0
 
     async def caught_up(self, messages: int, since: float | None = None) -> bool:
-        """Wait until `messages` publications and all commands so far are recorded or lost.
-
-        False if that takes longer than `CATCH_UP_LIMIT_S`, or if the wall clock jumped after the
-        Unix time `since`.
-        """
+        """Wait until `messages` publications and all previous commands are recorded or lost.
+        Returns False if that takes longer than `CATCH_UP_LIMIT_S`, or if the wall clock jumped
+        after the Unix time `since`."""
         recorder = self.recorder
         received = messages + recorder.commands_received
         try:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The interface of a history store: one writer, many readers, and the rows that readers get.
 
-Times of rows and queries are Unix time in seconds; stores keep whole microseconds. A range is from
-`start`, inclusive, to `end`, exclusive; None is open. Rows that retention deleted are missing from
-a range without notice. A result that does not fit is an error, never cut off silently.
+Times of rows and queries are Unix time in seconds; stores keep whole microseconds. A range includes
+`start` and excludes `end`; None is open. A range lacks rows that retention deleted, without notice.
+A result that is too large is an error, never silently truncated.
 """
 
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from pyaiot.history.reader import HistoryReader
 
 ROWS_MAX: Final = 100_000
-"""Rows of one result. A query for more is refused; pages and exports are not limited."""
+"""Largest number of rows of one result. A query for more is refused; pages and exports are not
+limited."""
 QUERY_LIMIT_S: Final = 30.0
-"""Duration of one query. A longer one is cancelled and refused."""
+"""Longest duration of one query. After that it is cancelled and refused."""
 QUERIES_MAX: Final = 64
-"""Short queries, and wide queries, that are open at once, most of them waiting for a connection.
-Further ones are refused.
-"""
+"""Largest numbers of short and of wide queries that are open at once, most of them waiting for a
+connection. Further ones are refused."""
 SHORT_LIMIT_S: Final = 0.1
-"""Duration of a short query. A longer one is run again as a wide one."""
+"""Longest duration of a short query. After that it is run again as a wide one."""
 
 
 class StoreError(PyaiotError):
-    """The store cannot be written or read now. The text has the reason; a retry may succeed."""
+    """The store cannot be written or read now. The text is the reason; a retry may succeed."""
 
 
 class StoreReplaced(StoreError):
-    """The store that was written is no longer at its location: open it again and record a gap."""
+    """The written store is no longer at its location: open it again and record a gap."""
 
 
 class RowsRefused(PyaiotError):
@@ -47,7 +47,7 @@ class TooManyRows(Refused):
 
 
 class TooSlow(Refused):
-    """The query took too long, or too many are open: narrow the range, or retry later."""
+    """The query took too long, or too many queries are open: narrow the range, or retry later."""
 
 
 class BadQuery(Refused):
@@ -87,7 +87,7 @@ class Oldest(msgspec.Struct, frozen=True):
 def retention_policy(
     readings: float, minutes: float, hours: float, events: float
 ) -> RetentionPolicy:
-    """From days as in the settings, where 0 means for ever."""
+    """The policy from the days in the settings, where 0 means for ever."""
     return RetentionPolicy(*(days or None for days in (readings, minutes, hours, events)))
 
 
@@ -106,7 +106,7 @@ class ReadingRow(_Row, frozen=True):
     number: float | None = None
     unit: str = ""
     data: Any = None
-    """Text or any JSON value that is not a number; else None."""
+    """Text or any JSON value that is not a number; otherwise None."""
 
 
 class LastRow(_Row, frozen=True):
@@ -159,9 +159,9 @@ class CommandRow(_Row, frozen=True):
     resource: str
     payload: str
     client: str
-    """The broker's name of the client that issued it."""
+    """The name that the broker gave to the client that issued it."""
     who: str
-    """Who that is, as in the audit log; empty: unknown."""
+    """The issuer, as in the audit log; empty if unknown."""
     client_id: str
     """The `id` that the client gave the command; empty until the receipt."""
     state: ReceiptState | None
@@ -174,9 +174,9 @@ class StateRow(_Row, frozen=True):
 
     uid: str
     kind: EventKind | None
-    """The last event before that concerns whether it is online; None: there is none."""
+    """The last earlier event that concerns whether the node is online; None if there is none."""
     ts: float
-    """When that event was; 0 if there is none."""
+    """The time of that event; 0 if there is none."""
     detail: str
 
 
@@ -188,7 +188,7 @@ class Page(msgspec.Struct, Generic[R], frozen=True):
 
     rows: list[R]
     cursor: str | None
-    """For the next page of the same query; None: there are no more rows now."""
+    """For the next page of the same query; None if there are no more rows now."""
 
     def whole(self) -> list[R]:
         """The rows, if there is no next page. Raises `TooManyRows`."""
@@ -203,11 +203,11 @@ class StateAt(msgspec.Struct, frozen=True):
     """The values and states of nodes at a time."""
 
     values: Page[LastRow]
-    """The last reading of each resource before."""
+    """The last earlier reading of each resource."""
     states: list[StateRow]
-    """Of the nodes in `values`, in that order."""
+    """The states of the nodes in `values`, in that order."""
     was_recorded: bool
-    """False: the recorder had been stopped. Values and states are of the time before."""
+    """False: the recorder was stopped. Values and states are from before that."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -219,21 +219,21 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Writer(Protocol):
-    """The only writer of a store, used by one thread. After a `StoreError`, open another one."""
+    """The only writer of a store, used by one thread. After a `StoreError`, open a new one."""
 
     def write(self, batch: WriteBatch, now: float) -> None:
-        """Commit a batch in one transaction. It is durable when this returns.
+        """Commit a batch in one transaction, which is durable when this returns. Raises
+        `StoreError`, `StoreReplaced`, or `RowsRefused`, after which the writer is still usable.
 
-        Raises `StoreError`, `StoreReplaced`, or `RowsRefused`, after which the writer is usable.
         `now` is Unix time: readings that are too old at that time are left out. A batch whose
         commit is uncertain may be written again.
         """
         ...
 
     def run_retention(self, now: float, *, retention_now: float | None = None) -> bool:
-        """Do one short step of downsampling and deletion; return whether there is more to do.
+        """Do one short step of downsampling and deletion. Returns whether there is more to do.
 
-        Rows are deleted that are too old at the Unix time `retention_now` (default: `now`). Raises
+        Deletes rows that are too old at the Unix time `retention_now` (default: `now`). Raises
         `StoreError`.
         """
         ...
@@ -246,13 +246,15 @@ class Writer(Protocol):
         ...
 
     def reusable_bytes(self) -> int:
-        """Space of deleted rows that new rows take before the store grows. Raises `StoreError`."""
+        """Size of the space of deleted rows, which new rows use before the store grows. Raises
+        `StoreError`."""
         ...
 
     def verify(self, retention_now: float) -> None:
-        """Read back the row that was written last. Raises `StoreError` if it is missing.
+        """Read back the last row. Raises `StoreError` if it is missing.
 
-        `retention_now` is that of the last `run_retention`: what it may delete is not checked.
+        `retention_now`: that of the last `run_retention`. Rows that it may have deleted are not
+        checked.
         """
         ...
 

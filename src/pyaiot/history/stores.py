@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The store that a setting names."""
+"""Creates the store that a setting names."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def store_at(location: str, keep: RetentionPolicy, *, is_shared: bool = False) -
 
     Raises `OperatorError` for another URL.
     """
-    # Imported where it is used: the other store would cost memory.
+    # Imported here: the module of the other store would cost memory.
     if re.match(r"postgres(ql)?://", location):
         try:
             from pyaiot.history.postgres.server import PostgresServer  # noqa: PLC0415

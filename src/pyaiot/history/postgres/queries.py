@@ -41,7 +41,7 @@ class _Statement:
         self.values: list[Any] = []
 
     def add(self, text: str, *values: Any) -> "_Statement":
-        """Append text. Each `?` in it stands for the next of the values."""
+        """Append text. Each `?` in it is replaced by the placeholder of the next value."""
         for value in values:
             self.values.append(value)
             text = text.replace("?", f"${len(self.values)}", 1)
@@ -161,7 +161,7 @@ async def export(
             chunks.append(Chunk(its_uid, its_resource, readings))
         at = rows[-1][0] if len(rows) == left else _DONE
         position = (its_uid, its_resource, at)
-        left -= len(rows) + 1  # one for the lookup
+        left -= len(rows) + 1  # one row is for the lookup
     return chunks, position
 
 
@@ -189,7 +189,8 @@ async def commands(db: Any, uid: str | None, span: Span, cursor: str | None) -> 
 async def _by_time(
     db: Any, query: _Statement, uid: str | None, span: Span, cursor: str | None
 ) -> list[Any]:
-    """Rows of `event` or `command`, ordered by time, then by the order of writing."""
+    """Rows of `event` or `command`, ordered by time, then by the order in which they were
+    written."""
     query.add(" AND at >= ? AND at < ?", span.start, span.end)
     if uid is not None:
         query.add(" AND uid = ?", uid)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Queries of a history database: connections on a separate thread.
+"""Queries of a history database: connections in a separate thread.
 
-The thread keeps the conversion of large results off the loop of the service.
+The thread converts large results, which would block the event loop of the service.
 """
 
 import asyncio
@@ -18,18 +18,19 @@ from pyaiot.history.reader import INVALID_ARGUMENT, HistoryReader, NotShort
 from pyaiot.history.store import SHORT_LIMIT_S, BadQuery, StoreError
 
 CONNECTIONS_MAX: Final = 4
-"""Wide queries that run at the same time. Others wait."""
+"""Largest number of wide queries that run at the same time. Others wait."""
 SHORT_CONNECTIONS_MAX: Final = 2
-"""Short queries that run at the same time, in addition to the wide ones. Others wait."""
+"""Largest number of short queries that run at the same time, in addition to the wide ones. Others
+wait."""
 
 CLOSE_LIMIT_S: Final = 2.0
-"""How long the server may take to cancel a query. Then the connection is aborted."""
+"""How long the server may take to cancel a query. After that the connection is aborted."""
 
 T = TypeVar("T")
 
 
 class PostgresReader(HistoryReader):
-    """`History` of a database. Connections are opened when they are needed, and reused."""
+    """`History` of a database. Connections are opened when needed, and reused."""
 
     def __init__(self, url: str, name: str) -> None:
         super().__init__(queries)
@@ -37,7 +38,7 @@ class PostgresReader(HistoryReader):
         self._name = name
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        # Of the thread's loop:
+        # Used on the thread's event loop:
         self._idle: list[Any] = []
         self._free: dict[bool, asyncio.Semaphore] = {}
         """Permits for connections, for wide and for short queries."""
@@ -70,7 +71,7 @@ class PostgresReader(HistoryReader):
         return self._loop
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        """On the thread: until `close` stops the loop."""
+        """Runs in the thread until `close` stops the loop."""
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
@@ -86,7 +87,7 @@ class PostgresReader(HistoryReader):
             loop.close()
 
     async def _execute(self, query: Callable[[Any], Awaitable[T]], *, wide: bool) -> T:
-        """On the thread's loop."""
+        """Runs on the thread's event loop."""
         async with self._free[wide]:
             db = None
             try:

@@ -9,11 +9,11 @@ from pyaiot.history.retention import DELETION_INTERVAL_S, GRACE_S, Cutoffs, Rete
 from pyaiot.history.store import RetentionPolicy
 
 MARKS_PER_STEP: Final = 500
-"""Minutes or hours that are computed in one step."""
+"""Minutes or hours that one step computes."""
 ROWS_PER_STEP: Final = 5000
-"""Rows of one table that are deleted in one step."""
+"""Rows of one table that one step deletes."""
 
-# PostgreSQL refuses infinite sums: the parts are limited so that the sum stays finite.
+# PostgreSQL refuses infinite sums: the summands are limited so that the sum stays finite.
 _MAKE_MINUTES: Final = """
     INSERT INTO minute
     SELECT r.series, m.at, r.unit, min(number), max(number),
@@ -50,7 +50,7 @@ _DELETE_OLD: Final = (
 
 
 class PostgresRetention:
-    """Remembers which step is next. Uses the writer's connection, between its transactions."""
+    """Remembers which step is next. Uses the writer's connection between its transactions."""
 
     def __init__(self, db: Any, keep: RetentionPolicy) -> None:
         self._db = db
@@ -59,11 +59,8 @@ class PostgresRetention:
         """The Unix time of retention at the last complete search for old rows."""
 
     async def step(self, now: float, retention_now: float) -> RetentionStep:
-        """Do a short step in one transaction.
-
-        Minutes and hours are computed that ended before the Unix time `now`; rows are deleted that
-        are too old at `retention_now`.
-        """
+        """Do a short step in one transaction. Compute minutes and hours that ended before the Unix
+        time `now`; delete rows that are too old at `retention_now`."""
         async with self._db.transaction():
             minutes = await self._take_marks(60, int(now - GRACE_S) // 60)
             if minutes:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The tables of a history database, in the schema `pyaiot`, and their migrations.
 
-The same tables as in a history file, with the same meaning (`history/sqlite/schema.py`). Readings
-are partitioned by week; a partition is created when it is needed and dropped as a whole.
+They have the same meaning as in a history file (`history/sqlite/schema.py`). Readings are
+partitioned by week; a partition is created when needed and dropped as a whole.
 """
 
 from typing import Any, Final
@@ -12,11 +12,11 @@ from pyaiot.history.store import StoreError
 WEEK: Final = 7 * 86_400 * 1_000_000
 """The range of a partition, in microseconds."""
 WRITER_LOCK: Final = 0x41696F54
-"""The advisory lock that the only writer holds, and that the brokers of a cluster share."""
+"""The advisory lock of the only writer. The brokers of a cluster share it."""
 WORKER_LOCK: Final = 0x41696F57
-"""The advisory lock of the broker of a cluster that downsamples and deletes."""
+"""The advisory lock of the broker of a cluster that currently downsamples and deletes."""
 SCHEMA_LOCK: Final = 0x41696F53
-"""The advisory lock of the writer that changes tables, so that two writers do not do it at once."""
+"""The advisory lock of a writer that changes tables, so that two writers do not do so at once."""
 
 _AGGREGATE: Final = """
     CREATE TABLE {name} (
@@ -93,10 +93,10 @@ _CLOCK: Final = (
 )
 
 _BY_NODE: Final = (
-    # What happened to one node, and its state at a time, without reading that of all others.
+    # For the events and the state of one node at a time, without reading those of all others.
     "CREATE INDEX event_uid ON event (uid, at, id)",
     "CREATE INDEX command_uid ON command (uid, at, id)",
-    # Who issued a command, as in the audit log; empty: unknown.
+    # The issuer of a command, as in the audit log; empty if unknown.
     "ALTER TABLE command ADD COLUMN who text NOT NULL DEFAULT ''",
 )
 

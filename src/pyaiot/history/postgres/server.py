@@ -11,8 +11,10 @@ from pyaiot.history.store import RetentionPolicy
 
 
 class PostgresServer:
-    """A `Store` in the schema `pyaiot` of a database. The server refuses a second writer, unless
-    all of them are brokers of a cluster."""
+    """A `Store` in the schema `pyaiot` of a database.
+
+    The server refuses a second writer, unless all writers are brokers of a cluster.
+    """
 
     def __init__(self, url: str, keep: RetentionPolicy, *, is_shared: bool = False) -> None:
         """`is_shared`: other brokers write the same database."""
@@ -23,7 +25,8 @@ class PostgresServer:
         self._run = secrets.token_hex(8)
 
     def claim(self) -> None:
-        """Nothing to lock before it is opened: the server may start later than this process."""
+        """Does nothing: the server may start later than this process, so it is locked when it is
+        opened."""
 
     def release(self) -> None: ...
 
@@ -43,7 +46,7 @@ def without_password(url: str) -> str:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - raises if it is not a number
     except ValueError as error:
-        # Its text would quote the password of a URL in which it is not escaped.
+        # The text of the error would quote the password of a URL in which it is not escaped.
         raise OperatorError(
             "The URL after --history is not valid: use postgresql://user:password@host:port/database,"
             " with %2F for a / in the password, %23 for #, %3F for ? and %40 for @."

@@ -17,11 +17,11 @@ from pyaiot.history.series_index import SeriesIndex, candidate_times
 from pyaiot.history.store import RetentionPolicy, RowsRefused, StoreError, StoreReplaced
 
 CONNECT_LIMIT_S: Final = 5.0
-"""How long the server may take to accept a connection."""
+"""Longest time for the server to accept a connection."""
 STATEMENT_LIMIT_S: Final = 30.0
-"""How long the server may take for one statement. After that the writer reconnects."""
+"""Longest time of one statement. After that the writer reconnects."""
 LOCK_LIMIT_S: Final = 1.0
-"""How long a previous writer may take to end: the server learns of it a moment later."""
+"""How long a previous writer may take to end: the server notices its end with a delay."""
 _LOCK_PAUSE_S: Final = 0.05
 _MINUTE: Final = 60 * MICROSECONDS
 _MARK: Final = (
@@ -31,7 +31,7 @@ _MARK_SHARED: Final = (
     "INSERT INTO stale SELECT 60, * FROM unnest($1::integer[], $2::bigint[])"
     " ON CONFLICT (step, series, at) DO UPDATE SET at = excluded.at"
 )
-"""It locks a mark that is there, so that the broker which takes it waits for these readings."""
+"""Locks an existing mark, so that the broker which takes it waits for these readings."""
 
 T = TypeVar("T")
 
@@ -51,11 +51,9 @@ class PostgresWriter:
         run: str,
         is_shared: bool = False,
     ) -> None:
-        """Connect, and create or migrate the tables. Raises `StoreError`.
-
-        `name` is the URL without its password; `run` identifies the commands of this process.
-        `is_shared`: other brokers of a cluster write the same rows. One of them downsamples.
-        """
+        """Connect, and create or migrate the tables. Raises `StoreError`. `name`: the URL without
+        its password. `run` identifies the commands of this process. `is_shared`: other brokers of a
+        cluster write the same database, and one of them downsamples."""
         self._is_shared = is_shared
         self._is_worker = not is_shared
         self._name = name
@@ -70,7 +68,7 @@ class PostgresWriter:
             self._loop.close()
             raise
         self._last_written: tuple[object, ...] | None = None
-        """Node, resource and time of the reading that was written last."""
+        """Node, resource and time of the last reading that was written."""
         self._retention = PostgresRetention(self._db, keep)
 
     def write(self, batch: WriteBatch, now: float) -> None:
@@ -122,7 +120,7 @@ class PostgresWriter:
             raise StoreReplaced(f"{self._name}: rows that were written no longer exist")
 
     def clock_state(self) -> ClockState | None:
-        """The saved state; of an older database, the time of the newest row."""
+        """The saved state; for an older database, the time of the newest row."""
         return self._call(self._clock_state())
 
     def save_clock(self, state: ClockState) -> None:
@@ -166,7 +164,7 @@ class PostgresWriter:
             await db.execute("SELECT pg_advisory_lock($1)", SCHEMA_LOCK)
             await migrate(db)
             await db.execute("SELECT pg_advisory_unlock($1)", SCHEMA_LOCK)
-            # Whatever the default of the server is.
+            # Overrides the default of the server.
             await db.execute("SET synchronous_commit = on")
             await db.execute(
                 "CREATE TEMP TABLE incoming (series integer, at bigint, unit integer,"
@@ -252,7 +250,7 @@ class PostgresWriter:
             )
 
     async def _write_late(self, series: int, at: int, value: Value, unit: int) -> None:
-        """Insert a reading whose time may be taken, unless an equal one is there."""
+        """Insert a reading whose time may be used already, unless an equal reading exists."""
         columns = _columns(value)
         for moment in candidate_times(at):
             await self._make_partitions({moment // WEEK})
@@ -320,7 +318,7 @@ async def connect(url: str) -> Any:
 
 
 def value_of(number: float | None, data: str | None, json: str | None) -> Value:
-    """The value from the three columns, of which one is set."""
+    """The value from the three columns. One of them is set."""
     if number is not None:
         return number
     return json.encode() if json is not None else data or ""
@@ -335,7 +333,7 @@ def describe(name: str, error: Exception) -> str:
 
 
 async def _take_lock(db: Any, *, is_shared: bool) -> None:
-    """Become the only writer, or one of those of a cluster. Raises `StoreError`."""
+    """Become the only writer, or one of the writers of a cluster. Raises `StoreError`."""
     lock = "pg_try_advisory_lock_shared" if is_shared else "pg_try_advisory_lock"
     for _ in range(round(LOCK_LIMIT_S / _LOCK_PAUSE_S)):
         if await db.fetchval(f"SELECT {lock}($1)", WRITER_LOCK):
@@ -349,10 +347,10 @@ async def _take_lock(db: Any, *, is_shared: bool) -> None:
 def _shared_marks(
     rows: list[Any], late: list[Any], marks: list[tuple[int, int]], now: float
 ) -> list[tuple[int, int]]:
-    """Marks, in an order that all writers have.
+    """Marks, in the same order for all writers.
 
-    The minute of a late reading may have been downsampled by another broker since this one marked
-    it: it is marked again.
+    Another broker may have downsampled the minute of a late reading since this writer marked it, so
+    it is marked again.
     """
     old = (now - GRACE_S) * MICROSECONDS
     found = set(marks)

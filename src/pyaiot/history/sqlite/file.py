@@ -14,7 +14,7 @@ from pyaiot.history.store import RetentionPolicy, StoreError
 
 
 class SqliteFile:
-    """A `Store` in one file. A second process that wants to write it is refused."""
+    """A `Store` in one file. A second process that tries to write it is refused."""
 
     def __init__(self, path: Path, keep: RetentionPolicy) -> None:
         self.name = str(path)
@@ -59,7 +59,7 @@ class SqliteFile:
         return SqliteWriter(self._path, self._keep, run=self._run)
 
     def _hold_lock(self) -> None:
-        """Take the lock again if its file or folder was deleted meanwhile."""
+        """Take the lock again if its file or folder was deleted in the meantime."""
         if self._lock is None:
             return
         status = os.fstat(self._lock)

@@ -119,7 +119,7 @@ def export(
         if chunk is not None:
             chunks.append(chunk)
             left -= len(chunk.rows)
-        left -= 1  # for the lookup: it bounds the number of empty resources too
+        left -= 1  # One row is for the lookup, which also bounds the number of empty resources.
     return chunks, position
 
 
@@ -132,7 +132,7 @@ def _export_one(
     limit: int,
     units: dict[int, str],
 ) -> tuple[tuple[str, str, int] | None, Chunk | None]:
-    """Readings of the resource at `position`, or of the next one, and the new position."""
+    """Readings of the resource at `position` or of the next one, and the new position."""
     where, values = _series_beyond(position, uid, ">=")
     if resource is not None:
         where, values = where + " AND s.resource = ?", [*values, resource]
@@ -203,7 +203,8 @@ def _by_time(
     cursor: str | None,
     more: tuple[str, Sequence[str]] = ("", ()),
 ) -> list[Any]:
-    """Rows of `event` or `command`, ordered by time, then by the order of writing."""
+    """Rows of `event` or `command`, ordered by time, then by the order in which they were
+    written."""
     where, values = "at >= ? AND at < ?" + more[0], [span.start, span.end, *more[1]]
     if uid is not None:
         where, values = where + " AND uid = ?", [*values, uid]
@@ -231,7 +232,7 @@ def _reading(at: int, value: Value, unit: str) -> ReadingRow:
 
 
 def _series_beyond(position: Sequence[Any], uid: str | None, beyond: str) -> tuple[str, list[Any]]:
-    """A condition and its values: resources of all nodes, or of one, after a position."""
+    """A condition and its values: resources of all nodes or of one node, after a position."""
     if uid is None:
         return f"(s.uid, s.resource) {beyond} (?, ?)", [position[0], position[1]]
     first = position[1] if position[0] == uid else ""

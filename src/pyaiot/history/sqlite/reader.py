@@ -16,9 +16,10 @@ from pyaiot.history.sqlite.writer import describe, file_identity, open_reader
 from pyaiot.history.store import SHORT_LIMIT_S, BadQuery, StoreError, TooSlow
 
 READERS_MAX: Final = 4
-"""Wide queries that run at the same time. Others wait."""
+"""Largest number of wide queries that run at the same time. Others wait."""
 SHORT_READERS_MAX: Final = 2
-"""Short queries that run at the same time, in addition to the wide ones. Others wait."""
+"""Largest number of short queries that run at the same time, in addition to the wide ones. Others
+wait."""
 _CHECK_STEPS: Final = 20_000
 """Virtual machine instructions of SQLite, about 2 ms, between two checks of the time."""
 
@@ -26,10 +27,10 @@ T = TypeVar("T")
 
 
 class _Job:
-    """One query: runs on a thread, is cancelled from the loop."""
+    """One query: runs in a thread, and can be cancelled from the loop."""
 
     def __init__(self, limit_s: float | None) -> None:
-        """`limit_s`: how long it may run on a thread; None: until it is cancelled."""
+        """`limit_s`: how long it may run in a thread; None: until it is cancelled."""
         self.timed_out = False
         """It exceeded `limit_s`."""
         self._limit_s = limit_s
@@ -67,7 +68,7 @@ class _Job:
 
 
 class SqliteReader(HistoryReader):
-    """`History` of a file. Connections are opened when they are needed, and reused."""
+    """`History` of a file. Connections are opened when needed, and reused."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(queries)
@@ -75,7 +76,7 @@ class SqliteReader(HistoryReader):
         self._wide = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="history reader")
         self._short = ThreadPoolExecutor(SHORT_READERS_MAX, thread_name_prefix="history short")
         self._idle: list[tuple[sqlite3.Connection, object]] = []
-        """Connections that are not in use, each with the identity of its file."""
+        """Idle connections, each with the identity of its file."""
         self._jobs: set[_Job] = set()
         """Queries that wait or run."""
 
@@ -104,7 +105,7 @@ class SqliteReader(HistoryReader):
             self._jobs.discard(job)
 
     def _execute(self, job: _Job, query: Callable[[sqlite3.Connection], T]) -> T:
-        """On a thread."""
+        """Runs in a thread."""
         db: sqlite3.Connection | None = None
         file: object = None
         try:

@@ -9,13 +9,13 @@ from pyaiot.history.retention import DELETION_INTERVAL_S, GRACE_S, Cutoffs, Rete
 from pyaiot.history.store import RetentionPolicy
 
 MARKS_PER_STEP: Final = 200
-"""Minutes or hours that are computed in one step."""
+"""Minutes or hours that one step computes."""
 SERIES_PER_STEP: Final = 100
-"""Series whose old rows are deleted in one step."""
+"""Series from which one step deletes old rows."""
 ROWS_PER_STEP: Final = 2000
-"""Rows of one table and series that are deleted in one step."""
+"""Rows of one table and series that one step deletes."""
 
-# Sums of the largest doubles are infinite; the stored sum must be finite.
+# The sum of the largest doubles is infinite; the stored sum must be finite.
 _TOTAL: Final = "max(-1.7e308, min(1.7e308, coalesce(sum(r.{}), 0.0)))"
 
 _MAKE_MINUTES: Final = f"""
@@ -64,7 +64,7 @@ _DELETE_SERIES: Final = """
 
 
 class SqliteRetention:
-    """Remembers which step is next. Uses the writer's connection, between its transactions."""
+    """Remembers which step is next. Uses the writer's connection between its transactions."""
 
     def __init__(self, db: sqlite3.Connection, keep: RetentionPolicy) -> None:
         self._db = db
@@ -74,14 +74,14 @@ class SqliteRetention:
         self._deleted_at = -math.inf
         """The Unix time of retention at the end of the last pass over all series."""
         db.execute("PRAGMA temp_store = MEMORY")
-        # The marks that the current step handles.
+        # The marks of the current step.
         db.execute("CREATE TEMP TABLE made (series INTEGER, at INTEGER)")
 
     def step(self, now: float, retention_now: float) -> RetentionStep:
         """Do a few milliseconds of work in one transaction. Raises `sqlite3.Error`.
 
-        Minutes and hours are computed that ended before the Unix time `now`; rows are deleted that
-        are too old at `retention_now`.
+        Compute minutes and hours that ended before the Unix time `now`; delete rows that are too
+        old at `retention_now`.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -142,7 +142,7 @@ class SqliteRetention:
                 cursor = self._db.execute(statement, (series, before, ROWS_PER_STEP))
                 deleted_rows = max(deleted_rows, cursor.rowcount)
             if deleted_rows >= ROWS_PER_STEP:
-                return RetentionStep(more=True, deleted=deleted)  # this series again
+                return RetentionStep(more=True, deleted=deleted)  # series has more
             if self._db.execute(_DELETE_SERIES, (series,)).rowcount:
                 deleted.append(series)
             self._position = series

@@ -18,12 +18,12 @@ from pyaiot.history.store import RetentionPolicy, RowsRefused, StoreError, Store
 BUSY_LIMIT_S: Final = 2.0
 """How long to wait while another program has locked the file."""
 WAL_PAGES: Final = 4000
-"""Pages of 4 kB in the write-ahead log before they are moved into the file."""
+"""Size of the write-ahead log, in pages of 4 kB, at which they are moved into the file."""
 CACHE_KIB: Final = 8 * 1024
-"""Memory for pages of the file, while something is written."""
+"""Memory for pages of the file while rows are written."""
 IDLE_STEPS: Final = 6
-"""Steps of retention without a reading, an event or a command in between, after which the memory
-for pages is given back to the system: a minute."""
+"""Number of steps of retention without a reading, an event or a command in between, after which the
+memory for pages is returned to the system: one minute."""
 
 # One statement for many rows. Single inserts would take and release the GIL for each row, and wait
 # for the busy event loop each time.
@@ -68,10 +68,10 @@ class SqliteWriter:
                 raise
         self._opened_files = self._files()
         self._last_written: tuple[str, tuple[object, ...], int] | None = None
-        """The row that was written last: a query that finds it, its values and its time."""
+        """The last row: a query that finds it, its values and its time."""
         self._retention = SqliteRetention(self._db, keep)
         self._idle_steps = 0
-        """Steps of retention since something was written."""
+        """Number of steps of retention since the last write."""
 
     def write(self, batch: WriteBatch, now: float) -> None:
         """Commit the batch in one transaction. Raises `StoreError` or `RowsRefused`."""
@@ -105,7 +105,7 @@ class SqliteWriter:
         return step.more
 
     def _give_back_cache(self) -> None:
-        """Give the memory for pages back to the system, once nothing is written. Raises
+        """Return the memory for pages to the system when nothing is being written. Raises
         `StoreError`."""
         self._idle_steps += 1
         if self._idle_steps == IDLE_STEPS:
@@ -145,7 +145,7 @@ class SqliteWriter:
         return [file_identity(self._path), file_identity(Path(f"{self._path}-wal"))]
 
     def clock_state(self) -> ClockState | None:
-        """The saved state; of an older file, the time of the newest row."""
+        """The saved state; for an older file, the time of the newest row."""
         with self._translated_errors():
             saved = self._db.execute("SELECT trusted, wall, agreed_s FROM clock").fetchone()
             if saved is not None:
@@ -190,7 +190,7 @@ class SqliteWriter:
         self._db.executemany("INSERT OR IGNORE INTO stale VALUES (60, ?, ?)", marks)
 
     def _write_late(self, row: LateRow) -> None:
-        """Insert a reading whose time may be taken, unless an equal one is there."""
+        """Insert a reading whose time may be used already, unless an equal reading exists."""
         series, at, value, unit = row
         for moment in candidate_times(at):
             if self._db.execute(_INSERT[1], (series, moment, value, unit)).rowcount:
@@ -224,7 +224,7 @@ class SqliteWriter:
         )
 
     def _learn(self, key: tuple[str, str]) -> None:
-        """Look up a resource, or insert it."""
+        """Look up a resource; insert it if it is missing."""
         select = "SELECT id FROM series WHERE uid = ? AND resource = ?"
         row = self._db.execute(select, key).fetchone()
         if row is None:
@@ -242,7 +242,7 @@ class SqliteWriter:
 
     @contextlib.contextmanager
     def _translated_errors(self) -> Iterator[None]:
-        """Turn errors of SQLite into `StoreError` or `RowsRefused`."""
+        """Turn SQLite errors into `StoreError` or `RowsRefused`."""
         try:
             yield
         except (sqlite3.DataError, sqlite3.IntegrityError, UnicodeError, OverflowError) as error:
@@ -254,7 +254,8 @@ class SqliteWriter:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Distinguishes the file at a path from one that replaces it; None if there is no file.
+    """The identity of the file at a path, which differs from that of a replacement; None if there
+    is no file.
 
     While the file is open, no other file gets its inode number.
     """
@@ -278,7 +279,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def describe(path: Path, error: Exception) -> str:
-    """The problem with the file, and what to do about it."""
+    """The problem with the file, and its remedy."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     match code:
         case sqlite3.SQLITE_FULL:
