@@ -65,7 +65,7 @@ def warn_if_open(log: logging.Logger, host: str, listener: str, ability: str) ->
 
 
 def state_store(setting: str, name: str, port: int) -> StateStore:
-    """The state file of a gateway. None is kept for port 0: nodes cannot find the next port."""
+    """The state file of a gateway. There is none for port 0: nodes cannot find the next port."""
     if setting == "off" or (not setting and not port):
         return StateStore()
     if setting:

@@ -13,9 +13,9 @@ from pyaiot.gateways.pending_reports import PendingReports
 from pyaiot.messages import Command, Receipt, ReceiptState
 
 COMMANDS_MAX: Final = 1000
-"""Commands of all nodes that wait at the same time. One more ends as `unreachable`."""
+"""Largest number of waiting commands of all nodes. A further one ends as `unreachable`."""
 COMMANDS_PER_NODE_MAX: Final = 20
-"""Commands that wait for one node. One more ends as `unreachable`."""
+"""Largest number of waiting commands of one node. A further one ends as `unreachable`."""
 DETAIL_LENGTH_MAX: Final = 256
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Applies credentials of devices that were added or removed while a gateway runs."""
+"""Applies changes of the credentials of devices while a gateway runs."""
 
 import asyncio
 import logging
@@ -12,10 +12,11 @@ from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.messages import NodeEvent, NodeLeft, UidsSecured
 
 INTERVAL_S: Final = 0.5
-"""How often a gateway looks for credentials that were added or removed."""
+"""Interval at which a gateway checks for added and removed credentials."""
 
 UIDS_PER_MESSAGE: Final = 1000
-"""Of one message about uids with a credential. More are sent in several."""
+"""Largest number of uids in one message about uids with a credential. More are sent in several
+messages."""
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ class DeviceWatch:
         report: Callable[[Sequence[NodeEvent]], None],
         send: Callable[[UidsSecured], None],
     ) -> None:
-        """`evict` removes a node, with its state in the protocol. `report` sends events to the
-        broker, `send` a message, if there is a link now."""
+        """`evict` removes a node, including its state in the protocol. `report` sends events to the
+        broker, `send` a message, if there is a link."""
         self._unix_time = unix_time
         self._report = report
         self._send = send
@@ -47,7 +48,7 @@ class DeviceWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._problem = ""
         self.changed: list[Callable[[CredentialChanges], None]] = []
-        """Called before nodes are evicted: here a protocol closes sessions."""
+        """Called before nodes are evicted, so that a protocol can close sessions."""
 
     def start(self) -> None:
         """Refresh now, and every `INTERVAL_S` until `close`."""
@@ -60,15 +61,15 @@ class DeviceWatch:
         self._devices.close()
 
     def announcement(self) -> Iterator[UidsSecured | NodeLeft]:
-        """All uids with a credential, and those whose credential was removed, for the begin of a
-        link: this gateway or the broker may not have run then."""
+        """All uids with a credential, and those whose credential was removed. They are sent at the
+        beginning of a link: this gateway or the broker may not have run before."""
         yield from _secured(dict.fromkeys(it.uid for it in self._devices.credentials()))
         ts = self._unix_time()
         for uid in self._devices.released:
             yield NodeLeft(uid=uid, ts=ts, reason="left", unsecured=True)
 
     def refresh(self) -> None:
-        """Apply what was written since the last call."""
+        """Apply changes since the last call."""
         try:
             changes = self._devices.refresh()
         except OperatorError as error:
@@ -99,7 +100,8 @@ class DeviceWatch:
 
 
 def _secured(uids: Iterable[str], *, follows: bool = False) -> Iterator[UidsSecured]:
-    """Messages with these uids. Without `follows`, the first one begins anew, also if empty."""
+    """Messages with these uids. Without `follows`, the first message replaces all previous ones,
+    even if it is empty."""
     left = list(uids)
     while left or not follows:
         yield UidsSecured(uids=tuple(left[:UIDS_PER_MESSAGE]), follows=follows)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The nodes of a gateway that the broker refused, because another gateway owns them. Pure.
+"""The nodes that the broker refused to a gateway because another gateway owns them. Pure.
 
 `now` is the loop's time in seconds.
 """
@@ -7,25 +7,25 @@
 from typing import Final
 
 CLAIM_AGAIN_S: Final = 10.0
-"""How long after a node was found to belong to another gateway it is claimed again."""
+"""Delay before a node of another gateway is claimed again."""
 FOREIGN_S: Final = CLAIM_AGAIN_S + 2.0
-"""How long after such a refusal the broker is assumed to refuse the node: until it is claimed
+"""How long the broker is assumed to refuse the node after such a refusal: until it is claimed
 again, and the broker has answered."""
 
 
 class ForeignNodes:
-    """Remembers the refusals. The broker does not tell when a node is accepted."""
+    """Remembers the refusals. The broker does not report when it accepts a node."""
 
     def __init__(self) -> None:
         self.until: dict[str, float] = {}
-        """For each of them, until when the broker is assumed to refuse it."""
+        """For each node, the time until which the broker is assumed to refuse it."""
 
     def refused(self, uid: str, *, now: float) -> None:
         """The broker refused a message about this node. Call `forget` when the node leaves."""
         self.until[uid] = now + FOREIGN_S
 
     def remaining_s(self, uid: str, *, now: float) -> float:
-        """For how many seconds the broker is assumed to refuse this node; 0: it accepts it."""
+        """Seconds for which the broker is assumed to refuse this node; 0: it accepts it."""
         if not self.until:
             return 0.0
         until = self.until.get(uid)

@@ -46,13 +46,13 @@ from pyaiot.transport.pauses import PAUSED_MIN_S
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 SEEN_INTERVAL_S: Final = 5.0
-"""Interval between reports of nodes with a sign of life that made no event."""
+"""Interval between reports of nodes whose signs of life caused no event."""
 SEEN_NODES_MAX: Final = 1000
-"""Nodes of one such report. More are split."""
+"""Largest number of nodes in one such report. More are sent in several reports."""
 _OFFLINE_CHECK_STEP_S: Final = 0.01
-"""The shortest interval between two checks for offline nodes."""
+"""Shortest interval between two checks for offline nodes."""
 CHECKPOINT_INTERVAL_S: Final = 0.5
-"""How long after an event the broker is asked to confirm it."""
+"""Delay after an event before the broker is asked to confirm it."""
 CLOCK_INTERVAL_S: Final = 10.0
 """Interval at which a gateway sends its clock to the broker, for the deadlines of commands."""
 
@@ -102,16 +102,16 @@ class Gateway:
         self.unix_time = unix_time
         self._backoff = backoff or Backoff(steady_s=STEADY_LINK_S)
         self.links_made = 0
-        """Links to the broker, since the start."""
+        """Number of links to the broker."""
         self.link_failures = 0
-        """Links that were lost or could not be made, since the start."""
+        """Number of links that were lost or could not be made."""
         self.refused = 0
-        """Messages that the broker refused, since the start."""
+        """Number of messages that the broker refused."""
         self.rejections = Rejections(loop, unix_time, self._send)
         self._conflated = 0
-        """Readings that were conflated on links that are lost."""
+        """Number of readings that were conflated on lost links."""
         self._events: list[NodeEvent] = []
-        """Those that are not sent yet."""
+        """Reports that are not sent yet."""
         self._pace = SendPace()
         self._unconfirmed = Unconfirmed()
         self._checkpoint_due = False
@@ -119,7 +119,7 @@ class Gateway:
         self.evicted: Callable[[str], None] = _ignore
         """Called with the uid of each node that was evicted to make room for another one."""
         self.on_mappings: Callable[[TopicMappings], None] | None = None
-        """Called with each `mappings` of the broker; None: this gateway maps no topics."""
+        """Called with each `mappings` message of the broker; None: this gateway maps no topics."""
         self._link: GatewayLink | None = None
         self.was_linked = asyncio.Event()
         """Set with the first link, and never cleared."""
@@ -141,16 +141,16 @@ class Gateway:
 
     @property
     def readings_dropped(self) -> int:
-        """Readings that were dropped before the broker confirmed them, since the start."""
+        """Number of readings that were dropped before the broker confirmed them."""
         return self._unconfirmed.dropped
 
     @property
     def commands_waiting(self) -> int:
-        """Commands without an outcome so far."""
+        """Number of commands without an outcome."""
         return len(self._commands)
 
     def link_queue(self) -> tuple[int, int]:
-        """Messages queued for the broker, and readings conflated since the start."""
+        """Number of messages queued for the broker, and of readings that were conflated."""
         waiting, conflated = (0, 0) if self._link is None else self._link.queue
         return waiting, self._conflated + conflated
 
@@ -180,7 +180,7 @@ class Gateway:
 
     def report_nodes(self, events: Sequence[NodeEvent]) -> None:
         """Report what `nodes` returned for a sign of life. `evicted` is called for each node that
-        ended."""
+        was evicted."""
         self._report(events)
         for event in events:
             if isinstance(event, NodeLeft):
@@ -196,11 +196,9 @@ class Gateway:
     def report_readings(
         self, events: Sequence[NodeEvent], live: Iterable[tuple[str, str, object]] = ()
     ) -> None:
-        """Report what `nodes` returned for live readings.
-
-        `live`: node, resource and value of each. They confirm commands, so they are not needed
-        unless the gateway `awaits_reports`. `events` may repeat earlier readings, too.
-        """
+        """Report what `nodes` returned for live readings. `live`: node, resource and value of each.
+        They confirm commands, so they are needed only if the gateway `awaits_reports`. `events` may
+        also contain earlier readings."""
         self._report(events)
         for uid, resource, data in live:
             self._pending_reports.receive_report(uid, resource, data)
@@ -277,8 +275,8 @@ class Gateway:
                     *(self._hello.name, round(late_s)),
                     now=self._now(),
                 )
-                # What nodes sent meanwhile is read first. Those whose messages did not fit into the
-                # buffer of the socket send again.
+                # Messages that arrived during the pause are read first. Nodes whose messages did
+                # not fit into the buffer of the socket send them again.
                 await asyncio.sleep(min(late_s, self.nodes.offline_timeout_s))
             events = self.nodes.handle_timer(now=self._now(), ts=self.unix_time())
             self._report(events)
@@ -348,7 +346,7 @@ class Gateway:
             self._link = None
 
     def _report(self, events: Sequence[NodeEvent]) -> None:
-        """Report events together with others, which costs less: see `SendPace`."""
+        """Queue events, which are reported together with others at lower cost: see `SendPace`."""
         if events and not self._events:
             self._loop.call_later(self._pace.delay_s(self._now()), self._send_events)
         self._events += events
@@ -375,14 +373,15 @@ class Gateway:
             self._send(self._with_clock(checkpoint))
 
     def _send_clock(self) -> None:
-        """Repeat the latest checkpoint, with the clock of now."""
+        """Repeat the latest checkpoint, with the current clock."""
         if self._link is not None:
             checkpoint = Checkpoint(number=self._unconfirmed.checkpoint_sent)
             self._link.send(self._with_clock(checkpoint))
             self._clock_timer = self._loop.call_later(CLOCK_INTERVAL_S, self._send_clock)
 
     def _send_seen(self) -> None:
-        """Report the nodes with a sign of life that made no event, so that their time is known."""
+        """Report the nodes whose signs of life caused no event, so that the broker knows when they
+        were last seen."""
         seen = list(self.nodes.take_seen_quietly())
         if self._link is not None:
             for start in range(0, len(seen), SEEN_NODES_MAX):
@@ -401,8 +400,8 @@ class Gateway:
         return msgspec.structs.replace(checkpoint, clock=self._now())
 
     def _announce(self, link: GatewayLink) -> None:
-        """Send the nodes and the unconfirmed events to a broker, which may have no state, in
-        order."""
+        """Send the nodes and the unconfirmed events, in order, to a broker that may have no
+        state."""
         self._send_events()
         maps = self.on_mappings is not None
         link.send(msgspec.structs.replace(self._hello, clock=self._now(), accepts_mappings=maps))
@@ -414,7 +413,7 @@ class Gateway:
             log.warning("%s: %d readings were dropped", self._hello.name, gap.lost)
         # By identity: these are sent below, in order, with the events before them.
         unconfirmed = set(map(id, self._unconfirmed))
-        # A `new` is made when it is needed.
+        # A `new` is created when it is needed.
         appeared = {event.uid for event in self._unconfirmed if type(event) is NodeAppeared}
         for event in self.nodes.everything():
             is_new = type(event) is NodeAppeared and event.uid in appeared
@@ -431,7 +430,7 @@ class Gateway:
 
     def _send_receipt(self, receipt: Receipt) -> None:
         if self._link is not None:
-            self._send_events()  # the value that confirms the command comes first
+            self._send_events()  # the value that confirms the command is sent first
             self._send(receipt)
 
     def _send(self, message: FromGateway) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One node as its gateway knows it. Pure. `now` is the loop's time in seconds."""
+"""A node as its gateway knows it. Pure. `now` is the loop's time in seconds."""
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -11,15 +11,16 @@ from pyaiot.model import UNKNOWN, ResourceType, fitted
 from pyaiot.transport.rate_limit import SharedRate
 
 RESOURCES_MAX: Final = 256
-"""Resources of one node, without those of the gateway. Further ones are refused."""
+"""Largest number of resources of one node, without those of the gateway. Further ones are
+refused."""
 READINGS_PER_S: Final = 20.0
 READINGS_BURST: Final = 100.0
-"""Readings of one node, sustained and at once. Above: refused with `TooFast`."""
+"""Rate limit and burst of readings of one node. Above it, they are refused with `TooFast`."""
 READINGS_RATE: Final = SharedRate(per_s=READINGS_PER_S, burst=READINGS_BURST)
 NEVER: Final = float("-inf")
-"""A time of the loop before any other."""
+"""A time before any time of the loop."""
 _NO_TYPES: Final[Mapping[str, ResourceType]] = MappingProxyType({})
-"""Of most nodes: they share it."""
+"""Shared by most nodes."""
 
 
 class LiveNode:
@@ -35,23 +36,23 @@ class LiveNode:
         self.appeared_at = ts
         """Unix time."""
         self.host = host
-        """The host whose quota it uses; "": the protocol hides it."""
+        """The host whose quota it uses; empty if the protocol hides it."""
         self.verified = False
-        """It answered a request, so that its uid is not made up."""
+        """Whether it answered a request, which proves that its uid is not invented."""
         self.secured = False
-        """It proved its uid with a credential."""
+        """Whether it proved its uid with a credential."""
         self._bookkeeping: tuple[Reading, ...] = ()
-        """What the gateway reports of it, such as its address. A tuple, because it is small."""
+        """Readings that the gateway adds, such as its address. A tuple, because it is small."""
         self.readings: dict[str, Reading] = {}
         self.types: Mapping[str, ResourceType] = _NO_TYPES
-        """What metadata of the device or links say of its resources."""
+        """Types of its resources according to metadata of the device or to links."""
         self.last_seen = now
         self.queued_at = now
         """When it was last seen, or last checked for its offline timeout."""
         self.kept_until = NEVER
-        """It is not offline before this time, as it announced."""
+        """It does not go offline before this time, which it announced."""
         self.claim_at: float | None = None
-        """When to report all of it again, because another gateway owned it."""
+        """When to report the whole node again, because another gateway owned it."""
         self.rate_full_at = now
         """The state of its bucket in `READINGS_RATE`."""
 
@@ -62,11 +63,11 @@ class LiveNode:
 
     @property
     def bookkeeping(self) -> dict[str, Reading]:
-        """What the gateway reports of it, by resource."""
+        """The readings that the gateway adds, by resource."""
         return {reading.resource: reading for reading in self._bookkeeping}
 
     def keep_books(self, texts: Mapping[str, str], ts: float) -> list[NodeEvent]:
-        """Set what the gateway reports. Returns the readings that are new or have changed."""
+        """Set the readings that the gateway adds. Returns those that are new or have changed."""
         known = self.bookkeeping
         changed: list[NodeEvent] = []
         for resource, text in texts.items():
@@ -80,7 +81,7 @@ class LiveNode:
         return changed
 
     def forget_claim(self) -> None:
-        """Forget what was reported before the node proved its uid."""
+        """Forget reports from before the node proved its uid."""
         self.readings.clear()
         self._bookkeeping = ()
 
@@ -110,7 +111,7 @@ class LiveNode:
         return [NodeDescribed(uid=self.uid, types=changed)] if changed else []
 
     def alive(self, events: list[NodeEvent], now: float) -> list[NodeEvent]:
-        """Record a sign of life. Returns `events`, or all of the node if it must be claimed
+        """Record a sign of life. Returns `events`, or the whole node if it must be claimed
         again."""
         self.last_seen = self.queued_at = now
         if self.claim_at is None or now < self.claim_at:

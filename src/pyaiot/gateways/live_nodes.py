@@ -38,18 +38,19 @@ from pyaiot.model import ResourceType
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 
 NEW_NODES_PER_S: Final = 200.0
-"""New nodes of a gateway, sustained; the setting `new_nodes_per_s` of its protocol. Above: refused
-until later. Known nodes do not count."""
+"""Largest sustained rate of new nodes of a gateway; the setting `new_nodes_per_s` of its protocol.
+Above it, they are refused until later. Known nodes do not count."""
 NEW_NODES_BURST_S: Final = 10.0
 """The burst of new nodes, in seconds of the sustained rate: after a power cut many appear at
 once."""
 NEW_NODES_OF_HOST_SHARE: Final = 0.5
 """The share of both rates that one host may use."""
 NODES_PER_HOST_MAX: Final = 2000
-"""Nodes of one host; the setting `nodes_per_host_max`. Further ones are refused."""
+"""Largest number of nodes of one host; the setting `nodes_per_host_max`. Further ones are
+refused."""
 UNVERIFIED_GRACE_S: Final = 10.0
-"""A full gateway evicts an unverified node (one that answered no request) for a new one, if nothing
-was received from it for this long. Else the new one is refused."""
+"""A full gateway evicts an unverified node, which has answered no request, for a new one if the
+unverified one has been silent for this long. Otherwise the new one is refused."""
 BOOKKEEPING: Final = frozenset({"protocol", "ip", "id"})
 """Resources that the gateway itself reports for a node. Devices may not use these names, except
 `ip` where the gateway reports none: MQTT and WebSocket nodes may send it (legacy protocol, section
@@ -58,7 +59,7 @@ _PLAIN_TYPES: Final = frozenset({str, int, float, bool})
 
 
 class LiveNodes:
-    """The online nodes, the least recently seen first."""
+    """The online nodes, the longest silent first."""
 
     def __init__(
         self,
@@ -78,12 +79,12 @@ class LiveNodes:
         self.foreign = ForeignNodes()
         """The nodes that another gateway owns."""
         self.seen_quietly: set[str] = set()
-        """Nodes with a sign of life that made no event, since the set was replaced."""
+        """Nodes whose signs of life caused no event, since the set was replaced."""
         self.evicted = 0
-        """Nodes that were evicted for new ones, since the start."""
+        """Number of nodes that were evicted for new ones."""
         self._by_uid: OrderedDict[str, LiveNode] = OrderedDict()
         self._unverified: OrderedDict[str, None] = OrderedDict()
-        """Nodes that may be evicted, the least recently seen first."""
+        """Nodes that may be evicted, the longest silent first."""
         self._nodes_of_host: Counter[str] = Counter()
         self._silence_limit_s = silence_limit_s
         self._nodes_max = nodes_max
@@ -102,7 +103,8 @@ class LiveNodes:
 
     @property
     def offline_timeout_s(self) -> float:
-        """That of nodes without one of their own; 0: a node is online while it is connected."""
+        """The offline timeout of nodes without their own; 0: a node is online while it is
+        connected."""
         return self._silence_limit_s or 0.0
 
     def get(self, uid: str) -> LiveNode | None:
@@ -110,11 +112,11 @@ class LiveNodes:
 
     @property
     def new_nodes_refused(self) -> int:
-        """New nodes that were refused, because of the limit of nodes or the rate limit."""
+        """Number of new nodes that were refused because of the limit of nodes or the rate limit."""
         return self._refused + self._new_node_rate.refused
 
     def last_seen(self, uid: str) -> float | None:
-        """The loop's time at which the node was last seen; None if it is unknown."""
+        """The loop's time at which the node was last seen; None if unknown."""
         node = self._by_uid.get(uid)
         return None if node is None else node.last_seen
 
@@ -146,7 +148,7 @@ class LiveNodes:
             self._refused += 1
             raise Refused(f"the node {uid} has a credential, and this claim was made without it")
         if node is not None and secured and not node.secured:
-            # It was claimed without a credential before: nothing of that remains.
+            # It was claimed without a credential before: remove everything from that claim.
             node.forget_claim()
             node.secured = True
             self.verify(uid)
@@ -177,7 +179,7 @@ class LiveNodes:
     def take_turn(self, uid: str, *, now: float, readings: int = 1) -> None:
         """Count unsolicited readings of one datagram. Raises `TooFast`, `KeyError`.
 
-        More than `READINGS_BURST` count as `READINGS_BURST`: else they could never pass.
+        More than `READINGS_BURST` count as `READINGS_BURST`: otherwise they could never pass.
         """
         node = self._by_uid[uid]
         count = min(readings, READINGS_BURST)
@@ -195,7 +197,7 @@ class LiveNodes:
         ts: float,
         unit: str | None = None,
     ) -> list[NodeEvent]:
-        """`take_turn`, then `reading`: in one, because most datagrams of nodes need both."""
+        """`take_turn`, then `reading`, in one call, because most datagrams need both."""
         reading = self.known_reading(uid, resource, data, now=now, ts=ts, unit=unit)
         if reading is not None:
             return [reading]
@@ -212,7 +214,8 @@ class LiveNodes:
         ts: float,
         unit: str | None = None,
     ) -> Reading | None:
-        """`unsolicited_reading` if only a value changes; else None, and nothing is recorded."""
+        """`unsolicited_reading` for a reading that changes only a value; otherwise returns None and
+        records nothing."""
         if (
             (node := self._by_uid.get(uid)) is None
             or (before := node.readings.get(resource)) is None
@@ -269,13 +272,13 @@ class LiveNodes:
     def describe(
         self, uid: str, types: Mapping[str, ResourceType], *, complete: bool = False
     ) -> list[NodeEvent]:
-        """What the metadata of a known node, or its links, say of resources. They need no reading.
+        """Set the types of resources of a known node, from its metadata or its links. The resources
+        need no reading. Sent to the broker if something changed.
 
-        Sent to the broker if it changed. An empty type: nothing is said of the resource any more.
-        `complete`: nor of any other resource. What is not valid of a type is left out (`fitted`).
-
-        Raises `KeyError` for an unknown node, `ProtocolError` for an invalid name of a resource or
-        more than `TYPES_SIZE_MAX`, `Refused` for too many resources.
+        An empty type removes the type of the resource. `complete`: resources that are not included
+        lose theirs. Invalid parts of a type are left out (`fitted`). Raises `KeyError` for an
+        unknown node, `ProtocolError` for an invalid name of a resource or more than
+        `TYPES_SIZE_MAX`, `Refused` for too many resources.
         """
         return self._by_uid[uid].describe(types, complete=complete)
 
@@ -298,14 +301,14 @@ class LiveNodes:
         return [NodeLeft(uid=uid, ts=ts, reason=reason)]
 
     def verify(self, uid: str) -> None:
-        """The node answered a request: it is not evicted any more."""
+        """The node answered a request: it can no longer be evicted."""
         node = self._by_uid.get(uid)
         if node is not None and not node.verified:
             node.verified = True
             self._unverified.pop(uid, None)
 
     def handle_timer(self, *, now: float, ts: float) -> list[NodeEvent]:
-        """Remove the nodes whose offline timeout is over."""
+        """Remove the nodes whose offline timeout has passed."""
         events: list[NodeEvent] = []
         if self._silence_limit_s is None:
             return events
@@ -328,13 +331,13 @@ class LiveNodes:
         return events
 
     def keep_until(self, uid: str, at: float) -> None:
-        """The node is not offline before this time of the loop, whatever the offline timeout is."""
+        """Keep the node online until this time of the loop, regardless of its offline timeout."""
         node = self._by_uid.get(uid)
         if node is not None:
             node.kept_until = at
 
     def is_offline(self, uid: str, *, now: float) -> bool:
-        """Whether the offline timeout of the node is over. Ends the effect of `keep_until`."""
+        """Whether the offline timeout of the node has passed. Ends the effect of `keep_until`."""
         node = self._by_uid.get(uid)
         if node is None or self._silence_limit_s is None:
             return False
@@ -350,7 +353,7 @@ class LiveNodes:
         return due if own is None else min(due, own)
 
     def apply_rules(self, uid: str, *, banned: bool, offline_after_s: float) -> None:
-        """What people decided about a node. The caller removes a node that is banned.
+        """Apply decisions of people about a node. The caller removes a banned node.
 
         `offline_after_s`: its offline timeout in seconds; 0: that of the gateway.
         """
@@ -363,7 +366,7 @@ class LiveNodes:
             self.rules.set_timeout(uid, offline_after_s, last_seen=node.last_seen)
 
     def take_seen_quietly(self) -> set[str]:
-        """The online nodes with a sign of life that made no event since the last call."""
+        """The online nodes whose signs of life caused no event since the last call."""
         seen, self.seen_quietly = self.seen_quietly, set()
         return seen & self._by_uid.keys()
 
@@ -373,9 +376,10 @@ class LiveNodes:
             yield from node.everything()
 
     def claim_again(self, uid: str, *, now: float) -> None:
-        """Another gateway owns this node: report all of it with a sign of life, some time later.
+        """Another gateway owns this node: report the whole node with a sign of life, some time
+        later.
 
-        Nodes roam: the other gateway loses it when nothing is received from it there any more.
+        Nodes roam: the other gateway loses the node when it no longer receives anything from it.
         """
         node = self._by_uid.get(uid)
         if node is None:
@@ -409,7 +413,7 @@ class LiveNodes:
 
     def _new_name(self, node: LiveNode, resource: str) -> str:
         """The name of a further resource, as one object for all nodes. A node uses it, and its own
-        uid, in all its readings: idle nodes take less memory.
+        uid, in all its readings, so idle nodes take less memory.
 
         Raises `ProtocolError`, `Refused` if the node may not have this resource.
         """

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What people decided about nodes, as the broker sent it: bans, and offline timeouts. Pure."""
+"""Decisions of people about nodes, from the broker: bans and offline timeouts. Pure."""
 
 import heapq
 from collections import OrderedDict
 from typing import Final
 
 BANNED_MAX: Final = 10_000
-"""Banned nodes that a gateway remembers. Beyond that, the oldest is forgotten: the broker refuses
-it again, and repeats the ban."""
+"""Largest number of banned nodes that a gateway remembers. Beyond it the oldest is forgotten: the
+broker refuses it again and repeats the ban."""
 
 
 class RulesOfNodes:
@@ -16,10 +16,10 @@ class RulesOfNodes:
     def __init__(self) -> None:
         self._banned: OrderedDict[str, None] = OrderedDict()
         self._timeout_s: dict[str, float] = {}
-        """Offline timeouts of online nodes that have one of their own."""
+        """Offline timeouts of online nodes that have their own."""
         self._timer_at: dict[str, float] = {}
         self._timers: list[tuple[float, str]] = []
-        """A heap. An entry counts only if `_timer_at` has the same time."""
+        """A heap. An entry is valid only if `_timer_at` has the same time."""
 
     def is_banned(self, uid: str) -> bool:
         return uid in self._banned
@@ -46,23 +46,24 @@ class RulesOfNodes:
             self.forget(uid)
 
     def forget(self, uid: str) -> None:
-        """The node has left, or no longer has a timeout of its own."""
+        """Forget a node that has left, or no longer has its own timeout."""
         self._timeout_s.pop(uid, None)
         self._timer_at.pop(uid, None)
 
     def check_again(self, uid: str, at: float) -> None:
-        """Return the node from `next_due` at this time."""
+        """Let `next_due` return the node at this time."""
         self._timer_at[uid] = at
         heapq.heappush(self._timers, (at, uid))
 
     def get_timer(self) -> float | None:
-        """The time at which `next_due` returns a node; None: never."""
+        """The time at which `next_due` returns a node; None if there is none."""
         while self._timers and self._timer_at.get(self._timers[0][1]) != self._timers[0][0]:
             heapq.heappop(self._timers)
         return self._timers[0][0] if self._timers else None
 
     def next_due(self, now: float) -> str | None:
-        """A node to check for its timeout: call `check_again` or `forget`. None: no more now."""
+        """A node whose timeout must be checked: then call `check_again` or `forget`. None if there
+        are no more now."""
         due = self.get_timer()
         if due is None or due > now:
             return None

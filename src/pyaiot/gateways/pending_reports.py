@@ -37,8 +37,8 @@ class PendingReports:
     ) -> PendingReport:
         """Wait for a reading. Call it before the command is sent: the reading may arrive at once.
 
-        `ended` is called at most once: True, the node reported the value; False, the node left; a
-        text: the node refused it, and why.
+        `ended` is called at most once: with True if the node reported the value, with False if the
+        node left, with a text if the node refused it for that reason.
         """
         pending = PendingReport(uid, resource, payload, ended)
         self._by_uid.setdefault(uid, []).append(pending)

@@ -2,9 +2,10 @@
 """The interface between a device protocol and the rest of Pyaiot.
 
 Each protocol has a module `plugin.py` with one value, `PLUGIN`. Commands, flags, settings, the
-demo, the fleet, the doctor, metrics and the generated documentation are made of these values. The
-classes and functions of a plugin are dotted names that are imported when they are used, so that a
-command loads the code of a protocol only where it runs it.
+demo, the fleet, the doctor, metrics and the generated documentation are made from these values.
+
+Classes and functions of a plugin are dotted names that are imported when they are used, so that a
+command loads the code of a protocol only if it runs that code.
 """
 
 from collections.abc import (
@@ -56,7 +57,7 @@ class OpenGateway(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway whose listener is open."""
 
     command: str
-    """The command that runs it alone: `coap-gateway`."""
+    """The command that runs only this gateway: `coap-gateway`."""
     protocol: str
     """The protocol of its nodes: `CoAP`."""
     listener: str
@@ -69,9 +70,9 @@ class OpenGateway(msgspec.Struct, frozen=True, kw_only=True):
     gateway: "Gateway | None"
     """None: it has no link to the broker, because its nodes belong to another gateway."""
     run: "Callable[[ConnectToBroker], Coroutine[Any, Any, None]]"
-    """Serves until cancelled, and closes the listener then."""
+    """Serves until cancelled, and then closes the listener."""
     ready: Callable[[], Awaitable[object]] | None = None
-    """Awaited after `run` has begun and before further gateways start, where order matters."""
+    """Awaited after `run` has begun and before further gateways start, if the order matters."""
     reload_tls: Callable[[], None] = lambda: None
     """Reads the certificate of its listener again. Raises `OperatorError`."""
 
@@ -107,11 +108,11 @@ class SimulatedNode(msgspec.Struct, frozen=True, kw_only=True):
     config: Callable[[], type[Any]]
     """The type of its settings, a subclass of `devices.node_config.NodeConfig`."""
     run: Callable[..., Coroutine[Any, Any, None]]
-    """Takes the settings, and as `opened` a function that is called when its port is open."""
+    """Takes the settings, and a function `opened` that is called when its port is open."""
     port_setting: str
     """The setting that names the port of the gateway or MQTT broker."""
     peer: Callable[[Any], str]
-    """Where it sends to, in words, from the settings: `CoAP to localhost port 5683`."""
+    """Its target in words, from the settings: `CoAP to localhost port 5683`."""
     demo_settings: Callable[[], dict[str, object]] = dict
     """Settings that its nodes need in the demo."""
 
@@ -132,7 +133,7 @@ class FleetNodes(msgspec.Struct, frozen=True):
     """The nodes of a protocol in `aiot fleet`."""
 
     count: str
-    """The setting with their number."""
+    """The setting with the number of nodes."""
     settings: Callable[[], type[Any]]
     """The struct of the fleet settings of this protocol, `count` first."""
     open: Callable[[Any, Any], Awaitable[Any]]
@@ -151,19 +152,19 @@ class SharedService(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDevice:
-    """A device that has just got a credential, for the text that is pasted into it."""
+    """A device that has just got a credential. The text to paste is made from it."""
 
     uid: str
     secret: str = field(repr=False)
-    """Hexadecimal digits: a key, or a password. Empty: the protocol has none, or the device made it
-    itself."""
+    """Hexadecimal digits of a key or a password. Empty: the protocol has none, or the device made
+    it itself."""
     stored: bytes = field(default=b"", repr=False)
-    """What the gateway has stored of it: the key, a digest, or a public key."""
+    """The value that the gateway stores: the key, a digest, or a public key."""
     host: str
     """Address of this machine, as the device reaches it."""
     config: Config
     language: Language = "en"
-    """Of the summary."""
+    """Language of the summary."""
 
 
 class Snippet(msgspec.Struct, frozen=True):
@@ -178,42 +179,42 @@ class Enrolled(NamedTuple):
     """A new credential of a device."""
 
     secret: str
-    """What the device needs, in hexadecimal digits; empty: it has it already."""
+    """The secret for the device, in hexadecimal digits; empty if the device has it already."""
     stored: bytes
-    """What the gateway stores."""
+    """The value that the gateway stores."""
 
 
 class DeviceAccess(msgspec.Struct, frozen=True, kw_only=True):
     """A way in which a device of the protocol proves its uid: `aiot device add`."""
 
     name: str
-    """Its word after `--protocol`: `coap`."""
+    """The argument of `--protocol`: `coap`."""
     kind: str
     """The kind of its credentials in `DeviceStore`; empty: the protocol has none."""
     is_key: bool = False
-    """Whether the secret is a key that the gateway needs as it is. Else it is a password, of which
-    the SHA-256 is stored."""
+    """Whether the gateway needs the secret itself, which is a key. Otherwise it is a password, of
+    which the SHA-256 is stored."""
     enroll: Callable[[Config, str], Enrolled] | None = None
     """Makes the credential; None: a random secret. The second argument is the public key of the
-    device in hexadecimal digits; empty: it has none yet. Raises `OperatorError`."""
+    device in hexadecimal digits; empty if it has none yet. Raises `OperatorError`."""
     excludes: str = ""
-    """A kind of credential that the same device cannot have; empty: none."""
+    """A kind of credential that the same device cannot have as well; empty if there is none."""
     summary: Callable[[NewDevice], str]
-    """Some sentences for people, in their language: where the device connects, what it sends."""
+    """Some sentences for people, in their language: where the device connects, and its messages."""
     snippets: Callable[[NewDevice], Iterable[Snippet]]
     is_local_only: Callable[[Config], bool]
     """Whether its listener accepts only devices on this machine."""
     forbidden: str = ""
-    """Characters that the names of its devices may not have, of those that others may."""
+    """Characters that the names of its devices may not contain, although uids may."""
     title: str = ""
     """For people; empty: the name of the protocol."""
     problem: Callable[[str], str] = lambda _name: ""
     """Why a device cannot have this name; empty if it can."""
     uid_prefix: str = ""
-    """The uid of a device is this and its name."""
+    """Prefix of the uid of a device; its name follows."""
     other_name: Callable[[str], str] = lambda _uid: ""
-    """A further name by which a device with this uid connects; empty: none. Another device cannot
-    have it."""
+    """A further name with which a device of this uid connects; empty if there is none. Another
+    device cannot have it."""
 
 
 class Plugin(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,7 +223,7 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     protocol: str
     """Its name in messages, metrics and the dashboard: `CoAP`."""
     command: str
-    """The command that runs its gateway alone."""
+    """The command that runs only its gateway."""
     help: str
     """Help of that command."""
     section: type[ProtocolSection]

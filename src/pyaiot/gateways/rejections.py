@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reports what a gateway did not take, so that the owner of a device finds out why it is missing.
+"""Reports refused messages and clients, so that the owner of a device can find the reason.
 
-At most one report in `IGNORED_INTERVAL_S`, however many devices there are.
+It sends at most one report in `IGNORED_INTERVAL_S`, for any number of devices.
 """
 
 import asyncio
@@ -41,17 +41,17 @@ class Rejections:
         self._timer: asyncio.TimerHandle | None = None
         self._is_reported = True
         self._report = Ignored(count=0, topic="")
-        """The current report but for the lists."""
+        """The current report without the lists."""
         self._topics: dict[str, float] = {}
-        """The latest topics that were ignored, the latest last, and the Unix time of each."""
+        """The latest ignored topics, the latest at the end, and the Unix time of each."""
         self._refusals: dict[str, float] = {}
-        """The latest texts of refusals, the latest last, and the Unix time of each."""
+        """The latest texts of refusals, the latest at the end, and the Unix time of each."""
         self._messages_refused = 0
         self._described_at = float("-inf")
 
     @property
     def report(self) -> Ignored | None:
-        """The current report; None: nothing was ignored or refused."""
+        """The current report; None if nothing was ignored or refused."""
         if not (self._topics or self._report.refused or self._messages_refused):
             return None
         return msgspec.structs.replace(
@@ -64,26 +64,25 @@ class Rejections:
 
     @property
     def ignored(self) -> int:
-        """Messages that devices published under topics of no node, since the start."""
+        """Number of messages that devices published on topics that belong to no node."""
         return self._report.count
 
     def ignore(self, topic: str) -> None:
-        """A device published a message under a topic of no node."""
+        """A device published a message on a topic that belongs to no node."""
         shown = printable(topic)[:TOPIC_LENGTH_MAX]
         self._add(self._topics, shown, IGNORED_TOPICS_MAX)
         self._change(count=self._report.count + 1, topic=shown)
 
     def refuse(self, refusal: str) -> None:
-        """A client was refused. `refusal`: which one, and why."""
+        """A client was refused. `refusal`: the client and the reason."""
         shown = printable(refusal)[:REFUSAL_LENGTH_MAX]
         self._add(self._refusals, shown, REFUSALS_MAX)
         self._change(refused=self._report.refused + 1, refusal=shown)
 
     def refuse_message(self, text: str, *details: object) -> None:
-        """A message of a device was refused: a text as in the log, with the address and the reason.
-
-        In a flood, texts are made once in `DESCRIBED_INTERVAL_S`; the others are counted.
-        """
+        """A message of a device was refused. `text`: as in the log, with the address and the
+        reason. In a flood, one text is made in `DESCRIBED_INTERVAL_S`; the others are only
+        counted."""
         self._messages_refused += 1
         now = self._loop.time()
         if now - self._described_at >= DESCRIBED_INTERVAL_S:
@@ -98,7 +97,7 @@ class Rejections:
             self._timer.cancel()
 
     def _add(self, latest: dict[str, float], text: str, most: int) -> None:
-        """Add a text as the latest, and drop the first one beyond `most`."""
+        """Append a text as the latest one, and drop the first one beyond `most`."""
         latest.pop(text, None)
         latest[text] = self._unix_time()
         if len(latest) > most:

@@ -30,7 +30,7 @@ class SavedAddress(msgspec.Struct, frozen=True, array_like=True):
 def save_address(
     sockaddr: tuple[str, int] | tuple[str, int, int, int], local: bytes = b""
 ) -> SavedAddress | None:
-    """An address in the form of the socket, with its packet info. None: its interface is
+    """An address in the form of the socket, with its packet info. None if its interface is
     missing."""
     host, port = sockaddr[:2]
     scope = local_interface = ""

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""When a gateway sends the events that it has gathered. Pure; `now` in seconds."""
+"""Decides when a gateway sends the events that it has gathered. Pure; `now` in seconds."""
 
 from typing import Final
 
 from pyaiot.links import GATHER_S
 
 SENDS_AT_ONCE: Final = 10.0
-"""Sends that may follow each other at once after a quiet time. Beyond that, events are gathered for
-up to `GATHER_S`."""
+"""Largest number of sends in direct succession after a quiet time. Beyond it, events are gathered
+for up to `GATHER_S`."""
 
 
 class SendPace:
-    """One send in `GATHER_S`, sustained. A quiet gateway sends at once, a busy one together."""
+    """Sustained rate: one send in `GATHER_S`. A quiet gateway sends at once; a busy one sends
+    events together."""
 
     __slots__ = ("_at", "_credit")
 
@@ -20,12 +21,12 @@ class SendPace:
         self._at = 0.0
 
     def delay_s(self, now: float) -> float:
-        """For how many seconds to gather events that were reported now."""
+        """How many seconds to gather events that are reported now."""
         self._earn(now)
         return max(0.0, 1.0 - self._credit) * GATHER_S
 
     def sent(self, now: float) -> None:
-        """Events were sent."""
+        """Record that events were sent."""
         self._earn(now)
         self._credit = max(0.0, self._credit - 1.0)
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The SQLite database of a state file. A module of its own, so that SQLite is loaded when
-needed."""
+"""The SQLite database of a state file.
+
+It is a separate module, so that SQLite is loaded only when needed.
+"""
 
 import contextlib
 import os

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     import sqlite3
 
 WRITE_INTERVAL_S: Final = 1.0
-"""The interval between two writes. Changes since the last one are lost if the gateway is killed."""
+"""Interval between two writes. If the gateway is killed, later changes are lost."""
 WRITE_AGAIN_S: Final = 10.0
-"""How long after a failed write it is tried again, for example on a full disk."""
+"""Delay before a failed write is repeated, for example on a full disk."""
 RECORDS_PER_WRITE: Final = 200
-"""Records that are made in one turn of the event loop, which takes some milliseconds. Further ones
-follow when these are written."""
+"""Largest number of records that are made in one turn of the event loop, which takes some
+milliseconds. Further ones follow when these are written."""
 RECORDS_MAX: Final = 200_000
-"""Records that are read at the start. Further ones are ignored."""
+"""Largest number of records that are read at the start. Further ones are ignored."""
 RECORD_BYTES_MAX: Final = 256 * 1024
 """Largest record, in bytes. A larger one is not stored."""
 
@@ -64,15 +64,14 @@ class StateStore:
         yield from records.values()
 
     def changed(self, key: str) -> None:
-        """The result of `record_of` for this key has changed."""
+        """Record that the result of `record_of` for this key has changed."""
         if self._inode:
             self._changed.add(key)
             self._change.set()
 
     async def run(self, record_of: Callable[[str], bytes | None]) -> None:
-        """Write changes until cancelled, and the last ones then.
-
-        `record_of` returns the record of a key; None: there is none."""
+        """Write changes until cancelled, and then the last ones. `record_of` returns the record of
+        a key; None if there is none."""
         writing: asyncio.Task[None] | None = None
         try:
             while True:
@@ -116,7 +115,7 @@ class StateStore:
             return False
 
     def _reopen(self) -> bool:
-        """Whether the file could be created. If not, it is tried again later."""
+        """Whether the file could be created. If not, another attempt follows later."""
         import sqlite3  # noqa: PLC0415
 
         from pyaiot.gateways.state_file import open_database  # noqa: PLC0415

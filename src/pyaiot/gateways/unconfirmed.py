@@ -9,10 +9,10 @@ from pyaiot.backlog import costs
 from pyaiot.messages import Checkpoint, NodeEvent, Reading, ReadingsDropped
 
 EVENTS_MAX: Final = 50_000
-"""Events that a gateway keeps until the broker confirms them. Beyond that, the oldest is dropped; a
-gap reports lost readings."""
+"""Largest number of events that a gateway keeps until the broker confirms them. Beyond it the
+oldest is dropped; a gap reports lost readings."""
 COST_MAX: Final = 32 * 1024 * 1024
-"""Bytes of these events. Beyond that, the oldest is dropped."""
+"""Largest total size of these events in bytes. Beyond it the oldest is dropped."""
 
 
 class Unconfirmed:
@@ -23,14 +23,13 @@ class Unconfirmed:
 
     def __init__(self, *, events_max: int = EVENTS_MAX, cost_max: int = COST_MAX) -> None:
         self.dropped = 0
-        """Readings that were dropped, since the start. The broker may have received some of
-        them."""
+        """Number of readings that were dropped. The broker may have received some of them."""
         self._events_max = events_max
         self._cost_max = cost_max
         self._events: deque[tuple[NodeEvent, int]] = deque()
         self._cost = 0
         self._added = 0
-        """Events since the start: the number of the latest one."""
+        """Number of events, which is the number of the latest one."""
         self._checkpoint_sent = 0
         """The number of the latest checkpoint."""
         self._gap: ReadingsDropped | None = None
@@ -41,7 +40,8 @@ class Unconfirmed:
         return (event for event, _ in self._events)
 
     def add_all(self, events: Sequence[NodeEvent]) -> list[int]:
-        """Keep events, in order. Beyond the limits, the oldest are dropped. Returns their costs."""
+        """Keep events, in order. Beyond the limits the oldest are dropped. Returns the costs of the
+        events."""
         event_costs = costs(events)
         self._events.extend(zip(events, event_costs, strict=True))
         self._cost += sum(event_costs)
@@ -51,7 +51,7 @@ class Unconfirmed:
         return event_costs
 
     def checkpoint(self) -> Checkpoint | None:
-        """The checkpoint to send after the latest event; None if it was sent already."""
+        """The checkpoint to send after the latest event; None if it was already sent."""
         if self._checkpoint_sent == self._added:
             return None
         self._checkpoint_sent = self._added
@@ -63,7 +63,7 @@ class Unconfirmed:
         return max(0, self._checkpoint_sent)
 
     def confirm(self, checkpoint: Checkpoint) -> None:
-        """The broker has the events before this checkpoint."""
+        """The broker has stored the events before this checkpoint."""
         if checkpoint.number > self._checkpoint_sent:
             return
         take = self._events.popleft

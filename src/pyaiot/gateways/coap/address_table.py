@@ -18,31 +18,34 @@ import msgspec
 from pyaiot.transport.peers import PeerAddress
 
 HELD_ADDRESSES_MAX: Final = 256
-"""Unknown addresses whose readings are held. Beyond that, the oldest is forgotten."""
+"""Largest number of unknown addresses whose readings are held. Beyond it the oldest is
+forgotten."""
 HELD_PER_HOST_MAX: Final = 64
-"""The same for one host. Beyond that, its own oldest is forgotten."""
+"""The same for one host. Beyond it the oldest of this host is forgotten."""
 HELD_RESOURCES_MAX: Final = 32
-"""Resources of one such address, with the latest reading of each. Further ones are not held."""
+"""Largest number of resources of one such address, with the latest reading of each. Further ones
+are not held."""
 HELD_LIMIT_S: Final = 60.0
 """How long readings are held until the uid is known. A node sends `alive` every 30 s."""
 CLAIM_REFUSED_S: Final = 60.0
-"""How long further claims of an address are refused unchecked after a false one."""
+"""How long further claims of an address are refused unchecked after a false claim."""
 CLAIM_INTERVAL_S: Final = 5.0
-"""How long no claim of a uid is checked after a check without a result."""
+"""How long claims of a uid are not checked after a check without a result."""
 OWNER_TIMEOUT_S: Final = 45.0
-"""A node that answers no requests, or sleeps, keeps its uid if it was last seen within this. It
-sends `alive` every 30 s."""
+"""A node that answers no requests, or sleeps, keeps its uid if it was last seen within this time.
+It sends `alive` every 30 s."""
 REFUSED_CLAIMANTS_MAX: Final = 16
-"""False claimants of one uid that are remembered. Beyond that, the oldest is checked again."""
+"""Largest number of false claimants of one uid that are remembered. Beyond it the oldest is checked
+again."""
 
 NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
-"""Of most nodes: they share it."""
+"""Shared by most nodes."""
 
 P = TypeVar("P")
 
 
 class Claim(Enum):
-    """What to do when an address claims a uid."""
+    """The handling of an address that claims a uid."""
 
     ACCEPTED = "accepted"
     CHECK = "check"
@@ -68,7 +71,7 @@ class NodeEntry(msgspec.Struct, Generic[P]):
     boots: int = 0
     """Changes with each reboot, so that later posts are not duplicates of earlier ones."""
     posts_from_here: bool = False
-    """Whether a post without the uid arrived from `address`, a second one with it, or its
+    """Whether a post without the uid arrived from `address`, and then one with it, or its
     registration."""
     checking: bool = False
     check_again_at: float = float("-inf")
@@ -93,7 +96,8 @@ class _HeldReadings(msgspec.Struct):
 
 
 class AddressTable(Generic[P]):
-    """Maps uids to addresses and back. `P` is what the caller needs to send a request there."""
+    """Maps uids to addresses and back. `P`: the data that the caller needs to send a request to an
+    address."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, NodeEntry[P]] = {}
@@ -102,11 +106,12 @@ class AddressTable(Generic[P]):
         """The nodes of each host: the uid of the only one, or several uids."""
         self._held: OrderedDict[PeerAddress, _HeldReadings] = OrderedDict()
         self._held_on: Counter[_Machine] = Counter()
-        """Addresses per host whose readings are held."""
+        """Number of addresses of each host whose readings are held."""
         self._answering: dict[PeerAddress, str] = {}
         """The node that answers requests at each address."""
         self._secured_at: dict[PeerAddress, str] = {}
-        """The node that has proved its identity at each address, here without its identity."""
+        """The node that has proved its identity at each address. The key is the address without the
+        identity."""
         self._boots = itertools.count(1)
 
     def get(self, uid: str) -> NodeEntry[P] | None:
@@ -120,7 +125,7 @@ class AddressTable(Generic[P]):
             self._point(uid, address)
             return Claim.ACCEPTED
         if node.address == address:
-            # Of several uids at one address, readings belong to the one that was last alive.
+            # If an address has several uids, readings belong to the one that was last alive.
             self._uid_at[address] = uid
             # A node that uses a new port for each post would not have come back to this one.
             node.posts_from_here = True
@@ -137,7 +142,7 @@ class AddressTable(Generic[P]):
         return Claim.CHECK
 
     def move(self, uid: str, address: PeerAddress, peer: P) -> None:
-        """The node has this address now."""
+        """Set the current address of a node."""
         node = self._nodes[uid]
         self.does_not_answer(uid)
         self._unpoint(uid, node.address)
@@ -166,7 +171,7 @@ class AddressTable(Generic[P]):
         node.check_again_at = now + CLAIM_INTERVAL_S
 
     def sends_from_here(self, uid: str) -> None:
-        """The node sends from its known port: what comes from another one is not its own."""
+        """The node sends from its known port: readings from another port are not its own."""
         self._nodes[uid].posts_from_here = True
 
     def forget(self, uid: str) -> None:
@@ -205,7 +210,7 @@ class AddressTable(Generic[P]):
         return None if node.posts_from_here else node
 
     def known_at(self, address: PeerAddress) -> str | None:
-        """The node known at this address, also a secured one, else the only node of its host.
+        """The node at this address, including a secured one; otherwise the only node of its host.
         Changes nothing."""
         uid = self._uid_at.get(address) or self._secured_at.get(address)
         uids = self._on(_machine(address))
@@ -219,7 +224,7 @@ class AddressTable(Generic[P]):
         self._answering[address] = uid
 
     def does_not_answer(self, uid: str) -> None:
-        """It is no longer known where the node answers."""
+        """Forget where the node answers."""
         node = self._nodes.get(uid)
         if node is None or node.answers_from is None:
             return
@@ -264,7 +269,7 @@ class AddressTable(Generic[P]):
             readings[reading.resource] = reading
 
     def release(self, address: PeerAddress, *, now: float) -> list[HeldReading]:
-        """Return the held readings of this address, and stop holding them."""
+        """Return the held readings of this address and stop holding them."""
         held = self._let_go(address)
         if held is None:
             return []
@@ -306,7 +311,7 @@ class AddressTable(Generic[P]):
         elif uids == uid:
             del self._uids_on[machine]
         for other in self._on(machine):
-            # Readings belong to another uid at the same address from now on.
+            # From now on, readings belong to another uid at the same address.
             if self._nodes[other].address == address:
                 self._uid_at.setdefault(address, other)
 
@@ -317,8 +322,8 @@ class AddressTable(Generic[P]):
 
 
 _Machine: TypeAlias = str | tuple[str, int, str]
-"""A host, and the identity that was proved there. Most have neither zone nor identity: then it is
-the text of the host, which takes no memory of its own."""
+"""A host, and the identity that was proved there. Most have neither zone nor identity: the key is
+then the text of the host itself, which takes no extra memory."""
 
 
 def _machine(address: PeerAddress) -> _Machine:

@@ -20,10 +20,10 @@ def candidate_ports(
 ) -> list[int]:
     """The ports to try, the most likely first.
 
-    `source` is the port that the node posts from, and is never taken. `answered` is the port at
-    which it answered before. `source_first`: several nodes or services share the address, so that
-    the CoAP port may belong to another one. `taken` are the ports of other nodes at the address,
-    and of this gateway.
+    `source`: the port that the node posts from, which is never in `taken`. `answered`: the port at
+    which it answered before. `source_first`: several nodes or services share the address, so the
+    CoAP port may belong to another one. `taken`: the ports of other nodes at the address, and of
+    this gateway.
     """
     # RFC 7252 section 12.6: a node listens on the CoAP port, whatever port it posts from.
     ports = [source, COAP_PORT] if source_first else [COAP_PORT, source]

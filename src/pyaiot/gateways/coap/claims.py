@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class ClaimCheck:
-    """Finds out to which address a uid belongs."""
+    """Determines the address to which a uid belongs."""
 
     def __init__(
         self,
@@ -42,9 +42,9 @@ class ClaimCheck:
     async def check(self, uid: str, claimant: Peer) -> None:
         """Another address claims this uid: the address that answers requests gets it.
 
-        The old address is asked first. If it does not answer, the new one must, so that a forged
+        The old address is queried first. If it does not answer, the new one must, so that a forged
         source address cannot attract commands. A node that never answers, or sleeps, keeps its uid
-        unless nothing was received from it for `OWNER_TIMEOUT_S`.
+        unless it has been silent for `OWNER_TIMEOUT_S`.
         """
         node = self._table.get(uid)
         if node is None:
@@ -67,7 +67,7 @@ class ClaimCheck:
         else:
             answers_at = await self._discovery.first_that_answers(self._candidates(uid, claimant))
         if self._table.get(uid) is not node:
-            return  # it left or moved meanwhile
+            return  # the node left or moved in the meantime
         if answers_at is None:
             self._table.postpone(uid, now=now())
             return

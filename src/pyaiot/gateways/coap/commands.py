@@ -33,10 +33,8 @@ class CommandWriter:
         candidates: Callable[[str, NodeEntry[Peer]], list[Peer]],
         start: Callable[[Coroutine[Any, Any, None], str], None],
     ) -> None:
-        """`candidates`: the addresses to try while it is not known where a node answers.
-
-        `start` runs a coroutine as a task with a name.
-        """
+        """`candidates`: the addresses to try while the address of the node is unknown. `start` runs
+        a coroutine as a task with a name."""
         self._requests = requests
         self._table = table
         self._posts = posts
@@ -58,7 +56,7 @@ class CommandWriter:
             try:
                 answer = await self._requests.put(peer, uri, payload.encode(), deadline)
             except TimeoutError:
-                raise  # it is an OSError too
+                raise  # a `TimeoutError` is an OSError too
             except OSError:
                 # Nothing listens there, so the command was not carried out: try the next address.
                 if not others:
@@ -87,7 +85,8 @@ class CommandWriter:
         return Outcome("confirmed", code)
 
     def _addressees(self, uid: str, node: NodeEntry[Peer]) -> list[Peer]:
-        """The addresses to send a command to, each if nothing listens at the one before."""
+        """The addresses to send a command to. Each is used if nothing listens at the previous
+        one."""
         if node.answers_at is not None:
             return [node.answers_at]
         return self._candidates(uid, node)

@@ -17,24 +17,24 @@ from pyaiot.protocols.link_format import CoreLink, parse_links, read_links, reso
 from pyaiot.transport.peers import Peer
 
 LINKS_MAX: Final = 256
-"""Links of a node that are read. Further ones are ignored."""
+"""Largest number of links of a node that are read. Further ones are ignored."""
 FIRST_ANSWER_S: Final = 4.0
-"""How long a node may take to answer at one address. Then the next one is tried."""
+"""How long a node may take to answer at one address. After that the next one is tried."""
 VALUE_LIMIT_S: Final = 5.0
-"""How long a node may take to answer with one value. Then it counts as unanswered."""
+"""How long a node may take to answer with one value. After that it counts as unanswered."""
 DISCOVERY_LIMIT_S: Final = 120.0
-"""How long one discovery may take. Resources that it has not read by then are read later."""
+"""How long one discovery may take. Resources that were not read by then are read later."""
 DISCOVERIES_MAX: Final = 64
-"""Nodes whose values are read at the same time. Others wait for their turn."""
+"""Largest number of nodes whose values are read at the same time. Others wait."""
 DISCOVERIES_PER_HOST_MAX: Final = 16
 """The same for the nodes of one host. Others of this host wait, and do not delay other hosts."""
 UNANSWERED_MAX: Final = 2
-"""Values in a row that a node may leave unanswered. The missing ones are read at its next sign of
-life."""
+"""Largest number of consecutive values that a node may leave unanswered. The missing ones are read
+at its next sign of life."""
 REFUSED_AGAIN_S: Final = 1.5
-"""A node whose port is closed (ICMP) is tried again after this: its server may be starting."""
+"""Delay before a node whose port is closed (ICMP) is tried again: its server may be starting."""
 REFUSED_AGAIN_MAX: Final = 2
-"""How often that is repeated. Then the node is tried at its next sign of life."""
+"""Largest number of such attempts. After that the node is tried at its next sign of life."""
 WELL_KNOWN_CORE: Final = "/.well-known/core"
 
 log = logging.getLogger(__name__)
@@ -50,8 +50,8 @@ class Candidate(NamedTuple):
     limit_s: float = FIRST_ANSWER_S
     """How long it may take to answer."""
     offers: bool = False
-    """An error counts as its answer only if no other candidate answers: posts and server may be
-    different programs."""
+    """Whether an error counts as its answer only if no other candidate answers: posts and server
+    may be different programs."""
 
 
 class Found(NamedTuple):
@@ -59,7 +59,7 @@ class Found(NamedTuple):
 
     links: list[CoreLink]
     unread: list[CoreLink]
-    """Those whose values could not be read."""
+    """The resources whose values could not be read."""
 
 
 class Discovery:
@@ -111,7 +111,7 @@ class Discovery:
             if not refused or attempt == REFUSED_AGAIN_MAX:
                 break
             await asyncio.sleep(max(0.0, again_at - self._loop.time()))
-            # Of the two, the port that a node posts from is more often closed for good.
+            # The port that a node posts from is more likely to stay closed.
             candidates = sorted(refused, key=lambda it: it.peer.address.port != COAP_PORT)
         return None
 
@@ -120,7 +120,7 @@ class Discovery:
         return Found(links, await self.follow(peer, links, read))
 
     async def answers(self, peer: Peer) -> bool:
-        """Whether a node answers at this peer. Any answer counts, also an error."""
+        """Whether a node answers at this peer. Any answer counts, including an error."""
         try:
             limit = self._loop.time() + FIRST_ANSWER_S
             await self._requests.get(peer, WELL_KNOWN_CORE, limit)
@@ -149,7 +149,7 @@ class Discovery:
                 del self._users_on[host], self._turns_on[host]
 
     async def follow(self, peer: Peer, links: Iterable[CoreLink], read: Read) -> list[CoreLink]:
-        """Read these resources of a node. Returns those that it did not answer."""
+        """Read these resources of a node. Returns the unanswered ones."""
         unread: list[CoreLink] = []
         async with self._turn(peer.address.host):
             deadline = self._loop.time() + DISCOVERY_LIMIT_S
@@ -189,7 +189,7 @@ def _links(peer: Peer, core: CoapMessage) -> list[CoreLink]:
 
 
 def _name(link: CoreLink) -> str:
-    """The name of a resource; "" if the link has no valid one."""
+    """The name of a resource; empty if the link has no valid name."""
     try:
         return resource_name(link.uri or "")
     except ProtocolError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Nodes whose resources are to be discovered. Those that wait cost no task."""
+"""Queues nodes for the discovery of their resources. Waiting nodes cost no task."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 from pyaiot.gateways.coap.host_turns import HostTurns
 
 RUNNING_MAX: Final = 2000
-"""Discoveries that run at the same time: enough that unresponsive nodes do not delay others. Each
-takes about 10 kB. Further nodes wait."""
+"""Largest number of discoveries that run at the same time: enough that unresponsive nodes do not
+delay others. Each takes about 10 kB. Further nodes wait."""
 RUNNING_PER_HOST_MAX: Final = 500
 """The same for the nodes of one host. Further ones wait, and nodes of other hosts come first."""
 
@@ -24,11 +24,11 @@ class DiscoveryQueue:
         self._discover = discover
         self._start = start
         self._running: dict[str, bool] = {}
-        """uids whose discovery runs, and whether it must run once more after that."""
+        """Uids whose discovery runs, and whether it must run again after that."""
         self._turns: HostTurns[str] = HostTurns(RUNNING_MAX, RUNNING_PER_HOST_MAX)
 
     def add(self, uid: str, host: str) -> None:
-        """Discover this node when there is room; once more, if its discovery runs already."""
+        """Discover this node when there is room. If its discovery already runs, it runs again."""
         if uid in self._running:
             self._running[uid] = True
         else:
@@ -53,5 +53,5 @@ class DiscoveryQueue:
         finally:
             del self._running[uid]
             self._turns.end(host)
-        # Not after a cancellation: then the gateway ends.
+        # Not after a cancellation: the gateway ends then.
         self._begin()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The CoAP endpoint of the gateway: the shell of the intake, and the socket of all that send."""
+"""The CoAP endpoint of the gateway: the I/O part of the intake, and the socket of all senders."""
 
 import asyncio
 import errno
@@ -29,7 +29,7 @@ from pyaiot.transport.udp import TURN_LIMIT_S, DatagramEndpoint, DatagramTrace
 from pyaiot.transport.udp_sockets import answers_probe, udp_socket
 
 if TYPE_CHECKING:
-    # Where no device uses them, their cryptography is not loaded.
+    # Without devices that use it, their cryptography is not loaded.
     from pyaiot.gateways.coap.oscore.layer import OscoreLayer
     from pyaiot.transport.dtls.endpoint import DtlsEndpoint
     from pyaiot.transport.dtls.events import SessionChange
@@ -58,7 +58,7 @@ class ResponseHandler(Protocol):
     """Handles responses to requests that do not go through aiocoap."""
 
     def receive_response(self, message: CoapMessage, peer: Peer) -> bytes | None:
-        """The answer to a response (b"": none), or None: it belongs to no request of this
+        """The answer to a response (empty: none), or None if it belongs to no request of this
         handler."""
         ...
 
@@ -192,7 +192,8 @@ class CoapEndpoint:
         self._datagrams.close()
 
     def refusals(self) -> tuple[int, int]:
-        """Datagrams held back by the anti-amplification limit, and requests over a rate limit."""
+        """Numbers of datagrams held back by the anti-amplification limit, and of requests over a
+        rate limit."""
         limits = self._datagrams.limits
         return (0, 0) if limits is None else (limits.held_back, limits.refused)
 
@@ -203,7 +204,7 @@ class CoapEndpoint:
     # -- sending --------------------------------------------------------------------------------
 
     def send_to(self, datagram: bytes, peer: Peer) -> None:
-        """Send a datagram, in the protection of the peer."""
+        """Send a datagram, with the protection of the peer."""
         if peer.security == "dtls-psk":
             if self._secured is not None:
                 self._secured.send(datagram, peer)
@@ -214,7 +215,7 @@ class CoapEndpoint:
         if protected is not None:
             self._datagrams.send(protected, peer)
         else:
-            # Not at once: the caller may be in the middle of its bookkeeping.
+            # Later: the caller may be in the middle of an update.
             error = OSError(errno.EACCES, "its credential was removed, or cannot be used")
             self.loop.call_soon(self._receive_error, error, peer, None)
 
@@ -243,7 +244,8 @@ class CoapEndpoint:
         self.send_to(datagram, peer)
 
     def verify(self, peer: Peer) -> None:
-        """The peer answered with a token that only the receiver of our request can know."""
+        """Verify a peer: it answered with a token that only the receiver of our request can
+        know."""
         if self._datagrams.limits is not None:
             self._datagrams.limits.verify(peer.host)
 
@@ -276,8 +278,8 @@ class CoapEndpoint:
         oscore: "OscoreLayer | None",
         ends_at: float = float("inf"),
     ) -> int:
-        """Take datagrams of one port, but none after `ends_at` that follows a slow one. Returns how
-        many were taken."""
+        """Process datagrams of one port. After a slow one, stop at `ends_at`. Returns how many were
+        processed."""
         receive, now = self.intake.receive_datagrams, self.loop.time()
         waiting = iter(datagrams)
         plain = waiting if oscore is None else _unprotected(waiting, oscore, now)
@@ -289,7 +291,7 @@ class CoapEndpoint:
         return len(datagrams) - length_hint(waiting)
 
     def apply_events(self) -> None:
-        """Apply what the intake has found."""
+        """Apply the events of the intake."""
         next_event = self.intake.next_event
         posts: list[Posted] = []
         while (event := next_event()) is not None:
@@ -329,7 +331,7 @@ class CoapEndpoint:
             self._transport.receive_datagram(datagram, peer)
 
     def fail_requests(self, error: OSError, peer: Peer) -> None:
-        """No further answer can arrive from this peer."""
+        """Fail the requests to this peer, from which no further answer can arrive."""
         self._receive_error(error, peer, None)
 
     def _receive_error(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
@@ -343,7 +345,7 @@ class CoapEndpoint:
 def _unprotected(
     datagrams: Iterator[tuple[bytes, Peer]], oscore: "OscoreLayer", now: float
 ) -> Iterator[tuple[bytes, Peer]]:
-    """Datagrams without the protection of OSCORE. Those that are not accepted are left out."""
+    """Remove the protection of OSCORE from datagrams. Those that are not accepted are left out."""
     for datagram, peer in datagrams:
         plain = oscore.receive_datagram(datagram, peer, now=now)
         if plain is not None:

@@ -212,7 +212,7 @@ class CoapGateway:
 
     @property
     def refused(self) -> int:
-        """Posts that were answered with an error, since the start."""
+        """Number of posts that were answered with an error."""
         return self._intake.posts.refused
 
     def collect(self) -> Iterable[Sample]:
@@ -258,7 +258,7 @@ class CoapGateway:
     def _record_of(self, uid: str) -> bytes | None:
         node = self._table.get(uid)
         if node is None or node.peer.security:
-            return None  # a secured node must prove again who it is
+            return None  # a secured node must prove its identity again
         return save_registration(
             self._directory,
             uid,
@@ -307,7 +307,7 @@ class CoapGateway:
             self._queue_discovery(uid)
 
     def _on_alive(self, uid: str, rebooted: bool) -> None:
-        """The node sent `alive` or `reset`."""
+        """Handle `alive` or `reset` of a node."""
         self._sleeping.set_awake(uid)
         node = self._table.get(uid)
         if node is None:
@@ -319,7 +319,7 @@ class CoapGateway:
             self._queue_discovery(uid)
 
     def _recheck_neighbours(self, uid: str, address: PeerAddress) -> None:
-        """Several nodes share an address now: find out again which of them answers at which
+        """Several nodes share an address now: determine again which of them answers at which
         port."""
         for port in (COAP_PORT, address.port):
             other_uid = self._table.answering_at(address._replace(port=port))
@@ -366,20 +366,20 @@ class CoapGateway:
         else:
             self._observer.forget(uid)
             unread = await self._discover_address(uid, node, read)
-        # Else it left, or moved and is discovered again.
+        # Otherwise it left, or moved and is discovered again.
         if (unread is None or unread) and self._table.get(uid) is node:
             self._unanswered.add(uid, unread, before, now=self._loop.time())
 
     async def _discover_address(
         self, uid: str, node: NodeEntry[Peer], read: Read
     ) -> list[CoreLink] | None:
-        """Find out where the node answers, and its resources. Returns the unanswered ones."""
+        """Determine where the node answers, and its resources. Returns the unanswered ones."""
         candidates = self._candidates(uid, node.peer, node.answers_at)
         source_first = candidates[0].peer == node.peer
 
         def answers_at(peer: Peer) -> bool:
             if self._table.get(uid) is not node or self._is_taken(uid, node.peer, peer):
-                return False  # taken by another node meanwhile, or this one left
+                return False  # taken by another node in the meantime, or this one left
             self._table.answers(uid, peer, peer.address)
             self.gateway.nodes.verify(uid)
             node.source_unanswered = source_first and peer != node.peer
@@ -410,7 +410,7 @@ class CoapGateway:
     def _candidates(self, uid: str, peer: Peer, answered_at: Peer | None = None) -> list[Candidate]:
         """The addresses at which a node that posts from `peer` may answer requests."""
         if peer.security == "dtls-psk":
-            return [Candidate(peer)]  # its session leads nowhere else
+            return [Candidate(peer)]  # its session leads to no other address
         is_local = peer.is_this_machine
         source_first = is_local or self._table.is_shared(peer.address, uid)
         known = {peer.address.port: peer, COAP_PORT: peer.at_port(COAP_PORT)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What may run at the same time, in all and for each host. Pure."""
+"""Limits how many items run at the same time, in total and for each host. Pure."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Hashable
@@ -18,12 +18,12 @@ class HostTurns(Generic[T]):
         self._running = 0
         self._waiting_on: dict[str, OrderedDict[T, None]] = {}
         self._host_of: dict[T, str] = {}
-        """The host of each item that waits."""
+        """The host of each waiting item."""
         self._next_hosts: OrderedDict[str, None] = OrderedDict()
-        """Hosts with an item that waits, and room for it."""
+        """Hosts that have a waiting item, and room for it."""
 
     def add(self, item: T, host: str) -> None:
-        """Let an item wait, if it does not already. If it waits at another host, it has moved."""
+        """Add a waiting item, unless it waits already. If it waits at another host, move it."""
         if self._host_of.get(item, host) != host:
             self.remove(item)
         self._host_of[item] = host
@@ -42,7 +42,7 @@ class HostTurns(Generic[T]):
             self._next_hosts.pop(host, None)
 
     def begin(self) -> tuple[T, str] | None:
-        """The item whose turn it is, and its host; None: none may run. Call `end` afterwards."""
+        """The next item to run, and its host; None if none may run. Call `end` afterwards."""
         if self._running >= self._running_max or not self._next_hosts:
             return None
         host, _ = self._next_hosts.popitem(last=False)
@@ -54,7 +54,7 @@ class HostTurns(Generic[T]):
         return item, host
 
     def end(self, host: str) -> None:
-        """An item of this host no longer runs."""
+        """An item of this host has ended."""
         self._running -= 1
         self._running_on[host] -= 1
         if not self._running_on[host]:

@@ -76,7 +76,7 @@ class CoapIntake:
         self.posts = Posts(nodes, table, self._events, is_secured)
 
     def next_event(self) -> IntakeEvent | None:
-        """The oldest event that was not taken yet."""
+        """The next event; None if there are no more."""
         return self._events.popleft() if self._events else None
 
     def datagrams_to_send(self) -> list[tuple[bytes, Peer]]:
@@ -93,9 +93,8 @@ class CoapIntake:
         now: float,
         unix_time: Callable[[], float],
     ) -> bool:
-        """Take datagrams, each with its peer, up to the first that causes another event than a
-        reading. Returns whether there was one: apply the events, and call it again.
-        """
+        """Process datagrams, each with its peer, up to the first one that causes an event other
+        than a reading. Returns whether there was one: then apply the events, and call it again."""
         events, to_send = self._events, self._to_send
         receive_value = self.posts.receive_value
         has_limits = self._limits is not None
@@ -162,7 +161,8 @@ class CoapIntake:
     def _receive_request(
         self, request: CoapMessage, datagram: bytes, peer: Peer, now: float
     ) -> None:
-        """Check a request before aiocoap gets it, which remembers each of any peer."""
+        """Check a request before it is passed to aiocoap, which remembers each request of any
+        peer."""
         limits = self._limits
         if limits is not None:
             if self._has_request(peer, request.token):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the CoAP intake reports of received datagrams. Pure.
+"""The events of the CoAP intake. Pure.
 
 `reports` are the messages to send to the broker.
 """
@@ -23,7 +23,7 @@ class NodePosted(msgspec.Struct, frozen=True, gc=False):
     data: object
     reports: Sequence[NodeEvent]
     is_sign_of_life: bool = True
-    """The node sent it just now, and unasked."""
+    """Whether the node sent it just now and unsolicited."""
 
 
 class ValuesPosted(msgspec.Struct, frozen=True, gc=False):
@@ -38,18 +38,18 @@ class NodeAlive(msgspec.Struct, frozen=True, gc=False):
     uid: str
     reports: Sequence[NodeEvent]
     rebooted: bool
-    """It may have rebooted, or is new."""
+    """Whether it may have rebooted, or is new."""
 
 
 class NodeRenamed(msgspec.Struct, frozen=True, gc=False):
-    """A node that was named after its address has sent its uid. `reports` end the old name."""
+    """A node that was named after its address has sent its uid. `reports` remove the old name."""
 
     old_uid: str
     reports: Sequence[NodeEvent]
 
 
 class ClaimToCheck(msgspec.Struct, frozen=True, gc=False):
-    """An address claims the uid of a node at another address, which must be asked first."""
+    """An address claims the uid of a node at another address, which must be queried first."""
 
     uid: str
     claimant: Peer
@@ -109,7 +109,7 @@ def values_of(posts: Iterable[Posted]) -> Iterator[tuple[str, str, object]]:
 
 
 def senders_of(posts: Iterable[Posted]) -> Iterator[str]:
-    """The nodes that gave a sign of life, each with every reading."""
+    """The nodes that gave a sign of life, once for each reading."""
     for post in posts:
         if isinstance(post, ValuesPosted):
             yield from (reading.uid for reading in post.readings)
@@ -129,7 +129,7 @@ ACCEPTED: Final = Reply(int(Code.CHANGED))
 UNKNOWN_MAX_AGE_S: Final = 30
 """Max-Age of the answer to readings of an unknown peer. Nodes send `alive` every 30 s."""
 NO_ANSWER: Final = Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
-"""Not answered: unknown peers send too much together."""
+"""Not answered: all unknown peers together send too much."""
 
 
 def too_many(wait_s: float) -> Reply:

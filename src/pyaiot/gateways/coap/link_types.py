@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the links of a node say of its resources."""
+"""The types of resources according to the links of a node."""
 
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways.gateway import Gateway
@@ -8,7 +8,8 @@ from pyaiot.protocols.link_format import CoreLink
 
 
 def describe_by_link(gateway: Gateway, uid: str, resource: str, link: CoreLink) -> None:
-    """Report what the attributes of a link say of its resource. Nothing for a node that left."""
+    """Report the type of a resource according to the attributes of its link. Does nothing if the
+    node has left."""
     it = type_of_link(
         rt=link.values("rt"),
         interfaces=link.values("if"),

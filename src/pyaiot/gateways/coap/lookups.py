@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Lookups in a resource directory (RFC 9176 section 6), with limits: anybody may make them. Pure.
+"""Lookups in a resource directory (RFC 9176 section 6), with limits: any peer may make them. Pure.
 
 `now` is the loop's time in seconds.
 """
@@ -22,15 +22,15 @@ from pyaiot.protocols.link_format import CoreLink, format_links
 from pyaiot.transport.rate_limit import RateLimit
 
 LOOKUP_LINKS_MAX: Final = 20_000
-"""Endpoints and links that one lookup compares. Of a larger directory, a lookup must select
-endpoints by `ep`. Else: 4.03."""
+"""Largest number of endpoints and links that one lookup compares. In a larger directory, a lookup
+must select endpoints by `ep`; otherwise it is answered 4.03."""
 LOOKUP_LINKS_PER_S: Final = 20_000.0
 LOOKUP_LINKS_BURST: Final = 40_000.0
-"""The same of all lookups, sustained and at once. Above: 4.29, with the time to wait."""
+"""Rate limit and burst of the same for all lookups. Above it: 4.29, with the time to wait."""
 LOOKUP_AGE_MAX_S: Final = 5.0
-"""How long a list is used again, so that each block of it is of the same list."""
+"""How long a list is reused, so that all its blocks belong to the same list."""
 LISTS_MAX: Final = 16
-"""Lists that are kept for that. Beyond that, the oldest is made again."""
+"""Largest number of lists that are kept for that. Beyond it the oldest is dropped."""
 
 Find = Callable[[Sequence[Registration], Lookup, str], list[CoreLink]]
 
@@ -101,7 +101,7 @@ def resources(items: Sequence[Registration], lookup: Lookup, path: str) -> list[
 
 def _resources(item: Registration, lookup: Lookup, path: str) -> Iterator[CoreLink]:
     own = item.as_link(path)
-    # What the endpoint matches, all of its links do.
+    # If an endpoint matches, all of its links match.
     left = [
         (name, value) for name, value in lookup.filters if not matches(value, values_of(own, name))
     ]
@@ -112,7 +112,7 @@ def _resources(item: Registration, lookup: Lookup, path: str) -> Iterator[CoreLi
                 continue
             if name not in ("href", "anchor"):
                 break
-            # Only these two differ in the list.
+            # Only these two change the list.
             whole = whole or absolute(link, item.base)
             if not matches(value, values_of(whole, name)):
                 break

@@ -18,17 +18,18 @@ from pyaiot.protocols.coap.numbers import Code
 from pyaiot.protocols.coap.observe import NotificationNumber
 
 OBSERVATIONS_PER_NODE_MAX: Final = 64
-"""Resources of one node that are observed or polled. Further ones are read once, at discovery."""
+"""Largest number of resources of one node that are observed or polled. Further ones are read once,
+at discovery."""
 OBSERVATIONS_MAX: Final = 200_000
 """The same for all nodes together."""
 MAX_AGE_LIMIT_S: Final = 86_400.0
-"""The longest Max-Age of a notification that is honoured. After it the node is asked again."""
+"""Longest Max-Age of a notification that is honoured. After it the node is queried again."""
 AGAIN_MIN_S: Final = 30.0
-"""After a failure, the time until the next attempt. It doubles with each further failure."""
+"""Delay after a failure before the next attempt. It is doubled with each further failure."""
 AGAIN_MAX_S: Final = 3600.0
 """The longest time between two attempts."""
 FLOOD_MAX: Final = 100
-"""Notifications above the rate limit of a node, in a row, that end an observation."""
+"""Number of consecutive notifications above the rate limit of a node that ends an observation."""
 _EXTRA_S: Final = (5.0, 15.0)
 """RFC 7641 section 3.3.1: a client registers again this long after Max-Age has passed without a
 notification."""
@@ -45,25 +46,25 @@ class Observation(msgspec.Struct, Generic[P], eq=False):
     peer: P
     token: bytes
     observes: bool
-    """Whether the node is asked to notify."""
+    """Whether the node is asked to send notifications."""
     due_at: float
     accept: int | None = None
     """The Content-Format to request."""
     known: NotificationNumber | None = None
-    """The last notification; None: no observation is established."""
+    """The last notification; None if no observation is established."""
     failures: int = 0
     too_fast: int = 0
     queued_at: float = 0.0
     ended: bool = False
-    """The observation was cancelled: later notifications are ignored."""
+    """Whether the observation was cancelled: later notifications are ignored."""
 
 
 class ResponseKind(Enum):
-    """How a response relates to the ones before."""
+    """The relation of a response to previous ones."""
 
     FRESH = "fresh"
     STALE = "stale"
-    """A later notification was received before it."""
+    """A newer notification was received before it."""
     ERROR = "error"
 
 
@@ -94,10 +95,8 @@ class Observations(Generic[P]):
         now: float,
         accept: int | None = None,
     ) -> Observation[P] | None:
-        """Observe or poll a resource, which the caller reads now.
-
-        None: it is not observed, because it is not observable or a limit is reached.
-        """
+        """Observe or poll a resource, which the caller reads now. Returns None if it is not
+        observed, because it is not observable or a limit is reached."""
         self._remove(uid, path)
         if not observable and not self._poll_s:
             return None
@@ -128,7 +127,7 @@ class Observations(Generic[P]):
         *,
         now: float,
     ) -> ResponseKind:
-        """Take an answer or a notification."""
+        """Process a response or a notification."""
         if number is not None and code < Code.BAD_REQUEST:
             sequence = NotificationNumber(number, now)
             if observation.known is not None and not observation.known.is_followed_by(sequence):
@@ -211,7 +210,7 @@ class Observations(Generic[P]):
         self._queue(observation)
 
     def _poll_later(self, observation: Observation[P], now: float) -> None:
-        # Spread, so that nodes that appeared together are not polled together for ever.
+        # Randomised, so that nodes that appeared together are not always polled together.
         observation.due_at = now + self._poll_s * self._random.uniform(0.8, 1.2)
         self._queue(observation)
 

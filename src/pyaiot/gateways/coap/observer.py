@@ -24,11 +24,11 @@ from pyaiot.protocols.coap.values import content_format
 from pyaiot.transport.peers import Peer
 
 READS_MAX: Final = 64
-"""Due resources that are read at the same time. Others wait."""
+"""Largest number of due resources that are read at the same time. Others wait."""
 READS_PER_HOST_MAX: Final = 16
 """The same for the nodes of one host. Others of this host wait, and do not delay other hosts."""
 READ_LIMIT_S: Final = 5.0
-"""How long a node may take to answer one of these reads. Then it counts as failed."""
+"""How long a node may take to answer one of these reads. After that it counts as failed."""
 _MARK: Final = 0xA7
 """The first byte of tokens of observations. aiocoap counts its own tokens from a small number."""
 
@@ -36,10 +36,11 @@ log = logging.getLogger(__name__)
 
 
 class VerifyingSocket(Protocol):
-    """The endpoint, as far as the observer uses it."""
+    """The part of the endpoint that the observer uses."""
 
     def verify(self, peer: Peer) -> None:
-        """The peer answered with a token that only the receiver of our request can know."""
+        """Verify a peer: it answered with a token that only the receiver of our request can
+        know."""
         ...
 
 
@@ -106,9 +107,10 @@ class Observer:
         observable: bool,
         accept: int | None = None,
     ) -> bool:
-        """Read a discovered resource, and observe or poll it from now on. Whether it answered.
+        """Read a discovered resource, and observe or poll it from now on. Returns whether it
+        answered.
 
-        `accept` is the Content-Format to request.
+        `accept`: the Content-Format to request.
         """
         now = self._loop.time()
         observation = self._observations.add(
@@ -129,7 +131,7 @@ class Observer:
         *,
         accept: int | None = None,
     ) -> bool:
-        """Read a resource once. Whether it answered."""
+        """Read a resource once. Returns whether it answered."""
         try:
             answer = await self._requests.get(peer, path, deadline, accept=accept)
         except _FAILURES as error:
@@ -147,7 +149,7 @@ class Observer:
     # -- receiving ------------------------------------------------------------------------------
 
     def receive_response(self, message: CoapMessage, peer: Peer) -> bytes | None:
-        """The answer to a response (b"": none), or None: it belongs to no observation."""
+        """The answer to a response (empty: none), or None if it belongs to no observation."""
         if len(message.token) != TOKEN_BYTES_MAX or message.token[0] != _MARK:
             return None
         try:
@@ -171,7 +173,7 @@ class Observer:
     def _receive_response(
         self, observation: Observation[Peer], message: CoapMessage, *, notified: bool
     ) -> bool:
-        """Take an answer or a notification. False: the observation ends."""
+        """Process a response or a notification. Returns False if the observation ends."""
         if message.code in NOT_ACCEPTED:
             observation.accept = None
         now = self._loop.time()
@@ -211,7 +213,7 @@ class Observer:
                 await self._read(observation, self._loop.time() + READ_LIMIT_S)
         finally:
             self._turns.end(host)
-        # Not after a cancellation: then the gateway ends.
+        # Not after a cancellation: the gateway ends then.
         self._begin_reads()
 
     async def _read(self, observation: Observation[Peer], deadline: float) -> bool:

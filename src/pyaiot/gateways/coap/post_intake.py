@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What other parts of the gateway report to the intake: posts that arrive through aiocoap, claims,
-and values of responses. A shell around `posts`, with the time of now."""
+"""Passes posts from aiocoap, claims and values of responses to the intake.
+
+It adds the current time to the calls of `posts`.
+"""
 
 from collections.abc import Callable
 
@@ -46,7 +48,7 @@ class PostIntake:
         return self._table.has_node_on(address)
 
     def receive_post(self, path: str, peer: Peer, body: bytes, format_: int | None = None) -> Reply:
-        """The answer to a post whose duplicates are removed already."""
+        """The answer to a post that is known not to be a duplicate."""
         try:
             return self._posts.receive_body(
                 path, peer, body, format_, now=self._time(), ts=self._unix_time()
@@ -100,7 +102,7 @@ class PostIntake:
             self._apply_events()
 
     def keep(self, uid: str, resource: str, data: object) -> None:
-        """Record a reading that is not answered. One that is refused is counted."""
+        """Record a reading that needs no answer. A refused one is counted."""
         self._posts.keep(uid, resource, data, now=self._time(), ts=self._unix_time())
         self._apply_events()
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The posts of nodes: which node sent one, whether it counts, and its answer. Pure.
+"""The posts of nodes: their sender, whether they count, and their answers. Pure.
 
-`now` is the loop's time in seconds, `ts` Unix time in seconds. What the posts change is appended to
+`now` is the loop's time in seconds, `ts` Unix time in seconds. Changes by posts are appended to
 `events`.
 """
 
@@ -61,7 +61,7 @@ PROBLEMS: Final = (ProtocolError, Refused, TooFast)
 
 
 class Posts:
-    """Accepts or refuses posts. `refused` counts those that were answered with an error."""
+    """Accepts or refuses posts. `refused` counts posts that were answered with an error."""
 
     def __init__(
         self,
@@ -92,11 +92,10 @@ class Posts:
     def receive_value(
         self, datagram: bytes, resource: str, data: str, peer: Peer, now: float, ts: float
     ) -> Reading | None:
-        """`receive_post` for what nearly all posts are: a new value of a known node and resource.
-        The reading is accepted.
+        """`receive_post` for the usual post: a new value of a known node and resource.
 
-        `resource`, `data`: see `read_value`. None: it is another post, or is refused, and nothing
-        was changed: call `receive_post`.
+        The reading is accepted. `resource`, `data`: see `read_value`. Returns None and changes
+        nothing if the post is of another form or is refused: then call `receive_post`.
         """
         address = peer.address
         node = self._table.entry_at(address)
@@ -111,7 +110,7 @@ class Posts:
         return reading
 
     def receive_post(self, post: Post, peer: Peer, *, now: float, ts: float) -> Reply | None:
-        """The answer to a post; None: a duplicate that is not answered."""
+        """The answer to a post; None for a duplicate that is not answered."""
         if post.route.path is ALIVE:
             return self._receive_alive(post, peer, now, ts)
         if peer.security == "oscore":  # RFC 8613 section 7.4: without duplicates
@@ -155,8 +154,8 @@ class Posts:
         if counted.has(key, now=now):
             if not post.confirmable:
                 return None
-            # A lost acknowledgement, or a board that rebooted and starts with the same message
-            # IDs. Its values stay; its next posts are not duplicates of those before.
+            # A lost acknowledgement, or a board that rebooted and starts with the same message IDs.
+            # Its values stay; its next posts are not duplicates of earlier ones.
             uid = self._table.uid_at(address)
             if uid is not None:
                 self._table.booted(uid)
@@ -175,7 +174,8 @@ class Posts:
     def receive_body(
         self, path: str, peer: Peer, body: bytes, format_: int | None, *, now: float, ts: float
     ) -> Reply:
-        """The answer to a post whose duplicates are removed already, also by its protection."""
+        """The answer to a post that is known not to be a duplicate, possibly because of its
+        protection."""
         try:
             if path is not SERVER:
                 return self._alive(peer, body, now, ts)
@@ -221,7 +221,7 @@ class Posts:
     def _receive_values(
         self, peer: Peer, payload: bytes, format_: int, now: float, ts: float
     ) -> Reply:
-        """Values in another format than text, of a node or an unknown peer."""
+        """Handle values in a format other than text, of a node or an unknown peer."""
         address = peer.address
         uid = self._table.uid_at(address)
         refusal = self._check_unknown_rate(address, now) if uid is None else None
@@ -244,17 +244,19 @@ class Posts:
         return self._elsewhere(uid, now) or ACCEPTED
 
     def _elsewhere(self, uid: str, now: float) -> Reply | None:
-        """The answer to a post of a node that another gateway owns; None: this one does.
+        """The answer to a post of a node that another gateway owns; None if this gateway owns it.
 
-        The post is reported nevertheless: the broker accepts it as soon as the other gateway has
-        lost the node.
+        The post is reported anyway: the broker accepts it as soon as the other gateway has lost the
+        node.
         """
         wait_s = self._nodes.foreign.remaining_s(uid, now=now)
         if not wait_s:
             return None
         self.refuse("post of %s not accepted: it belongs to another gateway", uid)
         return Reply(
-            Code.SERVICE_UNAVAILABLE, "this uid is of another gateway", max_age_s=int(wait_s) + 1
+            Code.SERVICE_UNAVAILABLE,
+            "this uid belongs to another gateway",
+            max_age_s=int(wait_s) + 1,
         )
 
     # -- signs of life --------------------------------------------------------------------------
@@ -263,7 +265,8 @@ class Posts:
         address = peer.address
         alive = parse_alive(payload)
         if alive.uid is None:
-            # Old firmware sends no uid: the node known at this address, or else one named after it.
+            # Old firmware sends no uid: use the node known at this address, or name a node after
+            # it.
             uid = address.uid or self._table.uid_at(address) or address.host
             return self.claim(uid, peer, rebooted=alive.rebooted, now=now, ts=ts)
         check_uid(alive.uid)
@@ -273,7 +276,8 @@ class Posts:
         return reply
 
     def _identified(self, peer: Peer, now: float, ts: float) -> Reply:
-        """A peer with a credential sent readings before `alive`: its uid is known. See `claim`."""
+        """Identify a peer with a credential that sends readings before `alive`: its uid is known.
+        See `claim`."""
         return self.claim(peer.address.uid, peer, rebooted=False, now=now, ts=ts)
 
     def _forget_unnamed(self, address: PeerAddress, ts: float) -> None:

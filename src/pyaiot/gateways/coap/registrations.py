@@ -20,13 +20,13 @@ from pyaiot.protocols.coap.resource_directory import (
 from pyaiot.protocols.link_format import CoreLink, format_links
 
 REGISTRATIONS_MAX: Final = 20_000
-"""Registrations at the same time. Beyond that: 4.03."""
+"""Largest number of registrations. Beyond it: 4.03."""
 LINK_BYTES_MAX: Final = 16_384
-"""Bytes of the links of one registration, in link format. More: 4.13."""
+"""Largest size of the links of one registration in bytes of link format. Beyond it: 4.13."""
 LINK_BYTES_TOTAL_MAX: Final = 32 * 1024 * 1024
 """The same for all registrations together. More: 4.03."""
 LIFETIME_MAX_S: Final = 30 * 86_400.0
-"""The longest lifetime that is granted. A node that updates its registration later gets 4.04."""
+"""Longest lifetime that is granted. A node that updates its registration later gets 4.04."""
 
 
 class Registration(msgspec.Struct, eq=False):
@@ -47,7 +47,7 @@ class Registration(msgspec.Struct, eq=False):
     expires_at: float
     ended: bool = False
     secured: bool = False
-    """It was made in a DTLS session."""
+    """Whether it was made in a secured session."""
 
     @property
     def base(self) -> str:
@@ -140,7 +140,8 @@ class Directory:
         return registration
 
     def restore(self, registration: Registration) -> bool:
-        """Restore a registration from before a restart. False: location taken or limit reached."""
+        """Restore a registration from before a restart. Returns False if its location is taken or a
+        limit is reached."""
         location, uid = registration.location, registration.uid
         if not location.isascii() or not location.isdigit() or len(location) > _LOCATION_DIGITS:
             return False
@@ -180,7 +181,7 @@ class Directory:
         self._changed(registration.uid)
 
     def fill(self, registration: Registration, links: Sequence[CoreLink]) -> None:
-        """Store the links that were read after a simple registration, within the limits."""
+        """Store the links that were read after a simple registration, if the limits permit."""
         size = len(format_links(links))
         more = size - registration.size
         if registration.ended or size > LINK_BYTES_MAX or self._size + more > LINK_BYTES_TOTAL_MAX:
@@ -197,7 +198,7 @@ class Directory:
             self._changed(registration.uid)
 
     def expired(self, *, now: float) -> list[Registration]:
-        """Remove the registrations whose lifetime is over, and return them."""
+        """Remove the expired registrations and return them."""
         found = []
         while self._expiry and self._expiry[0][0] <= now:
             _, _, registration = heapq.heappop(self._expiry)

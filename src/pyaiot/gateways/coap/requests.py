@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Requests to nodes: one at a time per node, each with a deadline, after which nothing is sent.
+"""Requests to nodes: one at a time for each node, each with a deadline.
 
-They do not go through aiocoap, which sends queued requests without regard to a deadline.
+Nothing is sent after the deadline. The requests do not go through aiocoap, which sends queued
+requests regardless of a deadline.
 """
 
 import asyncio
@@ -37,20 +38,24 @@ from pyaiot.protocols.link_format import Target, read_target
 from pyaiot.transport.peers import Peer, PeerAddress
 
 NOT_ACCEPTED: Final = frozenset({Code.BAD_OPTION, Code.NOT_ACCEPTABLE})
-"""Answers of a node that does not support Accept, or the format (RFC 7252 section 5.10.4)."""
+"""Response codes of a node that does not support Accept, or the format (RFC 7252 section
+5.10.4)."""
 TOKEN_BYTES: Final = 4
-"""Length of the random token of each request: RFC 7252 section 5.3.1 wants at least 32 bits."""
+"""Length of the random token of each request: RFC 7252 section 5.3.1 recommends at least 32
+bits."""
 WHOLE_BYTES_MAX: Final = 1024
 """The largest payload that is sent in one message. Larger ones are sent in blocks (RFC 7959)."""
 SZX_AFTER_413: Final = 2
 """After 4.13 a payload is sent again in blocks of 64 bytes: old boards drop requests above 128
 bytes."""
 READ_YIELDS_AFTER_S: Final = 1.0
-"""How long a command waits for an unanswered read. Then the read is interrupted and made again."""
+"""How long a command waits for an unanswered read. After that the read is interrupted and repeated
+later."""
 ANSWERED_MAX: Final = 4096
-"""Confirmable answers that are remembered. Beyond that, a copy of the oldest is rejected."""
+"""Largest number of Confirmable answers that are remembered. Beyond it, a copy of the oldest is
+rejected."""
 ANSWERED_S: Final = 60.0
-"""How long copies of a Confirmable answer are acknowledged. Then they are rejected. RFC 7252
+"""How long copies of a Confirmable answer are acknowledged. After that they are rejected. RFC 7252
 section 4.8.2: they are sent for 45 s (MAX_TRANSMIT_SPAN)."""
 _RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
 
@@ -77,7 +82,8 @@ class RequestSocket(Protocol):
     def send_to(self, datagram: bytes, peer: Peer) -> None: ...
 
     def verify(self, peer: Peer) -> None:
-        """The peer answered with a token that only the receiver of our request can know."""
+        """Verify a peer: it answered with a token that only the receiver of our request can
+        know."""
         ...
 
 
@@ -90,10 +96,10 @@ class _PendingRequest(msgspec.Struct, eq=False):
     """Header and token, which an ICMP error for this request must quote."""
     is_read: bool
     observes: bool
-    """It registers an observation, whose notifications have its token."""
+    """Whether it registers an observation, whose notifications have its token."""
     ended: "asyncio.Future[Exception | None]"
-    """The error that ended it, None if it was answered. A result, not an exception: if the waiting
-    task is cancelled just then, nobody retrieves an exception, and asyncio logs it."""
+    """The error that ended it, or None if it was answered. It is a result, not an exception: if the
+    waiting task is cancelled just then, asyncio would log an exception that nothing retrieves."""
 
     def end(self, error: Exception | None = None) -> None:
         if not self.ended.done():
@@ -256,8 +262,11 @@ class Requests:
         payload: bytes = b"",
         token: bytes = b"",
     ) -> CoapMessage:
-        """One exchange; two if the node wants proof that the request is new (RFC 9175 section 2.3).
-        `token`: of an observation, whose notifications are handled elsewhere."""
+        """One exchange; two if the node requires proof that the request is new (RFC 9175 section
+        2.3).
+
+        `token`: that of an observation, whose notifications are handled elsewhere.
+        """
         now = self._loop.time()
         message = CoapMessage(
             MessageType.CON,
@@ -323,7 +332,8 @@ class Requests:
         return number
 
     def _forget_message_ids(self) -> None:
-        """Forget old message IDs, now and as long as there are any: idle nodes then cost none."""
+        """Forget old message IDs now, and regularly while there are any, so that idle nodes cost
+        nothing."""
         self._message_ids.handle_timer(now=self._loop.time())
         due = self._message_ids.get_timer()
         self._ids_timer = None
@@ -333,14 +343,14 @@ class Requests:
     # -- receiving ------------------------------------------------------------------------------
 
     def receive_response(self, message: CoapMessage, peer: Peer) -> bytes | None:
-        """The answer to a response (b"": none), or None: it belongs to no request."""
+        """The answer to a response (empty: none), or None if it belongs to no request."""
         if message.code >> 5 not in _RESPONSE_CLASSES:
             return None
         key = message.token, peer.address
         pending = self._by_token.get(key)
         if pending is not None:
             if pending.observes and pending.exchange.answer is not None:
-                return None  # a notification, in the turn in which the registration was answered
+                return None  # a notification, in the same turn as the answer to its registration
             self._socket.verify(pending.peer)
             reply = pending.exchange.receive_message(message)
             pending.end()
@@ -351,8 +361,8 @@ class Requests:
         return b"" if reply is None else reply.to_bytes()
 
     def receive_empty(self, message: CoapMessage, peer: Peer) -> bool:
-        """Take an acknowledgement or a reset, which does not verify the peer. False: it belongs to
-        no request."""
+        """Process an acknowledgement or a reset, which does not verify the peer. Returns False if
+        it belongs to no request."""
         pending = self._by_message.get((message.message_id, peer.address))
         if pending is None:
             return False

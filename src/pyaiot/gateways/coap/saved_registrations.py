@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Registrations of the resource directory survive a restart: not every node registers again when
-its update is answered 4.04."""
+"""Stores registrations of the resource directory across a restart.
+
+Some nodes do not register again when their update is answered 4.04.
+"""
 
 import logging
 from collections.abc import Callable
@@ -52,7 +54,7 @@ def save_registration(
     now: float,
     unix_time: float,
 ) -> bytes | None:
-    """The record of the registration of this node; None: there is none to store."""
+    """The record of the registration of this node; None if there is none to store."""
     registration = directory.directory.of(uid)
     sender = save_address(peer.remote)
     if registration is None or sender is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The UDP port for sessions of DTLS (`coaps`), and what sessions mean to nodes."""
+"""The UDP port for DTLS sessions (`coaps`), and the effects of sessions on nodes."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class SecuredPort:
-    """The port is open from the first moment at which a device has a key."""
+    """A port that is open as soon as the first device has a key."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class SecuredPort:
 
     @property
     def port(self) -> int:
-        """The UDP port; 0: it is not open."""
+        """The UDP port; 0 if it is not open."""
         return 0 if self._dtls is None else self._dtls.local_address[1]
 
     def open_if_needed(self) -> None:
@@ -111,7 +111,7 @@ class SecuredPort:
 
 
 class SessionNodes:
-    """Leads requests to a node through its latest session."""
+    """Directs requests to a node to its latest session."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class SessionNodes:
         self._discover = discover
 
     def changed(self, change: SessionChange) -> None:
-        """A session can be used, or was closed."""
+        """A session became usable, or was closed."""
         match change:
             case SessionReady(peer):
                 self._ready(peer)
@@ -149,7 +149,7 @@ class SessionNodes:
             log.debug("%s: %s", peer, error)
 
     def _closed(self, peer: Peer, other: Peer | None) -> None:
-        # The outcome of a request that was sent is unknown.
+        # The outcome of a sent request is unknown.
         self._endpoint.fail_requests(TimeoutError("the session ended"), peer)
         uid = peer.address.uid
         node = self._table.get(uid)

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import Final
 
 ANY_NODE: Final = "*"
-"""In the list of sleeping nodes: all nodes."""
+"""Represents all nodes in the list of sleeping nodes."""
 AWAKE_S: Final = 2.0
-"""How long a sleeping node stays awake after it sent something. Later commands wait for the next
-time."""
+"""How long a sleeping node stays awake after it sent something. Later commands wait until it sends
+again."""
 
 
 class SleepingNodes:
-    """The sleeping nodes of the configuration, and the commands that wait for them."""
+    """The configured sleeping nodes, and the commands that wait for them."""
 
     def __init__(self, uids: Iterable[str], loop: asyncio.AbstractEventLoop) -> None:
         self._uids = frozenset(uids)

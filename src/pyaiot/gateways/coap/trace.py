@@ -27,16 +27,17 @@ from pyaiot.protocols.pcapng import PacketEndpoint, file_header, name, packet
 from pyaiot.transport.peers import Peer, PeerAddress
 
 WAITING_MAX: Final = 20_000
-"""Datagrams that wait to be written. Further ones are dropped; the next comment has their
-number."""
+"""Largest number of datagrams that wait to be written. Further ones are dropped; the next comment
+states their number."""
 OPEN_MAX: Final = 4096
-"""Requests whose outcome is awaited. Beyond that, the oldest is written without."""
+"""Largest number of requests whose outcome is awaited. Beyond it, the oldest is written without its
+outcome."""
 HOLD_S: Final = 1.0
 """How long a datagram waits in memory for its outcome."""
 FILES: Final = 4
-"""Files that are kept: FILE, FILE.1 … FILE.3. Beyond that, the oldest is removed."""
+"""Number of files that are kept: FILE, FILE.1 … FILE.3. Beyond it the oldest is removed."""
 NAMES_MAX: Final = 10_000
-"""Name records in one file. Further addresses get none."""
+"""Largest number of name records in one file. Further addresses get none."""
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +64,8 @@ class Trace:
         nodes: Collection[str],
         unix_time: Callable[[], float],
     ) -> None:
-        """A file has `size_max` bytes; then the next one is begun. `nodes` empty: all.
-
-        Raises `OperatorError` if the file cannot be written.
-        """
+        """When a file has `size_max` bytes, the next one is begun. `nodes` empty: all nodes. Raises
+        `OperatorError` if the file cannot be written."""
         self._nodes = frozenset(nodes)
         self._uid_at: Callable[[PeerAddress], str | None] = lambda _address: None
         self._unix_time = unix_time
@@ -119,7 +118,7 @@ class Trace:
     def _ready(self, before: float) -> list[_Datagram]:
         count = 0
         for item in self._waiting:
-            # Unix time may step back: then it is written early, and in order.
+            # Unix time may step back: the datagram is then written early, and in order.
             if item.at > before:
                 break
             count += 1
@@ -201,7 +200,7 @@ def _local_host(pktinfo: bytes | None) -> str:
 
 
 class _Files:
-    """FILE and its predecessors. Used by one thread at a time."""
+    """FILE and the previous files. Used by one thread at a time."""
 
     def __init__(self, path: Path, size_max: int) -> None:
         self._path = path
@@ -258,7 +257,7 @@ class _Files:
 
     def _begin(self) -> BinaryIO:
         if self._path.exists() and not self._path.is_file():
-            # A folder or a device is not ours to rename.
+            # A folder or a device must not be renamed.
             raise FileExistsError(errno.EEXIST, "Not a regular file")
         for number in range(FILES - 1, 0, -1):
             older = self._numbered(number)

@@ -22,7 +22,7 @@ class Unanswered(msgspec.Struct, frozen=True):
     """The unanswered requests of one node."""
 
     links: tuple[CoreLink, ...] | None
-    """The resources; None: the list of resources itself."""
+    """The resources; None: the list of resources."""
     times: int
     again_at: float
 
@@ -51,7 +51,8 @@ class UnansweredRequests:
     def add(
         self, uid: str, links: Sequence[CoreLink] | None, before: Unanswered | None, *, now: float
     ) -> None:
-        """The node left these links unanswered. `before`: the result of `take` for this attempt."""
+        """The node did not answer requests for these links. `before`: the result of `take` for this
+        attempt."""
         times = 0 if before is None else before.times
         wait_s = min(RETRY_MIN_S * 2**times, RETRY_MAX_S)
         kept = None if links is None else tuple(links)

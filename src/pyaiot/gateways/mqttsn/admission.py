@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which datagrams the gateway reads. Pure.
+"""Decides which datagrams the gateway reads. Pure.
 
 The source address of a datagram can be forged. A host that sends too many CONNECTs gets the answer
 "congestion". A host that has sent only CONNECTs is unverified, so that the anti-amplification limit
@@ -32,7 +32,7 @@ _FORWARDED: Final = 0xFE
 
 
 class AdmissionResult(Enum):
-    """Whether a datagram is read, or why not. The values are labels of a metric."""
+    """Whether a datagram is read, or the reason why not. The values are labels of a metric."""
 
     ADMITTED = "admitted"
     CLIENT_TOO_FAST = "over the rate of its client"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The MQTT connections of the clients. Fulfils the contract of `protocols/mqttsn/mqtt`."""
+"""The MQTT connections of the clients. Implements the interface of `protocols/mqttsn/mqtt`."""
 
 import asyncio
 import logging
@@ -40,8 +40,8 @@ class MqttConnections:
     def __init__(
         self, server: MqttServer, on_event: Callable[[str, MqttEvent], None], *, prefix: str
     ) -> None:
-        """`on_event` gets client id and event, never during a call of `perform`. It must not
-        raise."""
+        """`on_event` is called with the client id and the event, never during a call of `perform`.
+        It must not raise."""
         self._server = server
         self._on_event = on_event
         self._prefix = prefix
@@ -66,7 +66,7 @@ class MqttConnections:
             return
         connection = self._by_client_id.get(client_id)
         if connection is None:
-            return  # it ended in this turn of the loop, and its event is on the way
+            return  # it ended in this turn of the loop, and its event will follow
         if isinstance(action, MqttDisconnect):
             del self._by_client_id[client_id]
             connection.end(with_will=action.with_will)

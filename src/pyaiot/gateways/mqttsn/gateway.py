@@ -77,14 +77,9 @@ class MqttSnGateway:
         deadlines: CommandDeadlines | None = None,
         report: Callable[..., None] = lambda _text, *_details: None,
     ) -> None:
-        """`endpoint` is open already.
-
-        `report` gets a text as in the log, with the address and the reason, of each datagram that
-        is dropped and each client that is refused.
-
-        `kept`: keeps the clients over a restart. `deadlines`: those of the commands that the MQTT
-        gateway of this process sends.
-        """
+        """`endpoint` is already open. `report` is called with a log text, with the address and the
+        reason, for each dropped datagram and each refused client. `kept`: stores the clients across
+        a restart. `deadlines`: of the commands that the MQTT gateway of this process sends."""
         self._loop = asyncio.get_running_loop()
         self._endpoint = endpoint
         self._kept = kept or StateStore()
@@ -111,7 +106,7 @@ class MqttSnGateway:
             connect = Connect(f"pyaiotsn{secrets.token_hex(7)}", keep_alive_s=KEEP_ALIVE_S)
             self._unconnected = ReconnectingMqttClient(server, connect, lambda _event: None)
         self.counts: Counter[str] = Counter()
-        """Datagrams that were received, and those that were dropped, by reason."""
+        """Number of received datagrams, and of dropped ones by reason."""
         self._log = RateLimitedLog(log)
         self._report = report
 
@@ -155,14 +150,14 @@ class MqttSnGateway:
                         self._kept.changed(client_id)
         finally:
             self._timer.cancel()
-            # A client that is restored after the restart is not lost: its will is published then,
-            # if the client does not return.
+            # A restored client is not lost: its will is published later, if the client does not
+            # return.
             self._connections.close(with_wills=not self._kept.is_saved)
             self._send()
             self._endpoint.close()
 
     async def answers(self) -> bool:
-        """Whether a datagram to the own port is answered in time."""
+        """Whether a datagram to its own port is answered in time."""
         return await finds_gateway(self._endpoint.host, self._endpoint.port, ROUND_TRIP_LIMIT_S)
 
     def _restore(self) -> None:

@@ -28,16 +28,17 @@ from pyaiot.transport.rate_limit import RateLimit, RateLimitedLog
 from pyaiot.transport.websocket_frames import PING, text_frame
 
 NAMING_LIMIT_S: Final = 1.0
-"""Time for a new connection to send its first message. Then the gateway assigns a uid."""
+"""Time for a new connection to send its first message. After that the gateway assigns a uid."""
 CLAIM_LIMIT_S: Final = 3.0
-"""Time for a connection to answer a ping when another one claims its uid. Then it is aborted."""
+"""Time for a connection to answer a ping when another one claims its uid. After that it is
+aborted."""
 POLICY_VIOLATION: Final = 1008
-"""The code with which connections of nodes are closed that are not allowed (RFC 6455 7.4.1)."""
+"""The code with which forbidden connections of nodes are closed (RFC 6455 7.4.1)."""
 BUFFER_MAX: Final = 64 * 1024
-"""Bytes that wait in the socket of a node. Above, commands end in `unreachable`."""
+"""Number of bytes waiting in the socket of a node above which commands end in `unreachable`."""
 PROBLEMS_PER_S: Final = 1.0
 PROBLEMS_BURST: Final = 5.0
-"""Refusals that are reported to a node, per second and at once. All of them are counted."""
+"""Rate limit and burst of refusals that are reported to a node. All of them are counted."""
 _UID_BYTES: Final = 16
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class NodeSocket(Protocol):
         ...
 
     def buffered(self) -> int:
-        """Bytes that the kernel has not taken yet."""
+        """Number of bytes that the kernel has not accepted yet."""
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -75,11 +76,11 @@ class NodeConnection:
         self.socket = socket
         self.uid: str | None = None
         self.secured = False
-        """A token has proved its uid."""
+        """Whether a token has proved its uid."""
         self.received = asyncio.Event()
         """Set when anything is received after the ping that checks the connection."""
         self.pinged = False
-        """Such a ping has no answer yet."""
+        """Whether such a ping is unanswered."""
         self.naming: asyncio.TimerHandle | None = None
         self.turn = asyncio.Lock()
         """Held while a command is written: commands are sent in order."""
@@ -95,7 +96,7 @@ class NodeConnections:
     def __init__(self, gateway: Gateway, loop: asyncio.AbstractEventLoop) -> None:
         self.gateway = gateway
         self.refused = 0
-        """Connections, updates and values that were refused, since the start."""
+        """Number of refused connections, updates and values."""
         self._loop = loop
         self._by_uid: dict[str, NodeConnection] = {}
         gateway.evicted = self._evicted
@@ -136,9 +137,8 @@ class NodeConnections:
                 self._update(connection, values)
 
     def receive_values(self, connection: NodeConnection, messages: Sequence[bytes]) -> int:
-        """Messages that arrived together. Those with a value that changes nothing else are
-        processed, up to the first other one. Returns how many; the others need `receive_message`.
-        """
+        """Messages that arrived together. Those that change only a value are processed, up to the
+        first other one. Returns how many; pass the others to `receive_message`."""
         uid, gateway = connection.uid, self.gateway
         if uid is None or self._by_uid.get(uid) is not connection:
             return 0
@@ -166,7 +166,8 @@ class NodeConnections:
             self.gateway.left(uid, reason)
 
     def _evicted(self, uid: str) -> None:
-        """The node may not be connected any more: it was banned, or credentials have changed."""
+        """Close the connection of a node that may no longer be connected: it was banned, or its
+        credentials have changed."""
         connection = self._by_uid.pop(uid, None)
         if connection is not None:
             connection.socket.close(POLICY_VIOLATION, "the node may not be connected any more")
@@ -223,7 +224,7 @@ class NodeConnections:
     def _enter(self, connection: NodeConnection, uid: str) -> None:
         self._stop_naming(connection)
         self.gateway.node_seen(uid, {"protocol": "WebSocket"}, secured=connection.secured)
-        # Its connection is one of a limited number, of which each host has a share.
+        # Connections are limited, and each host has a share of them.
         self.gateway.nodes.verify(uid)
         if uid in self._by_uid:
             # The same node on a new connection: it has rebooted or changed networks.

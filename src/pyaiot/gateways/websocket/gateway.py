@@ -35,7 +35,7 @@ NEW_NODES_PER_S: Final = 1000.0
 """New nodes, sustained, and ten times as many at once: more than connections can be opened. Above:
 closed with 1013."""
 UNPROVED_GRACE_S: Final = 10.0
-"""When all places are taken, a connection that sent nothing for this long makes room."""
+"""If all places are taken, a connection that was silent for this long makes room."""
 ROUND_TRIP_LIMIT_S: Final = 2.0
 """Time for the gateway to answer its own request. Then `/readyz` reports a problem."""
 CONNECTIONS_SPARE: Final = 1000
@@ -72,7 +72,7 @@ class WebSocketGateway:
         self._count = 0
         self._on_host: Counter[str] = Counter()
         self._unproved: dict[_NodeSocket, float] = {}
-        """Connections that sent nothing, and since when, the oldest first."""
+        """Connections that sent nothing, and since when, oldest first."""
         self._open: set[NonBlockingWebSocket] = set()
         self._server: HttpServer
         self._server_log = ServerLog(self._not_http)
@@ -136,7 +136,7 @@ class WebSocketGateway:
         try:
             async with (
                 open_http_session(timeout=timeout) as session,
-                # The certificate is not valid for loopback, and it is its own that it asks.
+                # The certificate is not valid for loopback, but the gateway queries itself.
                 session.get(f"{self._server.url}healthz", ssl=False) as answer,
             ):
                 return answer.status == web.HTTPOk.status_code
@@ -194,7 +194,7 @@ class WebSocketGateway:
                 del self._on_host[host]
 
     def _proved_uid(self, request: web.Request) -> str:
-        """The uid that the token of a request proves; "": it has none. Raises `Refused`."""
+        """The uid that the token of a request proves; empty if it has none. Raises `Refused`."""
         try:
             return uid_of(request.headers, self.gateway.devices)
         except Refused:
@@ -203,10 +203,8 @@ class WebSocketGateway:
             return uid_of(request.headers, self.gateway.devices)
 
     def _no_room_for(self, host: str, *, is_proved: bool) -> str:
-        """Why a host may not have one more connection; "": it may.
-
-        `is_proved`: the connection belongs to a device with a token, which is served first.
-        """
+        """Why a host may not open one more connection; empty if it may. `is_proved`: the connection
+        belongs to a device with a token, which has priority."""
         if self._on_host[host] >= self._connections_per_host_max and not is_proved:
             return f"{self._connections_per_host_max} nodes of this host are connected already"
         if self._count < self._connections_max:
@@ -226,7 +224,7 @@ class WebSocketGateway:
         request: web.Request,
         proved: str,
     ) -> None:
-        """`proved`: the uid that the token of the node proves; "": it has none."""
+        """`proved`: the uid that the token of the node proves; empty if it has none."""
         connection: NodeConnection | None = None
         if not proved:
             self._unproved[node_socket] = self._loop.time()
@@ -269,5 +267,5 @@ class WebSocketGateway:
                 case aiohttp.WSMsgType.PING | aiohttp.WSMsgType.PONG:
                     self.nodes.alive(connection)
                 case aiohttp.WSMsgType.ERROR if isinstance(frame.data, aiohttp.WebSocketError):
-                    # aiohttp has closed the connection with the right code.
+                    # aiohttp has closed the connection with the appropriate code.
                     self.nodes.refuse(connection.uid, frame.data)
