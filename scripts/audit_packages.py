@@ -26,7 +26,8 @@ NO_ANSWER: Final = 3
 
 
 def audit(path: Path, service: str) -> tuple[list[str] | None, str]:
-    """The vulnerabilities of a file as lines; None if there is no answer, and the last error."""
+    """The known vulnerabilities of a file as lines; None if the database does not answer, and the
+    last error."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command: list[str | Path] = [
@@ -46,7 +47,8 @@ def audit(path: Path, service: str) -> tuple[list[str] | None, str]:
     packages = found["dependencies"]
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     if skipped:
-        # pip-audit counts them as packages without vulnerabilities; nothing is known of them.
+        # pip-audit counts them as packages without vulnerabilities, although their state is
+        # unknown.
         return None, f"it does not know {len(skipped)} of {len(packages)} packages: {skipped[0]}, …"
     return [
         f"{package['name']} {package['version']}: {it['id']},"

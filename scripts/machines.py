@@ -24,14 +24,14 @@ CANNOT: Final = 3
 
 
 def folder_of(release: str) -> Path:
-    """Where the root file system of a release is."""
+    """The folder with the root file system of a release."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(INCLUDED.encode()).hexdigest()[:8]
     return cache / "pyaiot" / "machines" / f"debian-{release}-{digest}"
 
 
 def why_not() -> str:
-    """Why no machine can be started here; empty if nothing is known to be missing."""
+    """Why no machine can be started here; empty if no obstacle is known."""
     if os.geteuid() != 0:
         return "it needs root"
     for program in ("systemd-nspawn", "nsenter"):
@@ -41,7 +41,7 @@ def why_not() -> str:
 
 
 def make(release: str) -> Path:
-    """Make the root file system, if it is not there. Raises `subprocess.CalledProcessError`."""
+    """Make the root file system if it does not exist. Raises `subprocess.CalledProcessError`."""
     folder = folder_of(release)
     if folder.is_dir():
         return folder

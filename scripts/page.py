@@ -42,7 +42,7 @@ def report(text: str) -> None:
 
 
 def fingerprint(root: Path = ROOT, *, tests: bool = False) -> str:
-    """A hash of all files that the dashboard is built from, or of these and its tests."""
+    """A hash of all sources of the dashboard, or of these and its tests."""
     digest = hashlib.sha256()
     for path in sorted(_sources(root / "dashboard", {"tests"} if tests else set())):
         digest.update(os.fsencode(path.relative_to(root)) + b"\0" + path.read_bytes() + b"\0")
@@ -90,7 +90,7 @@ def build(root: Path = ROOT, *, install: bool = True) -> None:
     started = time.monotonic()
     report("Building the dashboard ...")
     if not _modules_are_there(sources):
-        # Without the packages that only the tests need.
+        # Without the packages that only tests need.
         _run([*npm, *javascript.NPM_CI, "--omit=dev"], sources)
         _note_modules(sources)
     new = built_folder(root).with_name("built.new")
@@ -134,7 +134,7 @@ def _note_modules(sources: Path, kind: str = "") -> None:
 
 
 def install_for_tests(root: Path = ROOT) -> None:
-    """Install what checks and tests of the sources need. Raises `CannotBuild`."""
+    """Install the packages for checks and tests of the sources. Raises `CannotBuild`."""
     npm = _npm()
     sources = root / "dashboard"
     record = sources / "node_modules" / RECORD
@@ -168,7 +168,7 @@ def build_if_possible(root: Path = ROOT) -> None:
     made_from = fingerprint(root)
     if failed.is_file() and failed.read_text() == made_from:
         if time.time() - failed.stat().st_mtime < RETRY_S:
-            return  # reported already
+            return  # already reported
         failed.unlink()
     try:
         build(root)
@@ -192,10 +192,8 @@ CHECKED = "node_modules/.cache/pyaiot-checked"
 
 
 def check(which: str, root: Path = ROOT) -> int:
-    """Run the checks of `which` side by side. Returns the exit code of one that fails.
-
-    Types and style of unchanged sources are not checked again. Raises `CannotBuild`.
-    """
+    """Run the checks of `which` in parallel. Returns the exit code of one that fails. Types and
+    style of unchanged sources are not checked again. Raises `CannotBuild`."""
     install_for_tests(root)
     node = _node()
     record = root / "dashboard" / CHECKED
@@ -217,7 +215,7 @@ def check(which: str, root: Path = ROOT) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """See the usage above."""
+    """Run the script as described under usage."""
     if arguments == ["--if-possible"]:
         build_if_possible()
         return 0

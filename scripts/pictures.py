@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Make the pictures of the documentation from the demo, so that they show what people will see."""
+"""Make the pictures of the documentation from the demo, so that they show its current state."""
 
 import io
 import json
@@ -29,7 +29,7 @@ SETTLE_MS: Final = 12_000
 FRAME_MS: Final = 200
 """Time between two frames of the animated picture."""
 LISTED_LIMIT_MS: Final = 180_000
-"""Time in which nodes that went offline are in the list: they are cards for a minute."""
+"""Time in which nodes that went offline move to the list: they are shown as cards for a minute."""
 QUALITY: Final = 55
 """Quality of the animated picture; at 1,200 pixels it stays below 1.5 MB."""
 
@@ -43,7 +43,7 @@ OFFLINE: Final = (
 
 @contextmanager
 def demo(*flags: str) -> Iterator[str]:
-    """The URL of a demo on free ports, with a home of its own. `flags` come last."""
+    """The URL of a demo on free ports, with its own home folder. `flags` are appended."""
     ports = [f"--{name}-port=0" for name in ("web", "coap", "ws", "mqtt", "mqttsn")]
     with tempfile.TemporaryDirectory() as home:
         process = subprocess.Popen(
@@ -141,7 +141,7 @@ def offline(page: Page) -> None:
 
 
 def free_port() -> int:
-    """A TCP port that is free now."""
+    """A currently free TCP port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -46,7 +46,7 @@ def normalized(name: str) -> str:
 
 
 def read_lock(text: str) -> list[Pinned]:
-    """The packages of a lock file, in its order."""
+    """The packages of a lock file, in order."""
     packages: list[Pinned] = []
     for line in text.splitlines():
         pin = _PIN.match(line)
@@ -74,7 +74,7 @@ def document(text: str, version: str) -> dict[str, Any]:
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        # The same for the same file.
+        # Identical for the same file.
         "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, digest)}",
         "version": 1,
         "metadata": {

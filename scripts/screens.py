@@ -35,19 +35,19 @@ from scripts.pictures import SETTLE_MS, browser_path, demo, free_port, short_liv
 
 HEIGHTS: Final = {320: 640, 390: 844, 820: 1180, 1440: 900, 2560: 1440}
 TOUCH_MAX: Final = 820
-"""The widest screen that is touched."""
+"""Largest width, in pixels, that is shown as a touch screen."""
 SHEET_WIDTH: Final = 2000
 SHEET_HEIGHT: Final = 2000
 COLUMNS: Final = {320: 5, 390: 5, 820: 3, 1440: 2, 2560: 2}
 PAUSE_MS: Final = 900
-"""Time for what a screen loads."""
+"""Time for the content that a screen loads."""
 ROOMS: Final = ("Kitchen", "Greenhouse", "Lab 2", "")
 PLACES: Final = ((48.71, 2.2), (48.72, 2.24), (59.91, 10.75), (52.52, 13.4))
 
 
 @dataclass(frozen=True)
 class Screen:
-    """A state of the dashboard: the part of its URL after the host, and what to do there."""
+    """A state of the dashboard: the part of its URL after the host, and the actions there."""
 
     name: str
     url: str
@@ -56,7 +56,7 @@ class Screen:
 
 
 def _press(*names: str) -> Callable[[Page], None]:
-    """Press buttons, one after the other, by selector."""
+    """Press buttons in sequence, by selector."""
 
     def act(page: Page) -> None:
         for name in names:
@@ -102,14 +102,14 @@ def _add_rule(page: Page) -> None:
 
 
 def _lose(page: Page) -> None:
-    """The browser keeps no connection to the broker; then the dashboard says so."""
+    """Close the browser's connection to the broker; the dashboard then shows that it is lost."""
     page.evaluate("globalThis.__sockets.forEach((it) => it.close(4000))")
     page.context.set_offline(True)
     page.wait_for_timeout(3500)
 
 
 def screens(uid: str, offline: str) -> list[Screen]:
-    """All of them. `uid`: a node with much to show; `offline`: one that is offline."""
+    """All screens. `uid`: a node with many resources; `offline`: an offline node."""
     node = f"#/node/{uid}"
     views, more = ".views .menu-button", ".menu-place.end .menu-button"
     return [
@@ -193,7 +193,7 @@ def _plan() -> bytes:
 
 
 def furnish(broker: Broker) -> tuple[str, str]:
-    """Give the demo rooms, places, views, a plan and alerts. Returns the uids for `screens`."""
+    """Give the demo rooms, positions, views, a plan and alerts. Returns the uids for `screens`."""
     nodes = broker.request("GET", "/api/nodes?limit=1000")["nodes"]
     for index, node in enumerate(nodes):
         body: dict[str, object] = {
@@ -282,7 +282,7 @@ def shoot(page: Page, url: str, screen: Screen, problems: list[str]) -> Image.Im
 
 
 def sheets(pictures: list[tuple[str, Image.Image]], columns: int) -> list[Image.Image]:
-    """The pictures with their names, beside and below each other."""
+    """The pictures with their names, arranged in sheets."""
     width = SHEET_WIDTH // columns
     tiles = []
     for name, picture in pictures:

@@ -21,22 +21,22 @@ LIMIT_S: Final = 240.0
 
 
 class Missing(Exception):
-    """It is not here, and cannot be built."""
+    """It is not built, and cannot be built."""
 
 
 def built() -> Path | None:
-    """The folder, if it was built."""
+    """The folder; None if it is not built."""
     place = _place()
     return place if place.is_dir() else None
 
 
 def build() -> Path:
-    """The folder, built if it was not. Raises `Missing`."""
+    """The folder. Builds it if necessary. Raises `Missing`."""
     place = _place()
     if place.is_dir():
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all, also when two do it at once.
+    # Complete or not at all, also if two processes build at once.
     with tempfile.TemporaryDirectory(dir=place.parent) as temporary:
         new = Path(temporary) / "new"
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-qqq"]

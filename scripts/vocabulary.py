@@ -29,7 +29,7 @@ NAMES: Final = frozenset(
         *("asks", "asking", "hog", "hogs", "keeper", "whom"),
     }
 )
-"""Parts of an identifier that name nothing: `_told`, `metrics_door`, `StrangersMax`."""
+"""Parts of an identifier that carry no meaning: `_told`, `metrics_door`, `StrangersMax`."""
 
 PHRASES: Final = re.compile(
     r"\b(?:"
@@ -71,10 +71,10 @@ KEPT: Final[dict[str, frozenset[str]]] = {
         ),
     ),
 }
-"""Names and texts that users' programs and alerts rely on, by file: public parameters and
-attributes, JSON keys, values of metric labels."""
+"""Exceptions by file: names and texts that users' programs and alerts rely on (public parameters
+and attributes, JSON keys, values of metric labels)."""
 ONE_METAPHOR: Final = "Pyaiot is one road"
-"""The sentence of ARCHITECTURE.md that may keep the picture that the project began with."""
+"""The sentence of ARCHITECTURE.md that may keep the metaphor of the project."""
 
 
 _NAME: Final = re.compile(
@@ -83,7 +83,7 @@ _NAME: Final = re.compile(
         for name in sorted(NAMES)
     )
 )
-"""In every text that has one of `NAMES` as a part of an identifier, and in some others."""
+"""Matches every text that has one of `NAMES` as a part of an identifier, and some others."""
 
 
 def parts(name: str) -> list[str]:
@@ -105,7 +105,7 @@ def identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def python_findings(path: Path) -> Iterator[tuple[int, str, str]]:
     text = path.read_text("utf-8")
-    # Most files have none of the words: to parse them takes long.
+    # Most files have none of the words, and parsing takes long.
     if _NAME.search(text):
         for line, name in identifiers(ast.parse(text)):
             for part in parts(name):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What must hold before something is published: the changelog, and metadata fit for an index."""
+"""Checks before a release: the changelog, and metadata that package indexes accept."""
 
 import re
 import zipfile
@@ -13,7 +13,7 @@ from scripts.packaging.common import ROOT, VERSION, CannotRelease, report
 from scripts.packaging.targets import PYTHONS
 
 SUMMARY_MAX = 512
-"""An index refuses a longer summary."""
+"""Longest summary that a package index accepts, in characters."""
 
 
 def check_changelog(*, final: bool, root: Path = ROOT, version: str = VERSION) -> None:
@@ -34,7 +34,7 @@ def check_changelog(*, final: bool, root: Path = ROOT, version: str = VERSION) -
 
 
 def check_metadata(wheel: Path) -> None:
-    """Raise `CannotRelease` for metadata that an index refuses or shows badly."""
+    """Raise `CannotRelease` for metadata that a package index refuses or shows badly."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [it for it in archive.namelist() if it.endswith(".dist-info/METADATA")]
         metadata = Metadata.from_email(archive.read(name), validate=True)
@@ -58,7 +58,7 @@ def _problems(metadata: Metadata) -> Any:
 
 
 def relative_links(text: str) -> Any:
-    """Links and pictures in Markdown that lead nowhere on the page of an index."""
+    """Links and pictures in Markdown that do not work on the page of a package index."""
     for token in MarkdownIt("commonmark").parse(text):
         for child in token.children or ():
             target = child.attrGet("href") or child.attrGet("src")

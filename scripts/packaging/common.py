@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all builders share: the checkout, its version, its date, and how programs are run."""
+"""Common parts of all builders: the checkout, its version, its date, and running programs."""
 
 import os
 import subprocess
@@ -16,11 +16,11 @@ EPOCH: Final = "SOURCE_DATE_EPOCH"
 
 
 class CannotRelease(Exception):
-    """The person who releases has to do something. The text is one sentence that says what."""
+    """The user must do something before the release. The text is one sentence that states what."""
 
 
 def report(text: str) -> None:
-    """Tell the person about progress."""
+    """Report progress."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Debian packages: Pyaiot and its dependencies in an environment of their own, with the service.
+"""Debian packages: Pyaiot and its dependencies in a separate environment, with the service.
 
 The environment has the wheels of the lock file for the Python of that Debian, below
-`/usr/lib/pyaiot`. It is assembled from the wheels, so that any machine can make the package of any
+`/usr/lib/pyaiot`. It is assembled from the wheels, so any machine can make the package of any
 architecture.
 """
 
@@ -23,7 +23,7 @@ from scripts.packaging.common import EPOCH, ROOT, VERSION, CannotRelease, report
 from scripts.packaging.targets import DEBIANS, PLATFORMS
 
 ARCHITECTURES: Final[Mapping[str, str]] = {"amd64": "x86_64", "arm64": "aarch64"}
-"""The platform of each. armhf has no wheels of cffi and msgspec."""
+"""The platform of each architecture. armhf has no wheels of cffi and msgspec."""
 HOME: Final = "usr/lib/pyaiot"
 """The environment, below `/`."""
 MODE: Final = 0o644
@@ -31,7 +31,8 @@ PROGRAM_MODE: Final = 0o755
 
 
 def debian_version(release: str, version: str = VERSION) -> str:
-    """Of a package for a release of Debian. Release candidates come before their version."""
+    """The version of a package for a release of Debian. Release candidates sort before their
+    version."""
     upstream = re.sub(r"(a|b|rc|\.dev)(?=[0-9])", r"~\1", version)
     return f"{upstream}-1~deb{release}"
 
@@ -68,7 +69,7 @@ def make(into: Path, release: str, architecture: str, wheel: Path, *, quick: boo
 
 
 def _chosen(folder: Path, packages: list[wheelhouse.Locked], python: str) -> list[Path]:
-    """The wheel of each package for this Python. The folder may have those of others."""
+    """The wheel of each package for this Python. The folder may have wheels for several."""
     found = []
     for package in packages:
         wheel = wheelhouse.find(folder, package, python)
@@ -110,7 +111,7 @@ def _scripts() -> set[str]:
 
 
 def _unpack(wheel: Path, home: Path, site: Path) -> None:
-    """Put the files of a wheel where an installer does."""
+    """Copy the files of a wheel to the places where an installer puts them."""
     places = {"purelib": site, "platlib": site, "scripts": home / "bin", "data": home}
     with zipfile.ZipFile(wheel) as archive:
         for info in archive.infolist():

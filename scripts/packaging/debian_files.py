@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The control files of the Debian package: what it needs, and what its scripts do."""
+"""The control files of the Debian package: its dependencies, and its scripts."""
 
 from pathlib import Path
 from typing import Final
@@ -100,7 +100,7 @@ fi
 
 
 def write(root: Path, *, version: str, architecture: str, python: str) -> None:
-    """Write the folder DEBIAN of a package whose other files are there."""
+    """Write the folder DEBIAN of a package whose other files exist."""
     folder = root / "DEBIAN"
     folder.mkdir()
     size = sum(

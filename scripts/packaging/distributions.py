@@ -10,7 +10,7 @@ from scripts.packaging.common import EPOCH, ROOT, VERSION, CannotRelease, report
 
 
 def build(into: Path) -> list[Path]:
-    """Build both into a folder, and return them. Older ones of other versions are left alone."""
+    """Build both into a folder and return them. Files of other versions are not changed."""
     try:
         if not page.is_built(ROOT):
             page.build(ROOT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Manual pages and completion of the shells, from the command line itself."""
+"""Manual pages and shell completion, from the command line itself."""
 
 import re
 from collections.abc import Iterator
@@ -105,6 +105,6 @@ def _summary(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text as roff has it: no requests, no escapes, and hyphens that can be copied."""
+    """Text in roff: without requests and escapes, and with hyphens that can be copied."""
     text = text.replace("\\", "\\e").replace("-", "\\-")
     return re.sub(r"(?m)^([.'])", r"\\&\1", text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Environments beside that of the checkout, for programs of others that tests use.
+"""Environments beside that of the checkout, for other programs that tests use.
 
 Each is in a folder of the cache whose name is that of its lock file, and is made once.
 """
@@ -28,26 +28,25 @@ class SideEnvironment:
 
     @property
     def place(self) -> Path:
-        """Its folder, whether it is there or not."""
+        """Its folder, whether it exists or not."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         digest = hashlib.sha256(self.lock.read_bytes()).hexdigest()
         return cache / "pyaiot" / f"{self.name}-{digest[:12]}"
 
     def program(self, name: str) -> Path | None:
-        """The path of one of its programs; None if it was not installed."""
+        """The path of one of its programs; None if it is not installed."""
         path = self.place / "bin" / name
         return path if path.exists() else None
 
     def install(self, base: Path) -> Path:
-        """Install it, if it is not, with the Python `base`. Raises `Missing`.
-
-        Returns the folder.
-        """
+        """Install it, if necessary, with the Python `base`. Returns the folder. Raises
+        `Missing`."""
         place = self.place
         if place.exists():
             return place
         place.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all, also when two do it at once. An environment cannot be moved.
+        # Complete or not at all, also if two processes install at once. An environment cannot be
+        # moved.
         new = Path(tempfile.mkdtemp(dir=place.parent, prefix=f"{place.name}-"))
         try:
             self.run([str(base), "-m", "venv", "--without-pip", str(new)])

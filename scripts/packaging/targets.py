@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The machines that packages are made for."""
+"""The platforms for which packages are made."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """Linux on one kind of processor."""
+    """Linux on one processor architecture."""
 
     machine: str
-    """As `uname -m` and markers have it."""
+    """The name that `uname -m` and markers use."""
     glibc: int
-    """The minor version of the oldest glibc 2 that counts."""
+    """The minor version of the oldest supported glibc 2."""
 
     @property
     def tags(self) -> list[str]:
-        """The tags of wheels that run there, the newest first."""
+        """The tags of wheels that run on the platform, the newest first."""
         newer = [f"manylinux_2_{minor}_{self.machine}" for minor in range(self.glibc, 16, -1)]
         return [*newer, f"manylinux2014_{self.machine}", f"linux_{self.machine}"]
 
     def markers(self, python: str) -> Mapping[str, str]:
-        """What the markers of requirements are compared with."""
+        """The values with which markers of requirements are compared."""
         return {
             "implementation_name": "cpython",
             "os_name": "posix",

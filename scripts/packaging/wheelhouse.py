@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Wheelhouses: folders with every wheel that an installation without network needs.
+"""Wheelhouses: folders with every wheel that an installation without a network needs.
 
 Versions and hashes are those of requirements/run.txt; that of pip is in requirements/tools.txt.
 """
@@ -23,11 +23,13 @@ from scripts.packaging.targets import PLATFORMS, Platform
 
 LOCK: Final = ROOT / "requirements" / "run.txt"
 BUILD_ONLY: Final = "hatchling"
-"""In the lock, for the checkout; it and what only it needs are left out."""
+"""The package in the lock file that is needed only for the checkout; its dependencies are left out,
+too."""
 NOTE: Final = "MISSING.txt"
-"""In a wheelhouse: the packages without wheels for the platform."""
+"""The file in a wheelhouse that lists packages without wheels for the platform."""
 PIP: Final = "pip"
-"""In a wheelhouse although Pyaiot does not need it: pipx installs a current one first."""
+"""Included in a wheelhouse although Pyaiot does not need it: pipx first installs a current
+version."""
 _TOOLS_LOCK: Final = ROOT / "requirements" / "tools.txt"
 
 
@@ -55,7 +57,7 @@ class Locked:
 
 
 def read_lock(text: str) -> list[Locked]:
-    """The packages of a lock file, but for those that only build."""
+    """The packages of a lock file, except those that are only needed for builds."""
     entries = []
     for block in re.split(r"(?m)^(?=[A-Za-z0-9])", re.sub(r"(?m)^# .*\n", "", text)):
         if not block.strip():
@@ -73,7 +75,7 @@ def read_lock(text: str) -> list[Locked]:
 
 
 def wanted(platform: Platform, python: str) -> Iterator[Locked]:
-    """The packages that an installation has there."""
+    """The packages of an installation on that platform."""
     markers = dict(platform.markers(python))
     for locked in read_lock(LOCK.read_text("utf-8")):
         marker = locked.requirement.marker
@@ -82,7 +84,7 @@ def wanted(platform: Platform, python: str) -> Iterator[Locked]:
 
 
 def contents(platform: Platform, python: str) -> Iterator[Locked]:
-    """The packages of a wheelhouse: what an installation has, and pip."""
+    """The packages of a wheelhouse: those of an installation, and pip."""
     yield from wanted(platform, python)
     for locked in read_lock(_TOOLS_LOCK.read_text("utf-8")):
         if locked.requirement.name == PIP:
@@ -90,7 +92,7 @@ def contents(platform: Platform, python: str) -> Iterator[Locked]:
 
 
 def cache(platform: str) -> Path:
-    """A folder of wheels that is kept, so that a second build downloads nothing."""
+    """A persistent folder of wheels, so that a second build downloads nothing."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = base / "pyaiot" / "wheels" / platform
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,11 +100,8 @@ def cache(platform: str) -> Path:
 
 
 def make(folder: Path, platform: str, pythons: Iterable[str], wheel: Path) -> None:
-    """Fill a folder for a platform. What is there already and is right is kept.
-
-    Packages without wheels are named in `MISSING.txt`, and their sources are there. Raises
-    `CannotRelease`.
-    """
+    """Fill a folder for a platform. Existing correct files are kept. Packages without wheels are
+    listed in `MISSING.txt`, and their sources are included. Raises `CannotRelease`."""
     folder.mkdir(parents=True, exist_ok=True)
     missing: dict[str, str] = {}
     for python in pythons:
@@ -140,10 +139,8 @@ def download(
     *,
     quiet: bool = False,
 ) -> None:
-    """Download the wheels of packages, checked against the hashes. Raises `CannotRelease`.
-
-    Those that are in the folder already are not asked for.
-    """
+    """Download the wheels of packages and check their hashes. Wheels that exist in the folder are
+    not downloaded. Raises `CannotRelease`."""
     packages = [it for it in packages if find(folder, it, python) is None]
     if not packages:
         return
@@ -162,7 +159,8 @@ def download(
 
 
 def find(folder: Path, package: Locked, python: str) -> Path | None:
-    """The wheel of a package in a folder that has those of several Pythons; None: it is missing."""
+    """The wheel of a package in a folder with wheels for several versions of Python; None if it is
+    missing."""
     tag = f"cp{python.replace('.', '')}"
     version = str(package.requirement.specifier).removeprefix("==")
     name = re.sub(r"[-_.]+", "_", package.requirement.name)
@@ -172,7 +170,7 @@ def find(folder: Path, package: Locked, python: str) -> Path | None:
         if _fits(path.name.split("-")[-3:-1], tag)
         and f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" in package.hashes
     ]
-    # One that is made for this Python, before one for any.
+    # A wheel for this Python is preferred to one for any.
     return max(fitting, key=lambda path: tag in path.name, default=None)
 
 
@@ -187,13 +185,13 @@ def _download_source(folder: Path, name: str, line: str) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(line)
         file.flush()
-        # pip asks the source for its metadata. What that needs may come as wheels.
+        # pip builds the metadata of the source. The tools for that may be wheels.
         hashed = ("--require-hashes", "--requirement", file.name)
         run([*_PIP_DOWNLOAD, "--no-deps", f"--no-binary={name}", "--dest", str(folder), *hashed])
 
 
 def _download_build_tools(folder: Path, missing: set[str]) -> None:
-    """The wheels of what the sources in the folder are built with. All are pure Python."""
+    """The wheels that are needed to build the sources in the folder. All are pure Python."""
     wanted: set[str] = set()
     for source in folder.glob("*.tar.gz"):
         wanted |= {
@@ -205,7 +203,7 @@ def _download_build_tools(folder: Path, missing: set[str]) -> None:
 
 
 def build_requirements(source: Path) -> list[str]:
-    """What the `pyproject.toml` of a source distribution says that it is built with."""
+    """The build requirements in the `pyproject.toml` of a source distribution."""
     with tarfile.open(source) as archive:
         for member in archive:
             file = archive.extractfile(member)

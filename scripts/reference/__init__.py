@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The pages of docs/reference that the code dictates: messages, settings, limits and more."""
+"""Generates pages of docs/reference from the code: messages, settings, limits and more."""

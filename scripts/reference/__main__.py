@@ -33,7 +33,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """Write the pages; with `--check`, name those that differ and return 1."""
+    """Write the pages; with `--check`, list those that are out of date and return 1."""
     if arguments not in ([], ["--check"]):
         print("Usage: scripts/generate-docs [--check]", file=sys.stderr)
         return 2
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
             continue
         shown = path.relative_to(ROOT)
         if arguments:
-            print(f"{shown} is not what the code says: run scripts/generate-docs.")
+            print(f"{shown} is out of date: run scripts/generate-docs.")
             status = 1
         else:
             path.write_text(text, "utf-8")

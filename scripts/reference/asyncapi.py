@@ -73,7 +73,7 @@ def document() -> str:
             "event": {
                 "action": "send",
                 "channel": {"$ref": "#/channels/events"},
-                "summary": "What a reader of events hears.",
+                "summary": "The events that a reader receives.",
                 "messages": [{"$ref": "#/channels/events/messages/event"}],
             }
         },
@@ -119,7 +119,7 @@ def _event() -> dict[str, Any]:
     members: list[type[msgspec.Struct]] = [*_members("broker → client"), Gap]
     return {
         "name": "event",
-        "summary": "What a reader of events hears.",
+        "summary": "The events that a reader receives.",
         "contentType": "application/json",
         "payload": {
             "oneOf": [{"$ref": SCHEMAS.format(name=member.__name__)} for member in members]

@@ -38,12 +38,12 @@ class Option:
     help: str
     default: str
     settings: tuple[str, ...]
-    """The keys of the settings that it gives a value to; empty if it is none."""
+    """The keys of the settings that it sets; empty if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of `aiot`, with its whole name."""
+    """A command of `aiot`, with its full name."""
 
     name: str
     help: str
@@ -65,13 +65,13 @@ def page() -> str:
 
 
 def commands() -> Iterator[Command]:
-    """Every command, also those of groups."""
+    """Every command, including those of groups."""
     settings = frozenset(setting.key for setting in config.settings())
     yield from _commands("aiot", typer.main.get_command(build()), settings)
 
 
 def _commands(name: str, command: Any, settings: frozenset[str]) -> Iterator[Command]:
-    # Typer brings a Click of its own, or uses the one that is installed: no type names both.
+    # Typer has its own copy of Click, or uses the installed one: no type covers both.
     from_settings = any(parameter.name == "config_file" for parameter in command.params)
     known = settings if from_settings else frozenset()
     options = tuple(_option(parameter, known) for parameter in command.params)
@@ -84,7 +84,7 @@ def _commands(name: str, command: Any, settings: frozenset[str]) -> Iterator[Com
 
 def _option(parameter: Any, known: frozenset[str]) -> Option:
     keys = keys_of(parameter.name)
-    # Most flags have their default in the help already.
+    # The help of most flags already has their default.
     is_shown = parameter.default in (None, False) or "(default: " in parameter.help
     default = "" if is_shown else str(parameter.default)
     settings = tuple(keys) if keys[0] in known else ()

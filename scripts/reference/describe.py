@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the fields of a struct say about themselves, for people."""
+"""Describes the fields of a struct for people."""
 
 import ast
 import inspect
@@ -17,7 +17,7 @@ WORDS = {str: "text", int: "integer", float: "number", bool: "true or false", An
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a message: its name on the wire, and each of its properties in words."""
+    """A field of a message: its name on the wire, and its properties in words."""
 
     wire: str
     type: str
@@ -27,9 +27,7 @@ class Field:
 
 
 def fields(struct: type[msgspec.Struct]) -> list[Field]:
-    """The fields of a struct in their order. Raises `LookupError` for a field without a
-    docstring.
-    """
+    """The fields of a struct, in order. Raises `LookupError` for a field without a docstring."""
     hints = get_type_hints(struct, include_extras=True)
     docs = docstrings(struct)
     found = []
@@ -45,7 +43,7 @@ def fields(struct: type[msgspec.Struct]) -> list[Field]:
 
 @cache
 def docstrings(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """The texts that stand below the fields in the source, each on one line."""
+    """The docstrings below the fields in the source, each on one line."""
     (class_,) = ast.parse(inspect.getsource(struct)).body
     assert isinstance(class_, ast.ClassDef)  # noqa: S101 - it is the source of a class
     found = {}
@@ -65,7 +63,7 @@ def described(hint: Any) -> str:
 
 
 def metas(hint: Any) -> list[Meta]:
-    """The `Meta` of a type, also of the one that is there when it is not None."""
+    """The `Meta` of a type, also of the alternative that is not None."""
     if get_origin(hint) is Annotated:
         inner, *rest = get_args(hint)
         return metas(inner) + [meta for meta in rest if isinstance(meta, Meta)]
@@ -88,7 +86,7 @@ def bare(hint: Any) -> Any:
 
 
 def kind(hint: Any) -> str:
-    """A type in words: `text`, `list of text`, or the values that are possible."""
+    """A type in words: `text`, `list of text`, or the possible values."""
     plain = bare(hint)
     if get_origin(plain) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(plain))
@@ -104,7 +102,7 @@ def kind(hint: Any) -> str:
 
 
 def limit(hint: Any) -> str:
-    """The limits of a type in words; for a list also those of its items."""
+    """The limits of a type in words; for a list, also those of its items."""
     plain = bare(hint)
     is_list = get_origin(plain) is tuple
     is_table = get_origin(plain) is dict
@@ -145,7 +143,7 @@ def _default_of(field: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A default as it would be written in JSON; what is not there is `absent`."""
+    """A default in JSON; a field without one is `absent`."""
     if value is None:
         return "absent"
     return f"`{msgspec.json.encode(value).decode()}`"

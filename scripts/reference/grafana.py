@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 COLUMNS: Final = 24
-"""Of Grafana's grid."""
+"""Columns of the grid of Grafana."""
 _HEIGHT: Final = 8
 _SOURCE: Final = {"type": "prometheus", "uid": "${source}"}
 _AT: Final = 'job=~"$job"'
 
 Query = tuple[str, str]
-"""PromQL and what its lines are called. `AT` stands for the chosen job."""
+"""PromQL, and the legend of its lines. `AT` is replaced by the chosen job."""
 
 
 def rate(name: str, by: str = "") -> str:
-    """Per second, over what Grafana thinks fits the picture."""
+    """Rate per second, over the interval that Grafana chooses for the panel."""
     return f"sum{f' by ({by})' if by else ''} (rate({name}{{{_AT}}}[$__rate_interval]))"
 
 
 def quantile(share: float, name: str) -> str:
-    """Of a histogram."""
+    """Quantile of a histogram."""
     inner = f"sum by (le) (rate({name}_bucket{{{_AT}}}[$__rate_interval]))"
     return f"histogram_quantile({share}, {inner})"
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""docs/reference/http-api.md and openapi.json: the HTTP API, from the document that it serves."""
+"""docs/reference/http-api.md and openapi.json: the HTTP API, from the document that the broker
+serves."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -37,7 +37,7 @@ NOT_LIMITS: Final = {
     "registry.postgres.SCHEMA_LOCK": "a name, as a number",
     "registry.sqlite.APPLICATION_ID": "a name, as a number",
 }
-"""Public numbers that are no limits."""
+"""Public numbers that are not limits."""
 OTHER_LIMITS: Final = re.compile(r"devices\.|protocols\.(.*numbers|mqtt\.packets?)\.")
 """Modules whose numbers are those of a small board, or of a standard."""
 
@@ -45,19 +45,20 @@ TEXTS: Final = {
     "broker.keys.SECRET_LENGTH": "Characters of the secret in a new key file.",
     "broker.keys.TOKEN_AGE_MAX_S": "Age of a gateway's token. An older one is answered 401.",
     "gateways.coap.gateway.PING_LIMIT_S": "How long the gateway may take to answer its own ping."
-    " Then `/readyz` says so.",
+    " After that `/readyz` reports it.",
     "gateways.coap.commands.READ_BACK_S": "How long a node may take to report a value after"
-    " a write. Then the known value stays.",
-    "gateways.command_runner.DETAIL_LENGTH_MAX": "Characters of a receipt's detail. Cut there.",
-    "transport.rate_limit.RateLimitedLog.DETAIL_LENGTH_MAX": "Characters of a peer's text in a"
-    " log line.",
-    "transport.rate_limit.RateLimitedLog.LINES_BURST": "Log lines that peers cause at once.",
+    " a write. After that the known value stays.",
+    "gateways.command_runner.DETAIL_LENGTH_MAX": "Longest detail of a receipt, in characters. A"
+    " longer one is cut.",
+    "transport.rate_limit.RateLimitedLog.DETAIL_LENGTH_MAX": "Longest text of a peer in a log"
+    " line, in characters.",
+    "transport.rate_limit.RateLimitedLog.LINES_BURST": "Burst of log lines that peers cause.",
     "transport.rate_limit.RateLimitedLog.LINES_PER_S": "The same, sustained. Further ones are"
     " counted.",
     "messages.limits.COMMAND_TIMEOUT_MAX_S": "The longest deadline of a command. Longer ones are"
     " refused.",
 }
-"""What constants mean that have no text of their own."""
+"""Descriptions of constants that have no docstring."""
 
 INTRODUCTION: Final = """\
 # Limits
@@ -87,7 +88,7 @@ By topic:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A constant: its dotted name below `pyaiot`, its value, and what happens there."""
+    """A constant: its dotted name below `pyaiot`, its value, and its consequence."""
 
     name: str
     value: float
@@ -99,7 +100,7 @@ class Limit:
 
     @property
     def shown(self) -> str:
-        """The value as people write it, with the unit that its name ends in."""
+        """The value in a readable form, with the unit at the end of its name."""
         last = self.name.rpartition(".")[2]
         if last.endswith("_PER_S"):
             return f"{self.value:,.0f} /s" if self.value >= 100 else f"{self.value:.3g} /s"
@@ -134,7 +135,7 @@ def limits() -> Iterator[Limit]:
 
 @functools.cache
 def numbers() -> tuple[Limit, ...]:
-    """Each public `NAME: Final = <number>` of a module or of a class in one."""
+    """Each public `NAME: Final = <number>` of a module or of a class in it."""
     return tuple(_all_numbers())
 
 
@@ -165,7 +166,8 @@ def _numbers(module: str, class_: str, body: list[ast.stmt]) -> Iterator[Limit]:
 
 
 def _text(constant: str, following: list[ast.stmt]) -> str:
-    """The text below a constant. Those of one word, as `X_PER_S` and `X_BURST`, share one."""
+    """The docstring below a constant. Constants with a common stem, such as `X_PER_S` and
+    `X_BURST`, share one."""
     for node in following:
         match node:
             case ast.Expr(value=ast.Constant(value=str(text))):

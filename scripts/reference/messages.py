@@ -190,12 +190,12 @@ def page() -> str:
 
 
 def structs() -> list[Struct]:
-    """Every message there is."""
+    """All messages."""
     return list(dict.fromkeys(item for union in DIRECTIONS.values() for item in get_args(union)))
 
 
 def wire_type(struct: Struct) -> str:
-    """What the message's `type` says."""
+    """The `type` of the message."""
     tag = struct.__struct_config__.tag
     assert isinstance(tag, str)  # noqa: S101 - all our tags are text
     return tag

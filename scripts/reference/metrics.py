@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""docs/reference/metrics.md, from the metrics that stand in the modules."""
+"""docs/reference/metrics.md, from the metrics in the modules."""
 
 import importlib
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ MODULES: Final = {
     "pyaiot.gateways.metrics": "Gateways",
     **{plugin.metrics: f"The {plugin.protocol} gateway" for plugin in plugins() if plugin.metrics},
 }
-"""Where they stand, and what they are of."""
+"""The modules with metrics, and the services that have them."""
 
 PROCESS: Final = (
     "process_cpu_seconds_total",
@@ -33,7 +33,7 @@ PROCESS: Final = (
     "process_start_time_seconds",
     "process_virtual_memory_bytes",
 )
-"""Of the process, by prometheus-client (Linux)."""
+"""Metrics of the process, from prometheus-client (Linux)."""
 
 _HEAD: Final = """# Metrics
 
@@ -49,7 +49,7 @@ A histogram has `_bucket`, `_sum` and `_count`. On Linux, prometheus-client adds
 
 
 def metrics() -> Iterator[tuple[str, Metric]]:
-    """Each with what it is of, in the order in which they stand in the code."""
+    """Each metric with its service, in the order of the code."""
     for name, owner in MODULES.items():
         for item in vars(importlib.import_module(name)).values():
             if isinstance(item, Metric):
@@ -57,7 +57,7 @@ def metrics() -> Iterator[tuple[str, Metric]]:
 
 
 def series(metric: Metric) -> list[str]:
-    """Names under which it can be asked for."""
+    """The names under which it can be queried."""
     match metric.kind:
         case "counter":
             return [f"{metric.name}_total"]
