@@ -124,10 +124,8 @@ def connect_in_memory(broker: Broker, tasks: asyncio.TaskGroup) -> ConnectToBrok
 
 
 class Credential(msgspec.Struct, frozen=True):
-    """With what a gateway authenticates: its own token, or the key file.
-
-    Each attempt to connect reads it again, so that a corrected file is used at once.
-    """
+    """The credential of a gateway: its own token, or the key file. It is read at each attempt to
+    connect, so that a corrected file takes effect at once."""
 
     token: Callable[[], str] | None = None
     """Raises `OperatorError`."""

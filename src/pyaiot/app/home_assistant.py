@@ -107,5 +107,5 @@ def mqtt_server(config: Config, shared: Iterable[object]) -> MqttServer:
             "This process has no MQTT broker for Home Assistant: set --homeassistant to the one"
             " that Home Assistant uses, mqtt://HOST:PORT."
         )
-    # With a client id of its own: a second client with the same id replaces the first.
+    # A separate client id: a second client with the same id would replace the first.
     return msgspec.structs.replace(named_mqtt_broker(mqtt).server, client_id="")

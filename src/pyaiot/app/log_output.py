@@ -80,7 +80,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class _Kind(msgspec.Struct):
-    """The lines of one kind in its minute."""
+    """The lines of one kind in the current minute."""
 
     ends_at: float
     lines: int = 0

@@ -44,7 +44,7 @@ allowed_hosts = [{names}]
 
 
 class SetupAnswers(msgspec.Struct, frozen=True):
-    """What `aiot setup` asked."""
+    """The answers to the questions of `aiot setup`."""
 
     reach: Reach
     protocols: tuple[str, ...] = ()

@@ -71,7 +71,7 @@ class GatewayClock:
 
 
 class ConnectedGateway(msgspec.Struct):
-    """A gateway and what the broker knows of it."""
+    """A gateway and its state at the broker."""
 
     acknowledges: bool
     """Whether it uses `pyaiot.v2`, so that it answers commands with receipts."""

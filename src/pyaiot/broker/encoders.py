@@ -22,7 +22,8 @@ class Gap(msgspec.Struct, frozen=True, tag="gap", tag_field="type"):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A place in the stream of messages to all: run of the broker, message number, Unix time."""
+    """A position in the stream of published messages: run of the broker, message number, Unix
+    time."""
 
     run: str
     number: int

@@ -20,7 +20,7 @@ _GIVEN_UP: Final = frozenset({"left", "silent"})
 
 
 class GatewayIdentity(msgspec.Struct, frozen=True):
-    """The principal as which a gateway has authenticated."""
+    """The principal that a gateway authenticated as."""
 
     name: str
     has_token: bool = False

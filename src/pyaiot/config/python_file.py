@@ -55,10 +55,10 @@ OPTIONS: Final = frozenset({*SETTINGS, *_NO_COUNTERPART})
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """What a file of the older system sets."""
+    """The settings in a file of the older system."""
 
     values: dict[str, Scalar] = msgspec.field(default_factory=dict)
-    """By the keys of the settings of today."""
+    """By the keys of the current settings."""
     notes: list[str] = msgspec.field(default_factory=list)
     """Sentences about what was left out or chosen."""
 

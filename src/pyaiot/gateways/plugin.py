@@ -185,7 +185,7 @@ class Enrolled(NamedTuple):
 
 
 class DeviceAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """A way in which a device of the protocol proves its uid: `aiot device add`."""
+    """A method by which a device of the protocol proves its uid: `aiot device add`."""
 
     name: str
     """The argument of `--protocol`: `coap`."""

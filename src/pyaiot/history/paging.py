@@ -40,7 +40,7 @@ R = TypeVar("R")
 
 
 class Span(msgspec.Struct, frozen=True):
-    """A range of time in microseconds, with its order and the number of rows."""
+    """A time range in microseconds, with its order and the number of rows."""
 
     start: int
     end: int

@@ -76,7 +76,7 @@ class RetentionPolicy(msgspec.Struct, frozen=True):
 
 
 class Oldest(msgspec.Struct, frozen=True):
-    """Unix times; older rows are deleted. 0: none."""
+    """Unix times before which rows are deleted. 0: none."""
 
     readings: float
     minutes: float

@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 class HomeAssistantSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where Home Assistant is reached, and what it shows."""
+    """How to reach Home Assistant, and which nodes it shows."""
 
     server: MqttServer
     """The MQTT broker that it uses."""

@@ -65,7 +65,7 @@ class NodeEntry(msgspec.Struct, Generic[P]):
     answers_from: PeerAddress | None = None
     """The address of `answers_at`."""
     source_unanswered: bool = False
-    """The port that it posts from was tried first, and did not answer."""
+    """Whether the port that it posts from was tried first and did not answer."""
     accepts: Mapping[str, int] = msgspec.field(default_factory=lambda: NOTHING)
     """The Content-Format to request for each resource whose link states one."""
     boots: int = 0

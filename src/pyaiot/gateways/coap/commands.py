@@ -64,7 +64,7 @@ class CommandWriter:
                 peer = others[0]
                 answer = await self._requests.put(peer, uri, payload.encode(), deadline)
         except TimeoutError:
-            raise  # it is an OSError too
+            raise  # a `TimeoutError` is an OSError too
         except OSError as error:
             return Outcome("unreachable", error.strerror or str(error))
         except ResetReceived as error:

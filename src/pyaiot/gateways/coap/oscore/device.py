@@ -52,7 +52,7 @@ def pre_shared_keys(credential: DeviceCredential) -> ContextKeys:
 
 
 class ContextNumbers(msgspec.Struct, eq=False):
-    """What must outlive the process for one credential."""
+    """The state of one credential that must outlive the process."""
 
     numbers: SequenceNumbers
     window: ReplayWindow | None
