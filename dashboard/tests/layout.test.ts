@@ -10,6 +10,7 @@ import { matches, parseQuery } from "../src/model/query";
 import { newState, reduce, type Node, type State } from "../src/model/state";
 import { summarise } from "../src/model/summary";
 import { sentence } from "../src/model/text";
+import names from "../../tests/model/names.json";
 
 const PLAIN: Layout = { group: "", pins: [], order: [], value: "", range: "" };
 
@@ -175,15 +176,7 @@ describe("commands to many", () => {
 });
 
 describe("names", () => {
-  it.each([
-    ["soil_moisture", "Soil moisture"],
-    ["energyTotal", "Energy total"],
-    ["led2", "Led2"],
-    ["CO2", "CO2"],
-    ["a/b", "a/b"],
-    ["<b>x</b>", "<b>x</b>"],
-    ["Already fine", "Already fine"],
-  ])("%s is shown as %s", (name, shown) => {
+  it.each(names)("%s is shown as %s", (name, shown) => {
     expect(sentence(name)).toBe(shown);
   });
 

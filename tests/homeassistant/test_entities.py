@@ -14,7 +14,6 @@ from pyaiot.homeassistant.discovery import (
     Description,
     components_of,
     config_payload,
-    readable,
 )
 from pyaiot.homeassistant.entities import STATE_LENGTH_MAX, Entity
 from pyaiot.homeassistant.names import Topics
@@ -184,9 +183,6 @@ def test_limits_of_a_number_are_a_range_that_home_assistant_accepts() -> None:
 
 def test_the_label_of_a_resource_is_its_name() -> None:
     assert component(ResourceType(kind="text", label="Message"))["name"] == "Message"
-    assert readable("air_quality") == "Air quality"
-    assert readable("CO2") == "CO2"
-    assert readable("_") == "_"
 
 
 @pytest.mark.parametrize(
@@ -328,7 +324,7 @@ def test_the_discovery_message_is_as_documented() -> None:
             },
             "switch.led": {
                 "p": "switch",
-                "name": "Led",
+                "name": "LED",
                 "uniq_id": "pyaiot_a__led",
                 "stat_t": "pyaiot/pyaiot_a/led",
                 "cmd_t": "pyaiot/pyaiot_a/led/set",

@@ -23,11 +23,28 @@ export function quote(text: string): string {
 /** The same JSON, with these characters as escapes. */
 export const visibleJson = (json: string): string => json.replace(HIDDEN, (hidden) => `\\u${code(hidden)}`);
 
-/** `Soil moisture` for `soil_moisture` and `soilMoisture`. What is no plain name stays as it is. */
+const CHIP = /^([a-z]{2,3}\d{2,5}[a-z]?\d*[a-z]?|[a-z]{4}\d{3,4}[a-z]?)$/;
+const ACRONYMS = "AC ADC API BLE CO CPU DC GPIO GPS ID IMU IP IR LED LQI MAC MQTT PIR PM PWM RAM RGB RSSI SNR SSID TVOC UID URL USB UV VOC";
+const SPELLED = new Map([
+  ...ACRONYMS.split(" ").map((word) => [word.toLowerCase(), word] as const),
+  ...([["co2", "CO₂"], ["eco2", "CO₂ equivalent"], ["no2", "NO₂"], ["pm1", "PM1"], ["pm25", "PM2.5"], ["wifi", "Wi-Fi"]] as const),
+]);
+
+function spelledWord(word: string): string {
+  if (CHIP.test(word)) return SPELLED.get(word) ?? word.toUpperCase();
+  const [, stem, number] = /^([a-z]{3,})(\d{1,2})$/.exec(word) ?? [];
+  return SPELLED.get(word) ?? (stem ? `${SPELLED.get(stem) ?? stem} ${number}` : word);
+}
+
+/**
+ * `Soil moisture` for `soil_moisture` and `soilMoisture`, `BME280 temperature` for `bme280_temperature`,
+ * `Temperature` for `temperature_0`. What is no plain name stays as it is. As `pyaiot/model/names.py`.
+ */
 export function sentence(name: string): string {
   if (!/^[a-z][a-z0-9]*([_-]?[A-Za-z0-9]+)*$/.test(name)) return name;
-  const words = name.replace(/([a-z0-9])([A-Z])(?=[a-z])/g, (_, end: string, start: string) => `${end} ${start.toLowerCase()}`).replace(/[_-]+/g, " ");
-  return words[0].toUpperCase() + words.slice(1);
+  const split = name.replace(/([a-z0-9])([A-Z])(?=[a-z])/g, (_, end: string, start: string) => `${end}_${start.toLowerCase()}`);
+  const text = split.replace("pm2_5", "pm25").replace(/[_-]+0$/, "").split(/[_-]+/).map(spelledWord).join(" ");
+  return text[0].toUpperCase() + text.slice(1);
 }
 
 export interface Named {

@@ -13,6 +13,7 @@ import msgspec
 from pyaiot import __version__
 from pyaiot.homeassistant.entities import Entity
 from pyaiot.homeassistant.names import ORIGIN, Topics, escaped, unique_id
+from pyaiot.model.names import title_of
 
 EARLIER_SIZE_MAX: Final = 256 * 1024
 """Largest retained discovery message that is examined, in bytes."""
@@ -52,7 +53,7 @@ def config_payload(
     for resource, entity in entities.items():
         components[component_key(resource, entity)] = {
             **entity.component(
-                readable(resource), topics.state(device, resource), topics.command(device, resource)
+                title_of(resource), topics.state(device, resource), topics.command(device, resource)
             ),
             "uniq_id": unique_id(device, resource),
         }
@@ -73,12 +74,6 @@ def config_payload(
             "avty_mode": "all",
         }
     )
-
-
-def readable(resource: str) -> str:
-    """The name of an entity: `air_quality` is `Air quality`."""
-    text = " ".join(resource.replace("_", " ").replace("/", " ").split()) or resource
-    return text[:1].upper() + text[1:]
 
 
 class _Origin(msgspec.Struct, frozen=True):
