@@ -101,7 +101,7 @@ async def test_maintenance_is_planned_and_ended(browser: Browser) -> None:
     async with with_alerts() as broker, showing(browser, broker) as page:
         await page.locator(".bell").click()
         dialog = page.get_by_role("dialog")
-        await dialog.get_by_role("button", name="Add a time").click()
+        await dialog.get_by_role("button", name="Add maintenance").click()
         await dialog.get_by_label("Name", exact=True).fill("New roof")
         await dialog.get_by_label("Repeat").select_option("weekly")
         await dialog.get_by_role("button", name="Save").click()

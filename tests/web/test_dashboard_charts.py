@@ -139,10 +139,10 @@ async def test_inertial_sensor_has_charts(browser: Browser) -> None:
         async with browser.page() as page:
             await page.goto(f"{broker.url}#/node/{UID}")
             dialog = page.get_by_role("dialog")
-            await see(dialog.locator(".chart").nth(2), "magnetic field")
+            await see(dialog.locator(".chart").nth(2), "Magnetic field")
             vectors[0]["values"] = [4, 5, 6]
             await broker.change(UID, "imu", json.dumps(vectors))
-            await see(dialog.locator(".chart").first, "acceleration")
+            await see(dialog.locator(".chart").first, "Acceleration")
             assert await dialog.locator(".chart canvas").count() == 3
             await is_absent(dialog.get_by_text("no numeric values"))
             text = ""
@@ -161,10 +161,10 @@ async def test_node_of_many_numbers_lets_people_choose_its_charts(browser: Brows
             await page.goto(f"{broker.url}#/node/{UID}")
             dialog = page.get_by_role("dialog")
             charts = dialog.locator(".chart figcaption > span:first-child")
-            await see(charts.nth(5), "Sensor6")
+            await see(charts.nth(5), "Sensor 6")
             assert await charts.count() == 6
-            await dialog.get_by_role("checkbox", name="Sensor12").check()
-            await see(charts.nth(6), "Sensor12")
-            await dialog.get_by_role("checkbox", name="Sensor1", exact=True).uncheck()
-            await see(charts.first, "Sensor2")
+            await dialog.get_by_role("checkbox", name="Sensor 12").check()
+            await see(charts.nth(6), "Sensor 12")
+            await dialog.get_by_role("checkbox", name="Sensor 1", exact=True).uncheck()
+            await see(charts.first, "Sensor 2")
             assert await charts.count() == 6

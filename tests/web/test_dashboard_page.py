@@ -273,7 +273,7 @@ async def test_lost_broker_freezes_the_dashboard_until_it_is_back(browser: Brows
             await broker.start()
             # The page may have tried by itself just now; then there is no button any more.
             await page.evaluate("[...document.querySelectorAll('.banner button')].at(-1)?.click()")
-            await see(page.locator(".banner"), re.compile("Reconnected. [0-9]+ s of data"))
+            await see(page.locator(".banner"), re.compile(r"Reconnected. [0-9]+\ss of data"))
             await card(page, "b").locator(".chip").hover()
             await see(page.locator("#tip"), "went offline while the broker was lost")
             await has(page.get_by_role("switch"), "aria-disabled", "false")

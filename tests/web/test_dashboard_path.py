@@ -63,7 +63,7 @@ async def test_why_a_board_is_not_seen_is_answered(browser: Browser, tmp_path: P
                 refusal_times=(time.time() - 130,),
             )
         )
-        await see(place, "Gateway test refused 2 messages. The last ones:")
+        await see(place, "Gateway test refused 2 messages. The latest:")
         line = place.locator(".why-lines").first
         await see(line, "post from fe80::7 refused: bad name 2m ago")
         await see(place, "home/<b>x")

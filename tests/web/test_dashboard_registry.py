@@ -267,7 +267,7 @@ async def test_rename_that_another_overtook_offers_both_names(browser: Browser) 
                     # Only the notes are others' now: that is no conflict.
                     await see(card(page, "a").get_by_role("link"), "Mine")
                     break
-                await see(card(page, "a"), "Someone else has set this to “Theirs”.")
+                await see(card(page, "a"), "Somebody else has set this to “Theirs”.")
                 await page.get_by_role("button", name=answer).click()
                 await see(card(page, "a").get_by_role("link"), kept)
 
@@ -307,7 +307,7 @@ async def test_edit_that_another_overtook_shows_the_other_value(browser: Browser
         await dialog.get_by_label("Notes", exact=True).fill("My notes")
         await renamed_by_another(broker, "a", room="Their room", label="Their name")
         await dialog.get_by_role("button", name="Save").click()
-        await see(dialog, "Someone else has set this to “Their room”.")
+        await see(dialog, "Somebody else has set this to “Their room”.")
         assert record(broker, "a").annotations.room == "Their room"
         await dialog.get_by_role("button", name="Use their value").click()
         await dialog.get_by_role("button", name="Save").click()

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The texts about alerts, which are loaded with them; the English ones define the keys. */
-import { language } from ".";
-import type { Code } from "./ages";
+import { texts } from "./texts";
 
 const en = {
   title: "Alerts",
@@ -33,7 +32,7 @@ const en = {
   "rule.when": "Alert when",
   "rule.resource": "Resource",
   "rule.limit": "Limit",
-  "rule.hysteresis": "Clears when back by (hysteresis)",
+  "rule.hysteresis": "Hysteresis (clears when back by)",
   "rule.within": "Within",
   "rule.for": "For at least",
   "rule.silent": "Nothing for",
@@ -57,7 +56,7 @@ const en = {
   "severity.critical": "Critical",
   maintenance: "Maintenance",
   "maintenance.hint": "Alerts are shown, but nobody is notified and no command is sent.",
-  "maintenance.add": "Add a time",
+  "maintenance.add": "Add maintenance",
   "maintenance.now": "now",
   "maintenance.end": "End now",
   "maintenance.end_of": "End or remove {name}",
@@ -89,8 +88,8 @@ const fr: Record<AlertKey, string> = {
   acknowledge: "Acquitter",
   "acknowledge.all": "Tout acquitter",
   "acknowledge.of": "Acquitter {name}",
-  snooze: "Rappel 1 h",
-  "snooze.of": "Rappel 1 h : {name}",
+  snooze: "Rappeler dans 1 h",
+  "snooze.of": "Rappeler dans 1 h : {name}",
   acknowledged: "acquittée par {name}",
   snoozed: "rappel à {time}",
   muted: "maintenance : personne n’a été averti",
@@ -110,8 +109,8 @@ const fr: Record<AlertKey, string> = {
   "rule.title": "Nom",
   "rule.when": "Alerter quand",
   "rule.resource": "Ressource",
-  "rule.limit": "Limite",
-  "rule.hysteresis": "Fin après un retour de (hystérésis)",
+  "rule.limit": "Seuil",
+  "rule.hysteresis": "Hystérésis (fin après un retour de)",
   "rule.within": "En",
   "rule.for": "Pendant au moins",
   "rule.silent": "Rien pendant",
@@ -122,8 +121,8 @@ const fr: Record<AlertKey, string> = {
   "rule.list": "Séparées par des virgules. Vide : tous.",
   "rule.enabled": "Active",
   if: "quand {name}",
-  "when.above": "une valeur dépasse une limite",
-  "when.below": "une valeur est sous une limite",
+  "when.above": "une valeur dépasse un seuil",
+  "when.below": "une valeur est sous un seuil",
   "when.change": "une valeur change vite",
   "when.no data": "aucune donnée n’arrive",
   "when.offline": "un nœud est hors ligne",
@@ -135,7 +134,7 @@ const fr: Record<AlertKey, string> = {
   "severity.critical": "Critique",
   maintenance: "Maintenance",
   "maintenance.hint": "Les alertes sont affichées, mais personne n’est prévenu et aucune commande n’est envoyée.",
-  "maintenance.add": "Ajouter une période",
+  "maintenance.add": "Ajouter une maintenance",
   "maintenance.now": "en cours",
   "maintenance.end": "Terminer",
   "maintenance.end_of": "Terminer ou supprimer {name}",
@@ -186,8 +185,8 @@ const de: Record<AlertKey, string> = {
   "rule.title": "Name",
   "rule.when": "Alarm, wenn",
   "rule.resource": "Ressource",
-  "rule.limit": "Grenze",
-  "rule.hysteresis": "Endet nach Rückkehr um (Hysterese)",
+  "rule.limit": "Grenzwert",
+  "rule.hysteresis": "Hysterese (endet nach Rückkehr um)",
   "rule.within": "Innerhalb von",
   "rule.for": "Mindestens",
   "rule.silent": "Nichts seit",
@@ -198,8 +197,8 @@ const de: Record<AlertKey, string> = {
   "rule.list": "Durch Kommas getrennt. Leer: alle.",
   "rule.enabled": "Aktiv",
   if: "wenn {name}",
-  "when.above": "ein Wert über einer Grenze liegt",
-  "when.below": "ein Wert unter einer Grenze liegt",
+  "when.above": "ein Wert über einem Grenzwert liegt",
+  "when.below": "ein Wert unter einem Grenzwert liegt",
   "when.change": "sich ein Wert schnell ändert",
   "when.no data": "keine Daten ankommen",
   "when.offline": "ein Knoten offline ist",
@@ -211,7 +210,7 @@ const de: Record<AlertKey, string> = {
   "severity.critical": "Kritisch",
   maintenance: "Wartung",
   "maintenance.hint": "Alarme werden angezeigt, aber niemand wird benachrichtigt und kein Befehl gesendet.",
-  "maintenance.add": "Zeit hinzufügen",
+  "maintenance.add": "Wartung hinzufügen",
   "maintenance.now": "jetzt",
   "maintenance.end": "Beenden",
   "maintenance.end_of": "{name} beenden oder entfernen",
@@ -233,8 +232,5 @@ const de: Record<AlertKey, string> = {
   "browser.denied": "Der Browser erlaubt dieser Seite keine Benachrichtigungen.",
 };
 
-const words: Record<Code, Record<AlertKey, string>> = { en, fr, de };
-
 /** The text for `key`, with the values replaced. */
-export const a = (key: AlertKey, values: Record<string, string> = {}): string =>
-  words[language.value][key].replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole);
+export const a = texts({ en, fr, de });

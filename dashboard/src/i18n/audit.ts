@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The texts of the audit log, which are loaded with it; the English ones define the keys. */
-import { language } from ".";
-import type { Code } from "./ages";
+import { texts } from "./texts";
 
 const en = {
   title: "Audit log",
   open: "Audit log…",
-  admins: "Administrators see the audit log.",
+  admins: "Only administrators see the audit log.",
   who: "Who",
   uid: "Node (its uid)",
   action: "Action",
@@ -19,12 +18,12 @@ const en = {
   "days.30": "Last 30 days",
   clear: "Clear filters",
   none: "No entry.",
-  entries: "{n} entries",
+  entries: "{n} {n|entry|entries}",
   more: "Show older entries",
-  reading: "Reading…",
+  reading: "Loading…",
   only: "show only this one",
   and_more: "and {n} more",
-  suppressed: "and {n} more refused attempts before",
+  suppressed: "and {n} more refused {n|attempt|attempts} before",
   command_line: "command line",
   off: "The settings of the broker turn the audit log off.",
   unreachable: "The broker cannot be reached.",
@@ -106,19 +105,19 @@ const fr: Record<AuditKey, string> = {
   action: "Action",
   result: "Résultat",
   period: "Période",
-  all: "Tous",
-  "days.0": "Toute",
+  all: "Tout",
+  "days.0": "Tout",
   "days.1": "Dernières 24 heures",
   "days.7": "7 derniers jours",
   "days.30": "30 derniers jours",
   clear: "Effacer les filtres",
   none: "Aucune entrée.",
-  entries: "{n} entrées",
+  entries: "{n} {n|entrée|entrées}",
   more: "Afficher les entrées plus anciennes",
-  reading: "Lecture…",
+  reading: "Chargement…",
   only: "n’afficher que celui-ci",
-  and_more: "et {n} autres",
-  suppressed: "et {n} autres tentatives refusées avant",
+  and_more: "et {n} {n|autre|autres}",
+  suppressed: "et {n} {n|autre tentative refusée|autres tentatives refusées} avant",
   command_line: "ligne de commande",
   off: "Les réglages du broker désactivent le journal d’audit.",
   unreachable: "Le broker est injoignable.",
@@ -191,7 +190,7 @@ const fr: Record<AuditKey, string> = {
 
 const de: Record<AuditKey, string> = {
   title: "Audit-Protokoll",
-  open: "Audit-Protokoll…",
+  open: "Audit-Protokoll …",
   admins: "Das Audit-Protokoll sehen nur Administratoren.",
   who: "Wer",
   uid: "Knoten (seine uid)",
@@ -205,12 +204,12 @@ const de: Record<AuditKey, string> = {
   "days.30": "Letzte 30 Tage",
   clear: "Filter löschen",
   none: "Kein Eintrag.",
-  entries: "{n} Einträge",
+  entries: "{n} {n|Eintrag|Einträge}",
   more: "Ältere Einträge anzeigen",
-  reading: "Wird gelesen…",
+  reading: "Wird geladen …",
   only: "nur dies anzeigen",
-  and_more: "und {n} weitere",
-  suppressed: "und {n} weitere abgewiesene Versuche davor",
+  and_more: "und {n} {n|weiterer|weitere}",
+  suppressed: "und {n} {n|weiterer abgewiesener Versuch|weitere abgewiesene Versuche} davor",
   command_line: "Kommandozeile",
   off: "Die Einstellungen des Brokers schalten das Audit-Protokoll aus.",
   unreachable: "Der Broker ist nicht erreichbar.",
@@ -281,10 +280,8 @@ const de: Record<AuditKey, string> = {
   "action.audit": "Audit-Protokoll",
 };
 
-const words: Record<Code, Record<AuditKey, string>> = { en, fr, de };
-
-/** The text for `key`, with `{n}` replaced. */
-export const au = (key: AuditKey, values: { n?: string } = {}): string => words[language.value][key].replace("{n}", values.n ?? "");
+/** The text for `key`, with the values replaced. */
+export const au = texts({ en, fr, de });
 
 /** The actions to choose from, in the order of the form. */
 export const ACTIONS: readonly string[] = Object.keys(en)

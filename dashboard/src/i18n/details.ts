@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The texts of the details of a node, which are loaded with them; the English ones define the keys. */
-import { language } from ".";
-import type { Code } from "./ages";
+import { texts } from "./texts";
 
 const en = {
   "span.600": "10 min",
@@ -27,6 +26,8 @@ const en = {
   max: "max",
   "chart.of": "{name} over time. The arrow keys read values.",
   "chart.empty": "No values in this range.",
+  "limit.above": "{title}: above {limit}",
+  "limit.below": "{title}: below {limit}",
   compare: "Compare",
   "compare.node": "Node",
   "compare.resource": "Resource",
@@ -37,7 +38,7 @@ const en = {
   print: "Print",
   states: "States",
   unknown: "unknown",
-  changes: "{n} changes",
+  changes: "{n} {n|change|changes}",
   controls: "Values and controls",
   activity: "Activity and commands",
   "activity.none": "Nothing has happened yet.",
@@ -46,7 +47,7 @@ const en = {
   "activity.failed": "The history could not be loaded: {reason}.",
   "event.appeared": "online",
   "event.left": "offline",
-  "event.reset": "restarted",
+  "event.reset": "rebooted",
   "event.gap": "gap in the history",
   by: "by {who}",
   "who.local": "the machine of the broker",
@@ -85,6 +86,8 @@ const fr: Record<DetailsKey, string> = {
   max: "max",
   "chart.of": "{name} au cours du temps. Les flèches lisent les valeurs.",
   "chart.empty": "Aucune valeur dans cette période.",
+  "limit.above": "{title} : plus de {limit}",
+  "limit.below": "{title} : moins de {limit}",
   compare: "Comparer",
   "compare.node": "Nœud",
   "compare.resource": "Ressource",
@@ -95,7 +98,7 @@ const fr: Record<DetailsKey, string> = {
   print: "Imprimer",
   states: "États",
   unknown: "inconnu",
-  changes: "{n} changements",
+  changes: "{n} {n|changement|changements}",
   controls: "Valeurs et commandes",
   activity: "Activité et commandes envoyées",
   "activity.none": "Rien ne s’est encore passé.",
@@ -141,6 +144,8 @@ const de: Record<DetailsKey, string> = {
   max: "max",
   "chart.of": "{name} über die Zeit. Die Pfeiltasten lesen Werte.",
   "chart.empty": "Keine Werte in diesem Zeitraum.",
+  "limit.above": "{title}: über {limit}",
+  "limit.below": "{title}: unter {limit}",
   compare: "Vergleichen",
   "compare.node": "Knoten",
   "compare.resource": "Ressource",
@@ -151,7 +156,7 @@ const de: Record<DetailsKey, string> = {
   print: "Drucken",
   states: "Zustände",
   unknown: "unbekannt",
-  changes: "{n} Änderungen",
+  changes: "{n} {n|Änderung|Änderungen}",
   controls: "Werte und Steuerung",
   activity: "Ereignisse und Befehle",
   "activity.none": "Noch keine Ereignisse.",
@@ -173,8 +178,5 @@ const de: Record<DetailsKey, string> = {
   developer: "Für Entwickler",
 };
 
-const words: Record<Code, Record<DetailsKey, string>> = { en, fr, de };
-
 /** The text for `key`, with the values replaced. */
-export const d = (key: DetailsKey, values: Record<string, string | number> = {}): string =>
-  words[language.value][key].replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? String(values[name]) : whole));
+export const d = texts({ en, fr, de });

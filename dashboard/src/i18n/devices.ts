@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The texts of "Add a device", which are loaded with it; the English ones define the keys. */
-import { language } from ".";
-import type { Code } from "./ages";
+import { texts } from "./texts";
 
 const en = {
   title: "Add a device",
@@ -72,7 +71,7 @@ const de: Record<DeviceKey, string> = {
   "board.arduino": "Arduino",
   "board.shell": "Shell",
   code: "Code zum Einfügen",
-  waiting: "Warten auf das Gerät…",
+  waiting: "Warten auf das Gerät …",
   here: "Das Gerät ist online. Geben Sie ihm einen Namen:",
   label: "Anzeigename",
   show: "Knoten anzeigen",
@@ -80,7 +79,5 @@ const de: Record<DeviceKey, string> = {
   unreachable: "Der Broker ist nicht erreichbar.",
 };
 
-const words: Record<Code, Record<DeviceKey, string>> = { en, fr, de };
-
-/** The text for `key`, with `{name}` replaced. */
-export const d = (key: DeviceKey, values: { name?: string } = {}): string => words[language.value][key].replace("{name}", values.name ?? "");
+/** The text for `key`, with the values replaced. */
+export const d = texts({ en, fr, de });

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The texts of the bar above the nodes, of views and of commands to many; the English ones define the keys. */
-import { language } from ".";
-import type { Code } from "./ages";
+import { texts } from "./texts";
 
 const en = {
   summary: "Summary",
@@ -28,7 +27,7 @@ const en = {
   "view.all": "All nodes",
   "view.missing": "There is no view {name}. It may have been removed.",
   "view.changed": "changed",
-  "view.start": "start page",
+  "view.start": "Start page",
   "view.save": "Save changes",
   "view.discard": "Discard",
   "view.new": "Save as a view",
@@ -48,16 +47,16 @@ const en = {
   copy: "Copy address",
   more: "More",
   bulk: "Command to many nodes",
-  "bulk.text": "A command to all of the {n} nodes that are shown and have the resource.",
+  "bulk.text": "A command to every node that is shown and has the resource ({n}).",
   "bulk.resource": "Resource",
   "bulk.value": "Value",
   "bulk.none": "No node that is shown and online has a resource that may be written.",
-  "bulk.send": "Send to {n} nodes",
-  "bulk.sure": "{what} = {value} on {n} nodes. Send it?",
-  "bulk.progress": "{done} of {n} receipts",
+  "bulk.send": "Send to {n} {n|node|nodes}",
+  "bulk.sure": "{what} = {value} on {n} {n|node|nodes}. Send it?",
+  "bulk.progress": "{done} of {n} {n|receipt|receipts}",
   "bulk.confirmed": "{n} confirmed",
   "bulk.failed": "{n} failed",
-  "bulk.again": "Send again to the {n} failed",
+  "bulk.again": "Send again ({n} failed)",
   "bulk.stop": "Stop",
   "set.of": "Set {what} of {name}",
   "set.hint": "Nothing is known about what this resource accepts. The device may refuse the value.",
@@ -82,8 +81,8 @@ const fr: Record<HomeKey, string> = {
   summary: "Résumé",
   "sum.online": "{n} en ligne",
   "sum.offline": "{n} hors ligne",
-  "sum.lost": "{n} inconnus : passerelle perdue",
-  "sum.stale": "{n} périmés",
+  "sum.lost": "{n} sans passerelle",
+  "sum.stale": "{n} avec valeurs périmées",
   "sum.silent": "{n} sans réponse",
   "sum.updateFailed": "{n} en échec de mise à jour",
   group: "Groupes",
@@ -103,7 +102,7 @@ const fr: Record<HomeKey, string> = {
   "view.all": "Tous les nœuds",
   "view.missing": "La vue {name} n’existe pas. Elle a peut-être été supprimée.",
   "view.changed": "modifiée",
-  "view.start": "page d’accueil",
+  "view.start": "Page d’accueil",
   "view.save": "Enregistrer",
   "view.discard": "Abandonner",
   "view.new": "Enregistrer comme vue",
@@ -123,16 +122,16 @@ const fr: Record<HomeKey, string> = {
   copy: "Copier l’adresse",
   more: "Plus",
   bulk: "Commande à plusieurs nœuds",
-  "bulk.text": "Une commande à tous les nœuds affichés ({n}) qui ont la ressource.",
+  "bulk.text": "Une commande à chaque nœud affiché qui a la ressource ({n}).",
   "bulk.resource": "Ressource",
   "bulk.value": "Valeur",
   "bulk.none": "Aucun nœud affiché et en ligne n’a de ressource modifiable.",
-  "bulk.send": "Envoyer à {n} nœuds",
-  "bulk.sure": "{what} = {value} sur {n} nœuds. Envoyer ?",
-  "bulk.progress": "{done} accusés sur {n}",
-  "bulk.confirmed": "{n} confirmés",
+  "bulk.send": "Envoyer à {n} {n|nœud|nœuds}",
+  "bulk.sure": "{what} = {value} sur {n} {n|nœud|nœuds}. Envoyer ?",
+  "bulk.progress": "{done} sur {n} {n|accusé|accusés}",
+  "bulk.confirmed": "{n} {n|confirmé|confirmés}",
   "bulk.failed": "{n} en échec",
-  "bulk.again": "Renvoyer aux {n} en échec",
+  "bulk.again": "Renvoyer ({n} en échec)",
   "bulk.stop": "Arrêter",
   "set.of": "Définir {what} de {name}",
   "set.hint": "On ne sait pas ce que cette ressource accepte. L’appareil peut refuser la valeur.",
@@ -196,16 +195,16 @@ const de: Record<HomeKey, string> = {
   copy: "Adresse kopieren",
   more: "Mehr",
   bulk: "Befehl an mehrere Knoten",
-  "bulk.text": "Ein Befehl an alle {n} angezeigten Knoten, die die Ressource haben.",
+  "bulk.text": "Ein Befehl an jeden angezeigten Knoten, der die Ressource hat ({n}).",
   "bulk.resource": "Ressource",
   "bulk.value": "Wert",
   "bulk.none": "Kein angezeigter Knoten, der online ist, hat eine beschreibbare Ressource.",
   "bulk.send": "An {n} Knoten senden",
   "bulk.sure": "{what} = {value} auf {n} Knoten. Senden?",
-  "bulk.progress": "{done} von {n} Quittungen",
+  "bulk.progress": "{done} von {n} {n|Quittung|Quittungen}",
   "bulk.confirmed": "{n} bestätigt",
   "bulk.failed": "{n} fehlgeschlagen",
-  "bulk.again": "Erneut an die {n} fehlgeschlagenen senden",
+  "bulk.again": "Erneut senden ({n} fehlgeschlagen)",
   "bulk.stop": "Anhalten",
   "set.of": "{what} von {name} setzen",
   "set.hint": "Was diese Ressource annimmt, ist nicht bekannt. Das Gerät kann den Wert ablehnen.",
@@ -224,11 +223,5 @@ const de: Record<HomeKey, string> = {
   details: "Details",
 };
 
-const words: Record<Code, Record<HomeKey, string>> = { en, fr, de };
-
 /** The text for `key`, with the values replaced. */
-export const h = (key: HomeKey, values: Record<string, string> = {}): string =>
-  words[language.value][key].replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole);
-
-/** All of them, for tests. */
-export const homeWords = words;
+export const h = texts({ en, fr, de });

@@ -5,6 +5,7 @@ import { settings } from "../settings";
 import { formatAge, formatDuration, type Code } from "./ages";
 import { en } from "./en";
 import type { more } from "./more";
+import { fill, typeset, type Values } from "./typeset";
 
 export type Key = keyof typeof en | keyof typeof more;
 export type Words = Record<Key, string>;
@@ -13,6 +14,8 @@ const loaders: Record<Exclude<Code, "en">, () => Promise<Words>> = {
   fr: async () => (await import("./fr")).fr,
   de: async () => (await import("./de")).de,
 };
+
+const typesetAll = (code: Code, found: Words): Words => Object.fromEntries(Object.entries(found).map(([key, text]) => [key, typeset(code, text)])) as Words;
 
 /** English: at first only what is drawn first. */
 let english = en as Words;
@@ -35,21 +38,17 @@ effect(() => {
   const code = wanted.value;
   void (code === "en" ? allTexts.then(() => english) : loaders[code]()).then((found) => {
     if (wanted.peek() !== code) return;
-    words.value = found;
+    words.value = code === "en" ? found : typesetAll(code, found);
     language.value = code;
     document.documentElement.lang = code;
   });
 });
 
 /** The text for `key`, with `{name}` replaced by `values.name`. */
-export function t(key: Key, values: Record<string, string | number> = {}): string {
-  return words.value[key].replace(/\{(\w+)\}/g, (whole, name: string) =>
-    name in values ? String(values[name]) : whole,
-  );
-}
+export const t = (key: Key, values: Values = {}): string => fill(words.value[key], values);
 
 /** As `t`, for keys built at run time. An unknown key is returned unchanged. */
-export function translate(key: string, values?: Record<string, string | number>): string {
+export function translate(key: string, values?: Values): string {
   return Object.hasOwn(english, key) ? t(key as Key, values) : key;
 }
 

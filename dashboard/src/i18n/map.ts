@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The texts of the map, which are loaded with it; the English ones define the keys. */
-import { language } from ".";
-import type { Code } from "./ages";
+import { texts } from "./texts";
 
 const en = {
   region: "Map. Arrow keys move it, + and − zoom.",
@@ -48,6 +47,7 @@ const en = {
   "plan.off.of": "Take off the plan: {name}",
   "plan.off.done": "{name} was taken off the plan",
   at: "Coordinates",
+  wheel: "Hold Ctrl to zoom with the wheel",
   no_place: "No node has a place yet",
   no_place_more: "Nodes that report a position appear here. You can also give a node a place yourself.",
 };
@@ -72,7 +72,7 @@ const fr: Record<MapKey, string> = {
   put: "Placer au milieu : {name}",
   "put.short": "Placer au milieu",
   cluster: "{n} nœuds : {names}",
-  "cluster.more": "{names} et {n} autres",
+  "cluster.more": "{names} et {n} {n|autre|autres}",
   grid: "Grille {length}",
   scale: "Échelle au milieu de la carte : {length}",
   world: "Carte",
@@ -98,6 +98,7 @@ const fr: Record<MapKey, string> = {
   "plan.off.of": "Retirer du plan : {name}",
   "plan.off.done": "{name} a été retiré du plan",
   at: "Coordonnées",
+  wheel: "Maintenez Ctrl pour zoomer avec la molette",
   no_place: "Aucun nœud n’a encore de place",
   no_place_more: "Les nœuds qui publient une position apparaissent ici. Vous pouvez aussi donner une place à un nœud.",
 };
@@ -121,7 +122,7 @@ const de: Record<MapKey, string> = {
   put: "In die Mitte setzen: {name}",
   "put.short": "In die Mitte setzen",
   cluster: "{n} Knoten: {names}",
-  "cluster.more": "{names} und {n} weitere",
+  "cluster.more": "{names} und {n} {n|weiterer|weitere}",
   grid: "Gitter {length}",
   scale: "Maßstab in der Mitte der Karte: {length}",
   world: "Karte",
@@ -147,12 +148,10 @@ const de: Record<MapKey, string> = {
   "plan.off.of": "Vom Grundriss nehmen: {name}",
   "plan.off.done": "{name} ist nicht mehr auf dem Grundriss",
   at: "Koordinaten",
+  wheel: "Zum Zoomen Strg halten und das Mausrad drehen",
   no_place: "Noch hat kein Knoten einen Platz",
   no_place_more: "Knoten, die eine Position melden, erscheinen hier. Sie können einem Knoten auch selbst einen Platz geben.",
 };
 
-const words: Record<Code, Record<MapKey, string>> = { en, fr, de };
-
 /** The text for `key`, with the values replaced. */
-export const mt = (key: MapKey, values: Record<string, string | number> = {}): string =>
-  words[language.value][key].replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? String(values[name]) : whole));
+export const mt = texts({ en, fr, de });

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The texts of the editor of resource types, which are loaded with it; the English ones define the keys. */
-import { language } from ".";
-import type { Code } from "./ages";
+import { texts } from "./texts";
 
 const en = {
   title: "Resource types",
@@ -117,12 +116,10 @@ const de: Record<TypeKey, string> = {
   "writable.false": "Abgelehnt",
   save: "Speichern",
   clear: "Diese Einstellungen entfernen",
-  saving: "Wird gespeichert…",
+  saving: "Wird gespeichert …",
   saved: "Gespeichert.",
   meanwhile: "Jemand hat den Knoten inzwischen bearbeitet. Prüfen Sie die Felder und speichern Sie noch einmal.",
 };
 
-const words: Record<Code, Record<TypeKey, string>> = { en, fr, de };
-
-/** The text for `key`, with `{found}` replaced. */
-export const r = (key: TypeKey, found = ""): string => words[language.value][key].replace("{found}", found);
+/** The text for `key`, with the values replaced. */
+export const r = texts({ en, fr, de });

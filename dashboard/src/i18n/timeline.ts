@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The texts of the timeline, which are loaded with it; the English ones define the keys. */
-import { language } from ".";
-import type { Code } from "./ages";
+import { texts } from "./texts";
 
 const en = {
   title: "Timeline",
@@ -17,7 +16,7 @@ const en = {
   span: "Range",
   moment: "Moment",
   slider: "Moment that the page shows",
-  loading: "Loading …",
+  loading: "Loading…",
   failed: "The history could not be loaded: {reason}.",
   ago: "{age} ago",
 };
@@ -38,7 +37,7 @@ const fr: Record<TimelineKey, string> = {
   span: "Période",
   moment: "Moment",
   slider: "Moment affiché par la page",
-  loading: "Chargement …",
+  loading: "Chargement…",
   failed: "L’historique n’a pas pu être chargé : {reason}.",
   ago: "il y a {age}",
 };
@@ -62,8 +61,5 @@ const de: Record<TimelineKey, string> = {
   ago: "vor {age}",
 };
 
-const words: Record<Code, Record<TimelineKey, string>> = { en, fr, de };
-
 /** The text for `key`, with the values replaced. */
-export const tl = (key: TimelineKey, values: Record<string, string | number> = {}): string =>
-  words[language.value][key].replace(/\{(\w+)\}/g, (whole, name: string) => (name in values ? String(values[name]) : whole));
+export const tl = texts({ en, fr, de });

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The texts about mappings of topics, which are loaded with them; the English ones define the keys. */
-import { language } from ".";
-import type { Code } from "./ages";
+import { texts } from "./texts";
 
 const en = {
   title: "Map topics",
@@ -140,10 +139,5 @@ const de: Record<TopicKey, string> = {
   unreachable: "Der Broker ist nicht erreichbar.",
 };
 
-const words: Record<Code, Record<TopicKey, string>> = { en, fr, de };
-
-/** The text for `key`, with `{name}` replaced. */
-export const m = (key: TopicKey, values: { name?: string } = {}): string => {
-  const text = words[language.value][key];
-  return values.name === undefined ? text : text.replace("{name}", () => values.name ?? "");
-};
+/** The text for `key`, with the values replaced. */
+export const m = texts({ en, fr, de });

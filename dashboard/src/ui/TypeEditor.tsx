@@ -96,7 +96,7 @@ function Form({ name, node, registered }: { name: string; node: Node; registered
     >
       <Field id="type-kind" label={r("kind")}>
         <select id="type-kind" value={now.kind} onChange={(event) => change("kind", event.currentTarget.value)}>
-          <option value="">{r("kind.", r(`kind.${found.kind ?? node.resources.get(name)?.kind ?? "none"}`))}</option>
+          <option value="">{r("kind.", { found: r(`kind.${found.kind ?? node.resources.get(name)?.kind ?? "none"}`) })}</option>
           {KINDS.map((it) => (
             <option key={it} value={it}>
               {r(`kind.${it}`)}
