@@ -3,7 +3,7 @@
 import { effect, signal } from "@preact/signals";
 import { settings } from "../settings";
 
-export const colours = signal({ line: "#0d857d", soft: "#56616d", edge: "#dfe4e8", axes: ["#0d857d", "#8a5300", "#7048c6"] });
+export const colours = signal({ line: "#0d857d", soft: "#56616d", edge: "#dfe4e8", axes: ["#0d857d", "#8a5300", "#7048c6"], limits: { info: "#56616d", warning: "#8a5300", critical: "#b0261b" } });
 
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -14,6 +14,7 @@ function readColours(): void {
     line: of("--spark"),
     soft: of("--soft"),
     edge: of("--edge"),
+    limits: { info: of("--soft"), warning: of("--warn"), critical: of("--bad") },
     axes: [of("--axis-x"), of("--axis-y"), of("--axis-z")],
   };
 }

@@ -4,13 +4,18 @@ import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { curvesOf, CURVES_SHOWN, type Curves } from "./curves";
 import { toCsv } from "../../model/curves";
+import { limitsOf, type Limit } from "../../model/limits";
+import { matches, parseQuery } from "../../model/query";
 import { FACTS } from "../../model/readings";
 import type { Node, Resource } from "../../model/state";
 import { nodeTitle, visible } from "../../model/text";
 import { layout } from "../../layout";
 import { between, lastSeconds, rangeSeconds, SPANS, viewAt, type View } from "../../model/timeView";
 import { jumps } from "../../past";
-import { clock, onSample, second, setVisible } from "../../store";
+import { readRules, type Rule } from "../../alertsApi";
+import { isAdmin } from "../../info";
+import { clock, onSample, second, setVisible, state } from "../../store";
+import { views } from "../../views";
 import { duration, formatNumber, t, timeOf, translate } from "../../i18n";
 import { d } from "../../i18n/details";
 import { nameOf } from "../rows";
@@ -52,6 +57,7 @@ interface Group {
   title: string;
   unit: string;
   lines: Line[];
+  limits: Limit[];
 }
 
 export function Charts({ node, resources }: { node: Node; resources: Resource[] }) {
@@ -68,6 +74,7 @@ export function Charts({ node, resources }: { node: Node; resources: Resource[] 
   const compared = useSignal<Resource[]>([]);
   const comparing = useSignal(false);
   const era = useSignal(0);
+  const rules = useSignal<Rule[]>([]);
   const drawings = useRef(new Map<string, Drawing>());
   const shared = useMemo<Shared>(() => ({ view, cursor, pulse, drawings: drawings.current, reset: () => (view.value = lastSeconds(span.peek(), brokerTime())) }), []);
   const isShown = (key: string) => (chosen.value ? chosen.value.has(key) : all.findIndex((its) => its.key === key) < CURVES_SHOWN);
@@ -121,6 +128,14 @@ export function Charts({ node, resources }: { node: Node; resources: Resource[] 
       for (const { node: its } of others) setVisible(its, false);
     };
   }, [names]);
+  useSignalEffect(() => {
+    if (!isAdmin.value) return;
+    // Without the rules, the charts have no limits.
+    void readRules().then(
+      (found) => (rules.value = found.map(({ rule }) => rule)),
+      () => undefined,
+    );
+  });
   const drawnAt = useRef(0);
   useSignalEffect(() => {
     void second.value;
@@ -138,7 +153,7 @@ export function Charts({ node, resources }: { node: Node; resources: Resource[] 
         <p class="soft">{t("details.no_numbers")}</p>
       </section>
     );
-  const groups = groupsOf(node, shown, compared.value, loaded.value);
+  const groups = groupsOf(node, shown, compared.value, loaded.value, rules.value);
   // Without a history there is nothing to draw of a node that was not online here.
   const drawn = groups.filter(({ lines }) => !node.left?.filed || status.value !== "live" || lines.some(({ ring }) => ring()));
   const choose = (key: string, show: boolean) => {
@@ -217,10 +232,14 @@ function noteOf(status: "live" | "loading" | "stored" | "failed", reason: string
 }
 
 /** Charts of what is shown; what is compared is in the first of its unit, or in one of its own. */
-function groupsOf(node: Node, shown: Curves[], compared: Resource[], { steps, vectors }: Loaded): Group[] {
+function groupsOf(node: Node, shown: Curves[], compared: Resource[], { steps, vectors }: Loaded, rules: readonly Rule[]): Group[] {
+  const isInView = (id: string) => {
+    const view = views.value?.find((it) => it.id === id)?.view;
+    return view !== undefined && matches(parseQuery(view.query ?? ""), node, state, clock());
+  };
   const groups = shown.map((curves): Group => {
     const { key, resource, vector } = curves;
-    if (!vector) return { id: key, title: curvesTitle(curves), unit: resource.unit, lines: [{ name: "", resource, ring: () => resource.ring, stored: steps.get(resource) }] };
+    if (!vector) return { id: key, title: curvesTitle(curves), unit: resource.unit, lines: [{ name: "", resource, ring: () => resource.ring, stored: steps.get(resource) }], limits: limitsOf(rules, resource, isInView) };
     const axes = resource.vectors?.get(vector)?.rings ?? [];
     const stored = vectors.get(resource)?.get(vector);
     return {
@@ -228,12 +247,13 @@ function groupsOf(node: Node, shown: Curves[], compared: Resource[], { steps, ve
       title: curvesTitle(curves),
       unit: resource.unit || UNITS[vector] || "",
       lines: axes.map((_, axis) => ({ name: AXES[axis] ?? String(axis), resource, ring: () => resource.vectors?.get(vector)?.rings[axis] ?? null, stored: stored?.[axis] })),
+      limits: [],
     };
   });
   for (const resource of compared) {
     const line: Line = { name: comparedName(resource, node), resource, ring: () => resource.ring, stored: steps.get(resource) };
     const place = groups.find(({ unit, lines }) => unit === resource.unit && lines[0]?.name.length !== 1 && lines.every((its) => its.resource !== resource));
-    if (!place) groups.push({ id: `${resource.node.uid} ${resource.name}`, title: line.name, unit: resource.unit, lines: [{ ...line, name: "" }] });
+    if (!place) groups.push({ id: `${resource.node.uid} ${resource.name}`, title: line.name, unit: resource.unit, lines: [{ ...line, name: "" }], limits: [] });
     else {
       if (place.lines[0].name === "") place.lines[0] = { ...place.lines[0], name: comparedName(place.lines[0].resource, node) };
       place.lines.push(line);

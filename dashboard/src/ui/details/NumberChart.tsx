@@ -6,10 +6,11 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { aligned, joined, liveCurve, summary, withGaps, type Curve, type Stored, type Summary } from "../../model/curves";
 import { axisRange, axisTicks, share, shortDigits, type Tick } from "../../model/figures";
+import { withLimits, type Limit } from "../../model/limits";
 import type { Ring } from "../../model/ring";
 import { between, viewAt } from "../../model/timeView";
 import type { Resource } from "../../model/state";
-import { visible } from "../../model/text";
+import { quote, visible } from "../../model/text";
 import { language, localDigits, timeOf } from "../../i18n";
 import { d } from "../../i18n/details";
 import { colours } from "../colours";
@@ -35,16 +36,29 @@ interface Drawn {
   curves: Curve[];
   times: number[];
   ticks: Tick[];
+  /** Where on the axis, 0 to 1. */
+  limits: { share: number; colour: string }[];
 }
 
 const spelledOut = (value: number): string => localDigits(shortDigits(String(Number(value.toPrecision(7)))));
 
-export function NumberChart({ id, title, unit, lines, shared }: { id: string; title: string; unit: string; lines: Line[]; shared: Shared }) {
+export interface ChartProperties {
+  id: string;
+  title: string;
+  unit: string;
+  lines: Line[];
+  limits: Limit[];
+  shared: Shared;
+}
+
+export function NumberChart({ id, title, unit, lines, limits, shared }: ChartProperties) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const drawn = useRef<Drawn>({ curves: [], times: [], ticks: [] });
+  const drawn = useRef<Drawn>({ curves: [], times: [], ticks: [], limits: [] });
   const given = useRef(lines);
   given.current = lines;
+  const watched = useRef(limits);
+  watched.current = limits;
   const summaries = useSignal<(Summary | null)[]>([]);
   const isEmpty = useSignal(false);
   const { view, cursor } = shared;
@@ -67,9 +81,10 @@ export function NumberChart({ id, title, unit, lines, shared }: { id: string; ti
     if (!it) return;
     const { from, to } = viewAt(view.peek(), brokerTime());
     const curves = given.current.map(({ ring, stored }) => withGaps(joined(stored, liveCurve(ring(), from, to))));
-    const [low, high] = rangeOf(curves, from, to, unit);
+    const [low, high] = rangeOf(curves, from, to, unit, watched.current);
     const { times, columns } = aligned(curves);
-    drawn.current = { curves, times, ticks: axisTicks(low, high) };
+    const marks = watched.current.filter(({ at }) => at >= low && at <= high).map(({ at, severity }) => ({ share: share(at, low, high), colour: colours.peek().limits[severity] }));
+    drawn.current = { curves, times, ticks: axisTicks(low, high), limits: marks };
     summaries.value = curves.map((curve) => summary(curve, from, to));
     isEmpty.value = summaries.peek().every((its) => its === null);
     const shares = columns.map((column) => column.map((value) => (typeof value === "number" ? share(value, low, high) : value)));
@@ -112,7 +127,7 @@ export function NumberChart({ id, title, unit, lines, shared }: { id: string; ti
       shared.drawings.delete(id);
     };
   }, []);
-  useEffect(fill, [lines.map(({ stored }) => stored)].flat());
+  useEffect(fill, [lines.map(({ stored }) => stored), limits.length].flat());
   useSignalEffect(() => {
     void view.value;
     void shared.pulse.value;
@@ -163,6 +178,15 @@ export function NumberChart({ id, title, unit, lines, shared }: { id: string; ti
         />
         {isEmpty.value && <p class="chart-empty soft">{d("chart.empty")}</p>}
       </div>
+      {limits.length > 0 && (
+        <ul class="limits">
+          {limits.map(({ title: rule, at: limit, isAbove, severity }) => (
+            <li key={`${rule} ${limit}`} data-severity={severity}>
+              {d(isAbove ? "limit.above" : "limit.below", { title: quote(rule), limit: `${localDigits(String(limit))}\u00a0${visible(unit)}`.trim() })}
+            </li>
+          ))}
+        </ul>
+      )}
       <Summaries lines={lines} summaries={summaries.value} unit={unit} moves={view.value.seconds > 0} />
     </figure>
   );
@@ -211,7 +235,7 @@ function rounded(value: number, { low, high }: Summary): string {
 }
 
 /** The axis of the values between two times, with the band; of 0 to 1 without any. */
-function rangeOf(curves: Curve[], from: number, to: number, unit: string): [number, number] {
+function rangeOf(curves: Curve[], from: number, to: number, unit: string, limits: readonly Limit[]): [number, number] {
   let [low, high] = [Infinity, -Infinity];
   for (const { times, lows, highs } of curves)
     times.forEach((time, index) => {
@@ -220,7 +244,10 @@ function rangeOf(curves: Curve[], from: number, to: number, unit: string): [numb
       low = Math.min(low, least);
       high = Math.max(high, most);
     });
-  return low > high ? [0, 1] : axisRange(low, high, unit);
+  if (low > high) return [0, 1];
+  const range = axisRange(low, high, unit);
+  const [least, most] = withLimits(...range, limits);
+  return least < range[0] || most > range[1] ? axisRange(least, most, unit) : range;
 }
 
 /** Show the crosshair at a time. */
@@ -285,6 +312,7 @@ function make(place: HTMLElement, look: Look, drawn: { current: Drawn }, shared:
       series: [{}, ...look.strokes.flatMap((stroke) => [{ stroke, width: 1.75, points, spanGaps: false }, bandLine, bandLine])],
       bands: look.strokes.map((stroke, index) => ({ series: [3 * index + 3, 3 * index + 2], fill: `${stroke}33` })),
       hooks: {
+        drawAxes: [({ ctx, bbox: { left, top, width, height } }) => drawn.current.limits.forEach((limit) => drawLimit(ctx, left, width, top + (1 - limit.share) * height, limit.colour))],
         setCursor: [
           (it) => {
             if (!it.cursor.event || !it.over.matches(":hover")) return;
@@ -305,4 +333,17 @@ function make(place: HTMLElement, look: Look, drawn: { current: Drawn }, shared:
     [[], ...look.strokes.flatMap(() => [[], [], []])] as unknown as uPlot.AlignedData,
     place,
   );
+}
+
+/** A dashed line across the chart, in pixels of the canvas. */
+function drawLimit(context: CanvasRenderingContext2D, left: number, width: number, y: number, colour: string): void {
+  context.save();
+  context.strokeStyle = colour;
+  context.lineWidth = 1.5 * devicePixelRatio;
+  context.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+  context.beginPath();
+  context.moveTo(left, y);
+  context.lineTo(left + width, y);
+  context.stroke();
+  context.restore();
 }
