@@ -27,6 +27,7 @@ import "../../map.css";
 
 const SPANS = [0, 3600, 21_600, 86_400] as const;
 const DIGITS = 5;
+const HINT_MS = 1500;
 
 /** Seconds of the tracks. */
 const span = signal<number>(SPANS[1]);
@@ -38,7 +39,7 @@ const planless = signal("");
 const located = (): Node[] => nodesToPlace().filter((node) => placeOf(node) !== null);
 const unplaced = (): Node[] => nodesToPlace().filter((node) => placeOf(node) === null && node.registered !== null);
 
-export const lengthText = (metres: number): string => (metres < 1000 ? `${formatNumber(metres)} m` : `${formatNumber(metres / 1000)} km`);
+export const lengthText = (metres: number): string => (metres < 1000 ? `${formatNumber(metres)}\u00a0m` : `${formatNumber(metres / 1000)}\u00a0km`);
 
 const coordinates = (lat: number, lng: number): string => `${degrees(lat, "NS", DIGITS)}  ${degrees(normal(lng), "EW", DIGITS)}`;
 
@@ -238,9 +239,19 @@ function MapPlace({ isWhole = false, its, children }: { isWhole?: boolean; its?:
   const tracks = useRef(new Tracks());
   const view = useSignal<View>({ metres: 0, pixels: 0, cell: 0, labels: [], at: "" });
   const pointer = useSignal("");
+  /** The wheel was turned over a map within the page, which scrolls the page. */
+  const turned = useSignal(false);
   useEffect(() => {
     if (!place.current) return;
+    let hiding: ReturnType<typeof setTimeout> | undefined;
     const it = new NodeMap(place.current, {
+      wheel: isWhole
+        ? undefined
+        : () => {
+            turned.value = true;
+            clearTimeout(hiding);
+            hiding = setTimeout(() => (turned.value = false), HINT_MS);
+          },
       hover: (node) => (hovered.value = node),
       open: (node) => navigate({ node: node.uid }),
       move: moveNode,
@@ -264,6 +275,7 @@ function MapPlace({ isWhole = false, its, children }: { isWhole?: boolean; its?:
     watch.observe(place.current);
     const following = tracks.current;
     return () => {
+      clearTimeout(hiding);
       following.stop();
       watch.disconnect();
       it.map.remove();
@@ -315,16 +327,21 @@ function MapPlace({ isWhole = false, its, children }: { isWhole?: boolean; its?:
             </select>
           </label>
         )}
-        <button type="button" class="wide" onClick={() => map.current?.fit()}>
-          {t("map.fit")}
-        </button>
+      </div>
+      <div class="map-zoom">
         <button type="button" aria-label={t("map.in")} title={t("map.in")} onClick={() => map.current?.map.zoomIn()}>
           +
         </button>
         <button type="button" aria-label={t("map.out")} title={t("map.out")} onClick={() => map.current?.map.zoomOut()}>
           −
         </button>
+        <button type="button" aria-label={t("map.fit")} title={t("map.fit")} onClick={() => map.current?.fit()}>
+          <svg class="icon" viewBox="0 0 20 20" aria-hidden="true">
+            <path d="M3 7V3h4M13 3h4v4M17 13v4h-4M7 17H3v-4" />
+          </svg>
+        </button>
       </div>
+      {turned.value && <p class="map-hint">{mt("wheel")}</p>}
       <div class="map-foot">
         <span class="map-source">{config.tiles ? new URL(config.tiles.replace("{s}.", "")).host : t("map.land")}</span>
         {isWhole && <span class="map-at" title={mt("at")}>{pointer.value || at}</span>}

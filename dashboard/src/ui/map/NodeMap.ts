@@ -25,6 +25,9 @@ const NAMES_IN_CLUSTER = 3;
 const ALONE_ZOOM = 5;
 /** On land and on water, in both themes. */
 const GRID_OPACITY = 0.28;
+/** Room for the buttons on the right, and for half a node at the other edges. */
+const BUTTONS_PX = 56;
+const HALF_PX = 28;
 const STEP_PX = 10;
 /** The message about an edit may come after the answer to it. */
 const SETTLE_MS = 1500;
@@ -45,6 +48,8 @@ export interface Label {
 }
 
 export interface Listener {
+  /** Given: the map is a part of a page that scrolls. Then the wheel and one finger are the page's, and this is called. */
+  wheel?: () => void;
   hover: (node: Node | null) => void;
   open: (node: Node) => void;
   /** Save a place; false: it is refused. */
@@ -85,7 +90,8 @@ export class NodeMap {
     private readonly on: Listener,
   ) {
     // Leaflet's own controls are made of markup, which the content security policy refuses.
-    this.map = L.map(place, { zoomControl: false, attributionControl: false, renderer: new CanvasOfMap(), minZoom: 1, maxZoom: ZOOM_MAX, worldCopyJump: true, zoomSnap: 0.5, zoomDelta: 1 });
+    this.map = L.map(place, { zoomControl: false, attributionControl: false, renderer: new CanvasOfMap(), minZoom: 1, maxZoom: ZOOM_MAX, worldCopyJump: true, zoomSnap: 0.5, zoomDelta: 1, dragging: !(on.wheel && L.Browser.mobile) });
+    if (on.wheel) place.addEventListener("wheel", (event) => this.leaveWheel(event), { capture: true });
     this.map.setView([25, 5], 1.5);
     this.recolour = addOutlines(this.map);
     for (const layer of [this.grid, this.tracks, this.legs]) layer.addTo(this.map);
@@ -97,6 +103,13 @@ export class NodeMap {
         this.redraw();
       }
     });
+  }
+
+  /** Only with Ctrl does the wheel zoom. */
+  private leaveWheel(event: WheelEvent): void {
+    if (event.ctrlKey || event.metaKey) return;
+    event.stopImmediatePropagation();
+    this.on.wheel?.();
   }
 
   colour(): void {
@@ -155,8 +168,9 @@ export class NodeMap {
     if (!box) return;
     this.fitted = true;
     const isOne = box.south === box.north && box.west === box.east;
+    const above = this.map.getContainer().parentElement?.querySelector(".map-buttons")?.clientHeight ?? 0;
     const maxZoom = isOne && !config.tiles && !config.floorPlan ? ALONE_ZOOM : 18;
-    this.map.fitBounds(boundsOf(box).pad(0.25), { maxZoom, animate: false });
+    this.map.fitBounds(boundsOf(box).pad(0.15), { maxZoom, animate: false, paddingTopLeft: [HALF_PX, HALF_PX + above], paddingBottomRight: [BUTTONS_PX, HALF_PX] });
   }
 
   /** Metres of a cell of the grid, 0: its lines are at round degrees; and the labels of the lines, in pixels of the map. */
