@@ -6,7 +6,8 @@ Usage: screens.py FOLDER [--widths 390,1440] [--themes light,dark] [--language d
 
 A demo is started on free ports and given rooms, views, a floor plan, alerts and nodes that are
 offline. For each width and theme one sheet is written, or several, and a line is printed for each
-screen that can be scrolled sideways or reported an error.
+screen that can be scrolled sideways, reported an error, or breaks a rule of axe-core (if it is
+installed: `scripts/page.py --test`).
 """
 
 import argparse
@@ -30,7 +31,8 @@ from playwright.sync_api import (
 )
 from playwright.sync_api import Error as PlaywrightError
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT: Final = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 from scripts.pictures import SETTLE_MS, browser_path, demo, free_port, short_lived_nodes
 
 HEIGHTS: Final = {320: 640, 390: 844, 820: 1180, 1440: 900, 2560: 1440}
@@ -125,7 +127,7 @@ def screens(uid: str, offline: str) -> list[Screen]:
         Screen("edit-views", "#/nodes", _press(views, ".views hr + button + button")),
         Screen("bulk", "#/nodes", _press(more, ".menu-place.end .menu button")),
         Screen("node-menu", "#/nodes", _node_menu, width_max=TOUCH_MAX),
-        Screen("filters", "#/nodes", _press(".filter-button")),
+        Screen("filters", "#/nodes", _press("#search", ".filter-button")),
         Screen("list", "#/fleet"),
         Screen("list-groups", "#/fleet?view=rooms"),
         Screen("table", "#/table"),
@@ -263,6 +265,17 @@ globalThis.WebSocket = class extends WebSocket {
 """Keeps the sockets of the page, so that a screen can close them."""
 
 
+AXE: Final = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds: the rule and the first element that breaks it."""
+    page.emulate_media(reduced_motion="reduce")
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [f"{it['id']}: {it['nodes'][0]['html'][:160]}" for it in found["violations"]]
+
+
 def shoot(page: Page, url: str, screen: Screen, problems: list[str]) -> Image.Image:
     """A picture of a screen."""
     page.goto(f"{url}/{screen.url}", timeout=60_000)
@@ -278,7 +291,10 @@ def shoot(page: Page, url: str, screen: Screen, problems: list[str]) -> Image.Im
     over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     if over > 0:
         problems.append(f"{over} px wider than the screen")
-    return Image.open(io.BytesIO(page.screenshot(timeout=30_000))).convert("RGB")
+    picture = Image.open(io.BytesIO(page.screenshot(timeout=30_000))).convert("RGB")
+    if AXE.exists():
+        problems += violations(page)
+    return picture
 
 
 def sheets(pictures: list[tuple[str, Image.Image]], columns: int) -> list[Image.Image]:
@@ -324,7 +340,7 @@ def _watch(page: Page, problems: list[str]) -> None:
     """Add the errors of a page to `problems`."""
 
     def note(line: ConsoleMessage) -> None:
-        if line.type == "error":
+        if line.type == "error" and "ERR_INTERNET_DISCONNECTED" not in line.text:
             problems.append(line.text)
 
     page.set_default_timeout(10_000)
