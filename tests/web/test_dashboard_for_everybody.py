@@ -112,6 +112,7 @@ async def test_phone_never_scrolls_sideways(browser: Browser) -> None:
                 await page.goto(f"{broker.url}#/{place}")
                 await page.reload()
                 if place == "nodes":
+                    await page.locator("#search").click()
                     await page.get_by_role("button", name="Filters").click()
                 await see(page.locator(".button.small[data-tip]"), "Show WWW")
                 assert await page.evaluate(fits), place

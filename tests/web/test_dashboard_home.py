@@ -304,7 +304,7 @@ async def test_one_command_to_all_that_match_and_its_receipts(browser: Browser) 
             await see(dialog, "4 of 4 receipts")
             await see(dialog, "3 confirmed")
             await see(dialog, "refused by the node")
-            await dialog.get_by_role("button", name="Send again to the 1 failed").click()
+            await dialog.get_by_role("button", name="Send again (1 failed)").click()
             await eventually(lambda: len(broker.gateway.commands) == 5)
 
 
@@ -465,9 +465,11 @@ async def test_it_is_accessible_and_fits_a_phone(browser: Browser, screen: str) 
         broker.gateway.lose("n2")
         await put_view(broker, "lab", title="L" * 64)
         async with showing(browser, broker, screen, **PHONE) as page:
+            await page.get_by_role("button", name="More", exact=True).click()
             await page.get_by_label("Group").select_option("room")
             await see(page.locator("#nodes"), "n1")
             assert await violations_in_both(page) == []
+            await page.keyboard.press("Escape")
             wide = "document.documentElement.scrollWidth - innerWidth"
             assert await page.evaluate(wide) <= 0
             assert await page.evaluate(SMALL_TARGETS) == []

@@ -9,6 +9,7 @@ import { views } from "../views";
 import { quote, visible } from "../model/text";
 import { reasonOf } from "./Alerts";
 import { titleOf } from "./rows";
+import { duration, localDigits } from "../i18n";
 import { a } from "../i18n/alerts";
 
 const OF_NUMBERS: readonly Condition[] = ["above", "below", "change"];
@@ -95,10 +96,10 @@ export function AlertRules() {
 }
 
 /** "when a value is above a limit · temperature > 30". */
-function summary({ when, resource, limit, tags = [], rooms = [], view }: Rule): string {
+function summary({ when, resource, limit, for: span, tags = [], rooms = [], view }: Rule): string {
   const sign = { above: " > ", below: " < ", change: " ± " }[when as "above" | "below" | "change"] ?? "";
-  const what = resource ? `${titleOf(resource)}${sign}${sign ? (limit ?? "") : ""}` : "";
-  return [a("if", { name: a(`when.${when}`) }), what, [...tags, ...rooms].map(visible).join(", "), view && viewTitle(view)].filter(Boolean).join(" · ");
+  const what = resource ? `${titleOf(resource)}${sign}${sign && limit !== undefined ? localDigits(String(limit)) : ""}` : "";
+  return [a("if", { name: a(`when.${when}`) }), what, typeof span === "number" && span > 0 && duration(span), [...tags, ...rooms].map(visible).join(", "), view && viewTitle(view)].filter(Boolean).join(" · ");
 }
 
 const viewTitle = (id: string): string => quote(views.value?.find((it) => it.id === id)?.view.title ?? id);

@@ -15,7 +15,7 @@ import { Drawer } from "./Drawer";
 import { overlay } from "./keys";
 import { whoText } from "./details/NodeActivity";
 import { titleOf } from "./rows";
-import { formatNumber, momentOf, timeOf } from "../i18n";
+import { formatNumber, localDigits, momentOf, reasonText, timeOf } from "../i18n";
 import { a } from "../i18n/alerts";
 import "../more.css";
 import "../alerts.css";
@@ -104,6 +104,13 @@ function Groups({ list, act }: { list: Alert[]; act: Act }) {
   );
 }
 
+/** A value as the broker wrote it, such as `22.3°C`; for an alert about a node, why it went offline. */
+function valueText({ resource, value = "" }: Alert): string {
+  if (!resource) return quote(reasonText(value));
+  const [, digits, unit] = /^(-?\d+(?:\.\d+)?)\s*(\D*)$/.exec(value) ?? [];
+  return digits ? `${localDigits(digits)}\u00a0${quote(unit)}`.trim() : quote(value);
+}
+
 function Row({ alert, act }: { alert: Alert; act: Act }) {
   const { id, uid, title, state, resource, value } = alert;
   const where = uid ? titleByUid(uid) : a("gateway", { name: quote(alert.gateway ?? "") });
@@ -126,7 +133,8 @@ function Row({ alert, act }: { alert: Alert; act: Act }) {
           where
         )}
         <small>
-          {[resource && titleOf(resource), value && quote(value)].filter(Boolean).join(" · ")} <time>{status(alert)}</time>
+          {[resource && titleOf(resource), value && valueText(alert)].filter(Boolean).map((part) => `${part} · `)}
+          <time>{status(alert)}</time>
         </small>
       </span>
       {mayEdit.value && state !== "cleared" && (

@@ -65,9 +65,9 @@ export function App() {
         {t("skip")}
       </a>
       <Header />
-      {isKiosk && <Kiosk />}
       {timelineOpen.value && <Timeline />}
       <main id="main" tabIndex={-1}>
+        {isKiosk && <Kiosk />}
         <Gateways />
         {info.value?.history_problem && (
           <p class="unrecorded" role="status">
@@ -75,6 +75,7 @@ export function App() {
           </p>
         )}
         <Shown key={past.value > 0} />
+        <div id="tip" role="tooltip" popover="manual" ref={tip} />
       </main>
       <footer>
         <span>
@@ -97,7 +98,6 @@ export function App() {
       {question.value && <QuestionDialog />}
       {toast.value && <Toast />}
       <Announcer />
-      <div id="tip" role="tooltip" popover="manual" ref={tip} />
     </>
   );
 }

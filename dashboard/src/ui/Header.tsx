@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Title, screens, search, filters, and the badge of the connection state. */
-import { signal, useComputed } from "@preact/signals";
+import { signal, useComputed, useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 import { alerts, unread, worst } from "../alerts";
 import { config } from "../config";
 import { info, signsIn } from "../info";
@@ -88,9 +89,21 @@ export function Tabs({ place }: { place: "top" | "bottom" }) {
   );
 }
 
+/** On a phone it is an icon until it is used. */
 function Search() {
+  const isUsed = useSignal(false);
+  const ref = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const elsewhere = (event: Event) => (isUsed.value = !!ref.current?.contains(event.target as Element));
+    addEventListener("pointerdown", elsewhere);
+    addEventListener("focusin", elsewhere);
+    return () => {
+      removeEventListener("pointerdown", elsewhere);
+      removeEventListener("focusin", elsewhere);
+    };
+  }, []);
   return (
-    <div class="search" role="search">
+    <div ref={ref} class="search" role="search" data-open={isUsed.value || filtersOpen.value || query.value !== ""}>
       <Icon name="search" />
       <input
         id="search"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The bar above the nodes: the view that is open, how many nodes are in which state, layout, tags. */
-import { useComputed, useSignal } from "@preact/signals";
+import { signal, useComputed, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { changeLayout, layout } from "../layout";
@@ -28,6 +28,10 @@ type Dialog = "" | "views" | "new" | "bulk";
 const Views = lazy<{ isNew: boolean; close: () => void }>(() => import("./Views").then((it) => it.Views));
 const Bulk = lazy<{ close: () => void }>(() => import("./Bulk").then((it) => it.Bulk));
 
+const narrow = matchMedia("(max-width: 560px)");
+const isNarrow = signal(narrow.matches);
+narrow.addEventListener("change", () => (isNarrow.value = narrow.matches));
+
 export function HomeBar() {
   const dialog = useSignal<Dialog>("");
   const shut = () => (dialog.value = "");
@@ -35,7 +39,7 @@ export function HomeBar() {
     <div class="home-bar">
       <div class="home-line">
         {views.value && <ViewMenu pick={(it) => (dialog.value = it)} />}
-        <Counts />
+        {!isNarrow.value && <Counts />}
         <LayoutTools pick={(it) => (dialog.value = it)} />
       </div>
       {isMissing.value && (
@@ -46,7 +50,14 @@ export function HomeBar() {
           </button>
         </p>
       )}
-      <TagBar />
+      {isNarrow.value ? (
+        <div class="chips">
+          <Counts />
+          <TagBar />
+        </div>
+      ) : (
+        <TagBar />
+      )}
       <div class="visually-hidden" role="status">
         {moved}
       </div>
@@ -64,7 +75,7 @@ function Menu({ label, name, icon, children, kind = "" }: { label: ComponentChil
   const shut = () => (isOpen.value = false);
   useEffect(() => {
     if (!isOpen.value) return;
-    ref.current?.querySelector<HTMLElement>(".menu button")?.focus();
+    ref.current?.querySelector<HTMLElement>(".menu :is(button, select)")?.focus();
     const outside = (event: Event) => {
       if (!ref.current?.contains(event.target as Element)) shut();
     };
@@ -203,35 +214,11 @@ function Counts() {
 
 function LayoutTools({ pick }: { pick: (dialog: Dialog) => void }) {
   const its = layout.value;
-  const isFleet = screen.value === "fleet";
   const isTable = screen.value === "table";
+  const hasMore = mayCommand.value || its.order.length > 0 || (isNarrow.value && !isTable);
   return (
     <div class="layout-tools">
-      {isFleet && (
-        <label>
-          <span class="visually-hidden">{h("value")}</span>
-          <select value={its.value} onChange={(event) => changeLayout({ value: event.currentTarget.value })}>
-            <option value="">{h("value.")}</option>
-            {valueNames(its.value).map((name) => (
-              <option key={name} value={name} selected={name === its.value}>
-                {titleOf(name)}
-              </option>
-            ))}
-          </select>
-        </label>
-      )}
-      {!isTable && (
-        <label>
-          <span class="visually-hidden">{h("group")}</span>
-          <select value={its.group} onChange={(event) => changeLayout({ group: event.currentTarget.value as Group })}>
-            {GROUPS.map((group) => (
-              <option key={group} value={group} selected={group === its.group}>
-                {h(`group.${group}`)}
-              </option>
-            ))}
-          </select>
-        </label>
-      )}
+      {!isNarrow.value && <Choices />}
       {!isTable && (
         <div class="segmented" role="group" aria-label={h("layout")}>
           {(["nodes", "fleet"] as const).map((name) => (
@@ -241,10 +228,11 @@ function LayoutTools({ pick }: { pick: (dialog: Dialog) => void }) {
           ))}
         </div>
       )}
-      {(mayCommand.value || its.order.length > 0) && (
+      {hasMore && (
         <Menu icon="more" name={h("more")} label="" kind="end">
           {(shut) => (
             <>
+              {isNarrow.value && <Choices />}
               {mayCommand.value && (
                 <button type="button" onClick={() => (shut(), pick("bulk"))}>
                   {h("bulk")}
@@ -260,6 +248,39 @@ function LayoutTools({ pick }: { pick: (dialog: Dialog) => void }) {
         </Menu>
       )}
     </div>
+  );
+}
+
+/** The value of the list, and the groups. */
+function Choices() {
+  const its = layout.value;
+  if (screen.value === "table") return null;
+  return (
+    <>
+      {screen.value === "fleet" && (
+        <label>
+          <span class="visually-hidden">{h("value")}</span>
+          <select value={its.value} onChange={(event) => changeLayout({ value: event.currentTarget.value })}>
+            <option value="">{h("value.")}</option>
+            {valueNames(its.value).map((name) => (
+              <option key={name} value={name} selected={name === its.value}>
+                {titleOf(name)}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      <label>
+        <span class="visually-hidden">{h("group")}</span>
+        <select value={its.group} onChange={(event) => changeLayout({ group: event.currentTarget.value as Group })}>
+          {GROUPS.map((group) => (
+            <option key={group} value={group} selected={group === its.group}>
+              {h(`group.${group}`)}
+            </option>
+          ))}
+        </select>
+      </label>
+    </>
   );
 }
 

@@ -6,6 +6,7 @@ import { settings } from "../settings";
 import { Drawer } from "./Drawer";
 import { nextTheme } from "./Header";
 import { Icon, type IconName } from "./icons";
+import { isLive, pause, paused } from "../store";
 import { overlay, toggleTimeline } from "./keys";
 import { t } from "../i18n";
 import "../home.css";
@@ -26,6 +27,7 @@ export function MainMenu() {
   return (
     <Drawer title={t("tab.menu")} kind="details small node-menu" close={() => (overlay.value = "")}>
       <div class="menu-items with-icons">
+        {isLive.value && !paused.value && item("pause", t("pill.pause"), () => pause(true))}
         {item("activity", t("tab.activity"), () => (overlay.value = "activity"))}
         {info.value?.history && item("timeline", t("tab.timeline"), toggleTimeline)}
         {item("settings", t("tab.settings"), () => navigate({ screen: "settings", node: "" }))}

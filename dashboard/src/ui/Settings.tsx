@@ -68,20 +68,24 @@ export function Settings() {
           </button>
         ))}
       </fieldset>
-      {mayAddDevices.value && (
-        <button type="button" class="button" onClick={() => (overlay.value = "device")}>
-          {t("device.add")}
-        </button>
-      )}
-      {isAdmin.value && (
-        <a class="button" href="#/audit">
-          {au("open")}
-        </a>
-      )}
       <p class="soft">{t("settings.kept")}</p>
       <button type="button" class="button" onClick={reset}>
         {t("settings.reset")}
       </button>
+      {(mayAddDevices.value || isAdmin.value) && (
+        <div class="buttons left apart">
+          {mayAddDevices.value && (
+            <button type="button" class="button" onClick={() => (overlay.value = "device")}>
+              {t("device.add")}
+            </button>
+          )}
+          {isAdmin.value && (
+            <a class="button" href="#/audit">
+              {au("open")}
+            </a>
+          )}
+        </div>
+      )}
     </section>
   );
 }

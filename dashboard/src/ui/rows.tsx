@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Rows for resources without a renderer of their own: a number or a text. */
-import { signal, useComputed } from "@preact/signals";
+import { signal, useComputed, type Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { shortDigits } from "../model/figures";
@@ -19,9 +19,10 @@ import { localDigits, t, translate, timeOf } from "../i18n";
 
 /** The display name: known resources have one in each language. */
 export const titleOf = (name: string): string => {
-  const key = `resource.${name}`;
+  const [, stem, index = 0] = /^(.*?)(?:_(\d+))?$/.exec(name) ?? [];
+  const key = `resource.${stem}`;
   const text = translate(key);
-  return text === key ? sentence(visible(name)) : text;
+  return text === key ? sentence(visible(name)) : +index ? `${text} ${index}` : text;
 };
 
 /** The display name of a resource of a node: people and devices may have given it a label. */
@@ -76,14 +77,17 @@ const mayBeSet = ({ type: { writable, kind }, node }: Resource): boolean =>
 export function RowFrame({
   resource,
   kind,
+  on,
   children,
 }: {
   resource: Resource;
   kind: string;
+  /** Of a switch: whether it is on. */
+  on?: Signal<boolean>;
   children: ComponentChildren;
 }) {
   return (
-    <div class={`row ${kind}`} data-resource={resource.name}>
+    <div class={`row ${kind}`} data-resource={resource.name} data-on={on}>
       <KindIcon resource={resource} />
       <span class="label">
         <span class="name" data-tip={nameOf(resource) === resource.name ? "" : `${nameOf(resource)}\n${visible(resource.name)}`}>

@@ -20,7 +20,7 @@ export function SwitchRow({ resource }: { resource: Resource }) {
     if (!off.peek() && !busy.peek()) sendCommand(resource, payloadOf(!on.peek(), resource.type));
   };
   return (
-    <RowFrame resource={resource} kind="switch">
+    <RowFrame resource={resource} kind="switch" on={on}>
       <span class="value">
         <span data-tip="">{text}</span>
         {mayCommand.value && (
