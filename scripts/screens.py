@@ -31,8 +31,7 @@ from playwright.sync_api import (
 )
 from playwright.sync_api import Error as PlaywrightError
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.pictures import SETTLE_MS, browser_path, demo, free_port, short_lived_nodes
 
 HEIGHTS: Final = {320: 640, 390: 844, 820: 1180, 1440: 900, 2560: 1440}
@@ -265,7 +264,9 @@ globalThis.WebSocket = class extends WebSocket {
 """Keeps the sockets of the page, so that a screen can close them."""
 
 
-AXE: Final = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
+AXE: Final = (
+    Path(__file__).resolve().parents[1] / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
+)
 
 
 def violations(page: Page) -> list[str]:

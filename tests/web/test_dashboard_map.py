@@ -149,7 +149,8 @@ async def test_the_timeline_sets_the_map(browser: Browser, tmp_path: Path) -> No
         async with showing(browser, broker, "map?q=ferry") as page:
             aside = page.locator(".map-screen aside")
             await see(aside, "17.00000° S 179.50000° W")
-            await until(page, "/^[125]0\\skm$/.test(document.querySelector('.map-scale').textContent)")
+            scale = "document.querySelector('.map-scale').textContent"
+            await until(page, f"/^[125]0\\skm$/.test({scale})")
             await page.keyboard.press("t")
             moment = await page.evaluate(
                 """(ts) => {

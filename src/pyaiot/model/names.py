@@ -9,14 +9,12 @@ _CAMEL: Final = re.compile(r"([a-z0-9])([A-Z])(?=[a-z])")
 _CHIP: Final = re.compile(r"[a-z]{2,3}\d{2,5}[a-z]?\d*[a-z]?|[a-z]{4}\d{3,4}[a-z]?")
 """`bme280`, `ds18b20`, `veml7700`."""
 _NUMBERED: Final = re.compile(r"([a-z]{3,})(\d{1,2})")
+_ACRONYMS: Final = (
+    "AC ADC API BLE CO CPU DC GPIO GPS ID IMU IP IR LED LQI MAC MQTT"
+    " PIR PM PWM RAM RGB RSSI SNR SSID TVOC UID URL USB UV VOC"
+)
 _SPELLED: Final = {
-    **{
-        word.lower(): word
-        for word in (
-            "AC ADC API BLE CO CPU DC GPIO GPS ID IMU IP IR LED LQI MAC MQTT"
-            " PIR PM PWM RAM RGB RSSI SNR SSID TVOC UID URL USB UV VOC"
-        ).split()
-    },
+    **{word.lower(): word for word in _ACRONYMS.split()},
     "co2": "CO₂",
     "eco2": "CO₂ equivalent",
     "no2": "NO₂",
