@@ -13,7 +13,7 @@ from pyaiot.accounts.roles import Role
 from pyaiot.accounts.scopes import Scope, new_scope
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.errors import OperatorError
-from pyaiot.web.api.registry import read_json
+from pyaiot.web.api.edits import read_json
 from pyaiot.web.api.responses import json_response
 from pyaiot.web.auditing import note
 from pyaiot.web.client_access import access_of

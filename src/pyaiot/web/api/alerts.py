@@ -2,9 +2,7 @@
 """Alerts over HTTP: active alerts, acknowledgements, rules, maintenance, channels."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -16,8 +14,7 @@ from pyaiot.alerts.rule import RuleId
 from pyaiot.alerts.rule_book import UnknownRule
 from pyaiot.alerts.service import AlertService
 from pyaiot.broker.broker import Broker
-from pyaiot.errors import ProtocolError, Refused
-from pyaiot.registry.refusals import NotStored
+from pyaiot.errors import Refused
 from pyaiot.web.api.alert_schemas import (
     AlertChannel,
     AlertChannels,
@@ -30,13 +27,20 @@ from pyaiot.web.api.alert_schemas import (
     MaintenanceWindow,
     MaintenanceWindows,
 )
+from pyaiot.web.api.edits import EditProblems, check_all_nodes, errors_as_problems, read_json
 from pyaiot.web.api.nodes import includes
 from pyaiot.web.api.parameters import Query
-from pyaiot.web.api.registry import read_json
 from pyaiot.web.api.responses import json_response
 from pyaiot.web.auditing import note, principal_of
 from pyaiot.web.client_access import access_of
 from pyaiot.web.problems import ProblemError
+
+_SUBJECT: Final = "using rules"
+"""Rules can name any node."""
+_PROBLEMS: Final[EditProblems] = {
+    UnknownRule: (404, "unknown-alert"),
+    Refused: (409, "rule-refused"),
+}
 
 
 class AlertsApi:
@@ -59,12 +63,12 @@ class AlertsApi:
         """`PATCH /api/alerts`."""
         edit = await read_json(request, AlertEdit)
         service = self._service()
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             found = service.active(edit.ids)
         if not all(self._sees(request, it) for it in found):
             raise ProblemError(404, "unknown-alert", "there is no such active alert")
         note(request, uids=dict.fromkeys(it.uid for it in found if it.uid))
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             if edit.acknowledge:
                 service.acknowledge(edit.ids, principal_of(request).who)
             if edit.snooze_s is not None:
@@ -73,7 +77,7 @@ class AlertsApi:
 
     async def rules(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`GET /api/alert-rules`."""
-        _check_whole(request)
+        check_all_nodes(request, _SUBJECT)
         if self._alerts is None:
             return json_response(AlertRules(rules=[]))
         book = self._alerts.book
@@ -85,7 +89,7 @@ class AlertsApi:
 
     async def put_rule(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`PUT /api/alert-rules/{rule}`."""
-        _check_whole(request)
+        check_all_nodes(request, _SUBJECT)
         name = request.match_info["rule"]
         try:
             msgspec.convert(name, RuleId)
@@ -96,25 +100,25 @@ class AlertsApi:
         table = await read_json(request, dict[str, Any])
         note(request, detail=name)
         service = self._service()
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             rule = await service.book.put_rule(name, table)
         service.apply_rules()
         return json_response(AlertRule(id=name, editable=True, rule=rule))
 
     async def remove_rule(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`DELETE /api/alert-rules/{rule}`."""
-        _check_whole(request)
+        check_all_nodes(request, _SUBJECT)
         name = request.match_info["rule"]
         note(request, detail=name[:64])
         service = self._service()
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             await service.book.remove_rule(name)
         service.apply_rules()
         return web.Response(status=204)
 
     async def maintenance(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`GET /api/maintenance`."""
-        _check_whole(request)
+        check_all_nodes(request, _SUBJECT)
         found = {} if self._alerts is None else self._alerts.book.maintenance
         windows = [MaintenanceWindow(id=name, maintenance=it) for name, it in found.items()]
         windows.sort(key=lambda it: it.maintenance.start)
@@ -122,10 +126,10 @@ class AlertsApi:
 
     async def add_maintenance(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`POST /api/maintenance`."""
-        _check_whole(request)
+        check_all_nodes(request, _SUBJECT)
         table = await read_json(request, dict[str, Any])
         service = self._service()
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             name = await service.add_maintenance(table)
         note(request, detail=name)
         window = MaintenanceWindow(id=name, maintenance=service.book.maintenance[name])
@@ -133,10 +137,10 @@ class AlertsApi:
 
     async def remove_maintenance(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`DELETE /api/maintenance/{window}`."""
-        _check_whole(request)
+        check_all_nodes(request, _SUBJECT)
         service = self._service()
         note(request, detail=request.match_info["window"][:64])
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             await service.book.remove_maintenance(request.match_info["window"])
         service.changed()
         return web.Response(status=204)
@@ -186,24 +190,3 @@ class AlertsApi:
         name = "" if record is None else record.annotations.label
         now = 0.0 if self._alerts is None else self._alerts.unix_time()
         return AlertInfo.of(alert, name, now)
-
-
-def _check_whole(request: web.Request) -> None:
-    """Check that the client may see all nodes: rules can name any node. Raises `ProblemError`."""
-    if not access_of(request).scope.has_all_nodes:
-        raise ProblemError(403, "not-in-scope", "rules need access to all nodes")
-
-
-@contextmanager
-def _problems() -> Iterator[None]:
-    """Turn errors of alerts into `ProblemError`."""
-    try:
-        yield
-    except UnknownRule as error:
-        raise ProblemError(404, "unknown-alert", str(error)) from error
-    except Refused as error:
-        raise ProblemError(409, "rule-refused", str(error)) from error
-    except ProtocolError as error:
-        raise ProblemError(400, "bad-request", str(error)) from error
-    except NotStored as error:
-        raise ProblemError(503, "registry-unavailable", str(error), retry_after_s=5) from error

@@ -14,11 +14,12 @@ from pyaiot.broker.client_rates import COMMANDS_BURST, COMMANDS_PER_S
 from pyaiot.errors import ProtocolError
 from pyaiot.messages import check_name, check_uid, check_value
 from pyaiot.transport.rate_limit import RateLimit
+from pyaiot.web.api.edits import read_json
 from pyaiot.web.api.http_command import HttpCommand
 from pyaiot.web.api.idempotency import KEY_LENGTH_MAX, HttpCommandTable
 from pyaiot.web.api.nodes import sees
 from pyaiot.web.api.parameters import FilterQuery, Query, WriteQuery
-from pyaiot.web.api.registry import read_json, select
+from pyaiot.web.api.registry import select
 from pyaiot.web.api.responses import json_response, while_connected
 from pyaiot.web.api.schemas import CommandForMany, CommandStatuses
 from pyaiot.web.auditing import principal_of

@@ -8,8 +8,8 @@ from typing import Protocol
 from aiohttp import web
 
 from pyaiot.errors import OperatorError
+from pyaiot.web.api.edits import read_json
 from pyaiot.web.api.parameters import Query
-from pyaiot.web.api.registry import read_json
 from pyaiot.web.api.responses import json_response
 from pyaiot.web.api.schemas import (
     DeviceEntry,

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Mappings of plain MQTT topics over HTTP."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -10,7 +9,7 @@ from aiohttp import web
 from pyaiot.broker.mappings import MappingBook, MappingId, TrialValue, UnknownMapping
 from pyaiot.errors import OperatorError, ProtocolError, Refused
 from pyaiot.model.topic_mapping import TopicMapping
-from pyaiot.registry.refusals import NotStored
+from pyaiot.web.api.edits import EditProblems, check_all_nodes, errors_as_problems, read_json
 from pyaiot.web.api.mapping_schemas import (
     MappedMessage,
     MappedValue,
@@ -19,11 +18,17 @@ from pyaiot.web.api.mapping_schemas import (
     SavedMapping,
 )
 from pyaiot.web.api.parameters import Query
-from pyaiot.web.api.registry import read_json
 from pyaiot.web.api.responses import json_response
 from pyaiot.web.auditing import note
-from pyaiot.web.client_access import access_of
 from pyaiot.web.problems import ProblemError
+
+_SUBJECT: Final = "using mappings"
+"""A mapping can create nodes of any name."""
+_PROBLEMS: Final[EditProblems] = {
+    UnknownMapping: (404, "unknown-mapping"),
+    Refused: (409, "mapping-refused"),
+    OperatorError: (409, "mapping-refused"),
+}
 
 
 class MappingsApi:
@@ -35,7 +40,7 @@ class MappingsApi:
 
     async def mappings(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`GET /api/mappings`."""
-        _check_whole(request)
+        check_all_nodes(request, _SUBJECT)
         if self._book is None:
             return json_response(Mappings(mappings=[]))
         of_settings = [
@@ -61,7 +66,7 @@ class MappingsApi:
 
     async def put_mapping(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`PUT /api/mappings/{mapping}`."""
-        _check_whole(request)
+        check_all_nodes(request, _SUBJECT)
         name = request.match_info["mapping"]
         try:
             msgspec.convert(name, MappingId)
@@ -71,16 +76,16 @@ class MappingsApi:
             ) from error
         mapping = await read_json(request, TopicMapping)
         note(request, detail=name)
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             await self._whole_book().put(name, mapping)
         return json_response(SavedMapping(id=name, editable=True, mapping=mapping))
 
     async def remove_mapping(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`DELETE /api/mappings/{mapping}`."""
-        _check_whole(request)
+        check_all_nodes(request, _SUBJECT)
         name = request.match_info["mapping"]
         note(request, detail=name[:64])
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             await self._whole_book().remove(name)
         return web.Response(status=204)
 
@@ -100,23 +105,3 @@ def _value(it: TrialValue) -> MappedValue:
         type=it.type,
         command_topic=it.command_topic,
     )
-
-
-def _check_whole(request: web.Request) -> None:
-    """Check that the client may see all nodes: a mapping can create nodes of any name. Raises
-    `ProblemError`."""
-    if not access_of(request).scope.has_all_nodes:
-        raise ProblemError(403, "not-in-scope", "mappings need access to all nodes")
-
-
-@contextmanager
-def _problems() -> Iterator[None]:
-    """Turn errors of mappings into `ProblemError`."""
-    try:
-        yield
-    except UnknownMapping as error:
-        raise ProblemError(404, "unknown-mapping", str(error)) from error
-    except (Refused, OperatorError) as error:
-        raise ProblemError(409, "mapping-refused", str(error)) from error
-    except NotStored as error:
-        raise ProblemError(503, "registry-unavailable", str(error), retry_after_s=5) from error

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Floor plans of rooms over HTTP."""
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -11,13 +8,18 @@ from aiohttp import hdrs, web
 
 from pyaiot.accounts.scopes import Scope
 from pyaiot.broker.broker import Broker
-from pyaiot.errors import ProtocolError, Refused
+from pyaiot.errors import Refused
 from pyaiot.registry.plans import IMAGE_SIZE_MAX, FloorPlan, PlanBook, PlanEdit, UnknownPlan
-from pyaiot.registry.refusals import NotStored, StaleRevision
+from pyaiot.web.api.edits import (
+    EditProblems,
+    check_all_nodes,
+    errors_as_problems,
+    read_json,
+    required_revision,
+)
 from pyaiot.web.api.nodes import includes
 from pyaiot.web.api.parameters import Query
 from pyaiot.web.api.plan_operations import IMAGE_TYPES, FloorPlans
-from pyaiot.web.api.registry import read_json
 from pyaiot.web.api.responses import HEADERS, json_response, matches_etag, not_modified
 from pyaiot.web.auditing import note
 from pyaiot.web.client_access import access_of
@@ -25,6 +27,11 @@ from pyaiot.web.problems import ProblemError
 
 IMAGE_POLICY: Final = "default-src 'none'; sandbox"
 """The content security policy of an image that is opened by its URL."""
+
+_PROBLEMS: Final[EditProblems] = {
+    UnknownPlan: (404, "unknown-plan"),
+    Refused: (409, "plan-refused"),
+}
 
 
 class PlansApi:
@@ -68,11 +75,13 @@ class PlansApi:
             raise ProblemError(
                 415, "unsupported-type", f"the body must be one of {', '.join(IMAGE_TYPES)}"
             )
-        _check_whole(request)
+        check_all_nodes(request, "changing floor plans")
         data = await _read_image(request)
         note(request, detail=room[:64])
-        with _problems():
-            plan = await self._plans.put_image(room, data, _revision(request))
+        with errors_as_problems(_PROBLEMS):
+            plan = await self._plans.put_image(
+                room, data, required_revision(request, "a floor plan")
+            )
         return _plan_response(plan)
 
     async def place(self, request: web.Request, _query: Query) -> web.StreamResponse:
@@ -89,11 +98,11 @@ class PlansApi:
             if record is None and edit.places[uid] is not None:
                 raise ProblemError(404, "unknown-node", f"there is no node {uid}")
         note(request, uids=list(edit.places), detail=plan.room)
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             plan = await self._plans.place(
                 plan.room,
                 edit.places,
-                _revision(request),
+                required_revision(request, "a floor plan"),
                 is_known=lambda uid: registry.get(uid) is not None,
             )
         return _plan_response(self._shown(plan, scope))
@@ -101,10 +110,10 @@ class PlansApi:
     async def remove(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`DELETE /api/plans/{room}`."""
         plan = self._find(request)
-        _check_whole(request)
+        check_all_nodes(request, "changing floor plans")
         note(request, detail=plan.room)
-        with _problems():
-            await self._plans.remove(plan.room, _revision(request))
+        with errors_as_problems(_PROBLEMS):
+            await self._plans.remove(plan.room, required_revision(request, "a floor plan"))
         return web.Response(status=204)
 
     def _find(self, request: web.Request) -> FloorPlan:
@@ -148,36 +157,3 @@ async def _read_image(request: web.Request) -> bytes:
 
 def _plan_response(plan: FloorPlan) -> web.Response:
     return json_response(plan, headers={hdrs.ETAG: f'"{plan.revision}"'})
-
-
-def _check_whole(request: web.Request) -> None:
-    if not access_of(request).scope.has_all_nodes:
-        raise ProblemError(403, "not-in-scope", "to change floor plans needs access to all nodes")
-
-
-def _revision(request: web.Request) -> int | None:
-    """The revision that the client requires; 0: the plan must not exist. Raises `ProblemError`."""
-    header = request.headers.get(hdrs.IF_MATCH, "*").strip()
-    if header == "*":
-        return None
-    etag = re.fullmatch(r'"?([0-9]{1,18})"?', header)
-    if etag is None:
-        raise ProblemError(400, "bad-request", "If-Match must be the ETag of a floor plan, or *")
-    return int(etag[1])
-
-
-@contextmanager
-def _problems() -> Iterator[None]:
-    """Turn errors of plans into `ProblemError`."""
-    try:
-        yield
-    except UnknownPlan as error:
-        raise ProblemError(404, "unknown-plan", str(error)) from error
-    except StaleRevision as error:
-        raise ProblemError(412, "edited-meanwhile", str(error)) from error
-    except Refused as error:
-        raise ProblemError(409, "plan-refused", str(error)) from error
-    except ProtocolError as error:
-        raise ProblemError(400, "bad-request", str(error)) from error
-    except NotStored as error:
-        raise ProblemError(503, "registry-unavailable", str(error), retry_after_s=5) from error

@@ -3,19 +3,18 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from aiohttp import hdrs, web
 
 from pyaiot.broker.broker import Broker
-from pyaiot.errors import ProtocolError, Refused, requirement
+from pyaiot.errors import Refused
 from pyaiot.messages import check_uid
 from pyaiot.registry.record import Edit, NodeRecord
-from pyaiot.registry.refusals import NotStored, RegistryFull, StaleRevision, UnknownNode
+from pyaiot.registry.refusals import RegistryFull, UnknownNode
 from pyaiot.registry.service import RegistryService
+from pyaiot.web.api.edits import EditProblems, errors_as_problems, read_json
 from pyaiot.web.api.nodes import find, includes, matching, node_response
 from pyaiot.web.api.parameters import FilterQuery, Query
 from pyaiot.web.api.responses import json_response
@@ -31,12 +30,15 @@ ETAG: Final = r'"([0-9]{1,18})(?:-[0-9a-f]{16})?"'
 revision."""
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 """RFC 9110 section 8.8.3."""
-JSON_TYPES: Final = ("application/json", "application/merge-patch+json")
 
 _TYPES_SHOWN: Final = 8
 """Largest number of resources in the audit entry of an edit of types. Further ones are left out."""
 
-B = TypeVar("B")
+_PROBLEMS: Final[EditProblems] = {
+    UnknownNode: (404, "unknown-node"),
+    RegistryFull: (409, "registry-full"),
+    Refused: (409, "online"),
+}
 
 
 class RegistryApi:
@@ -51,21 +53,21 @@ class RegistryApi:
         edit = await read_json(request, Edit)
         uid = find(self._broker, request).uid
         note(request, uids=[uid], detail=_changes_of(edit))
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             record = await self._registry.edit(uid, edit, revision=_revision(request))
         return node_response(self._broker, record, request)
 
     async def forget(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`DELETE /api/nodes/{uid}`."""
         uid, now = find(self._broker, request).uid, asyncio.get_running_loop().time()
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             await self._registry.forget(uid, now, revision=_revision(request))
         return web.Response(status=204)
 
     async def restore(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`POST /api/nodes/{uid}/restore`."""
         uid, now = request.match_info["uid"], asyncio.get_running_loop().time()
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             if not includes(access_of(request).scope, self._registry.registry.forgotten(uid, now)):
                 raise UnknownNode(f"there is no forgotten node {uid[:64]!r}")
             record = await self._registry.restore(uid, now)
@@ -74,7 +76,7 @@ class RegistryApi:
     async def register(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`POST /api/nodes`."""
         body = await read_json(request, Registrations)
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             edits = [(check_uid(node.uid), _edit_of(node)) for node in body.nodes]
             note(request, uids=[uid for uid, _ in edits])
             self._check_scope(request, edits)
@@ -101,7 +103,7 @@ class RegistryApi:
         found = await select(self._broker, request, query, NODES_AT_ONCE_MAX)
         uids = [it.uid for it in found]
         note(request, uids=uids, detail=_changes_of(edit))
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             records = await self._registry.edit_many(uids, edit)
         return json_response(_changed(records))
 
@@ -109,7 +111,7 @@ class RegistryApi:
         """`DELETE /api/nodes`. Online nodes are skipped."""
         found = await select(self._broker, request, query, NODES_AT_ONCE_MAX)
         now = asyncio.get_running_loop().time()
-        with _problems():
+        with errors_as_problems(_PROBLEMS):
             forgotten = await self._registry.forget_many([it.uid for it in found], now)
         note(request, uids=[it.uid for it in forgotten])
         return json_response(_changed(forgotten))
@@ -129,17 +131,6 @@ async def select(
             raise ProblemError(413, "too-many-nodes", f"more than {most} nodes match")
         found.append(record)
     return found
-
-
-async def read_json(request: web.Request, kind: type[B]) -> B:
-    """The body of a request. Raises `ProblemError`."""
-    if request.content_type not in JSON_TYPES:
-        raise ProblemError(415, "unsupported-type", f"the body must be {JSON_TYPES[0]}")
-    body = await request.read()
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise ProblemError(400, "bad-request", requirement(str(error))[:300]) from error
 
 
 def _edit_of(node: NodeRegistration) -> Edit:
@@ -175,22 +166,3 @@ def _revision(request: web.Request) -> int | None:
     raise ProblemError(
         400, "bad-request", "If-Match must be the ETag of a node, its revision, or *"
     )
-
-
-@contextmanager
-def _problems() -> Iterator[None]:
-    """Turn errors of the registry into `ProblemError`."""
-    try:
-        yield
-    except UnknownNode as error:
-        raise ProblemError(404, "unknown-node", str(error)) from error
-    except StaleRevision as error:
-        raise ProblemError(412, "edited-meanwhile", str(error)) from error
-    except RegistryFull as error:
-        raise ProblemError(409, "registry-full", str(error)) from error
-    except Refused as error:
-        raise ProblemError(409, "online", str(error)) from error
-    except ProtocolError as error:
-        raise ProblemError(400, "bad-request", str(error)) from error
-    except NotStored as error:
-        raise ProblemError(503, "registry-unavailable", str(error), retry_after_s=5) from error
