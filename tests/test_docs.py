@@ -205,7 +205,7 @@ def test_table_of_imports_is_the_one_that_is_tested() -> None:
     rows = dict(table_rows(ARCHITECTURE, "## The house"))
     written = {name.strip("`"): set(re.findall(r"`(\w+)`", cell)) for name, cell in rows.items()}
     assert written == MAY_IMPORT
-    sentence = " ".join(ARCHITECTURE.split()).partition("holds this table, and that ")[2]
+    sentence = " ".join(ARCHITECTURE.split()).partition("checks this table, and that ")[2]
     assert set(re.findall(r"`([\w/]+)`", sentence.partition("touch")[0])) == PURE
 
 

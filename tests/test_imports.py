@@ -28,6 +28,7 @@ MAY_IMPORT = {
     # What a resource is, for every part that reads or writes one.
     "model": {"errors", "readings"},
     "exact_json": {"readings"},
+    "postgres": {"errors"},
     # The legacy wire and the gateways both read number and unit beside the text.
     "messages": {"errors", "model", "readings"},
     "backlog": {"errors", "messages"},
@@ -59,11 +60,11 @@ MAY_IMPORT = {
     },
     # The modules `gateways/*/plugin.py`, which also name the simulated and virtual nodes.
     "plugin": {"config", "devices", "fleet", "gateways", "metrics"},
-    "accounts": {"errors"},
+    "accounts": {"errors", "postgres"},
     # Given to the broker and to the web side; the command line appends to its files.
-    "audit": {"errors", "metrics", "transport"},
+    "audit": {"errors", "metrics", "postgres", "transport"},
     # Given to the broker, and to the web side, which edits it.
-    "registry": {"errors", "messages", "metrics", "model", "redaction"},
+    "registry": {"errors", "messages", "metrics", "model", "postgres", "redaction"},
     "alerts": {"audit", "broker", "errors", "messages", "metrics", "registry", "transport"},
     "broker": {
         *("accounts", "audit", "backlog", "errors", "legacy", "links", "messages", "metrics"),
@@ -75,12 +76,12 @@ MAY_IMPORT = {
         "transport",
     },
     # An ordinary consumer of the broker's messages: it is given to the broker, and knows none.
-    "history": {"backlog", "errors", "messages", "metrics", "redaction"},
+    "history": {"backlog", "errors", "messages", "metrics", "postgres", "redaction"},
     # The web side of the broker: HTTP and WebSockets in front of it.
     "web": {
         *("accounts", "alerts", "audit", "backlog", "broker", "errors", "history", "legacy"),
         "links",
-        *("messages", "metrics", "model"),
+        *("messages", "metrics", "model", "postgres"),
         # SenML is a form of answers.
         *("protocols", "registry", "transport"),
     },
@@ -128,7 +129,7 @@ MAY_IMPORT = {
     "doctor": {
         *("app", "broker", "client", "config", "errors", "gateways", "history", "homeassistant"),
         "mqtt",
-        *("protocols", "redaction", "transport"),
+        *("postgres", "protocols", "redaction", "transport"),
     },
     "cli": {
         *(

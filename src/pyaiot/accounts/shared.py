@@ -18,6 +18,7 @@ import asyncpg
 from pyaiot.accounts.mirror import AccountRow, AccountsMirror
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.errors import OperatorError, reason_of
+from pyaiot.postgres import migrate
 
 CONNECT_LIMIT_S: Final = 5.0
 """Timeout for connecting to the server."""
@@ -128,7 +129,7 @@ class SharedAccounts(AccountsMirror):
             await self._server.add_listener(_CHANNEL, lambda *_: self._notified.set())
             async with self._server.transaction():
                 await self._take_lock()
-                await _migrate(self._server)
+                await migrate(self._server, "pyaiot_accounts", MIGRATIONS, _newer_schema)
                 await self._load()
         if self.failure:
             self.failure = ""
@@ -284,17 +285,5 @@ def changing_once(url: str, name: str) -> Iterator[AccountsFile]:
             accounts.close()
 
 
-async def _migrate(db: Any) -> None:
-    """Raises `OperatorError` if the schema is newer."""
-    await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot_accounts")
-    await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
-    version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")
-    if version > len(MIGRATIONS):
-        raise OperatorError(
-            f"The schema of the accounts, version {version}, was written by a newer Pyaiot: update"
-            " this one."
-        )
-    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-        for statement in statements:
-            await db.execute(statement)
-        await db.execute("INSERT INTO version VALUES ($1)", number)
+def _newer_schema(problem: str) -> OperatorError:
+    return OperatorError(f"The accounts cannot be used: {problem}. Update this one.")

@@ -8,12 +8,14 @@ a thread, one at a time.
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterable
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import asyncpg
 
 from pyaiot.audit.entry import SERIES, AuditEntry, from_line, to_line
 from pyaiot.audit.files import AuditFilter
+from pyaiot.postgres import migrate
 
 CONNECT_LIMIT_S: Final = 5.0
 """Timeout for connecting to the server."""
@@ -153,7 +155,9 @@ class AuditDatabase:
                         "synchronous_commit": "on",
                     },
                 )
-            await _migrate(self._db)
+            async with self._db.transaction():
+                await self._db.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
+                await migrate(self._db, "pyaiot_audit", MIGRATIONS, partial(OSError, 0))
         return self._db
 
     def _disconnect(self) -> None:
@@ -183,18 +187,3 @@ class AuditDatabase:
 def _storable(text: str) -> str:
     """PostgreSQL cannot store NUL characters."""
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-
-
-async def _migrate(db: Any) -> None:
-    """Raises `OSError` if the schema is newer."""
-    async with db.transaction():
-        await db.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
-        await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot_audit")
-        await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
-        version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")
-        if version > len(MIGRATIONS):
-            raise OSError(0, f"its schema, version {version}, was written by a newer Pyaiot")
-        for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-            for statement in statements:
-                await db.execute(statement)
-            await db.execute("INSERT INTO version VALUES ($1)", number)

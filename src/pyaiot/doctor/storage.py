@@ -122,9 +122,9 @@ def _quick_check(db: sqlite3.Connection) -> tuple[bool, str]:
 async def _check_postgres(url: str) -> Finding:
     import asyncpg  # noqa: PLC0415 - needed only for PostgreSQL
 
-    from pyaiot.history.postgres.server import without_password  # noqa: PLC0415
+    from pyaiot.postgres import without_password  # noqa: PLC0415
 
-    name = without_password(url)
+    name = without_password(url, "--history")
     try:
         async with asyncio.timeout(POSTGRES_LIMIT_S):
             connection = await asyncpg.connect(url, timeout=POSTGRES_LIMIT_S)

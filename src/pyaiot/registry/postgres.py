@@ -4,11 +4,11 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from pyaiot.errors import OperatorError, reason_of
+from pyaiot.errors import reason_of
+from pyaiot.postgres import migrate, without_password
 from pyaiot.registry.documents import Document
 from pyaiot.registry.record import (
     COLUMNS,
@@ -103,7 +103,7 @@ class PostgresStore:
         """`is_shared`: other brokers of a cluster write the same database. Raises `OperatorError`
         for an invalid URL.
         """
-        self.name = _without_password(url)
+        self.name = without_password(url, "--registry")
         self._url = url
         self.is_shared = is_shared
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -174,7 +174,7 @@ class PostgresStore:
         db = await self._connect()
         await _take_lock(db, is_shared=self.is_shared)
         await db.execute("SELECT pg_advisory_lock($1)", SCHEMA_LOCK)
-        await _migrate(db)
+        await migrate(db, "pyaiot_registry", MIGRATIONS, _newer_schema)
         await db.execute("SELECT pg_advisory_unlock($1)", SCHEMA_LOCK)
         # Independent of the server's default.
         await db.execute("SET synchronous_commit = on")
@@ -290,36 +290,5 @@ async def _take_lock(db: Any, *, is_shared: bool) -> None:
     raise RegistryStoreError("another Pyaiot writes this database")
 
 
-async def _migrate(db: Any) -> None:
-    """Migrate the schema to the version of this program, one transaction per step. Raises
-    `RegistryStoreError` if the schema is newer.
-    """
-    await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot_registry")
-    await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
-    version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")
-    if version > len(MIGRATIONS):
-        raise RegistryStoreError(
-            f"its schema, version {version}, was written by a newer Pyaiot: run that one, or name"
-            " another database with --registry"
-        )
-    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-        async with db.transaction():
-            for statement in statements:
-                await db.execute(statement)
-            await db.execute("INSERT INTO version VALUES ($1)", number)
-
-
-def _without_password(url: str) -> str:
-    """The URL without its password, for display. Raises `OperatorError` if the URL is invalid."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises if it is not a number
-    except ValueError as error:
-        # Its text would quote the password of a URL in which it is not escaped.
-        raise OperatorError(
-            "The URL after --registry is not valid: use"
-            " postgresql://user:password@host:port/database, with %2F for a / in the password,"
-            " %23 for #, %3F for ? and %40 for @."
-        ) from error
-    user, at, host = parts.netloc.rpartition("@")
-    return urlunsplit((parts.scheme, user.partition(":")[0] + at + host, parts.path, "", ""))
+def _newer_schema(problem: str) -> RegistryStoreError:
+    return RegistryStoreError(f"{problem}: run that one, or name another database with --registry")

@@ -5,9 +5,7 @@ They have the same meaning as in a history file (`history/sqlite/schema.py`). Re
 partitioned by week; a partition is created when needed and dropped as a whole.
 """
 
-from typing import Any, Final
-
-from pyaiot.history.store import StoreError
+from typing import Final
 
 WEEK: Final = 7 * 86_400 * 1_000_000
 """The range of a partition, in microseconds."""
@@ -102,23 +100,3 @@ _BY_NODE: Final = (
 
 MIGRATIONS: Final = (_FIRST, _CLOCK, _BY_NODE)
 """Statements that migrate each version to the next. Append only."""
-
-
-async def migrate(db: Any) -> None:
-    """Migrate the database to the version of this program, one transaction for each step.
-
-    Raises `StoreError` if it is of a newer version.
-    """
-    await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot")
-    await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
-    version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")
-    if version > len(MIGRATIONS):
-        raise StoreError(
-            f"its schema, version {version}, was written by a newer Pyaiot: run that one, or name"
-            " another database with --history"
-        )
-    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-        async with db.transaction():
-            for statement in statements:
-                await db.execute(statement)
-            await db.execute("INSERT INTO version VALUES ($1)", number)

@@ -2,12 +2,11 @@
 """A PostgreSQL database as a store."""
 
 import secrets
-from urllib.parse import urlsplit, urlunsplit
 
-from pyaiot.errors import OperatorError
 from pyaiot.history.postgres.reader import PostgresReader
 from pyaiot.history.postgres.writer import PostgresWriter
 from pyaiot.history.store import RetentionPolicy
+from pyaiot.postgres import without_password
 
 
 class PostgresServer:
@@ -18,7 +17,7 @@ class PostgresServer:
 
     def __init__(self, url: str, keep: RetentionPolicy, *, is_shared: bool = False) -> None:
         """`is_shared`: other brokers write the same database."""
-        self.name = without_password(url)
+        self.name = without_password(url, "--history")
         self._url = url
         self._keep = keep
         self._is_shared = is_shared
@@ -38,18 +37,3 @@ class PostgresServer:
 
     def history(self) -> PostgresReader:
         return PostgresReader(self._url, self.name)
-
-
-def without_password(url: str) -> str:
-    """A URL for display. Raises `OperatorError` if it is not valid."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises if it is not a number
-    except ValueError as error:
-        # The text of the error would quote the password of a URL in which it is not escaped.
-        raise OperatorError(
-            "The URL after --history is not valid: use postgresql://user:password@host:port/database,"
-            " with %2F for a / in the password, %23 for #, %3F for ? and %40 for @."
-        ) from error
-    user, at, host = parts.netloc.rpartition("@")
-    return urlunsplit((parts.scheme, user.partition(":")[0] + at + host, parts.path, "", ""))

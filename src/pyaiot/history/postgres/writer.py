@@ -10,11 +10,12 @@ import asyncpg
 from pyaiot.errors import reason_of
 from pyaiot.history.clock import ClockState
 from pyaiot.history.postgres.retention import PostgresRetention, partition, partitions
-from pyaiot.history.postgres.schema import SCHEMA_LOCK, WEEK, WORKER_LOCK, WRITER_LOCK, migrate
+from pyaiot.history.postgres.schema import MIGRATIONS, SCHEMA_LOCK, WEEK, WORKER_LOCK, WRITER_LOCK
 from pyaiot.history.retention import GRACE_S
 from pyaiot.history.rows import MICROSECONDS, NewReading, Value, WriteBatch
 from pyaiot.history.series_index import SeriesIndex, candidate_times
 from pyaiot.history.store import RetentionPolicy, RowsRefused, StoreError, StoreReplaced
+from pyaiot.postgres import migrate
 
 CONNECT_LIMIT_S: Final = 5.0
 """Longest time for the server to accept a connection."""
@@ -162,7 +163,7 @@ class PostgresWriter:
         try:
             await _take_lock(db, is_shared=self._is_shared)
             await db.execute("SELECT pg_advisory_lock($1)", SCHEMA_LOCK)
-            await migrate(db)
+            await migrate(db, "pyaiot", MIGRATIONS, _newer_schema)
             await db.execute("SELECT pg_advisory_unlock($1)", SCHEMA_LOCK)
             # Overrides the default of the server.
             await db.execute("SET synchronous_commit = on")
@@ -322,6 +323,10 @@ def value_of(number: float | None, data: str | None, json: str | None) -> Value:
     if number is not None:
         return number
     return json.encode() if json is not None else data or ""
+
+
+def _newer_schema(problem: str) -> StoreError:
+    return StoreError(f"{problem}: run that one, or name another database with --history")
 
 
 def describe(name: str, error: Exception) -> str:

@@ -17,6 +17,7 @@ import asyncpg
 import msgspec
 
 from pyaiot.messages import Receipt
+from pyaiot.postgres import migrate
 from pyaiot.web.api.idempotency_file import KeyedCommand, KeysUnavailable
 
 KEY_LIFE_S: Final = 24 * 3600.0
@@ -197,7 +198,9 @@ class IdempotencyDatabase:
                     "application_name": "Pyaiot idempotency keys",
                 },
             )
-            await _migrate(self._db)
+            async with self._db.transaction():
+                await self._db.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
+                await migrate(self._db, "pyaiot_keys", MIGRATIONS, OSError)
         return self._db
 
     def _disconnect(self) -> None:
@@ -220,21 +223,6 @@ async def _store(db: Any, ended: list[tuple[str, Receipt | None]]) -> None:
                     command_id,
                     _encode(command).decode(),
                 )
-
-
-async def _migrate(db: Any) -> None:
-    """Raises `OSError` if the schema is of a newer version."""
-    async with db.transaction():
-        await db.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
-        await db.execute("CREATE SCHEMA IF NOT EXISTS pyaiot_keys")
-        await db.execute("CREATE TABLE IF NOT EXISTS version (version integer NOT NULL)")
-        version = await db.fetchval("SELECT coalesce(max(version), 0) FROM version")
-        if version > len(MIGRATIONS):
-            raise OSError(f"its schema, version {version}, was written by a newer Pyaiot")
-        for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-            for statement in statements:
-                await db.execute(statement)
-            await db.execute("INSERT INTO version VALUES ($1)", number)
 
 
 _encode: Final = msgspec.json.Encoder().encode
