@@ -73,13 +73,16 @@ class Scene:
     broker: Broker
     registry: RegistryService
     home: HomeAssistant
-    task: asyncio.Task[None]
     gateway: GatewayLink
     audit: Audit
     port: int
+    task: asyncio.Task[None] = field(init=False)
+    """Of the service."""
     commands: list[Command] = field(default_factory=list)
     seen: dict[str, bytes] = field(default_factory=dict)
     """The latest payload of each topic."""
+    payloads: dict[str, list[bytes]] = field(default_factory=dict)
+    """All payloads of each topic."""
     receipt: ReceiptState = "confirmed"
     watcher: MqttClient | None = None
 
@@ -132,11 +135,12 @@ async def scene(port: int, *, tags: tuple[str, ...] = ()) -> AsyncIterator[Scene
         gateway.send(NodeAppeared(uid="A"))
         gateway.send(Reading.received("A", "temperature", "23.5°C", time.time()))
         gateway.send(Reading.received("A", "led", "0", time.time()))
-        task = tasks.create_task(home.run())
-        it = Scene(broker, edits, home, task, gateway, audit, port)
+        it = Scene(broker, edits, home, gateway, audit, port)
 
         def received(messages: Sequence[ReceivedMessage]) -> None:
-            it.seen.update((topic, payload) for topic, payload, _ in messages)
+            for topic, payload, _ in messages:
+                it.seen[topic] = payload
+                it.payloads.setdefault(topic, []).append(payload)
 
         it.watcher = MqttClient(
             here,
@@ -149,8 +153,10 @@ async def scene(port: int, *, tags: tuple[str, ...] = ()) -> AsyncIterator[Scene
         watching = tasks.create_task(it.watcher.run())
         commanding = tasks.create_task(_run(gateway, it.commanded))
         await it.until(lambda: it.watcher is not None and it.watcher.connected)
+        # It sees every message of the service.
+        it.task = tasks.create_task(home.run())
         yield it
-        for running in (task, watching, commanding, served):
+        for running in (it.task, watching, commanding, served):
             running.cancel()
 
 
@@ -342,7 +348,7 @@ async def test_a_node_that_an_earlier_run_removed_is_removed_when_home_assistant
     async with scene(mqtt_server.port) as here:
         await here.until(lambda: CONFIG in here.seen)
         here.gateway.send(NodeLeft(uid="A"))
-        await here.until(lambda: here.seen["pyaiot/pyaiot_A"] == b"offline")
+        await here.until(lambda: here.seen.get("pyaiot/pyaiot_A") == b"offline")
         await here.registry.forget("A", time.time())
         await here.until(lambda: here.seen.get(removed, b"") != b"")
         config = here.seen[removed]
@@ -351,9 +357,10 @@ async def test_a_node_that_an_earlier_run_removed_is_removed_when_home_assistant
         await here.until(lambda: other in here.seen)
     async with scene(mqtt_server.port) as here:
         # The node A is back: the earlier run removed it, this one has it.
-        await here.until(lambda: here.seen.get(removed) == b"" and other in here.seen)
+        await here.until(lambda: here.seen.get(removed) == b"")
+        await here.until(lambda: "pyaiot_B" in here.home._removals)
         here.publish("homeassistant/status", "online")
         of_b = CONFIG.replace("_A", "_B")
-        await here.until(lambda: here.seen.get(of_b, b"") != b"")
-        await here.until(lambda: here.seen[of_b] == here.seen[other] == b"")
+        await here.until(lambda: here.seen.get(of_b) == here.seen.get(other) == b"")
+        assert here.payloads[of_b] == [here.payloads[other][0], b""]
         assert json.loads(here.seen[CONFIG])["cmps"]
