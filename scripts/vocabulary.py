@@ -11,6 +11,7 @@ backticks is left out.
 """
 
 import ast
+import functools
 import io
 import re
 import sys
@@ -31,18 +32,18 @@ NAMES: Final = frozenset(
 )
 """Parts of an identifier that carry no meaning: `_told`, `metrics_door`, `StrangersMax`."""
 
-PHRASES: Final = re.compile(
-    r"\b(?:"
-    r"doors?|strangers?|whom|whomever|whoever|whosoever|so many|so long|so often|so much|so soon"
-    r"|taken for|is none of|are none of|that is none|counts no more|is not good|are not good"
-    r"|is told|are told|was told|were told|is heard|are heard|was heard|hears of|tells of"
-    r"|has said|had said|who said|what was said|said nothing|says nothing|brought along"
-    r"|of its own accord|is whole|to mend|mended|mends|in vain|as one pleases|the road|lest"
-    r"|silence limit|here since|who comes|who came|who is there|who asks|who asked|who reads"
-    r"|a moment ago|gone\b(?= for| since| now| with)"
-    r")\b",
-    re.IGNORECASE,
+PHRASES: Final = (
+    *("door", "doors", "stranger", "strangers", "whom", "whomever", "whoever", "whosoever"),
+    *("so many", "so long", "so often", "so much", "so soon"),
+    *("taken for", "is none of", "are none of", "that is none", "counts no more", "is not good"),
+    *("are not good", "is told", "are told", "was told", "were told", "is heard", "are heard"),
+    *("was heard", "hears of", "tells of", "has said", "had said", "who said", "what was said"),
+    *("said nothing", "says nothing", "brought along", "of its own accord", "is whole", "to mend"),
+    *("mended", "mends", "in vain", "as one pleases", "the road", "lest", "silence limit"),
+    *("here since", "who comes", "who came", "who is there", "who asks", "who asked", "who reads"),
+    *("a moment ago", "gone for", "gone since", "gone now", "gone with"),
 )
+_PHRASE: Final = re.compile(rf"\b(?:{'|'.join(PHRASES)})\b", re.IGNORECASE)
 
 ALLOWED: Final = re.compile(r"https?://\S+|`[^`\n]*`|\"\"\"", re.IGNORECASE)
 """Text that is not searched."""
@@ -77,18 +78,23 @@ ONE_METAPHOR: Final = "Pyaiot is one road"
 """The sentence of ARCHITECTURE.md that may keep the metaphor of the project."""
 
 
-_NAME: Final = re.compile(
-    "|".join(
-        rf"(?<![A-Za-z]){name}(?![a-z])|{name.title()}(?![a-z])|{name.upper()}(?![a-z])"
-        for name in sorted(NAMES)
-    )
-)
-"""Matches every text that has one of `NAMES` as a part of an identifier, and some others."""
+_LETTERS: Final = re.compile("[A-Za-z]+")
 
 
 def parts(name: str) -> list[str]:
     """`_toldAt_S` becomes told, at, s."""
     return [part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
+
+
+@functools.cache
+def _has_forbidden_part(letters: str) -> bool:
+    return not NAMES.isdisjoint(parts(letters))
+
+
+def _may_have_phrase(text: str) -> bool:
+    """Searches for plain texts first, which takes a tenth of the time of the expression."""
+    lower = text.lower()
+    return any(phrase in lower for phrase in PHRASES) and _PHRASE.search(text) is not None
 
 
 def identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -106,12 +112,12 @@ def identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def python_findings(path: Path) -> Iterator[tuple[int, str, str]]:
     text = path.read_text("utf-8")
     # Most files have none of the words, and parsing takes long.
-    if _NAME.search(text):
+    if any(map(_has_forbidden_part, set(_LETTERS.findall(text)))):
         for line, name in identifiers(ast.parse(text)):
             for part in parts(name):
                 if part in NAMES:
                     yield line, part, name
-    if not PHRASES.search(text) and not PHRASES.search(ALLOWED.sub(" ", text)):
+    if not _may_have_phrase(text) and not _may_have_phrase(ALLOWED.sub(" ", text)):
         return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in (tokenize.COMMENT, tokenize.STRING):
@@ -123,7 +129,7 @@ def text_findings(text: str, first_line: int = 1) -> Iterator[tuple[int, str, st
         if ONE_METAPHOR in line:
             continue
         searched = ALLOWED.sub(" ", line)
-        for found in PHRASES.finditer(searched):
+        for found in _PHRASE.finditer(searched):
             yield number, found[0], line.strip()[:80]
 
 
