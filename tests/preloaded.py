@@ -8,6 +8,7 @@ own session, environment, working folder, output, signals and exit code; only th
 for tests of the start, of imports and of command lines.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -20,10 +21,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import walk_packages
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NoReturn
 
 import pyaiot
 
@@ -195,7 +197,36 @@ def _preload() -> None:
     gc.freeze()  # the collector would copy the pages of all that was imported
 
 
+def _run() -> int:
+    """`aiot`. Returns the exit code; other exceptions end the process as they end any."""
+    try:
+        runpy.run_module("pyaiot", run_name="__main__")
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return (end.code or 0) & 0xFF
+        print(end.code, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _end(code: int) -> NoReturn:
+    """End as Python does, but leave its modules to the system.
+
+    To free them takes longer than most commands: each of their pages is copied first. What was made
+    since the fork is collected, so that its warnings are shown.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    gc.collect()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        print(f"Exception ignored: {error!r}", file=sys.stderr)
+        code = 120
+    os._exit(code)
+
+
 if __name__ == "__main__":
     _preload()
     serve(socket.socket(fileno=int(sys.argv[1])))
-    runpy.run_module("pyaiot", run_name="__main__")
+    _end(_run())
