@@ -272,12 +272,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.getoption("--fast") and is_slow else None
 
 
+def is_fast(item: pytest.Item) -> bool:
+    """Whether it has neither sockets nor programs."""
+    return not any(item.get_closest_marker(name) for name in ("sockets", "programs"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     rank = {TESTS / name: number for number, name in enumerate(LONGEST)}
     rank[TESTS / LAST] = len(rank) + 2  # after those without a rank
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
     if config.getoption("--fast"):
-        slow = [item for item in items if item.get_closest_marker("sockets") is not None]
+        slow = [item for item in items if not is_fast(item)]
         config.hook.pytest_deselected(items=slow)
         left = set(map(id, slow))
         items[:] = [item for item in items if id(item) not in left]

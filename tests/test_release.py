@@ -39,6 +39,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[list[Path]
         yield [distributions.build(folder / name) for name in ("first", "second")]
 
 
+@pytest.mark.programs
 @needs_page
 def test_two_builds_have_the_same_bytes(builds: list[list[Path]]) -> None:
     first, second = (
@@ -50,6 +51,7 @@ def test_two_builds_have_the_same_bytes(builds: list[list[Path]]) -> None:
         assert {info.date_time[:3] for info in wheel.infolist()} == {(2023, 11, 14)}
 
 
+@pytest.mark.programs
 @needs_page
 def test_twine_accepts_the_distributions(builds: list[list[Path]]) -> None:
     result = finish("twine", "check", "--strict", *builds[0])

@@ -3,8 +3,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.documents import ROOT
 from tests.tools import finish
+
+pytestmark = pytest.mark.programs
 
 
 def test_hadolint_accepts_the_dockerfile() -> None:

@@ -252,6 +252,7 @@ async def test_a_broker_starts_without_the_server_and_answers_nothing() -> None:
             await accounts.change(add_everything)
 
 
+@pytest.mark.programs
 def test_a_command_changes_the_accounts_of_all_brokers(url: str) -> None:
     with changing_once(url, NAME) as accounts:
         add_everything(accounts)
@@ -268,6 +269,7 @@ def test_a_command_changes_the_accounts_of_all_brokers(url: str) -> None:
         assert accounts.users() == [USER]
 
 
+@pytest.mark.programs
 def test_a_schema_of_a_newer_version_is_refused(url: str) -> None:
     with changing_once(url, NAME):
         pass

@@ -15,6 +15,8 @@ from pyaiot.audit.log import AuditLog, AuditStore
 from pyaiot.errors import reason_of
 from tests.history.postgres_server import Server, running_server
 
+pytestmark = pytest.mark.programs
+
 ADA = Principal("user:ada", "192.0.2.1")
 
 

@@ -17,6 +17,8 @@ import pytest
 
 from scripts.packaging import manual
 
+pytestmark = pytest.mark.programs
+
 LIMIT_S = 40.0
 READY = "it-is-ready"
 ANSWERS = {b"\x1b[c": b"\x1b[?62;c", b"\x1b[0c": b"\x1b[?62;c"}

@@ -67,7 +67,7 @@ def server() -> Iterator[str]:
         yield running.url
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.programs)])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty place for a registry."""
     if request.param == "sqlite":
@@ -410,6 +410,7 @@ def test_documents_are_there_after_a_restart(location: str) -> None:
         assert store.documents() == [("view", "a", '{"x":"é"}')]
 
 
+@pytest.mark.programs
 def test_of_two_edits_at_two_brokers_the_later_one_is_refused(server: str) -> None:
     execute(server, "DROP SCHEMA IF EXISTS pyaiot_registry CASCADE")
     first, second = (PostgresStore(server, is_shared=True) for _ in range(2))
