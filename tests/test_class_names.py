@@ -4,6 +4,7 @@
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "pyaiot"
@@ -43,6 +44,7 @@ def shared(places: dict[str, set[str]]) -> dict[str, set[str]]:
     }
 
 
+@cache
 def places_of_types() -> dict[str, set[str]]:
     places = defaultdict(set)
     for path in SOURCE.rglob("*.py"):

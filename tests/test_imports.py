@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -245,8 +246,13 @@ def module_of(path: Path) -> str:
     return path.relative_to(SOURCE).with_suffix("").as_posix()
 
 
-def imports_of(path: Path, text: str | None = None) -> Iterator[tuple[int, str]]:
+@cache
+def imports_of(path: Path, text: str | None) -> tuple[tuple[int, str], ...]:
     """Line and dotted name of each thing that a module imports, relative imports resolved."""
+    return tuple(_imports_of(path, text))
+
+
+def _imports_of(path: Path, text: str | None) -> Iterator[tuple[int, str]]:
     package = ("pyaiot", *path.relative_to(SOURCE).parts[:-1])
     for node in ast.walk(ast.parse(path.read_text("utf-8") if text is None else text)):
         match node:
@@ -371,7 +377,7 @@ def test_every_distribution_that_is_imported_is_declared() -> None:
     imported = {
         name.split(".")[0]
         for path in modules()
-        for _, name in imports_of(path)
+        for _, name in imports_of(path, None)
         if name.split(".")[0] not in {"pyaiot", *sys.stdlib_module_names}
     }
     assert imported <= declared

@@ -87,7 +87,8 @@ class SimBroker:
             self.deliver(self.member.handle_timer(now, TS + now), is_local=False)
         if len(self.router.commands):
             self.deliver(self.router.expire(now))
-        self.flush()
+        if self.member.has_packets:
+            self.flush()
 
     def flush(self) -> None:
         for receiver, packet in self.member.packets_to_send():
