@@ -97,6 +97,7 @@ class Preloaded:
         *,
         folder: Path,
         environment: Mapping[str, str],
+        umask: int | None = None,
         stderr: IO[bytes],
         stdout: IO[bytes] | None = None,
         stdin: IO[bytes] | None = None,
@@ -106,6 +107,7 @@ class Preloaded:
             "arguments": [str(argument) for argument in arguments],
             "folder": str(folder),
             "environment": dict(environment),
+            "umask": umask,
         }
         reader = None
         with contextlib.ExitStack() as theirs:
@@ -176,6 +178,8 @@ def _wait_for_fork(request: dict[str, Any], status: int, *files: int) -> None:
         os.dup2(file, number)
         os.close(file)
     os.chdir(request["folder"])
+    if request["umask"] is not None:
+        os.umask(request["umask"])
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.argv[:] = ["aiot", *request["arguments"]]

@@ -44,6 +44,7 @@ class Program:
         folder: Path,
         environment: Mapping[str, str],
         preloaded: Preloaded | None = None,
+        umask: int | None = None,
     ) -> None:
         """With `preloaded`, `command` is that of `aiot`, which is forked."""
         self._stderr = folder / "stderr"
@@ -54,6 +55,7 @@ class Program:
                     _arguments_of_aiot(command) or (),
                     folder=folder,
                     environment=environment,
+                    umask=umask,
                     stderr=stderr,
                 )
             else:
@@ -65,6 +67,7 @@ class Program:
                     stdout=subprocess.PIPE,
                     stderr=stderr,
                     bufsize=0,
+                    umask=-1 if umask is None else umask,
                     start_new_session=True,
                 )
         self.pid = self._process.pid
@@ -158,9 +161,12 @@ class Program:
 class Programs:
     """Starts programs far from the checkout, with a home of their own."""
 
-    def __init__(self, home: Path, *, preloaded: bool = True) -> None:
-        """`preloaded`: whether `aiot` is forked (`tests/preloaded.py`), where that is the same."""
+    def __init__(self, home: Path, *, preloaded: bool = True, umask: int | None = None) -> None:
+        """`preloaded`: whether `aiot` is forked (`tests/preloaded.py`), where that is the same.
+        `umask`: of what `start` starts; None: that of the tests.
+        """
         self.home = home
+        self._umask = umask
         self._is_preloaded = preloaded
         self._started: list[Program] = []
 
@@ -186,7 +192,7 @@ class Programs:
     ) -> Program:
         folder = self.home / f"program-{len(self._started)}"
         folder.mkdir()
-        program = Program(command, folder, environment, preloaded)
+        program = Program(command, folder, environment, preloaded, self._umask)
         self._started.append(program)
         return program
 

@@ -2,6 +2,7 @@
 """Each command as a process: how it starts, what it says when it cannot, and how it ends."""
 
 import asyncio
+import contextlib
 import re
 import signal
 import socket
@@ -20,7 +21,7 @@ from pyaiot.app.protocols import plugins
 from pyaiot.config import BrokerSection, Config
 from pyaiot.errors import OperatorError
 from tests.clients import Broker
-from tests.programs import ANY_PORTS, Program, Programs, free_port
+from tests.programs import ANY_PORTS, LINE_LIMIT_S, Program, Programs, free_port
 
 END_LIMIT_S = 2.0
 PROTOCOLS = {"CoAP", "MQTT", "WebSocket"}
@@ -235,17 +236,16 @@ def test_no_process_writes_its_memory_to_a_core_file(programs: Programs) -> None
 
 
 @pytest.mark.parametrize("umask", ["000", "022", "077"])
-def test_files_are_their_owners_whatever_the_umask(programs: Programs, umask: str) -> None:
-    flags = " ".join(("--host", "127.0.0.1", *ANY_PORTS))
-    aiot = f"{sys.executable} -m pyaiot"
-    service = programs.start(
-        *("sh", "-c"),
-        f"umask {umask}; {aiot} token add x --role viewer && {aiot} device add lamp > /dev/null"
-        f" && {aiot} generate-keys && exec {aiot} run {flags}",
-    )
-    service.startup_text()
-    found = [path for path in programs.home.rglob("*") if not path.is_symlink()]
-    modes = {path: path.stat().st_mode & 0o777 for path in found}
+def test_files_are_their_owners_whatever_the_umask(
+    tmp_path_factory: pytest.TempPathFactory, umask: str
+) -> None:
+    programs = Programs(tmp_path_factory.mktemp("home"), umask=int(umask, 8))
+    with contextlib.closing(programs):
+        for words in ("token add x --role viewer", "device add lamp", "generate-keys"):
+            assert programs.aiot(*words.split()).exit_code(LINE_LIMIT_S) == 0
+        programs.aiot("run", "--host", "127.0.0.1", *ANY_PORTS).startup_text()
+        found = [path for path in programs.home.rglob("*") if not path.is_symlink()]
+        modes = {path: path.stat().st_mode & 0o777 for path in found}
     assert [path for path, mode in modes.items() if mode & 0o002] == []
     private = [path for path in found if "pyaiot" in path.parts[len(programs.home.parts) :]]
     assert len(private) > 20
