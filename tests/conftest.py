@@ -150,17 +150,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 @pytest.fixture(autouse=True)
-def own_data_folder(
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+def own_data_folder(request: pytest.FixtureRequest) -> None:
     """Services in the process of a test store nothing in the home of the person that runs it.
 
     There a test would find what another one stored, or still writes.
     """
     if request.node.get_closest_marker("sockets") is not None:
-        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+        folders: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
+        monkeypatch.setenv("XDG_DATA_HOME", str(folders.mktemp("data")))
 
 
 @pytest.fixture(scope="session", autouse=True)
