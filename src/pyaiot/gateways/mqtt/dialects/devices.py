@@ -2,15 +2,17 @@
 """Devices that describe themselves over several messages. Pure."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.dialects.dialect import (
     DEVICES_MAX,
     RESOURCES_PER_DEVICE_MAX,
+    DeviceChanged,
     DeviceDescription,
     DeviceValue,
+    DialectEvent,
     is_number,
     label_of,
 )
@@ -148,6 +150,13 @@ class LearnedDevice:
             return DeviceValue(self.uid, resource, unit.reported(data))
         return DeviceValue(self.uid, resource, data, senml if is_number(data) else None)
 
+    def with_change(self, events: list[DialectEvent]) -> list[DialectEvent]:
+        """The events, after `DeviceChanged` if its description changed since it was reported."""
+        if self.changed:
+            self.changed = False
+            events.insert(0, DeviceChanged(self.uid))
+        return events
+
     def describe(self) -> DeviceDescription:
         return DeviceDescription(dict(self.types), {"name": self.uid, **self.details})
 
@@ -174,6 +183,16 @@ class DeviceTable(Generic[DeviceType]):
     def seen(self, device: DeviceType, now: float) -> None:
         device.seen_at = now
         self._by_uid.move_to_end(device.uid)
+
+    def seen_or_added(self, uid: str, make: Callable[[], DeviceType], now: float) -> DeviceType:
+        """The device with this uid, which was seen now; a new one if there is none. Raises
+        `ProtocolError` as `add` does."""
+        device = self._by_uid.get(uid)
+        if device is None:
+            device = make()
+            self.add(device, now)
+        self.seen(device, now)
+        return device
 
     def add(self, device: DeviceType, now: float) -> DeviceType | None:
         """Add a new device. Returns one that was evicted. Raises `ProtocolError` if it is full."""

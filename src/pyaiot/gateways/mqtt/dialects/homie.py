@@ -19,7 +19,6 @@ from pyaiot.gateways.mqtt.dialects.devices import (
 from pyaiot.gateways.mqtt.dialects.dialect import (
     PAYLOAD_MAX,
     RESOURCES_PER_DEVICE_MAX,
-    DeviceChanged,
     DeviceDescription,
     DeviceMessage,
     DevicePresence,
@@ -131,10 +130,7 @@ class HomieDialect:
                 events = self._kept_values(device, (path,) if retained or is_new else ())
             case _:
                 events = []  # commands, targets, and attributes that are for people
-        if device.changed:
-            device.changed = False
-            events.insert(0, DeviceChanged(device.uid))
-        return events
+        return device.with_change(events)
 
     def describe(self, uid: str) -> DeviceDescription:
         return self._devices[uid].describe()
@@ -152,12 +148,9 @@ class HomieDialect:
         # The same id in the other version, or below another base topic, is a different device.
         bases = () if self._base == HOMIE_BASE else (self._base,)
         uid = uid_of(f"homie{version}", *bases, name)
-        device = self._devices.get(uid)
-        if device is None:
-            device = _Device(uid, self._base, name, version, self._devices.budget)
-            self._devices.add(device, now)
-        self._devices.seen(device, now)
-        return device
+        return self._devices.seen_or_added(
+            uid, lambda: _Device(uid, self._base, name, version, self._devices.budget), now
+        )
 
     def _receive_state(self, device: _Device, payload: bytes) -> Iterator[DialectEvent]:
         if not payload:

@@ -17,7 +17,6 @@ from pyaiot.gateways.mqtt.dialects.devices import (
     ResourceBudget,
 )
 from pyaiot.gateways.mqtt.dialects.dialect import (
-    DeviceChanged,
     DeviceDescription,
     DeviceMessage,
     DevicePresence,
@@ -106,7 +105,7 @@ class ShellyDialect:
             # Devices answer it with a message on each of their topics.
             events.append(DeviceMessage(f"{BASE}/{device.name}/command", b"announce"))
             events.append(DeviceMessage(f"{BASE}/{device.name}/command", b"update"))
-        return self._with_change(device, events)
+        return device.with_change(events)
 
     def describe(self, uid: str) -> DeviceDescription:
         return self._devices[uid].describe()
@@ -123,18 +122,9 @@ class ShellyDialect:
         return DeviceMessage(f"{BASE}/{device.name}/{topic}", payload.encode())
 
     def _device(self, name: str, now: float) -> _Device:
-        device = self._devices.get(uid_of("shelly", name))
-        if device is None:
-            device = _Device(name, self._devices.budget)
-            self._devices.add(device, now)
-        self._devices.seen(device, now)
-        return device
-
-    def _with_change(self, device: _Device, events: list[DialectEvent]) -> list[DialectEvent]:
-        if device.changed:
-            device.changed = False
-            events.insert(0, DeviceChanged(device.uid))
-        return events
+        return self._devices.seen_or_added(
+            uid_of("shelly", name), lambda: _Device(name, self._devices.budget), now
+        )
 
     def _receive_known(
         self, device: _Device, resource: str, divisor: float, payload: bytes, now: float
@@ -157,7 +147,7 @@ class ShellyDialect:
         device.set_detail("vendor", "Shelly")
         device.set_detail("board", announcement.get("model"))
         device.set_detail("version", announcement.get("fw_ver"))
-        return self._with_change(device, [])
+        return device.with_change([])
 
     def _receive_of_device(
         self, device: _Device, levels: list[str], payload: bytes

@@ -17,7 +17,6 @@ from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, Re
 from pyaiot.gateways.mqtt.dialects.dialect import (
     NAMES_MAX,
     CommandRefused,
-    DeviceChanged,
     DeviceDescription,
     DeviceMessage,
     DevicePresence,
@@ -147,7 +146,7 @@ class ShellyRpcDialect:
         if is_new:
             device.set_detail("vendor", "Shelly")
             events += [_call(device, name) for name in ("Shelly.GetDeviceInfo", "Shelly.GetStatus")]
-        return self._with_change(device, events)
+        return device.with_change(events)
 
     def describe(self, uid: str) -> DeviceDescription:
         return self._devices[uid].describe()
@@ -179,12 +178,6 @@ class ShellyRpcDialect:
         self._by_prefix[prefix] = device
         return device
 
-    def _with_change(self, device: _Device, events: list[DialectEvent]) -> list[DialectEvent]:
-        if device.changed:
-            device.changed = False
-            events.insert(0, DeviceChanged(device.uid))
-        return events
-
     def _receive_answer(self, topic: str, payload: bytes, now: float) -> Sequence[DialectEvent]:
         """The answer to a call of this dialect. Only known devices are called."""
         answer = read_object(payload)
@@ -209,7 +202,7 @@ class ShellyRpcDialect:
             device.set_detail("name", result.get("name"))
         else:
             events += self._status(device, result)
-        return self._with_change(device, events)
+        return device.with_change(events)
 
     def _status(self, device: _Device, status: object) -> Sequence[DialectEvent]:
         if not isinstance(status, dict):

@@ -14,7 +14,6 @@ from pyaiot.gateways.mqtt.base_topics import TASMOTA_FULL_TOPIC, filters_of_tasm
 from pyaiot.gateways.mqtt.dialects.devices import DeviceTable, LearnedDevice, ResourceBudget
 from pyaiot.gateways.mqtt.dialects.dialect import (
     DEVICES_MAX,
-    DeviceChanged,
     DeviceDescription,
     DeviceMessage,
     DevicePresence,
@@ -171,7 +170,7 @@ class TasmotaDialect:
                 self._sensor_topics[topic] = device
         else:
             events = list(self._receive_status(device, what, payload))
-        return self._with_change(device, events)
+        return device.with_change(events)
 
     def _receive_known(
         self, device: _Device, payload: bytes, now: float
@@ -185,18 +184,9 @@ class TasmotaDialect:
         return values
 
     def _device(self, topic: str, commands: str, now: float) -> _Device:
-        device = self._devices.get(uid_of("tasmota", topic))
-        if device is None:
-            device = _Device(topic, commands, self._devices.budget)
-            self._devices.add(device, now)
-        self._devices.seen(device, now)
-        return device
-
-    def _with_change(self, device: _Device, events: list[DialectEvent]) -> list[DialectEvent]:
-        if device.changed:
-            device.changed = False
-            events.insert(0, DeviceChanged(device.uid))
-        return events
+        return self._devices.seen_or_added(
+            uid_of("tasmota", topic), lambda: _Device(topic, commands, self._devices.budget), now
+        )
 
     def _receive_telemetry(
         self, device: _Device, what: str, payload: bytes
@@ -343,7 +333,7 @@ class TasmotaDialect:
         if isinstance(sensors, dict):
             # Only for the types: the values may be old.
             list(self._sensors(device, sensors))
-        return self._with_change(device, [])
+        return device.with_change([])
 
     def _receive_config(
         self, mac: str, config: dict[str, Any], now: float
@@ -376,7 +366,7 @@ class TasmotaDialect:
             if label == config.get("dn"):
                 label = ""  # the default, which is the name of the device
             self._add_relay(device, "POWER" if len(used) == 1 else f"POWER{index + 1}", label)
-        yield from self._with_change(device, [])
+        yield from device.with_change([])
 
 
 def _set_words(device: _Device, config: dict[str, Any]) -> None:
