@@ -4,8 +4,6 @@ them with PostgreSQL. It needs network and mount namespaces of its own."""
 
 import contextlib
 import importlib.util
-import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
+from benchmarks.faults.named_processes import NamedProcesses
 from benchmarks.processes import ROOT, free_port
 
 HOSTS: Final = ("10.77.0.1", "10.77.0.2", "10.77.0.3")
 GATEWAY_HOST: Final = "10.77.0.254"
 BROKER_PORT: Final = 8000
-START_LIMIT_S: Final = 60.0
 
 
 def postgres_server() -> Any:
@@ -59,16 +57,15 @@ def make_networks() -> None:
         subprocess.run(command.split(), check=True)
 
 
-class Machines:
-    """Starts everything at the begin of the block."""
+class Machines(NamedProcesses):
+    """Starts everything at the beginning of the block."""
 
     def __init__(self, folder: Path, database: str, skews: Mapping[int, Mapping[str, str]]) -> None:
         """`skews`: variables of the processes of a machine."""
-        self.folder = folder
+        super().__init__(folder)
         self.database = database
         self.coap_port = free_port()
         self._skews = dict(skews)
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.aiot("generate-keys", "--key-file", str(folder / "keys"))
         name = folder.name.lower()
         self.token = self.aiot("token", "add", name, "--role", "admin").strip()
@@ -96,13 +93,6 @@ class Machines:
             raise
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        for process in reversed(self._running.values()):
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-            process.wait()
-
     def start(self, name: str) -> None:
         """Start a process, without waiting until it is ready."""
         kind, _, machine = name.partition(" ")
@@ -110,15 +100,7 @@ class Machines:
         words = getattr(self, f"_{kind}")(number)
         if number:
             words = ["nsenter", f"--net=/run/netns/m{number}", *words]
-        with (self.folder / f"{kind}{machine}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen(
-                words,
-                cwd=self.folder,
-                env={**self._variables(), **self._skews.get(number, {})},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self.run(name, words, f"{kind}{machine}.log", self._skews.get(number, {}))
 
     def set_variables(self, number: int, variables: Mapping[str, str]) -> None:
         """Of the processes of a machine that are started from now on."""
@@ -154,37 +136,9 @@ class Machines:
             *("--broker-port", str(BROKER_PORT)),
         ]
 
-    def aiot(self, *arguments: str) -> str:
-        """Run a command to its end; return its output."""
-        done = subprocess.run(
-            [sys.executable, "-m", "pyaiot", *arguments],
-            cwd=self.folder,
-            env=self._variables(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        return done.stdout
-
     def log(self, name: str) -> str:
         path = self.folder / f"{name.replace(' ', '')}.log"
         return path.read_text(encoding="utf-8", errors="replace")
-
-    def kill(self, name: str) -> None:
-        self._running[name].kill()
-        self._running[name].wait()
-
-    def signal(self, name: str, number: signal.Signals) -> None:
-        self._running[name].send_signal(number)
-
-    def wait(self, name: str) -> None:
-        self._running[name].wait(START_LIMIT_S)
-
-    def pid(self, name: str) -> int:
-        return self._running[name].pid
 
     def cut(self, number: int, hosts: Sequence[str]) -> None:
         """A machine receives nothing of these hosts, until `heal`."""
@@ -206,15 +160,9 @@ class Machines:
             check=True,
         )
 
-    def _variables(self) -> dict[str, str]:
-        inherited = {
-            name: text
-            for name, text in os.environ.items()
-            if not name.startswith(("AIOT_", "XDG_"))
-        }
+    def variables(self) -> dict[str, str]:
         return {
-            **inherited,
-            "HOME": str(self.folder),
+            **super().variables(),
             "AIOT_CLUSTER_SERVERS": f"nats://{HOSTS[0]}:4222",
             "AIOT_CLUSTER_DATABASE": self.database,
             "AIOT_HISTORY_STORE": self.database,

@@ -2,9 +2,6 @@
 """Services as processes of their own, which can be killed, stopped and started again."""
 
 import contextlib
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from benchmarks.faults.named_processes import NamedProcesses
 from benchmarks.faults.nodes import CoapNode, MakeNode, MqttNode, MqttSnNode
 from benchmarks.processes import free_port, is_served
 
@@ -63,8 +61,8 @@ ALL_MQTT: Final = everything(MqttNode, "--mqtt-port")
 ALL_MQTTSN: Final = everything(MqttSnNode, "--mqttsn-port")
 
 
-class Rig:
-    """The first part is started at the begin of the block, the others by `start_rest`."""
+class Rig(NamedProcesses):
+    """The first part is started at the beginning of the block, the others by `start_rest`."""
 
     def __init__(
         self,
@@ -75,13 +73,12 @@ class Rig:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """`more`: further flags of the first part."""
-        self.folder = folder
+        super().__init__(folder)
         self.web_port = free_port()
         self.device_port = free_port()
         self._parts = parts
         self._more = more
         self._environment = {**parts.environment, **(environment or {})}
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.aiot("generate-keys", "--key-file", str(self.keys))
         (folder / "mosquitto.conf").write_text(
             f"listener {self.device_port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
@@ -103,13 +100,6 @@ class Rig:
     def __enter__(self) -> Self:
         self.start(self.first)
         return self
-
-    def __exit__(self, *_error: object) -> None:
-        for process in reversed(self._running.values()):
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-            process.wait()
 
     @property
     def keys(self) -> Path:
@@ -136,15 +126,7 @@ class Rig:
         ]
         if not command.startswith("/"):
             words = [sys.executable, "-m", "pyaiot", *words]
-        with (self.folder / "log").open("ab") as log:
-            self._running[name] = subprocess.Popen(
-                words,
-                cwd=self.folder,
-                env=self._variables(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self.run(name, words, "log", {})
 
     def start_rest(self) -> None:
         for name in self._parts.commands:
@@ -158,39 +140,8 @@ class Rig:
                 raise SystemExit(self.log()[-2000:])
             time.sleep(0.02)
 
-    def aiot(self, *arguments: str) -> str:
-        """Run a command to its end; return its output."""
-        return subprocess.run(
-            [sys.executable, "-m", "pyaiot", *arguments],
-            cwd=self.folder,
-            env=self._variables(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            check=True,
-            text=True,
-        ).stdout
-
     def log(self) -> str:
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
 
-    def kill(self, name: str) -> None:
-        self._running[name].kill()
-        self._running[name].wait()
-
-    def signal(self, name: str, number: signal.Signals) -> None:
-        self._running[name].send_signal(number)
-
-    def wait(self, name: str) -> None:
-        self._running[name].wait(START_LIMIT_S)
-
-    def pid(self, name: str) -> int:
-        return self._running[name].pid
-
-    def _variables(self) -> dict[str, str]:
-        inherited = {
-            name: text
-            for name, text in os.environ.items()
-            if not name.startswith(("AIOT_", "XDG_"))
-        }
-        return {**inherited, "HOME": str(self.folder), **self._environment}
+    def variables(self) -> dict[str, str]:
+        return {**super().variables(), **self._environment}
