@@ -38,7 +38,7 @@ def test_the_newest_version_is_opened_and_the_menu_lists_all(site: Path) -> None
 
 def test_the_client_is_described_by_its_docstrings(site: Path) -> None:
     page = (site / "reference" / "python-client.html").read_text("utf-8")
-    for name in ("Client.set", "Client.watch", "SyncClient", "Receipt", "NoBroker"):
+    for name in ("Client.set", "Client.edit", "Client.alerts", "SyncClient", "Receipt", "NoBroker"):
         assert f'id="pyaiot.client.{name}"' in page, name
 
 

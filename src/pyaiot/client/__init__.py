@@ -4,9 +4,9 @@
 `from pyaiot.client import Client`
 """
 
+from pyaiot.client.administration import ClusterRow, PeerRow
 from pyaiot.client.alerts import AlertRow
 from pyaiot.client.client import Client
-from pyaiot.client.cluster import ClusterRow, PeerRow
 from pyaiot.client.errors import (
     AmbiguousLabel,
     ApiProblem,

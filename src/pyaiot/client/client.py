@@ -12,23 +12,13 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from pyaiot.client import mappings as topic_mappings
 from pyaiot.client.address import HOST, PORT, BrokerAddress, BrokerAddresses
-from pyaiot.client.alerts import AlertRow, AlertRowState, alert_rows, edit_alerts
+from pyaiot.client.administration import AdministrationClient
 from pyaiot.client.api import HttpApi
-from pyaiot.client.cluster import ClusterRow, cluster_row
 from pyaiot.client.connection import OpenConnection, connect_to_one
 from pyaiot.client.errors import NoBroker
-from pyaiot.client.history import (
-    AuditRow,
-    ExportFormat,
-    HistoryClient,
-    Moment,
-    audit_rows,
-    time_range,
-)
+from pyaiot.client.history import ExportFormat, HistoryClient, Moment
 from pyaiot.client.live import LiveConnection
-from pyaiot.client.mappings import MappingRow, TriedMapping
 from pyaiot.client.registry import RegistryClient, payload_of
 from pyaiot.client.rows import Rows
 from pyaiot.client.session import no_broker, open_session, share_cookies
@@ -45,7 +35,6 @@ from pyaiot.messages import (
     check_uid,
     check_value,
 )
-from pyaiot.model.topic_mapping import TopicMapping
 
 DAY_S: Final = 86_400
 """Seconds of a day without a clock change: the value of `every_s` for steps of days."""
@@ -56,7 +45,7 @@ _EVENTS: Final = Event.__args__
 log = logging.getLogger(__name__)
 
 
-class Client(RegistryClient):
+class Client(RegistryClient, AdministrationClient):
     """A client of a broker: `async with Client() as client: …`.
 
     Entering it returns after the broker has sent its state. A lost connection is restored with
@@ -293,61 +282,6 @@ class Client(RegistryClient):
         if live.connected and self._may_be_label(uid):
             uid = await self._resolved(uid)
         return await live.command(uid, resource, payload, timeout_s=timeout_s)
-
-    async def audit(
-        self,
-        *,
-        who: str | None = None,
-        uid: str | None = None,
-        action: str | None = None,
-        result: str | None = None,
-        start: Moment | None = None,
-        end: Moment | None = None,
-        limit: int = 100,
-    ) -> list[AuditRow]:
-        """The newest `limit` entries of the audit log, oldest first. It requires the role admin.
-
-        `who`: `user:ada`, or its name. None: no condition. Raises `ApiProblem` or `LinkLost`.
-        """
-        conditions = {"who": who, "uid": uid, "action": action, "result": result}
-        query = {name: text for name, text in conditions.items() if text is not None}
-        return await audit_rows(self._api, query | time_range(start, end), limit)
-
-    async def alerts(self, *states: AlertRowState) -> list[AlertRow]:
-        """The alerts in these states, or all of them, the latest first: those that last before
-        those that are cleared.
-
-        Raises `ApiProblem` or `LinkLost`.
-        """
-        return await alert_rows(self._api, states)
-
-    async def acknowledge(self, *ids: str) -> list[AlertRow]:
-        """Take care of active alerts, by their `id`: all or none. Raises like `alerts`."""
-        return await edit_alerts(self._api, ids, acknowledge=True)
-
-    async def snooze(self, *ids: str, seconds: float) -> list[AlertRow]:
-        """Snooze active alerts; 0 ends that. Raises like `alerts`."""
-        return await edit_alerts(self._api, ids, snooze_s=seconds)
-
-    async def cluster(self) -> ClusterRow:
-        """The broker and the others of its cluster. Raises `ApiProblem` or `LinkLost`."""
-        return await cluster_row(self._api)
-
-    async def mappings(self) -> list[MappingRow]:
-        """The mappings of plain MQTT topics, for admins. Raises `ApiProblem` or `LinkLost`."""
-        return await topic_mappings.mapping_rows(self._api)
-
-    async def try_mapping(self, mapping: TopicMapping, topic: str, payload: str) -> TriedMapping:
-        """What a message would become. Nothing is saved. Raises like `mappings`."""
-        return await topic_mappings.try_mapping(self._api, mapping, topic, payload)
-
-    async def put_mapping(self, name: str, mapping: TopicMapping) -> MappingRow:
-        """Add or replace a mapping; gateways use it at once. Raises like `mappings`."""
-        return await topic_mappings.put_mapping(self._api, name, mapping)
-
-    async def remove_mapping(self, name: str) -> None:
-        """Remove a saved mapping; its nodes are offline then. Raises like `mappings`."""
-        await topic_mappings.remove_mapping(self._api, name)
 
     # -- history --------------------------------------------------------------------------------
 

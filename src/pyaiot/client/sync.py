@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mappin
 from copy import copy
 from typing import Any, Final, Self, TypeVar, Unpack
 
+from pyaiot.client.administration import ClusterRow
 from pyaiot.client.alerts import AlertRow, AlertRowState
 from pyaiot.client.client import Client
-from pyaiot.client.cluster import ClusterRow
 from pyaiot.client.errors import ApiProblem, NoBroker
 from pyaiot.client.history import AuditRow, ExportFormat, Moment
 from pyaiot.client.mappings import MappingRow, TriedMapping
