@@ -34,7 +34,7 @@ export class Connection {
   retryAt = 0;
   legacy = false;
   private socket: WebSocket | null = null;
-  private speaksV2 = false; // this broker has selected pyaiot.v2
+  private usesV2 = false; // this broker has selected pyaiot.v2
   private attempt = 0;
   private timers: number[] = [];
   private receivedAt = 0;
@@ -62,7 +62,7 @@ export class Connection {
     socket.onopen = () => {
       this.clear();
       this.legacy = !socket.protocol;
-      this.speaksV2 ||= !this.legacy;
+      this.usesV2 ||= !this.legacy;
       this.markReceived();
       this.enter("joining", this.reason);
       this.on.opened(this.legacy);
@@ -80,7 +80,7 @@ export class Connection {
       }
     };
     socket.onclose = ({ code, reason }) => {
-      if (this.phase === "connecting" && !legacy && !this.speaksV2) this.open(true);
+      if (this.phase === "connecting" && !legacy && !this.usesV2) this.open(true);
       else this.lose({ why: this.phase === "connecting" ? "unreachable" : named(code), text: reason, seconds: 0 });
     };
   }

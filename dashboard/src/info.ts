@@ -23,16 +23,16 @@ export interface Info {
   scope_gateways?: string[];
 }
 
-let asked: Promise<Info | null> | null = null;
+let pending: Promise<Info | null> | null = null;
 export const info = signal<Info | null>(null);
 
 /** Null if there is no API: a legacy broker has none, and requests would only fill the console. */
 export function brokerInfo(): Promise<Info | null> {
   if (link.peek().legacy || !mayHaveApi()) return Promise.resolve(null);
-  asked ??= fetch(`${apiUrl()}info`)
+  pending ??= fetch(`${apiUrl()}info`)
     .then(async (answer) => (answer.ok ? ((await answer.json()) as Info) : null))
     .catch(() => null);
-  return asked;
+  return pending;
 }
 
 /** Whether to show controls that edit nodes. */
@@ -54,13 +54,13 @@ const REFRESH_MS = 60_000;
 
 effect(() => {
   if (!isLive.value) {
-    asked = null; // another broker may answer next
+    pending = null; // another broker may answer next
     return;
   }
   const read = (): void => void brokerInfo().then((found) => (info.value = found));
   read();
   const timer = setInterval(() => {
-    asked = null; // the disk of the history may have become full
+    pending = null; // the disk of the history may have become full
     read();
   }, REFRESH_MS);
   return () => clearInterval(timer);

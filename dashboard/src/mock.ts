@@ -40,7 +40,7 @@ class RecordedSocket extends EventTarget {
     const end = all[all.length - 1][0];
     for (const [at, message] of all) {
       if (!first && message.type !== "update") continue;
-      this.timers.push(window.setTimeout(() => this.say({ ...message, ts: Date.now() / 1000 }), (at - from) * 1000));
+      this.timers.push(window.setTimeout(() => this.receive({ ...message, ts: Date.now() / 1000 }), (at - from) * 1000));
     }
     this.timers.push(window.setTimeout(() => this.play(0, false), end * 1000));
   }
@@ -48,12 +48,12 @@ class RecordedSocket extends EventTarget {
   private answer({ id, uid, endpoint, payload }: Record<string, unknown>): void {
     const refused = uid === "refuses";
     setTimeout(() => {
-      if (!refused) this.say({ type: "update", uid, endpoint, data: payload, ts: Date.now() / 1000 });
-      this.say({ type: "receipt", id, state: refused ? "refused" : "confirmed", elapsed_ms: 12 });
+      if (!refused) this.receive({ type: "update", uid, endpoint, data: payload, ts: Date.now() / 1000 });
+      this.receive({ type: "receipt", id, state: refused ? "refused" : "confirmed", elapsed_ms: 12 });
     }, 300);
   }
 
-  private say(message: Record<string, unknown>): void {
+  private receive(message: Record<string, unknown>): void {
     this.onmessage?.(new MessageEvent("message", { data: JSON.stringify([message]) }));
   }
 }

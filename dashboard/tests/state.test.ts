@@ -248,7 +248,7 @@ describe("state of a node", () => {
 });
 
 describe("commands", () => {
-  const ask = (state: State, now: number, payload = "1", id = "page-1"): Resource => {
+  const issue = (state: State, now: number, payload = "1", id = "page-1"): Resource => {
     const resource = resourceOf(state, "a", "led");
     apply(state, now, { type: "command_sent", id, resource, payload });
     return resource;
@@ -257,7 +257,7 @@ describe("commands", () => {
   it("the value changes only when the node reports another", () => {
     const state = live();
     apply(state, 1, update("a", "led", "0"));
-    const led = ask(state, 2);
+    const led = issue(state, 2);
     expect([led.text, led.command?.state]).toEqual(["0", "pending"]);
     apply(state, 3, { type: "receipt", id: "page-1", state: "refused", detail: "4.00" });
     expect([led.text, led.command?.state, led.command?.detail]).toEqual(["0", "refused", "4.00"]);
@@ -266,7 +266,7 @@ describe("commands", () => {
   it("a confirmation sets the value if the node did not report it", () => {
     const state = live();
     apply(state, 1, update("a", "led", "0"));
-    const led = ask(state, 2);
+    const led = issue(state, 2);
     apply(state, 2.1, { type: "receipt", id: "page-1", state: "confirmed", elapsed_ms: 12 });
     expect([led.text, led.command?.elapsed_ms]).toEqual(["1", 12]);
   });
@@ -274,7 +274,7 @@ describe("commands", () => {
   it("without a receipt before the deadline the command times out", () => {
     const state = live();
     apply(state, 1, update("a", "led", "0"));
-    const led = ask(state, 2);
+    const led = issue(state, 2);
     tick(state, 8);
     expect(led.command?.state).toBe("pending");
     tick(state, 10);
@@ -285,7 +285,7 @@ describe("commands", () => {
   it("with a legacy broker the reported value confirms", () => {
     const state = live(true);
     apply(state, 1, update("a", "/led", "0"));
-    const led = ask(state, 2);
+    const led = issue(state, 2);
     apply(state, 2.5, update("a", "/led", "1"));
     expect(led.command?.state).toBe("confirmed");
   });
@@ -293,7 +293,7 @@ describe("commands", () => {
   it("a lost broker ends pending commands with an unknown outcome", () => {
     const state = live();
     apply(state, 1, update("a", "led", "0"));
-    const led = ask(state, 2);
+    const led = issue(state, 2);
     apply(state, 3, { type: "lost", reason: "" });
     expect([led.command?.state, state.commands.size, nodeState(state, nodeOf(state, "a"), 3)]).toEqual(["lost", 0, "frozen"]);
   });
@@ -302,7 +302,7 @@ describe("commands", () => {
     const state = live();
     apply(state, 1, update("a", "led", "0"));
     for (let n = 0; n < 400; n += 1) {
-      ask(state, n, "1", `page-${n}`);
+      issue(state, n, "1", `page-${n}`);
       apply(state, n, { type: "receipt", id: `page-${n}`, state: "confirmed" }, update("a", "led", "1"));
     }
     const node = nodeOf(state, "a");

@@ -12,7 +12,7 @@ from aiohttp import web
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.http_server import HttpServer
 from tests.attacks.raw import SMALL_BUFFER, raw_peer
-from tests.attacks.test_file_descriptors import ask, connect
+from tests.attacks.test_file_descriptors import connect, status_of
 from tests.programs import ANY_PORTS, Program, Programs
 
 DESCRIPTORS_MAX = 256
@@ -44,16 +44,16 @@ def test_half_open_connections_do_not_block_the_web_listener(programs: Programs)
     arguments = ("broker", "--port", "0", "--key-file", str(programs.key_file()))
     program, port = started(programs, *arguments, soft=DESCRIPTORS_MAX, hard=DESCRIPTORS_MAX)
     with contextlib.ExitStack() as opened, connect(port) as early:
-        assert ask(early, "/healthz") == b"200"
+        assert status_of(early, "/healthz") == b"200"
         for number in range(HALF_OPEN):
             half_open = opened.enter_context(connect(port))
             with contextlib.suppress(ConnectionError):
                 half_open.sendall(b"GET / HTTP/1.1\r\nHost:"[: number % 20])
             if number % 100 == 0:
                 with connect(port) as newcomer:
-                    assert ask(newcomer, "/readyz") == b"200"
+                    assert status_of(newcomer, "/readyz") == b"200"
         with connect(port) as newcomer:
-            assert ask(newcomer, "/readyz") == b"200"
+            assert status_of(newcomer, "/readyz") == b"200"
         assert "Traceback" not in program.stderr
         refusals = [line for line in program.stderr.splitlines() if "refused a connection" in line]
         assert 1 <= len(refusals) <= 10
@@ -64,7 +64,7 @@ def test_soft_limit_of_open_files_is_raised_at_start(programs: Programs) -> None
     program, port = started(programs, *arguments, soft=64, hard=1024)
     with contextlib.ExitStack() as opened:
         peers = [opened.enter_context(connect(port)) for _ in range(100)]
-        assert {ask(peer, "/healthz") for peer in peers} == {b"200"}
+        assert {status_of(peer, "/healthz") for peer in peers} == {b"200"}
     (line,) = [line for line in program.stderr.splitlines() if "open files" in line]
     assert "from 64 to 1024" in line
 
@@ -92,9 +92,9 @@ def test_full_node_listener_does_not_affect_the_web_listener(programs: Programs)
                 opened.enter_context(upgrade(nodes))
             if number % 50 == 0:
                 with connect(web) as person:
-                    assert ask(person, "/healthz") == b"200"
+                    assert status_of(person, "/healthz") == b"200"
         with connect(web) as person:
-            assert ask(person, "/healthz") == b"200"
+            assert status_of(person, "/healthz") == b"200"
         assert "cannot accept" not in program.stderr
 
 

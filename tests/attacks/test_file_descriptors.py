@@ -56,7 +56,7 @@ def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), RECOVERY_LIMIT_S)
 
 
-def ask(sock: socket.socket, path: str) -> bytes:
+def status_of(sock: socket.socket, path: str) -> bytes:
     """The status of the answer."""
     sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return sock.recv(1 << 16).split()[1]
@@ -67,7 +67,7 @@ def recovered(port: int) -> bool:
     deadline = time.monotonic() + RECOVERY_LIMIT_S
     while time.monotonic() < deadline:
         with contextlib.suppress(ConnectionError, IndexError), connect(port) as sock:
-            return ask(sock, "/readyz") == b"200"
+            return status_of(sock, "/readyz") == b"200"
     return False
 
 
@@ -80,14 +80,14 @@ def test_broker_without_free_descriptors_waits_quietly_and_recovers(
     program, port = start_broker(programs, loop)
     # An open connection is served all the time.
     with contextlib.ExitStack() as opened, connect(port) as early:
-        assert ask(early, "/healthz") == b"200"
+        assert status_of(early, "/healthz") == b"200"
         for _ in range(CONNECTIONS):
             opened.enter_context(connect(port))
         used_s = cpu_s(program.pid)
         # Real time must pass here to detect a busy loop.
         time.sleep(EXHAUSTED_S)
         assert len(list(Path(f"/proc/{program.pid}/fd").iterdir())) >= DESCRIPTORS_MAX - 1
-        assert ask(early, "/healthz") == b"200"
+        assert status_of(early, "/healthz") == b"200"
         assert cpu_s(program.pid) - used_s <= CPU_MAX_S
         assert "Traceback" not in program.stderr
         assert len(program.stderr.splitlines()) <= LINES_MAX

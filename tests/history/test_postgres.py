@@ -337,15 +337,15 @@ def test_the_database_of_a_newer_version_is_left_alone(url: str) -> None:
 
 @pytest.mark.parametrize("cursor", ["x", "[1.5]", f"[{10**400}]", "[" * 1900, '["\\ud800", ""]'])
 def test_invalid_queries_are_refused_by_both_stores(both: Both, cursor: str) -> None:
-    for ask_it in (
+    for query in (
         lambda h: h.readings("n", "t", cursor=cursor),
         lambda h: h.last(cursor=cursor),
         lambda h: h.readings("\ud800", "t"),
     ):
 
-        async def refused(history: HistoryReader, ask_it: Any = ask_it) -> bool:
+        async def refused(history: HistoryReader, query: Any = query) -> bool:
             with pytest.raises(BadQuery):
-                await ask_it(history)
+                await query(history)
             return True
 
         both.write(Reading.received("n", "t", 1, HOUR))

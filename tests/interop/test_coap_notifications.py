@@ -239,19 +239,19 @@ async def test_gateway_lists_its_resources_and_refuses_other_requests() -> None:
     async with scene() as it:
         device = it.device
 
-        async def ask(code: Code, path: str) -> CoapMessage:
+        async def request(code: Code, path: str) -> CoapMessage:
             options = [(OptionNumber.URI_PATH, part) for part in path.split("/")]
             message_id = 0x7000 + len(path)
             return await device.exchange(
                 CoapMessage(MessageType.CON, code, message_id, b"\x01\x02", build_options(*options))
             )
 
-        listed = await ask(Code.GET, ".well-known/core")
+        listed = await request(Code.GET, ".well-known/core")
         assert listed.code == Code.CONTENT
         assert b"</alive>" in listed.payload
         assert b"</server>" in listed.payload
-        assert (await ask(Code.POST, "nothing")).code == Code.NOT_FOUND
-        assert (await ask(Code.GET, "alive")).code == Code.METHOD_NOT_ALLOWED
+        assert (await request(Code.POST, "nothing")).code == Code.NOT_FOUND
+        assert (await request(Code.GET, "alive")).code == Code.METHOD_NOT_ALLOWED
 
 
 async def test_post_of_more_than_a_kilobyte_at_once_is_refused_and_counts_in_blocks() -> None:

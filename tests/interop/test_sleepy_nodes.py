@@ -40,7 +40,7 @@ def written(it: Scene) -> int:
 
 @pytest.mark.parametrize("sleepy", [("A",), ("*",), ("B", "A")])
 @pytest.mark.parametrize(("path", "text"), [("alive", "alive:A"), ("server", "temperature:1")])
-async def test_command_waits_until_the_node_speaks(
+async def test_command_waits_until_the_node_sends(
     sleepy: tuple[str, ...], path: str, text: str
 ) -> None:
     async with sleeping(*sleepy) as it:

@@ -77,13 +77,13 @@ class Machine:
             assert self._nspawn.poll() is None, console.read_text(errors="replace")
             with contextlib.suppress(IndexError, FileNotFoundError):
                 self.init = int(children.read_text().split()[0])
-                if self.ask("systemctl is-system-running") in {"running", "degraded"}:
+                if self.output_of("systemctl is-system-running") in {"running", "degraded"}:
                     return
             time.sleep(0.1)
 
     def reboot(self) -> None:
         """Shut down, as `systemctl poweroff`, and boot again."""
-        self.ask("systemctl --no-block poweroff")
+        self.output_of("systemctl --no-block poweroff")
         assert self._nspawn is not None
         self._nspawn.wait(BOOT_LIMIT_S)
         self.boot()
@@ -95,14 +95,14 @@ class Machine:
         assert result.returncode == code, f"{command}: {result.returncode}\n{text}"
         return text
 
-    def ask(self, command: str) -> str:
+    def output_of(self, command: str) -> str:
         """The standard output of a command, whatever its exit code."""
         return self._call(command).stdout.strip()
 
     def until(self, command: str, wanted: str, limit_s: float = 30.0) -> None:
         """Wait until a command prints this."""
         deadline = time.monotonic() + limit_s
-        while (found := self.ask(command)) != wanted:
+        while (found := self.output_of(command)) != wanted:
             assert time.monotonic() < deadline, f"{command}: {found}, not {wanted}"
             time.sleep(0.1)
 

@@ -40,8 +40,8 @@ def test_installed_package_runs_at_once(machine: Machine, package: Path) -> None
     machine.run("systemctl is-active pyaiot")
     assert machine.run("aiot health") == "http://127.0.0.1:8000 works.\n"
     assert "enabled" in machine.run("systemctl is-enabled pyaiot")
-    assert machine.ask("stat -c '%U %a' /var/lib/pyaiot") == "pyaiot 700"
-    assert machine.ask("stat -c '%U:%G %a' /etc/pyaiot/config.toml") == "root:pyaiot 640"
+    assert machine.output_of("stat -c '%U %a' /var/lib/pyaiot") == "pyaiot 700"
+    assert machine.output_of("stat -c '%U:%G %a' /etc/pyaiot/config.toml") == "root:pyaiot 640"
 
 
 def test_device_appears(machine: Machine) -> None:
@@ -80,9 +80,9 @@ def test_service_that_hangs_is_restarted_by_the_watchdog(machine: Machine) -> No
 
 
 def test_reload_does_not_end_the_service(machine: Machine) -> None:
-    before = machine.ask("systemctl show -p MainPID --value pyaiot")
+    before = machine.output_of("systemctl show -p MainPID --value pyaiot")
     machine.run("systemctl reload pyaiot && aiot health")
-    assert machine.ask("systemctl show -p MainPID --value pyaiot") == before
+    assert machine.output_of("systemctl show -p MainPID --value pyaiot") == before
 
 
 def test_upgrade_keeps_data_and_settings(machine: Machine, package: Path, tmp_path: Path) -> None:
@@ -129,8 +129,8 @@ def test_sign_in_links_are_not_in_the_journal(machine: Machine) -> None:
 
 def test_purge_leaves_nothing(machine: Machine) -> None:
     machine.run("dpkg --purge pyaiot")
-    left = machine.ask("find / -xdev -path /proc -prune -o -iname '*pyaiot*' -print")
+    left = machine.output_of("find / -xdev -path /proc -prune -o -iname '*pyaiot*' -print")
     names = [it for it in left.splitlines() if not it.startswith(("/tmp/", "/var/log/", "/run/"))]
     assert names == []
     machine.run("id pyaiot", code=1)
-    assert machine.ask("systemctl is-active pyaiot") == "inactive"
+    assert machine.output_of("systemctl is-active pyaiot") == "inactive"

@@ -164,7 +164,7 @@ def test_wheel_and_service(
         assert "pyaiot.service" in person.types(f"{aiot} service status {scope}")
         person.types(f"{aiot} service logs {scope}-n 5")
         person.types(f"{aiot} service uninstall {scope or '--purge'}")
-        assert person.machine.ask(f"{systemctl} is-active pyaiot") == "inactive"
+        assert person.machine.output_of(f"{systemctl} is-active pyaiot") == "inactive"
     who = "root" if is_root else "user"
     report(
         capsys,

@@ -31,7 +31,7 @@ def test_service_of_a_wheel_is_installed_by_two_commands(machine: Machine, wheel
     machine.run("/opt/pyaiot/bin/aiot service install")
     machine.run("/opt/pyaiot/bin/aiot health")
     machine.run("/opt/pyaiot/bin/aiot service uninstall --purge")
-    assert machine.ask("ls /etc/systemd/system | grep -c aiot") == "0"
+    assert machine.output_of("ls /etc/systemd/system | grep -c aiot") == "0"
 
 
 @pytest.fixture(scope="module")

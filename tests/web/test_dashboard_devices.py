@@ -102,7 +102,7 @@ async def test_it_is_accessible_and_fits(browser: Browser, tmp_path: Path, size:
         ("de", "Gerät", "Hinzufügen", "Client-ID und Benutzername"),
     ],
 )
-async def test_it_speaks_the_language_of_the_page(
+async def test_it_is_in_the_language_of_the_page(
     browser: Browser, tmp_path: Path, language: str, words: str, add: str, details: str
 ) -> None:
     async with with_devices(tmp_path) as broker, browser.page(locale=language) as page:

@@ -125,7 +125,7 @@ async def test_it_is_accessible_and_fits(browser: Browser, size: str) -> None:
         ("de", "Topics zuordnen…", "Unbekannte Topics"),
     ],
 )
-async def test_it_speaks_the_language_of_the_page(
+async def test_it_is_in_the_language_of_the_page(
     browser: Browser, language: str, button: str, words: str
 ) -> None:
     async with with_topics() as broker, browser.page(locale=language) as page:

@@ -76,7 +76,7 @@ async def scraped(served: Served) -> Samples:
         return read(await answer.text())
 
 
-async def test_pages_that_many_ask_for_are_collected_once(
+async def test_pages_that_many_request_are_collected_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(metrics_endpoint, "PAGE_AGE_MAX_S", 60.0)

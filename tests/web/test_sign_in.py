@@ -442,7 +442,7 @@ async def test_invitation_expires() -> None:
     ("accepted", "heading"),
     [("de-AT,de;q=0.9,en;q=0.5", "Anmelden"), ("fr", "Connexion"), ("xx, *", "Sign in")],
 )
-async def test_page_speaks_the_language_of_the_browser(accepted: str, heading: str) -> None:
+async def test_page_is_in_the_language_of_the_browser(accepted: str, heading: str) -> None:
     async with serving(ProtectedBroker()) as session:
         headers = {"Accept": "text/html", "Accept-Language": accepted}
         async with session.get("/", headers=headers) as response:

@@ -10,7 +10,7 @@ const HOLD_A_VALUE: ReadonlySet<string | undefined> = new Set(["boolean", "enum"
 export const shownFor = ({ state }: CommandState): number =>
   state === "pending" ? Infinity : state === "confirmed" || state === "sent" ? CONFIRMED_S : FAILED_S;
 
-export function ask(state: State, id: string, resource: Resource, payload: string, now: number): void {
+export function issue(state: State, id: string, resource: Resource, payload: string, now: number): void {
   const command: CommandState = {
     id,
     uid: resource.node.uid,

@@ -8,7 +8,7 @@
  */
 import type { ToClient } from "../messages";
 import { happen, remember, touch } from "./changes";
-import { ask, finish, shownFor } from "./commands";
+import { finish, issue, shownFor } from "./commands";
 import type { Position } from "./readings";
 import { describe, retype } from "./described";
 import { file, forget, register } from "./registered";
@@ -113,7 +113,7 @@ export function reduce(state: State, message: ToClient | LocalEvent, now: number
       lost(state, message.reason, now);
       break;
     case "command_sent":
-      ask(state, message.id, message.resource, message.payload, now);
+      issue(state, message.id, message.resource, message.payload, now);
   }
 }
 

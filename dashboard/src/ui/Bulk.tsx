@@ -22,7 +22,7 @@ export function Bulk({ close }: { close: () => void }) {
   const all = useComputed(() => (void membership.value, writable(shown.value)));
   const chosen = useSignal("");
   const payload = useSignal<string | null>(null);
-  const isAsked = useSignal(false);
+  const isConfirming = useSignal(false);
   /** Counts changes of the progress. */
   const turn = useSignal(0);
   const progress = useRef<Progress | null>(null);
@@ -40,7 +40,7 @@ export function Bulk({ close }: { close: () => void }) {
   const its = progress.current;
   const start = (targets: readonly Resource[]) => {
     progress.current = begin(targets);
-    isAsked.value = false;
+    isConfirming.value = false;
     turn.value += 1;
   };
   const n = formatNumber(resources.length);
@@ -50,11 +50,11 @@ export function Bulk({ close }: { close: () => void }) {
         <p class="hint">{h("bulk.none")}</p>
       ) : its ? (
         <Result progress={its} again={() => start(its.failed)} stop={() => ((its.waiting = []), (turn.value += 1))} />
-      ) : isAsked.value ? (
+      ) : isConfirming.value ? (
         <>
           <p>{h("bulk.sure", { what: nameOf(first), value: quote(payload.value ?? ""), n })}</p>
           <div class="buttons">
-            <button type="button" class="button" onClick={() => (isAsked.value = false)}>
+            <button type="button" class="button" onClick={() => (isConfirming.value = false)}>
               {t("cancel")}
             </button>
             <button type="button" class="button primary" ref={focusOn} onClick={() => start(resources)}>
@@ -68,7 +68,7 @@ export function Bulk({ close }: { close: () => void }) {
           onSubmit={(event) => {
             event.preventDefault();
             payload.value ??= valuesOf(first)[0] ?? "";
-            if (payload.peek() !== "") isAsked.value = true;
+            if (payload.peek() !== "") isConfirming.value = true;
           }}
         >
           <p class="hint">{h("bulk.text", { n })}</p>

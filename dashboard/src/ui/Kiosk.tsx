@@ -10,12 +10,12 @@ import "../kiosk.css";
 
 /** The screen stays on while the page is visible. A browser allows it over HTTPS and on this machine. */
 function keepAwake(): () => void {
-  const ask = () => {
+  const requestLock = () => {
     if (!document.hidden) void navigator.wakeLock?.request("screen").catch(() => undefined);
   };
-  ask();
-  document.addEventListener("visibilitychange", ask);
-  return () => document.removeEventListener("visibilitychange", ask);
+  requestLock();
+  document.addEventListener("visibilitychange", requestLock);
+  return () => document.removeEventListener("visibilitychange", requestLock);
 }
 
 const its = parseKiosk(location.search)!;

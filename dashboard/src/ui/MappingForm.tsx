@@ -32,7 +32,7 @@ export function MappingForm({ draft, save, cancel }: { draft: Draft; save: (id: 
   const guess = (text: string, kind: PayloadForm): Role[] => (it.peek().isGuess ? guessRoles(text, kind) : it.peek().roles);
   const choosePayload = (kind: PayloadForm) => set({ roles: guess(it.peek().topic, kind), mapping: { ...it.peek().mapping, payload: kind } });
   const whole = fitting({ ...mapping, topic: formOf(topic, roles) });
-  const asked = JSON.stringify([whole, topic, payload.value]);
+  const trial = JSON.stringify([whole, topic, payload.value]);
   useEffect(() => {
     if (!topic || !payload.peek()) {
       tried.value = null;
@@ -49,7 +49,7 @@ export function MappingForm({ draft, save, cancel }: { draft: Draft; save: (id: 
       isOld = true;
       clearTimeout(timer);
     };
-  }, [asked]);
+  }, [trial]);
   const submit = (event: Event) => {
     event.preventDefault();
     void save(it.peek().id, whole);

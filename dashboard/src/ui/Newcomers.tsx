@@ -6,7 +6,7 @@ import { findNode, newNode, type Registered } from "../model/state";
 import { nodeTitle, plainTitle, quote, visible } from "../model/text";
 import { navigate } from "../route";
 import { newcomers, state } from "../store";
-import { accept, askToRefuse, ban } from "./edits";
+import { accept, confirmRefuse, ban } from "./edits";
 import { count, momentOf, t } from "../i18n";
 import "../registry.css";
 
@@ -29,7 +29,7 @@ export function Newcomers() {
             <button type="button" class="button small primary" onClick={() => void accept(list)}>
               {t("accept.all")}
             </button>
-            <button type="button" class="button small" onClick={() => askToRefuse(list)}>
+            <button type="button" class="button small" onClick={() => confirmRefuse(list)}>
               {t("refuse.all")}
             </button>
           </div>

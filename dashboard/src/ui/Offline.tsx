@@ -11,7 +11,7 @@ import { navigate } from "../route";
 import { settings } from "../settings";
 import { clock, offline, offlineCount, parsedQuery, second, state } from "../store";
 import { allResources } from "./Card";
-import { askToForget, forget } from "./edits";
+import { confirmForget, forget } from "./edits";
 import { textValue, titleOf } from "./rows";
 import { duration, formatNumber, localDigits, momentOf, reasonText, t, timeOf } from "../i18n";
 import "../registry.css";
@@ -36,7 +36,7 @@ export function Offline() {
           </button>
         </h2>
         {open && mayEdit.value && forgettable.length > 1 && (
-          <button type="button" class="button small" onClick={() => askToForget(forgettable)}>
+          <button type="button" class="button small" onClick={() => confirmForget(forgettable)}>
             {t("forget.all")}
           </button>
         )}

@@ -44,7 +44,7 @@ export async function forget(nodes: readonly Registered[]): Promise<void> {
   };
 }
 
-export function askToForget(nodes: readonly Registered[]): void {
+export function confirmForget(nodes: readonly Registered[]): void {
   question.value = {
     title: count("forget.ask", nodes.length),
     text: t("forget.text"),
@@ -64,7 +64,7 @@ const admit = (nodes: readonly Registered[], admission: "accepted" | "banned"): 
     ),
   );
 
-export function askToRefuse(nodes: readonly Registered[]): void {
+export function confirmRefuse(nodes: readonly Registered[]): void {
   question.value = {
     title: count("refuse.ask", nodes.length),
     text: t("refuse.text"),

@@ -191,7 +191,7 @@ class Questions:
             return next((word for word in words if word == answer), None)
 
         hint = f"a number from 1 to {len(words)}"
-        return self._ask(f"[{words.index(default) + 1}]", default, read, hint)
+        return self._prompt(f"[{words.index(default) + 1}]", default, read, hint)
 
     def several(self, question: str, known: Sequence[str]) -> tuple[str, ...]:
         """Some of the words; all of them by default."""
@@ -207,14 +207,14 @@ class Questions:
             return words if all(word in known for word in words) else None
 
         hint = f"words of {', '.join(known)}"
-        return self._ask("[all]", tuple(known), read, hint)
+        return self._prompt("[all]", tuple(known), read, hint)
 
     def text(self, question: str, default: str) -> str:
         """A word."""
         if not self._interactive:
             return default
         print_line(self._paint("bold", question))
-        return self._ask(f"[{default}]", default, lambda it: it or None, "a name")
+        return self._prompt(f"[{default}]", default, lambda it: it or None, "a name")
 
     def yes_or_no(self, question: str, *, default: bool) -> bool:
         """Yes or no."""
@@ -222,9 +222,9 @@ class Questions:
             return default
         print_line(self._paint("bold", question))
         known = {"y": True, "yes": True, "n": False, "no": False}
-        return self._ask("[Y/n]" if default else "[y/N]", default, known.get, "y or n")
+        return self._prompt("[Y/n]" if default else "[y/N]", default, known.get, "y or n")
 
-    def _ask(self, shown: str, default: T, read: Callable[[str], T | None], hint: str) -> T:
+    def _prompt(self, shown: str, default: T, read: Callable[[str], T | None], hint: str) -> T:
         """Ask until the answer is valid. Raises `OperatorError` after `TRIES`, and without one."""
         for _ in range(TRIES):
             try:

@@ -155,7 +155,7 @@ class MqttClient:
         if connection is None or not connection.is_open or connection.waiting_bytes > BACKLOG_MAX:
             return False
         properties: dict[str, int] = {"retain": True} if retain else {}
-        if expires_after_s is not None and connection.speaks_mqtt_5:
+        if expires_after_s is not None and connection.uses_mqtt_5:
             properties["message_expiry_interval"] = expires_after_s
         connection.publish(topic, payload, qos=qos, **properties)
         return True

@@ -144,7 +144,7 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
 
     def _read_packets(self, connection: Any, data: bytes) -> int:
         """Process the complete packets. Returns the size of them, or -1 to end the connection."""
-        packets, end = read_packets(data, has_properties=self.speaks_mqtt_5)
+        packets, end = read_packets(data, has_properties=self.uses_mqtt_5)
         connection._last_data_in = time.monotonic()
         messages: list[ReceivedMessage] = []
         acknowledgements = bytearray()
@@ -186,7 +186,7 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         self.ended.set()
 
     @property
-    def speaks_mqtt_5(self) -> bool:
+    def uses_mqtt_5(self) -> bool:
         return bool(self._version == MQTTv50)
 
     @property

@@ -420,19 +420,19 @@ async def test_wide_queries_of_one_client_do_not_delay_others(
     endless_where_wide(monkeypatch)
     async with serving(tmp_path) as served:
 
-        async def ask(query: str) -> int:
+        async def status_of(query: str) -> int:
             async with served.web.get(f"{HISTORY}?{query}") as answer:
                 await answer.read()
                 return answer.status
 
-        wide = [asyncio.ensure_future(ask("from=0")) for _ in range(80)]
+        wide = [asyncio.ensure_future(status_of("from=0")) for _ in range(80)]
         # It gets its quota, is refused more, and blocks no reader that others need.
         await eventually(lambda: sum(task.done() for task in wide) >= 80 - WIDE_QUERIES_PER_CLIENT)
         assert {task.result() for task in wide if task.done()} == {503}
         assert sum(not task.done() for task in wide) == WIDE_QUERIES_PER_CLIENT
         async with time_limit(5.0):
             for _ in range(20):
-                assert await ask("limit=10") == 200
+                assert await status_of("limit=10") == 200
         elsewhere = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
         async with aiohttp.ClientSession(connector=elsewhere) as other:
             answer = asyncio.ensure_future(other.get(f"{served.url}{HISTORY[1:]}?from=0"))

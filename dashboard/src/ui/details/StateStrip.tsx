@@ -46,12 +46,12 @@ export function StateStrip({ resource, samples, absences, shared }: { resource: 
     // The last value may be newer than what the history had when it was read.
     return fitted(segmentsOf(isHere ? [...all, { ts: resource.ts, text: resource.text }] : all, away, from, to), SEGMENTS_MAX);
   });
-  const say = (segment: Segment): string =>
+  const textOf = (segment: Segment): string =>
     segment.changes ? d("changes", { n: formatNumber(segment.changes) }) : segment.text === null ? d("unknown") : wordOf(resource, segment.text);
   const at = useComputed(() => {
     if (cursor.value === null) return "";
     const segment = segmentAt(segments.value, cursor.value);
-    return `${segment ? say(segment) : d("unknown")} · ${timeOf(cursor.value)}`;
+    return `${segment ? textOf(segment) : d("unknown")} · ${timeOf(cursor.value)}`;
   });
   useEffect(() => {
     const element = bar.current;
@@ -71,7 +71,7 @@ export function StateStrip({ resource, samples, absences, shared }: { resource: 
     paint: (context, width, top) =>
       paintStrip(context, width, top, title, segments.peek(), (segment) => ({
         fill: getComputedStyle(bar.current?.querySelector(`[data-kind="${kindOf(resource, segment)}"]`) ?? document.body).backgroundColor,
-        text: say(segment),
+        text: textOf(segment),
       })),
   });
   const list = segments.value;
@@ -95,7 +95,7 @@ export function StateStrip({ resource, samples, absences, shared }: { resource: 
         tabIndex={0}
         aria-label={d("chart.of", { name: title })}
         aria-valuenow={Math.round(cursor.value ?? brokerTime())}
-        aria-valuetext={at.value || (list.length ? say(list[list.length - 1]) : d("unknown"))}
+        aria-valuetext={at.value || (list.length ? textOf(list[list.length - 1]) : d("unknown"))}
         onMouseMove={point}
         onMouseLeave={() => (cursor.value = null)}
         onBlur={() => (cursor.value = null)}
@@ -108,7 +108,7 @@ export function StateStrip({ resource, samples, absences, shared }: { resource: 
           const width = percent(segment.to) - percent(segment.from);
           return (
             <span key={segment.from} data-kind={kindOf(resource, segment)} style={{ left: `${percent(segment.from)}%`, width: `${width}%` }}>
-              {width > TEXT_MIN && say(segment)}
+              {width > TEXT_MIN && textOf(segment)}
             </span>
           );
         })}

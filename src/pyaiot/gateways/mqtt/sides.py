@@ -20,10 +20,10 @@ from pyaiot.mqtt.client import MqttClient
 from pyaiot.mqtt.server import MqttServer
 from pyaiot.protocols.mqtt.node_topics import DISCOVER_RESOURCES, discover_topic
 
-ASK_AGAIN_S: Final = 20.0
+PROOF_AFTER_S: Final = 20.0
 """A message on `node/check` proves nothing: other devices can publish there. If a node with a
 credential has been silent for this long, the gateway then requests its resources."""
-ASK_INTERVAL_S: Final = 5.0
+PROOF_INTERVAL_S: Final = 5.0
 """Shortest interval between two such requests to one node."""
 
 
@@ -109,9 +109,9 @@ class Sides:
         devices may publish. Only the node itself can answer a request, which is sent on its own
         topics."""
         last_seen = self._gateway.nodes.last_seen(uid)
-        if last_seen is not None and now - last_seen < ASK_AGAIN_S:
+        if last_seen is not None and now - last_seen < PROOF_AFTER_S:
             return
-        if now - self._last_request_at.get(uid, float("-inf")) >= ASK_INTERVAL_S:
+        if now - self._last_request_at.get(uid, float("-inf")) >= PROOF_INTERVAL_S:
             self._last_request_at[uid] = now
             self._secured.client.publish(discover_topic(uid), DISCOVER_RESOURCES)
 
