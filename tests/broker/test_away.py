@@ -2,6 +2,7 @@
 """Links that end because the broker itself did not run are not the fault of their gateways."""
 
 import asyncio
+from collections.abc import Sequence
 
 from pyaiot.broker.away import NOTICED_LIMIT_S, RETURN_LIMIT_S
 from pyaiot.broker.deliveries import ToOneClient, ToOneGateway
@@ -10,6 +11,7 @@ from pyaiot.messages import (
     GatewayState,
     NodeAppeared,
     NodeLeft,
+    Reading,
     ReadingsDropped,
     Receipt,
     ToClient,
@@ -23,6 +25,10 @@ class Published:
 
     def __init__(self) -> None:
         self.messages: list[ToClient] = []
+
+    def readings_published(self, readings: Sequence[Reading]) -> None:
+        for reading in readings:
+            self.message_published(reading)
 
     def message_published(self, message: ToClient) -> None:
         self.messages.append(message)

@@ -3,7 +3,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -41,6 +41,10 @@ class RecordingObserver:
     issuers: list[str] = field(default_factory=list)
     """Who issued the commands in `given`, then those in `ended`."""
     gaps: list[tuple[str, ReadingsDropped]] = field(default_factory=list)
+
+    def readings_published(self, readings: Sequence[Reading]) -> None:
+        for reading in readings:
+            self.message_published(reading)
 
     def message_published(self, message: ToClient) -> None:
         self.messages.append(message)

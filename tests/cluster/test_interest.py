@@ -2,7 +2,7 @@
 """A broker gets the values that its clients watch, whatever filter they have."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -109,6 +109,10 @@ class Watching:
 
     def __init__(self) -> None:
         self.got: list[ToClient] = []
+
+    def readings_published(self, readings: Sequence[Reading]) -> None:
+        for reading in readings:
+            self.message_published(reading)
 
     def message_published(self, message: ToClient) -> None:
         self.got.append(message)

@@ -288,6 +288,27 @@ def test_recording_uses_at_most_its_share(tmp_path: Path, monkeypatch: pytest.Mo
         assert time.monotonic() - began >= 0.3
 
 
+@pytest.mark.parametrize("data", ["1", "x" * 300, 1.5, {"a": ["b" * 300]}])
+@pytest.mark.parametrize("count", [1, 5, 6, 12])
+def test_readings_together_are_queued_as_one_by_one(
+    data: object, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "QUEUE_MAX", 8)
+    monkeypatch.setattr(recorder_module, "QUEUE_COST_MAX", 4000)
+    store = SqliteFile(tmp_path / "history.db", FOR_EVER)
+    together, single = Recorder(store), Recorder(store)
+    before = Reading(uid="n", resource="r", data="0")
+    readings = [before, *(Reading(uid=f"n{it}", resource="r", data=data) for it in range(count))]
+    for recorder in (together, single):
+        recorder.message_published(before)
+    together.readings_published(readings)
+    for reading in readings:
+        single.message_published(reading)
+    assert together._queue == single._queue
+    assert len(together._queue) <= 8
+    assert together.overflowed == single.overflowed == 2 + count - len(single._queue)
+
+
 def test_rows_that_a_store_refuses_are_left_out_and_recorded_as_a_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ effect. The state of alerts is written with the registry, one second later.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -238,6 +238,10 @@ class AlertService:
             raise UnknownRule("there is no such active alert") from error
 
     # -- `broker.observers.BrokerObserver` --------------------------------------------------------
+
+    def readings_published(self, readings: Sequence[Reading]) -> None:
+        for reading in readings:
+            self.message_published(reading)
 
     def message_published(self, message: ToClient) -> None:
         if not self._is_started:

@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from pyaiot import __version__
 from pyaiot.accounts.scopes import EVERYTHING, Scope
@@ -143,6 +143,9 @@ class Broker:
 
         def received(messages: Sequence[FromGateway]) -> None:
             now, ts = self._clock(), self._unix_time()
+            if set(map(type, messages)) == {Reading}:
+                self._deliver_readings(gateway, cast("Sequence[Reading]", messages), now, ts)
+                return
             readings: list[Reading] = []
             for message in messages:
                 if type(message) is Reading:
@@ -362,12 +365,8 @@ class Broker:
         self, gateway: int, readings: Sequence[Reading], now: float, ts: float
     ) -> None:
         deliveries = self.router.readings_from_gateway(gateway, readings, now=now, ts=ts)
-        plain = [
-            delivery
-            for delivery in deliveries
-            if type(delivery) is ToAll and type(delivery.message) is Reading
-        ]
-        if len(plain) < len(deliveries):
+        plain = cast("Sequence[ToAll]", deliveries)
+        if set(map(type, deliveries)) != {ToAll} or {type(it.message) for it in plain} != {Reading}:
             self._deliver(deliveries)
             return
         self.fanout.publish_readings(plain)

@@ -2,7 +2,7 @@
 """Parts of this process that observe the broker: the history, alerts."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from pyaiot.broker.deliveries import ToAll
 from pyaiot.messages import Command, Reading, ReadingsDropped, Receipt, ToClient
@@ -13,6 +13,10 @@ class BrokerObserver(Protocol):
 
     def message_published(self, message: ToClient) -> None:
         """This message is sent to all clients."""
+        ...
+
+    def readings_published(self, readings: Sequence[Reading]) -> None:
+        """`message_published` for each of them, in one step."""
         ...
 
     def command_sent(self, command: Command, ts: float, who: str) -> None:
@@ -65,10 +69,11 @@ class Observers:
 
     def readings_published(self, readings: Sequence[ToAll]) -> None:
         """These readings are sent to all clients."""
+        if not self._of_readings:
+            return
+        messages = [cast("Reading", delivery.message) for delivery in readings]
         for observer in self._of_readings:
-            receive = observer.message_published
-            for delivery in readings:
-                receive(delivery.message)
+            observer.readings_published(messages)
 
     def published(self, deliveries: Iterable[ToAll]) -> None:
         """These messages are sent to all clients."""

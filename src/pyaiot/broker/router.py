@@ -122,15 +122,13 @@ class Router:
     ) -> Sequence[Delivery]:
         """`from_gateway` for several readings: most are of known resources and change nothing
         else."""
+        if gateway not in self.gateways or self.commands.awaits_readings:
+            several = (self.from_gateway(gateway, each, now=now, ts=ts) for each in readings)
+            return [delivery for each in several for delivery in each]
         deliveries: list[Delivery] = []
-        replace = self.nodes.replace
-        is_simple = gateway in self.gateways and not self.commands.awaits_readings
-        for reading in readings:
-            node = replace(gateway, reading) if is_simple else None
-            if node is None:
-                deliveries += self.from_gateway(gateway, reading, now=now, ts=ts)
-            elif not node.is_waiting:
-                deliveries.append(ToAll(reading, node.sequence))
+        rest = iter(readings)
+        while (reading := self.nodes.replace_known(gateway, rest, deliveries)) is not None:
+            deliveries += self.from_gateway(gateway, reading, now=now, ts=ts)
         return deliveries
 
     def _from_gateway_itself(

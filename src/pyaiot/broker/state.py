@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from pyaiot.broker.deliveries import Delivery, ToAll
 from pyaiot.errors import Refused
 from pyaiot.messages import NodeAppeared, Reading
 from pyaiot.registry.record import NodeRecord
@@ -127,18 +128,27 @@ class NodeTable:
         self.touched.add(node)
         return is_new
 
-    def replace(self, gateway: int, reading: Reading) -> KnownNode | None:
-        """Store the latest reading of a known resource, and return its node. Returns None and
-        stores nothing if the gateway owns no such node, if the resource is new, or if the reading
-        may need one of the `units` of the node."""
-        node = self._by_uid.get(reading.uid)
-        if node is None or reading.resource not in node.readings:
-            return None
-        if node.plain_gateway != gateway and (node.gateway != gateway or not reading.unit):
-            return None
-        node.readings[reading.resource] = reading
-        self.touched.add(node)
-        return node
+    def replace_known(
+        self, gateway: int, readings: Iterator[Reading], deliveries: list[Delivery]
+    ) -> Reading | None:
+        """Store the latest readings of known resources, and append what clients get.
+
+        Stops at a reading of which nothing is stored, and returns it: the gateway owns no such
+        node, the resource is new, or the reading may need one of the `units` of the node. None: all
+        are stored.
+        """
+        by_uid, touched = self._by_uid, self.touched
+        for reading in readings:
+            node = by_uid.get(reading.uid)
+            if node is None or (resource := reading.resource) not in (held := node.readings):
+                return reading
+            if node.plain_gateway != gateway and (node.gateway != gateway or not reading.unit):
+                return reading
+            held[resource] = reading
+            touched.add(node)
+            if not node.is_waiting:
+                deliveries.append(ToAll(reading, node.sequence))
+        return None
 
     def take_touched(self) -> set[KnownNode]:
         """The nodes with a new reading since the last call."""

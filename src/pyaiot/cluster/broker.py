@@ -272,6 +272,10 @@ class ClusteredBroker(Broker):
     def message_published(self, message: ToClient) -> None:
         self.member.local.published(message)
 
+    def readings_published(self, readings: Sequence[Reading]) -> None:
+        for reading in readings:
+            self.member.local.published(reading)
+
     def command_sent(self, command: Command, ts: float, who: str) -> None:
         """Not recorded here: the broker of the client does."""
 

@@ -171,13 +171,9 @@ class RemoteNodes:
     def readings(self, number: int, readings: Sequence[Reading]) -> list[Delivery]:
         """Apply live readings. Those of nodes that do not belong to this gateway are ignored."""
         deliveries: list[Delivery] = []
-        replace = self._router.nodes.replace
-        for reading in readings:
-            node = replace(number, reading)
-            if node is None:
-                deliveries += self._keep(number, reading)
-            elif not node.is_waiting:
-                deliveries.append(ToAll(reading, node.sequence))
+        rest = iter(readings)
+        while (reading := self._router.nodes.replace_known(number, rest, deliveries)) is not None:
+            deliveries += self._keep(number, reading)
         return deliveries
 
     def _keep(self, number: int, reading: Reading) -> list[Delivery]:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pyaiot.backlog import cost
@@ -153,6 +153,21 @@ class Recorder:
             self._drop()
             return
         queue.append(message)
+        if self._asleep:
+            self._asleep = False
+            self._wake.set()
+
+    def readings_published(self, readings: Sequence[Reading]) -> None:
+        """The broker publishes these readings."""
+        queue = self._queue
+        has_long = [
+            it for it in readings if type(it.data) is not str or len(it.data) > _SHORT_LENGTH
+        ]
+        if has_long or len(queue) + len(readings) > QUEUE_MAX:
+            for reading in readings:
+                self.message_published(reading)
+            return
+        queue.extend(readings)
         if self._asleep:
             self._asleep = False
             self._wake.set()
