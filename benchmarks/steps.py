@@ -203,7 +203,7 @@ def _websocket(results: Results, rounds: int) -> None:
             for number in range(NODES)
         ]
         with steps.step("frames"):
-            messages = [[it.payload for it in read_messages(data, 64)] for data in reads]
+            messages = [read_messages(data, 64)[0] for data in reads]
         with steps.step("JSON"):
             values = [[read_value(message) for message in each] for each in messages]
         with steps.step("readings"):

@@ -18,10 +18,10 @@ COUNT_MAX = 3
 
 def fuzz_one(data: bytes) -> None:
     """Messages follow each other from the first byte, and no byte of them is lost or changed."""
-    messages = read_messages(data, COUNT_MAX)
+    messages, ends = read_messages(data, COUNT_MAX)
     assert len(messages) <= COUNT_MAX
     begin = 0
-    for payload, end in messages:
+    for payload, end in zip(messages, ends, strict=True):
         opcode = data[begin] & 0x0F
         assert opcode in (WSMsgType.TEXT, WSMsgType.BINARY)
         assert opcode != WSMsgType.TEXT or is_utf8(payload)

@@ -83,9 +83,9 @@ class FrameCheck:
 
     def _pass_simple(self, data: bytes, take: TakeMessages) -> bytes:
         """Pass simple messages on. Returns the bytes after the last that was taken."""
-        messages = read_messages(data, TURN_FRAMES_MAX)
-        taken = take([message.payload for message in messages]) if messages else 0
-        return data[messages[taken - 1].end :] if taken else data
+        messages, ends = read_messages(data, TURN_FRAMES_MAX)
+        taken = take(messages) if messages else 0
+        return data[ends[taken - 1] :] if taken else data
 
     def _feed(self, data: bytes) -> None:
         self.is_awaited = False

@@ -3,7 +3,7 @@
 Pure."""
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 CLOSE_REASON_MAX: Final = 123
 """Bytes of a close reason (RFC 6455 section 5.5). Longer ones are cut."""
@@ -40,21 +40,15 @@ def cut_reason(reason: str) -> bytes:
     return reason.encode(errors="replace")[:CLOSE_REASON_MAX].decode(errors="ignore").encode()
 
 
-class SimpleMessage(NamedTuple):
-    """A message in one frame."""
-
-    payload: bytes
-    end: int
-    """Where the next frame begins."""
-
-
-def read_messages(data: bytes, count_max: int) -> list[SimpleMessage]:
-    """The messages at the beginning of `data`, up to the first that needs a complete reader.
+def read_messages(data: bytes, count_max: int) -> tuple[list[bytes], list[int]]:
+    """The messages at the beginning of `data`, up to the first that needs a complete reader, and
+    where the frame after each begins.
 
     These are text, in UTF-8, or binary, in one masked frame below 64 KiB that has arrived
     completely. At most `count_max`. Never raises.
     """
-    messages: list[SimpleMessage] = []
+    messages: list[bytes] = []
+    ends: list[int] = []
     size = len(data)
     position = 0
     while size - position >= 2 + _KEY_SIZE and len(messages) < count_max:
@@ -71,8 +65,9 @@ def read_messages(data: bytes, count_max: int) -> list[SimpleMessage]:
         payload = unmasked(data[begin - _KEY_SIZE : begin], data[begin:position])
         if first == _FIN_TEXT and not payload.isascii() and not is_utf8(payload):
             break
-        messages.append(SimpleMessage(payload, position))
-    return messages
+        messages.append(payload)
+        ends.append(position)
+    return messages, ends
 
 
 def unmasked(key: bytes, payload: bytes) -> bytes:
