@@ -103,11 +103,16 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
     with broker(home) as server, _client(server) as client:
 
         def measured(
-            name: str, *, fast_path: bool = True, at_least: float | None = None, **load: float
-        ) -> Figure:
+            name: str,
+            *,
+            fast_path: bool = True,
+            confirmable: bool = False,
+            at_least: float | None = None,
+            **load: float,
+        ) -> tuple[Figure, float]:
             coap, port = gateway(home, server, fast_path=fast_path)
-            count = POSTING_SHARE * size.coap_nodes
-            with coap, Worker("coap_posts", port=port, nodes=count, resources=0) as nodes:
+            spec = {"port": port, "nodes": POSTING_SHARE * size.coap_nodes, "resources": 0}
+            with coap, Worker("coap_posts", confirmable=confirmable, **spec) as nodes:
                 nodes.call("announce", quiet_s=size.coap_quiet_s)
                 before, cpu_before = client.call("read"), coap.cpu_s()
                 broker_before = server.cpu_s()
@@ -116,7 +121,7 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
                 time.sleep(0.1)  # the broker batches
                 broker_us = (server.cpu_s() - broker_before) / max(1, posted["accepted"]) * 1e6
                 delivered = client.call("read")["marks"] - before["marks"]
-            return Figure(
+            figure = Figure(
                 "coap-posts",
                 name,
                 posted["accepted"] / posted["seconds"],
@@ -133,18 +138,42 @@ def measure_posts(results: Results, home: Home, size: Size) -> None:
                     f" broker {broker_us:.1f} µs per post"
                 ),
             )
+            return figure, broker_us
 
-        plain = measured(
+        plain, _ = measured(
             "CoAP posts, gateway alone, all through aiocoap", fast_path=False, in_flight=IN_FLIGHT
         )
-        saturating = measured("CoAP posts, gateway alone", at_least=45_000, in_flight=IN_FLIGHT)
-        paced = measured("CoAP posts, gateway alone, 15,000/s offered", rate=PACED_PER_S)
+        saturating, broker_us = measured(
+            "CoAP posts, gateway alone", at_least=45_000, in_flight=IN_FLIGHT
+        )
+        confirmed, _ = measured(
+            "Confirmable CoAP posts, gateway alone",
+            confirmable=True,
+            at_least=45_000,
+            in_flight=IN_FLIGHT,
+        )
+        paced, _ = measured("CoAP posts, gateway alone, 15,000/s offered", rate=PACED_PER_S)
     results.figures += [
         plain,
         saturating,
+        confirmed,
         paced,
         Figure(
             "coap-posts", "CPU of the gateway for a post", saturating.cpu_us or 0, "µs", at_most=15
+        ),
+        Figure(
+            "coap-posts",
+            "CPU of the gateway for a Confirmable post",
+            confirmed.cpu_us or 0,
+            "µs",
+            at_most=15,
+        ),
+        Figure(
+            "coap-posts",
+            "CPU of the broker for a post, with its history",
+            broker_us,
+            "µs",
+            at_most=3,
         ),
         Figure(
             "coap-posts",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import cycle
 from typing import Any, Final
 
-from benchmarks.coap import ACK, CHANGED, CONTENT, encode, post, uri_path
+from benchmarks.coap import ACK, CHANGED, CON, CONTENT, POST, encode, post, uri_path
 from benchmarks.posting import PostingNodes
 from benchmarks.processes import run_worker
 
@@ -42,6 +42,8 @@ class Nodes(PostingNodes):
         self._ids = message_ids()
         self._next = cycle(self._sockets.values())
         head, _, rest = post("server", "temperature:", 0).partition(bytes(4))
+        if spec.get("confirmable"):
+            head = encode(CON, POST, 0, bytes(2), b"", b"")[:2]
         self._head = head
         self._values = cycle([rest + f"{20 + n / 10:.1f}°C".encode() for n in range(VALUES)])
         self._resources = {f"temperature-{n}": f"{n}.5°C" for n in range(spec["resources"])}

@@ -42,6 +42,7 @@ def kernel_bytes(port: int, clients: list[socket.socket]) -> int:
 def measure(results: Results, home: Home, size: Size) -> None:
     """Memory of idle nodes, by structure, and of a client that reads nothing."""
     node_memory.measure(results, size)
+    node_memory.measure_crowd(results, size)
     _measure_stalled(results, home, size)
 
 

@@ -114,7 +114,7 @@ def measure_path(results: Results, home: Home, size: Size) -> None:
             "MQTT publish → web client, CPU of gateway and broker",
             result.cpu_us,
             "µs",
-            at_most=40,
+            at_most=15,
             note=f"nats-server beside it {result.nats_cpu_us:.0f} µs",
         ),
     ]

@@ -9,11 +9,15 @@ discovery leaves between objects, and the page caches of SQLite.
 """
 
 import gc
+import os
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from random import Random
 from typing import Final
 
+from benchmarks.processes import ROOT, resident_bytes
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results
 from pyaiot.broker.deliveries import ToAll
@@ -25,6 +29,7 @@ from pyaiot.gateways.coap.intake_events import NodeAlive, NodePosted
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.history.rows import batch_of
 from pyaiot.history.series_index import SeriesIndex
+from pyaiot.history.sqlite.free_memory import give_back_free_memory
 from pyaiot.messages import FromGateway, Hello, NodeEvent, ToClient
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.message_ids import MessageIds
@@ -32,6 +37,8 @@ from pyaiot.protocols.coap.numbers import MessageType, OptionNumber
 from pyaiot.transport.peers import Peer
 
 RESOURCES: Final = 5
+CROWD_MAX_MB: Final = 290.0
+"""Of 350 MB, `aiot run` without nodes takes 60."""
 LOCAL: Final = bytes(20)
 TS: Final = 1_700_000_000.0
 RESTING_S: Final = 600.0
@@ -172,6 +179,36 @@ def measure(results: Results, size: Size) -> None:
     )
 
 
+def measure_crowd(results: Results, size: Size) -> None:
+    """Resident memory of the same structures for many nodes, each kind in a process of its own."""
+    for word, protocol in (("coap", "CoAP"), ("mqtt", "MQTT")):
+        found = subprocess.run(
+            [sys.executable, "-m", "benchmarks.node_memory", word, str(size.crowd_nodes)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        name = f"structures of {size.crowd_nodes:,} idle {protocol} nodes, resident memory"
+        results.figures.append(
+            Figure("memory", name, int(found.stdout) / 1e6, "MB", at_most=CROWD_MAX_MB)
+        )
+
+
+def _resident_growth(word: str, count: int) -> int:
+    nodes = Nodes(count) if word == "coap" else MqttNodes(count)
+    before = resident_bytes(os.getpid())
+    if isinstance(nodes, MqttNodes):
+        nodes.publish()
+    else:
+        for stage in (nodes.receive_peers, nodes.verify, nodes.announce, nodes.answer):
+            stage()
+    nodes.route()
+    nodes.rest()
+    gc.collect()
+    give_back_free_memory()
+    return resident_bytes(os.getpid()) - before
+
+
 def _measure(
     results: Results, nodes: Nodes, *stages: tuple[str, Callable[[], None]], sum_of: str
 ) -> None:
@@ -202,3 +239,7 @@ def _traced(nodes: Nodes) -> int:
 
 def _figure(name: str, value: float, *, at_most: float | None = None) -> Figure:
     return Figure("memory", name, value, "bytes", at_most=at_most)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(str(_resident_growth(sys.argv[1], int(sys.argv[2]))))

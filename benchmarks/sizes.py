@@ -48,6 +48,8 @@ class Size:
     at most 3 s (RFC 7252 section 4.2)."""
     discovered: int
     idle_nodes: int
+    crowd_nodes: int
+    """Idle nodes whose structures are measured together."""
     api_s: float
     export_rows: int
     registered: int
@@ -92,6 +94,7 @@ FULL: Final = Size(
     coap_quiet_s=3.5,
     discovered=1000,
     idle_nodes=10_000,
+    crowd_nodes=100_000,
     api_s=4.0,
     export_rows=10_000_000,
     registered=100_000,
@@ -134,6 +137,7 @@ QUICK: Final = Size(
     coap_quiet_s=3.5,
     discovered=1000,
     idle_nodes=10_000,
+    crowd_nodes=100_000,
     api_s=2.0,
     export_rows=500_000,
     registered=100_000,
@@ -176,6 +180,7 @@ TINY: Final = Size(
     coap_quiet_s=0.1,
     discovered=10,
     idle_nodes=10,
+    crowd_nodes=20,
     api_s=0.2,
     export_rows=2000,
     registered=2000,
