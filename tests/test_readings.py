@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyaiot import readings
+from pyaiot.messages import Reading
 from pyaiot.readings import TEXT_LENGTH_MAX, TEXT_RESOURCES, Quantity, read_quantity
 
 
@@ -342,3 +343,12 @@ def test_the_text_of_a_quantity_begins_with_its_number(text: str) -> None:
 def test_no_json_value_raises(data: object) -> None:
     quantity = read_quantity(data)
     assert quantity is None or math.isfinite(quantity.number)
+
+
+def test_readings_with_equal_texts_share_one() -> None:
+    first, second = (Reading.received(uid, "t", f"{uid[1:]}1.5 °C", 1.0) for uid in ("a2", "b2"))
+    assert first.data == "21.5 °C"
+    assert first.data is second.data
+    assert (first.number, first.unit) == (21.5, "Cel")
+    long = "x" * (TEXT_LENGTH_MAX + 1)
+    assert Reading.received("a", "t", long, 1.0).data is long

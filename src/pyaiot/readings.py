@@ -62,12 +62,20 @@ def read_quantity(data: object, resource: str = "") -> Quantity | None:
     resource contains a word for a quantity (`current`, `uptime`).
     """
     if type(data) is str:
-        return _read_text(data, resource) if len(data) <= TEXT_LENGTH_MAX else None
+        return read_text(data, resource)[1] if len(data) <= TEXT_LENGTH_MAX else None
     return None if resource in TEXT_RESOURCES else _read_json_number(data)
 
 
 @functools.lru_cache(maxsize=TEXTS_MAX)
-def _read_text(data: str, resource: str) -> Quantity | None:
+def read_text(data: str, resource: str) -> tuple[str, Quantity | None]:
+    """A text of at most `TEXT_LENGTH_MAX` characters, and its quantity, see `read_quantity`.
+
+    Readings with equal texts share one of them, which has 80 bytes.
+    """
+    return data, _quantity_of(data, resource)
+
+
+def _quantity_of(data: str, resource: str) -> Quantity | None:
     if resource in TEXT_RESOURCES:
         return None
     match = _NUMBER_AND_UNIT.fullmatch(data)

@@ -25,7 +25,7 @@ from pyaiot.messages.limits import (
 )
 from pyaiot.model import ResourceType
 from pyaiot.model.topic_mapping import MAPPINGS_MAX, TopicMapping
-from pyaiot.readings import INTEGER_MAX, read_quantity
+from pyaiot.readings import INTEGER_MAX, TEXT_LENGTH_MAX, read_quantity, read_text
 
 SUBPROTOCOL: Final = "pyaiot.v2"
 
@@ -199,7 +199,10 @@ class Reading(_Message, frozen=True, kw_only=True, tag="update"):
         """
         if type(data) is int and abs(data) > INTEGER_MAX and data.bit_length() <= _INTEGER_BITS:
             data = str(data)
-        quantity = read_quantity(data, resource)
+        if type(data) is str and len(data) <= TEXT_LENGTH_MAX:
+            data, quantity = read_text(data, resource)
+        else:
+            quantity = read_quantity(data, resource)
         if quantity is None:
             return cls(uid=uid, resource=resource, data=data, ts=ts)
         return cls(

@@ -55,7 +55,7 @@ class Claim(Enum):
     REFUSED = "refused"
 
 
-class NodeEntry(msgspec.Struct, Generic[P]):
+class NodeEntry(msgspec.Struct, Generic[P], gc=False):
     """The source address of a node (`peer`), and where it answers requests (None: unknown)."""
 
     uid: str
@@ -78,7 +78,7 @@ class NodeEntry(msgspec.Struct, Generic[P]):
     refused_until: Mapping[PeerAddress, float] = msgspec.field(default_factory=lambda: NOTHING)
 
 
-class HeldReading(msgspec.Struct, frozen=True):
+class HeldReading(msgspec.Struct, frozen=True, gc=False):
     """A reading from an unknown address."""
 
     resource: str
