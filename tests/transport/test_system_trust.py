@@ -70,3 +70,26 @@ def test_service_trusts_no_other_server(tmp_path: Path) -> None:
 
 def test_aiohttp_of_other_programs_has_its_certificates(tmp_path: Path) -> None:
     assert _run(tmp_path, "library", "ca") == ["1", "hello"]
+
+
+_TYPES_PROGRAM = """
+import mimetypes
+mimetypes.knownfiles[:] = [__import__("sys").argv[1]]
+from pyaiot.transport.system_trust import import_aiohttp
+import_aiohttp()
+from pyaiot.web.dashboard import media_type
+for name in ("a.unknown", "a.html", "a.css", "a.js", "a.svg", "a.png", "a.md", "a.json", "a.webp"):
+    print(media_type(name) or "none")
+"""
+
+
+def test_types_of_files_are_not_those_of_the_machine(tmp_path: Path) -> None:
+    table = tmp_path / "mime.types"
+    table.write_text("text/plain unknown js html\n")
+    found = subprocess.run(
+        [sys.executable, "-c", _TYPES_PROGRAM, table], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.split() == [
+        *("none", "text/html", "text/css", "text/javascript", "image/svg+xml", "image/png"),
+        *("text/markdown", "application/json", "image/webp"),
+    ]

@@ -48,6 +48,14 @@ _FOREVER: Final = "public, max-age=31536000, immutable"
 """For files whose name changes with their content."""
 _COMPRESSED_FROM: Final = 1024
 """Smallest file that is compressed, in bytes."""
+_TYPES: Final = {
+    ".avif": "image/avif",
+    ".js": "text/javascript",
+    ".md": "text/markdown",
+    ".webp": "image/webp",
+    ".woff2": "font/woff2",
+}
+"""Types of files that Python does not know in all its versions."""
 _NOT_BUILT: Final = {
     _INDEX: b"""<!doctype html>
 <html lang="en">
@@ -121,7 +129,7 @@ class Dashboard:
         return policy
 
     def _handler(self, name: str, body: bytes) -> _Handler:
-        content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        content_type = media_type(name) or "application/octet-stream"
         compressible = len(body) >= _COMPRESSED_FROM and content_type.split("/")[0] != "image"
         compressed: list[bytes] = []
         forever = name.startswith("assets/")
@@ -186,7 +194,7 @@ class Dashboard:
         if not source or _is_url(source):
             return source
         path = Path(source).expanduser()
-        content_type = mimetypes.guess_type(path.name)[0] or ""
+        content_type = media_type(path.name)
         if not content_type.startswith("image/"):
             raise OperatorError(f"dashboard.{name}: the name of {path} is not that of a picture.")
         try:
@@ -290,6 +298,11 @@ def _response(
         )
     response.etag = etag
     return response
+
+
+def media_type(name: str) -> str:
+    """The media type of a file, the same on every machine; empty if it is unknown."""
+    return _TYPES.get(Path(name).suffix.lower()) or mimetypes.guess_type(name)[0] or ""
 
 
 def _is_url(source: str) -> bool:
