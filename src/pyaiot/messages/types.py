@@ -205,14 +205,8 @@ class Reading(_Message, frozen=True, kw_only=True, tag="update"):
             quantity = read_quantity(data, resource)
         if quantity is None:
             return cls(uid=uid, resource=resource, data=data, ts=ts)
-        return cls(
-            uid=uid,
-            resource=resource,
-            data=data,
-            ts=ts,
-            number=quantity.number,
-            unit=quantity.unit,
-        )
+        number, unit = quantity.number, quantity.unit
+        return cls(uid=uid, resource=resource, data=data, ts=ts, number=number, unit=unit)
 
 
 class NodeReset(_Message, frozen=True, kw_only=True, tag="reset"):
