@@ -327,7 +327,10 @@ PLACES = re.compile(
 
 def names_in(path: Path) -> Iterator[str]:
     """Identifiers, imports and texts of a module that name a protocol; docstrings may."""
-    tree = ast.parse(path.read_text("utf-8"))
+    text = path.read_text("utf-8")
+    if not NAMED.search(text):
+        return  # to parse all modules takes long
+    tree = ast.parse(text)
     docstrings = {
         id(node.value)
         for node in ast.walk(tree)
@@ -352,9 +355,9 @@ def names_in(path: Path) -> Iterator[str]:
                 texts = [f"{item.name} {item.asname}" for item in names]
             case ast.Constant(value=str(value)) if id(node) not in docstrings:
                 texts = [value]
-        for text in texts:
-            if NAMED.search(text):
-                yield f"{path.relative_to(SOURCE)}:{getattr(node, 'lineno', 0)}: {text[:60]}"
+        for found in texts:
+            if NAMED.search(found):
+                yield f"{path.relative_to(SOURCE)}:{getattr(node, 'lineno', 0)}: {found[:60]}"
 
 
 def test_no_other_file_names_a_protocol() -> None:

@@ -167,7 +167,8 @@ async def test_message_ids_of_each_node_begin_at_random_and_go_up_by_one() -> No
             await wire.put(node(number))
     starts = []
     for number in range(200):
-        ids = [message.message_id for _, message, peer in wire.sent if peer == node(number)]
+        peer = node(number)
+        ids = [message.message_id for _, message, receiver in wire.sent if receiver == peer]
         steps = [(later - earlier) % 0x8000 for earlier, later in pairwise(ids)]
         assert steps == [1, 1]
         starts.append(ids[0])
