@@ -320,6 +320,8 @@ PLACES = re.compile(
     r"|config/python_file\.py|systemd/units\.py"
     # Mappings are of MQTT topics by definition.
     r"|app/topic_mappings\.py|cli/mappings\.py|web/api/mapping_operations\.py"
+    # MQTT is one of the acronyms in labels.
+    r"|model/names\.py"
     # Foreign devices and Home Assistant speak MQTT, and nothing else.
     r"|devices/foreign/|homeassistant/|(app|doctor)/home_assistant\.py|config/homeassistant\.py"
 )
