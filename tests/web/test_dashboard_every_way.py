@@ -167,10 +167,13 @@ async def test_screens_are_readable_as_text_and_charts_are_printed(
         await page.emulate_media(media="print")
         for hidden in ("header", "#nodes", ".details .close", ".segmented"):
             assert not await page.locator(hidden).first.is_visible(), hidden
-        box = await page.locator(".chart canvas").first.bounding_box()
-        assert box is not None
-        assert box["width"] > 300
+        await page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        # All of it is on the paper: drawn for its width, not cut.
+        await until(
+            page, "document.querySelector('.chart canvas').width === 680 * devicePixelRatio"
+        )
         assert (await page.pdf(format="A4")).startswith(b"%PDF-")
+        await page.evaluate("dispatchEvent(new Event('afterprint'))")
         await page.emulate_media(media="screen")
         await page.keyboard.press("Escape")
         await page.keyboard.press("n")
@@ -260,12 +263,20 @@ async def test_every_screen_fits_at_200_percent_and_in_colours_of_the_system(
             assert await page.evaluate(moving) == 0, place
         # A line that has the colour of its background is not seen.
         await go(page, broker, "nodes")
+        await page.locator(".spark path").first.wait_for(state="attached")
         assert await page.evaluate("""() => {
             const line = getComputedStyle(document.querySelector('.spark path'));
             const card = getComputedStyle(document.querySelector('.card'));
             return line.stroke !== card.backgroundColor && card.borderStyle !== 'none';
         }""")
-        # Nor is a colour all that marks what is chosen.
+        # What is chosen has the colours of the system for that.
         for chosen in ("nav [aria-current=page]", ".segmented [aria-pressed=true]"):
-            outline = "(it) => getComputedStyle(it).outlineStyle"
-            assert await page.locator(chosen).last.evaluate(outline) == "solid", chosen
+            is_marked = """(it) => {
+                document.body.append(Object.assign(document.createElement('p'), {id: 'probe'}));
+                const [probe, shown] = [document.querySelector('#probe'), getComputedStyle(it)];
+                probe.style = 'forced-color-adjust: none; background: Highlight';
+                const wanted = getComputedStyle(probe).backgroundColor;
+                probe.remove();
+                return shown.backgroundColor === wanted;
+            }"""
+            assert await page.locator(chosen).last.evaluate(is_marked), chosen

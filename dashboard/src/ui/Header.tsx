@@ -130,6 +130,9 @@ function Search() {
   );
 }
 
+/** A small phone has no room for it. */
+const REST = / · .*/;
+
 /** `Live · 24 nodes · 480 msg/s`, or the problem; then a press tries again. */
 function Pill() {
   const text = useComputed(() => {
@@ -152,7 +155,8 @@ function Pill() {
     <>
       <i aria-hidden="true" />
       <span>
-        {text}
+        {useComputed(() => text.value.replace(REST, ""))}
+        <span class="rest">{useComputed(() => REST.exec(text.value)?.[0] ?? "")}</span>
         <span class="speed">{speed}</span>
       </span>
     </>

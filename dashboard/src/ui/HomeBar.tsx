@@ -223,7 +223,8 @@ function LayoutTools({ pick }: { pick: (dialog: Dialog) => void }) {
         <div class="segmented" role="group" aria-label={h("layout")}>
           {(["nodes", "fleet"] as const).map((name) => (
             <button key={name} type="button" aria-pressed={screen.value === name} onClick={() => navigate({ screen: name })}>
-              {h(name === "nodes" ? "cards" : "fleet")}
+              {isNarrow.value && <Icon name={name === "nodes" ? "nodes" : "menu"} />}
+              <span class={isNarrow.value ? "visually-hidden" : undefined}>{h(name === "nodes" ? "cards" : "fleet")}</span>
             </button>
           ))}
         </div>

@@ -3,7 +3,19 @@
 import { effect, signal } from "@preact/signals";
 import { settings } from "../settings";
 
-export const colours = signal({ line: "#0d857d", soft: "#56616d", edge: "#dfe4e8", axes: ["#0d857d", "#8a5300", "#7048c6"], limits: { info: "#56616d", warning: "#8a5300", critical: "#b0261b" } });
+export const colours = signal({ line: "#0d857d", soft: "#444444", edge: "#cccccc", axes: ["#0d857d", "#b35c00", "#7048c6"], limits: { info: "#56616d", warning: "#8a5300", critical: "#b0261b" } });
+
+const onPaper = colours.peek();
+/** The page is being printed: on white paper, whatever the theme. */
+export const printing = signal(false);
+addEventListener("beforeprint", () => {
+  colours.value = onPaper;
+  printing.value = true;
+});
+addEventListener("afterprint", () => {
+  readColours();
+  printing.value = false;
+});
 
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
 

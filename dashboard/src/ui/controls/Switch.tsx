@@ -15,7 +15,8 @@ export function SwitchRow({ resource }: { resource: Resource }) {
   const on = useComputed(() => (void triggerOf(resource).value, truthOf(resource.text, resource.type) === true));
   const busy = useComputed(() => (void triggerOf(resource).value, resource.command?.state === "pending"));
   const off = useOff(resource);
-  const text = useComputed(() => (void triggerOf(resource).value, textValue(resource)));
+  /** A dash: its state is not known yet. */
+  const text = useComputed(() => (void triggerOf(resource).value, textValue(resource) || "–"));
   const toggle = () => {
     if (!off.peek() && !busy.peek()) sendCommand(resource, payloadOf(!on.peek(), resource.type));
   };

@@ -13,7 +13,7 @@ import type { Resource } from "../../model/state";
 import { quote, visible } from "../../model/text";
 import { language, localDigits, timeOf } from "../../i18n";
 import { d } from "../../i18n/details";
-import { colours } from "../colours";
+import { colours, printing } from "../colours";
 import { brokerTime, listenToTouch, nearest, onKey, onWheel, type Shared } from "./context";
 import { paintChart } from "./paint";
 
@@ -22,6 +22,8 @@ const HEIGHT = 168;
 const POINTS_SHOWN = 40;
 const CHARACTER_PX = 6.5;
 const AXIS_PX = 56;
+/** The width of a chart on A4 and Letter paper. */
+const PAPER_PX = 680;
 
 /** One line of a chart. */
 export interface Line {
@@ -98,16 +100,17 @@ export function NumberChart({ id, title, unit, lines, limits, shared }: ChartPro
   useSignalEffect(() => {
     const { line, soft, edge, axes } = colours.value;
     const code = language.value;
+    const width = printing.value ? PAPER_PX : 0;
     if (!place.current) return;
     plot.current?.destroy();
     const strokes = names.length > 1 ? names.map((_, index) => axes[index % axes.length]) : [line];
-    plot.current = make(place.current, { strokes, soft, edge, code }, drawn, shared);
+    plot.current = make(place.current, { strokes, soft, edge, code, width }, drawn, shared);
     fill();
   });
   useEffect(() => {
     const element = place.current;
     if (!element) return;
-    const watch = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: HEIGHT }));
+    const watch = new ResizeObserver(() => printing.peek() || plot.current?.setSize({ width: element.clientWidth, height: HEIGHT }));
     watch.observe(element);
     const stop = listenToTouch(element, shared);
     const wheel = (event: WheelEvent) => {
@@ -262,6 +265,8 @@ interface Look {
   soft: string;
   edge: string;
   code: string;
+  /** In pixels; 0: that of its place. */
+  width: number;
 }
 
 function make(place: HTMLElement, look: Look, drawn: { current: Drawn }, shared: Shared): uPlot {
@@ -275,7 +280,7 @@ function make(place: HTMLElement, look: Look, drawn: { current: Drawn }, shared:
   const bandLine = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: false };
   return new uPlot(
     {
-      width: place.clientWidth || 300,
+      width: look.width || place.clientWidth || 300,
       height: HEIGHT,
       legend: { show: false },
       padding: [8, 14, 0, 0],

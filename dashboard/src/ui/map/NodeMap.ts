@@ -90,7 +90,7 @@ export class NodeMap {
     private readonly on: Listener,
   ) {
     // Leaflet's own controls are made of markup, which the content security policy refuses.
-    this.map = L.map(place, { zoomControl: false, attributionControl: false, renderer: new CanvasOfMap(), minZoom: 1, maxZoom: ZOOM_MAX, worldCopyJump: true, zoomSnap: 0.5, zoomDelta: 1, dragging: !(on.wheel && L.Browser.mobile) });
+    this.map = L.map(place, { zoomControl: false, attributionControl: false, renderer: new CanvasOfMap(), minZoom: 1, maxZoom: ZOOM_MAX, worldCopyJump: true, zoomSnap: 0.5, zoomDelta: 1, dragging: !(on.wheel && matchMedia("(pointer: coarse)").matches) });
     if (on.wheel) place.addEventListener("wheel", (event) => this.leaveWheel(event), { capture: true });
     this.map.setView([25, 5], 1.5);
     this.recolour = addOutlines(this.map);
