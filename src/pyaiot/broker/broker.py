@@ -109,8 +109,8 @@ class Broker:
         self._states = RateLimitedLog(log)
 
     @property
-    def values_known(self) -> Callable[[], Awaitable[None]] | None:
-        """Awaited by each request that reads values; None: all values are always here."""
+    def values_known(self) -> Callable[[float], Awaitable[None]] | None:
+        """Awaited before values are read, with the seconds of further reads; None: needless."""
         return None
 
     def cluster_state(self) -> ClusterState | None:

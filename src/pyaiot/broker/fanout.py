@@ -8,6 +8,7 @@ therefore answers within a millisecond, and a busy one batches.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
 from pyaiot.accounts.scopes import EVERYTHING, Scope
@@ -260,6 +261,11 @@ class Fanout:
                     continue  # its turn is in `_poll`, so that others do not wait for it
                 client.drain(now, self._unix_time())
                 self._watch(client)
+
+    def note_seen(self, uids: AbstractSet[str]) -> None:
+        """These nodes sent readings that were not published here."""
+        for view in {client.view for client in self._of_part.values()}:
+            self._note_seen(view, uids if view is None else filter(view.sees, uids))
 
     def _note_seen(self, view: ScopedView | None, uids: Iterable[str]) -> None:
         self._seen.setdefault(view, set()).update(uids)

@@ -179,6 +179,11 @@ class Subscriber:
         )
 
     @property
+    def part(self) -> WantedReadings | None:
+        """The part of the readings that it subscribed to; None: all."""
+        return self._wanted
+
+    @property
     def has_part(self) -> bool:
         """Whether it subscribed to a part of the readings, and gets `seen` for the other nodes."""
         return self._wanted is not None

@@ -41,8 +41,6 @@ from pyaiot.registry.service import RegistryService
 
 FLUSH_INTERVAL_S: Final = 0.02
 """Interval between frames to the same broker."""
-INTEREST_S: Final = 60.0
-"""How long all values continue to be received after a request that read them."""
 VIEW_DELAY_S: Final = 0.1
 """Delay after a change of the registry, so that the filters of clients have been updated."""
 RESUME_LIMIT_S: Final = 6.0
@@ -93,6 +91,8 @@ class ClusteredBroker(Broker):
         self._is_woken = False
         self._flushed_at = 0.0
         self._interest_due = False
+        self._has_parts = True
+        """See `ClusterMember.has_parts`."""
         self._values_changed = asyncio.Event()
         self._complete: set[str] = set()
         """Names of the brokers whose complete state has been received."""
@@ -216,6 +216,10 @@ class ClusteredBroker(Broker):
         self._log_brokers()
         if self._shared is not None and (documents := self.member.take_documents()):
             self._shared.documents.set_elsewhere(documents)
+        if seen := self.member.take_seen():
+            self.fanout.note_seen(seen)
+        if self.member.has_parts != self._has_parts:
+            self._interest_changed()
         self._values_changed.set()
         if self.member.has_packets:
             self._wake()
@@ -395,30 +399,37 @@ class ClusteredBroker(Broker):
     def _set_interest(self) -> int:
         self._interest_due = False
         wanted: set[str] | None = set()
+        named: set[str] = set()
+        has_parts = self._has_parts = self.member.has_parts
         if self._loop.time() < self._all_values_until or self.remote_observers.need_readings:
             wanted = None
         for client in self.fanout.clients.values():
             if wanted is None:
                 break
-            wanted = None if client.uids is None else wanted | client.uids
+            uids, part = client.uids, client.part if has_parts else None
+            if part is not None:
+                uids = part.uids if uids is None else part.uids & uids
+                named |= part.named
+            wanted = None if uids is None else wanted | uids
         if wanted is not None:
             self.fanout.complete_since = math.inf
         elif self.fanout.complete_since == math.inf:
             self.fanout.complete_since = self._unix_time()
-        return self.member.local.set_interest(wanted)
+        seen = any(client.has_part for client in self.fanout.clients.values())
+        return self.member.local.set_interest(wanted, named, seen=seen)
 
     @property
-    def values_known(self) -> Callable[[], Awaitable[None]]:
+    def values_known(self) -> Callable[[float], Awaitable[None]]:
         return self._await_values
 
-    async def _await_values(self) -> None:
+    async def _await_values(self, kept_s: float) -> None:
         """Wait for the values of all nodes, for a request that reads them. Returns after
-        `VALUES_LIMIT_S` at the latest.
+        `VALUES_LIMIT_S` at the latest. They continue to be received for `kept_s`.
         """
         now = self._loop.time()
         if now >= self._all_values_until:
-            self._loop.call_later(INTEREST_S, self._check_interest)
-        self._all_values_until = now + INTEREST_S
+            self._loop.call_later(kept_s, self._check_interest)
+        self._all_values_until = max(self._all_values_until, now + kept_s)
         number = self._set_interest()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(VALUES_LIMIT_S):

@@ -64,6 +64,8 @@ class Incoming:
         self._remote = remote
         self._peers = peers
         self._values = values
+        self.seen: set[str] = set()
+        """See `ClusterMember.take_seen`."""
         self.documents: list[Document] = []
         """That other brokers have set, and that were not taken over yet."""
 
@@ -136,8 +138,9 @@ class Incoming:
             case Interest():
                 self._values.interested(peer, item)
                 return ()
-            case ValuesSent(number=number):
+            case ValuesSent(number=number, seen=uids):
                 peer.values_number = number
+                self.seen |= self._directory.of(peer.run).keys() & uids
                 return ()
             case Edited():
                 return self._remote.edited(item, ts, is_greater=peer.run > self._run)

@@ -15,6 +15,7 @@ from pyaiot.cluster.claims import ClaimTable
 from pyaiot.cluster.outgoing import Outgoing, Released, values_of
 from pyaiot.cluster.owned_nodes import OwnedNodes
 from pyaiot.cluster.packets import (
+    RESOURCES_OF_INTEREST_MAX,
     UIDS_OF_INTEREST_MAX,
     ClusterItem,
     DocumentSet,
@@ -147,22 +148,21 @@ class LocalSide:
             if record.is_edited:
                 yield _edit(record)
 
-    def set_interest(self, uids: Iterable[str] | None) -> int:
-        """Set the nodes whose values the clients of this broker need; None: all. Returns the
-        number to wait for: see `has_values`.
+    def set_interest(
+        self, uids: Iterable[str] | None, resources: Iterable[str] = (), *, seen: bool = False
+    ) -> int:
+        """Set the nodes whose values the clients of this broker need; None: all. `resources`: those
+        of other nodes that they need, too. `seen`: they need to know which nodes sent readings.
+        Returns the number to wait for: see `has_values`.
         """
-        wanted = None if uids is None else tuple(sorted(set(uids)))
-        everything = wanted is None or len(wanted) > UIDS_OF_INTEREST_MAX
         before = self.interest
-        after = Interest(
-            number=before.number,
-            everything=everything,
-            uids=() if wanted is None or everything else wanted,
-        )
+        after = Interest(number=before.number, everything=True)
+        if uids is not None:
+            wanted, named = tuple(sorted(set(uids))), tuple(sorted(set(resources)))
+            if len(wanted) <= UIDS_OF_INTEREST_MAX and len(named) <= RESOURCES_OF_INTEREST_MAX:
+                after = Interest(number=before.number, uids=wanted, resources=named, seen=seen)
         if after != before:
-            self.interest = Interest(
-                number=before.number + 1, everything=everything, uids=after.uids
-            )
+            self.interest = msgspec.structs.replace(after, number=before.number + 1)
             self._out.add(self.interest)
         return self.interest.number
 

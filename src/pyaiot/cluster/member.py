@@ -6,12 +6,13 @@ them about its own nodes. No decision needs an agreement: see `claims`. `now` is
 event loop in seconds, `ts` Unix time in seconds.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pyaiot.broker.cluster_state import ClusterState, PeerState
 from pyaiot.broker.deliveries import Delivery, ToAll
 from pyaiot.broker.router import Router
+from pyaiot.broker.wanted_readings import SEEN_S
 from pyaiot.cluster.claims import ClaimTable
 from pyaiot.cluster.incoming import Incoming
 from pyaiot.cluster.local_side import LocalSide
@@ -99,6 +100,7 @@ class ClusterMember:
         self._generation = 0
         self._began_at = self._beacon_at = now
         self._tick_at = now
+        self._seen_at = now + SEEN_S
         self._controls: list[Packet] = []
         """Packets outside of streams that are to be sent."""
 
@@ -145,6 +147,16 @@ class ClusterMember:
             peer.items.append(receipt)
             peer.keep_receipt(receipt, now)
             self._wake()
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether all reachable brokers understand an interest in resources, and `seen`."""
+        return all(beacon.parts for beacon in self.beacons.values())
+
+    def take_seen(self) -> set[str]:
+        """Nodes of other brokers that sent readings of which this one did not get all."""
+        taken, self._in.seen = self._in.seen, set()
+        return taken
 
     def take_documents(self) -> list[Document]:
         """Documents beside the registry that other brokers have set, in order."""
@@ -264,16 +276,13 @@ class ClusterMember:
 
     def interested(self, peer: OtherBroker, interest: Interest) -> None:
         """Another broker needs the values of these nodes from now on."""
-        before, peer.interest = peer.interest, interest
-        watched, peer.watched = peer.watched, frozenset(interest.uids)
-        added: Iterable[str] = ()
-        if interest.everything and not before.everything:
+        had_everything = peer.interest.everything
+        added, resources = peer.set_interest(interest)
+        if interest.everything and not had_everything:
             added = list(self.directory.of(self.run))
-        elif not interest.everything:
-            added = interest.uids if before.everything else peer.watched - watched
-        # What was gathered before goes by the interest of before, or again with the values.
+        # What was gathered before goes by the new interest, or again with the values.
         self._controls += self.out.flush(tuple(self.peers.values()))
-        peer.jobs.append(self.out.values(added, interest))
+        peer.jobs.append(self.out.values(added, resources, interest))
 
     def state(self, now: float) -> ClusterState:
         """The state of this broker, and of the others that are not forgotten, by name."""
@@ -345,6 +354,9 @@ class ClusterMember:
             for peer in list(self.peers.values()):
                 deliveries += self._check(peer, now, ts)
             self.incompatible.forget_before(now - PEER_TIMEOUT_S - GRACE_S)
+        if now >= self._seen_at:
+            self._seen_at = now + SEEN_S
+            self.out.add_seen(self.peers.values())
         return deliveries
 
     def leave(self, now: float, ts: float) -> None:
@@ -374,6 +386,7 @@ class ClusterMember:
             events_run=self.events_run,
             recorded=recorded,
             late_s=late_s,
+            parts=True,
         )
         self._controls.append(("", encode_header(beacon)))
 

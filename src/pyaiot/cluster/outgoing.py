@@ -11,6 +11,7 @@ from typing import Final, TypeGuard
 from pyaiot.broker.state import KnownNode, NodeTable
 from pyaiot.cluster.packets import (
     ITEMS_PER_FRAME_MAX,
+    SEEN_UIDS_MAX,
     ClusterItem,
     CurrentValues,
     FrameHeader,
@@ -67,6 +68,8 @@ class Outgoing:
         self._claims = claims
         self._wake = wake
         self._gathered: list[ClusterItem | Released] = []
+        self.seen: set[str] = set()
+        """Nodes that sent readings since the last `add_seen`, if another broker needs to know."""
         self.frames = 0
         self.items = 0
         self.overflows = 0
@@ -93,11 +96,13 @@ class Outgoing:
                 peer.end_outgoing()  # each asks again at the next beacon
             return
         items = [_sent(item) for item in gathered]
+        if any(peer.needs_seen for peer in receivers):
+            self.seen.update(it.uid for it in items if type(it) is Reading)
         shared: dict[bool, list[bytes]] = {}
         for peer in receivers:
-            everything, nothing = peer.interest.everything, not peer.watched
+            everything, nothing = peer.interest.everything, not (peer.watched or peer.named)
             if not everything and not nothing:
-                bodies = pack([it for it in items if not is_value(it) or it.uid in peer.watched])
+                bodies = pack([it for it in map(peer.part_of, items) if it is not None])
             elif everything in shared:
                 bodies = shared[everything]
             else:
@@ -106,6 +111,15 @@ class Outgoing:
             for body in bodies:
                 yield self._packet(peer, body)
         self.items += len(items)
+
+    def add_seen(self, peers: Iterable[OtherBroker]) -> None:
+        """Tell those that need to know which nodes sent readings."""
+        uids, self.seen = sorted(self.seen), set()
+        chunks = [uids[at : at + SEEN_UIDS_MAX] for at in range(0, len(uids), SEEN_UIDS_MAX)]
+        for peer in peers:
+            if peer.needs_seen:
+                number = peer.values_sent
+                peer.items += [ValuesSent(number=number, seen=tuple(chunk)) for chunk in chunks]
 
     def for_one(self, peer: OtherBroker) -> Iterator[Packet]:
         """The items for this broker only."""
@@ -131,6 +145,8 @@ class Outgoing:
         for item in peer.jobs[0]:
             items.append(item)
             weight += 1 + (len(item.readings) if type(item) is CurrentValues else 0)
+            if type(item) is ValuesSent:
+                peer.values_sent = item.number
             if weight >= ITEMS_PER_FRAME_MAX:
                 return items
         peer.jobs.popleft()
@@ -145,18 +161,29 @@ class Outgoing:
             yield claim
             if node.record.described:
                 yield NodeDescribed(uid=uid, types=dict(node.record.described), complete=True)
-            if not node.is_waiting and peer.needs(uid):
-                yield from values_of(node)
+            if not node.is_waiting:
+                yield from filter(None, map(peer.part_of, values_of(node)))
         yield SnapshotEnd()
         # It has the values with its snapshot.
         yield ValuesSent(number=peer.interest.number)
 
-    def values(self, uids: Iterable[str], interest: Interest) -> Iterator[ClusterItem]:
-        """The values of these nodes, as far as they belong to this broker."""
+    def values(
+        self, uids: Iterable[str], resources: Sequence[str], interest: Interest
+    ) -> Iterator[ClusterItem]:
+        """The values of these nodes, and of these resources of all nodes, as far as they belong to
+        this broker.
+        """
         for uid in uids:
             node = self._nodes.get(uid)
             if node is not None and uid in self._claims() and not node.is_waiting:
                 yield from values_of(node)
+        for uid in list(self._claims()) if resources else ():
+            node = self._nodes.get(uid)
+            if node is None or uid not in self._claims() or node.is_waiting:
+                continue
+            found = tuple(node.readings[it] for it in resources if it in node.readings)
+            if found:
+                yield CurrentValues(uid=uid, readings=found, is_part=True)
         yield ValuesSent(number=interest.number)
 
     def _packet(self, peer: OtherBroker, body: bytes) -> Packet:

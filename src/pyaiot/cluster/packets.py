@@ -36,6 +36,12 @@ broker what it can read. Fields with defaults may be added without that: they ar
 are unknown. `tests/cluster/level-1.packets` has packets of each level that must be understood."""
 ITEMS_PER_FRAME_MAX: Final = 1000
 """Largest number of items of one frame between brokers. More are split."""
+RESOURCES_OF_INTEREST_MAX: Final = 256
+"""Largest number of resources that a broker requests of all nodes. With more, it requests all
+values.
+"""
+SEEN_UIDS_MAX: Final = 1000
+"""Nodes of one `ValuesSent`. More are sent in several."""
 UIDS_OF_INTEREST_MAX: Final = 10_000
 """Largest number of nodes that a broker requests individually. With more, it requests the values
 of all.
@@ -77,6 +83,10 @@ class Beacon(_Header, frozen=True, gc=False, tag="beacon", omit_defaults=True, k
     """What it published before this time of `clock` is in the history; 0: it cannot say."""
     late_s: Annotated[float, Meta(ge=0)] = 0.0
     """The largest age of a reading of the last hour when it was recorded."""
+    parts: bool = False
+    """It understands `Interest.resources` and `seen`."""
+    readings: Annotated[dict[Number, Number], Meta(max_length=1000)] = {}
+    """Readings of each of its gateways since its link was opened, by its number."""
 
 
 class StreamRequest(_Header, frozen=True, gc=False, tag="stream", kw_only=True):
@@ -162,6 +172,10 @@ class Interest(_Item, frozen=True, gc=False, tag="interest", omit_defaults=True,
     """Incremented with each `Interest` of the sender."""
     everything: bool = False
     uids: Annotated[tuple[Name, ...], Meta(max_length=UIDS_OF_INTEREST_MAX)] = ()
+    resources: Annotated[tuple[Name, ...], Meta(max_length=RESOURCES_OF_INTEREST_MAX)] = ()
+    """Resources whose values it needs of all nodes."""
+    seen: bool = False
+    """It needs to know every few seconds which nodes sent readings."""
 
 
 class Order(_Item, frozen=True, gc=False, tag="order", omit_defaults=True, kw_only=True):
@@ -198,10 +212,12 @@ class DocumentSet(_Item, frozen=True, gc=False, tag="document", kw_only=True):
     body: Annotated[str, Meta(max_length=64 * 1024)] | None
 
 
-class ValuesSent(_Item, frozen=True, gc=False, tag="values-sent", kw_only=True):
+class ValuesSent(_Item, frozen=True, gc=False, tag="values-sent", omit_defaults=True, kw_only=True):
     """The values of the `Interest` with this number were sent."""
 
     number: Number
+    seen: Annotated[tuple[Uid, ...], Meta(max_length=SEEN_UIDS_MAX)] = ()
+    """Nodes that sent readings since the last time; it may be repeated for these only."""
 
 
 class SnapshotEnd(_Item, frozen=True, gc=False, tag="end"):

@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from pyaiot.cluster.packets import LEVEL, Beacon, ClusterItem, Interest
+from pyaiot.cluster.packets import LEVEL, Beacon, ClusterItem, CurrentValues, Interest
 from pyaiot.cluster.streams import IncomingStream, OutgoingStream
-from pyaiot.messages import Receipt
+from pyaiot.messages import Reading, Receipt
 
 INCOMPATIBLE_MAX: Final = 64
 """Brokers whose packets cannot be understood, of which it is known that they are there. Further
@@ -41,6 +41,10 @@ class OtherBroker(msgspec.Struct):
     """Our nodes whose values it needs."""
     watched: frozenset[str] = frozenset()
     """`interest.uids`."""
+    named: frozenset[str] = frozenset()
+    """`interest.resources`."""
+    values_sent: int = 0
+    """Number of its latest `Interest` whose values were sent."""
     values_number: int = 0
     """Number of our latest `Interest` whose values it has sent."""
     lost_at: float | None = None
@@ -79,8 +83,32 @@ class OtherBroker(msgspec.Struct):
         """Whether its complete state has been received."""
         return self.lost_at is None and self.unseen is None and self.incoming.next_number > 0
 
+    @property
+    def needs_seen(self) -> bool:
+        """Whether to send which nodes sent readings: it does not get all of them."""
+        return self.outgoing.is_active and self.interest.seen and not self.interest.everything
+
+    def set_interest(self, interest: Interest) -> tuple[list[str], list[str]]:
+        """Returns the nodes, and the resources of other nodes, whose values it does not have yet.
+        Not those of before, if it needed everything: it has them."""
+        before, self.interest = self.interest, interest
+        watched, self.watched = self.watched, frozenset(interest.uids)
+        named, self.named = self.named, frozenset(interest.resources)
+        added = self.watched if before.everything else self.watched - watched
+        return sorted(added), [] if before.everything else sorted(self.named - named)
+
     def needs(self, uid: str) -> bool:
         return self.interest.everything or uid in self.watched
+
+    def part_of(self, item: ClusterItem) -> ClusterItem | None:
+        """What it needs of this item; None: nothing."""
+        if type(item) is Reading:
+            needed = self.needs(item.uid) or item.resource in self.named
+            return item if needed else None
+        if type(item) is not CurrentValues or self.needs(item.uid):
+            return item
+        readings = tuple(it for it in item.readings if it.resource in self.named)
+        return CurrentValues(uid=item.uid, readings=readings, is_part=True) if readings else None
 
     def keep_receipt(self, receipt: Receipt, now: float) -> None:
         self.receipts.append((now, receipt))

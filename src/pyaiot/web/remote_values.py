@@ -11,14 +11,20 @@ _READS: Final = ("/api/nodes", "/api/events", "/things", "/ws")
 """Paths whose responses contain values."""
 
 
-def await_values(values_known: Callable[[], Awaitable[None]]) -> Middleware:
+KEPT_S: Final = 60.0
+"""How long values continue to be received after a request: others follow."""
+JOIN_KEPT_S: Final = 5.0
+"""The same for a WebSocket: until its client has subscribed to what it needs."""
+
+
+def await_values(values_known: Callable[[float], Awaitable[None]]) -> Middleware:
     """Middleware: requests that read values wait until they are known; see
     `Broker.values_known`."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.method == hdrs.METH_GET and request.path.startswith(_READS):
-            await values_known()
+            await values_known(JOIN_KEPT_S if request.path == "/ws" else KEPT_S)
         return await handler(request)
 
     return middleware
