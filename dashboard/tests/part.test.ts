@@ -57,3 +57,13 @@ describe("nodes whose readings are left out", () => {
     expect(summarise(state, 200)).toMatchObject({ online: 1, stale: 0 });
   });
 });
+
+describe("a page that is not scrolled", () => {
+  it("asks only for what it shows", () => {
+    const part = nextPart(new Set(uids(0, 300)), uids(100, 150), false)!;
+    expect(part.size).toBe(300);
+    const rested = nextPart(part, uids(100, 150), false, true)!;
+    expect([...rested]).toEqual(uids(100, 150));
+    expect(nextPart(rested, uids(100, 150), false, true)).toBe(rested);
+  });
+});

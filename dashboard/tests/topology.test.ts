@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { newState, nodeState, reduce, type State } from "../src/model/state";
 import { pastNode } from "../src/model/pastNode";
-import { branchesOf, DEVICES_SHOWN, findBoard, isSame, JOURNEYS_MAX, lastRefusals, peerHealth, Rates, type Journey, withJourney } from "../src/model/topology";
+import { branchesOf, DEVICES_SHOWN, findBoard, Growth, isSame, JOURNEYS_MAX, lastRefusals, peerHealth, Rates, type Journey, withJourney } from "../src/model/topology";
 
 const T = 1_760_000_000;
 
@@ -113,5 +113,26 @@ describe("a past node", () => {
     pastNode(state, past("online", T - 900, T - 3), undefined, T + 1);
     pastNode(state, past("online", T - 900, T + 2), undefined, T + 2);
     expect(node.resources.get("t")?.ring?.length).toBe(2);
+  });
+});
+
+describe("what the broker counts", () => {
+  it("is a rate from the second answer on", () => {
+    const grown = new Growth();
+    grown.add("gateway a", 100, 10);
+    expect(grown.of("gateway a")).toBeNull();
+    grown.add("gateway a", 600, 15);
+    expect(grown.of("gateway a")).toBe(100);
+    expect(grown.of("gateway b")).toBeNull();
+  });
+  it("is unknown when it began again, and where the broker does not tell", () => {
+    const grown = new Growth();
+    grown.add("a", 100, 10);
+    grown.add("a", 600, 15);
+    grown.add("a", 5, 20);
+    expect(grown.of("a")).toBeNull();
+    grown.add("b", undefined, 10);
+    grown.add("b", null, 15);
+    expect(grown.of("b")).toBeNull();
   });
 });

@@ -3,6 +3,7 @@
 all nodes nevertheless. In a real browser, against a real broker."""
 
 import json
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.sockets
 
 NODES = 600
+DEVICES_SHOWN = 8
+"""As in `dashboard/src/model/topology.ts`."""
 
 
 class Received:
@@ -100,3 +103,70 @@ async def test_many_cards_are_made_many_at_a_time(browser: Browser) -> None:
             await page.evaluate("location.hash = '#/nodes'")
             await page.locator(f"#nodes .card:nth-child({NODES})").wait_for(state="attached")
             assert await page.evaluate("portions_") < NODES / 2
+
+
+async def test_a_table_gets_the_readings_of_its_rows_and_of_the_column_that_sorts_it(
+    browser: Browser,
+) -> None:
+    async with home() as broker:
+        measure(broker, 20.5)
+        await broker.known(f"n{NODES}")
+        async with showing(browser, broker, "settings") as page:
+            received = Received(page)
+            await page.goto(f"{broker.url}#/table")
+            await page.reload()
+            await see(page.locator("[data-uid=n1]"), "20.5 °C")
+            (client,) = broker.broker.fanout.clients.values()
+            await eventually(lambda: client.has_part)
+            received.kinds.clear()
+            for number in range(1, NODES + 1):
+                broker.gateway.send(f"n{number}", "humidity", "50%")
+            measure(broker, 21.5)
+            await see(page.locator("[data-uid=n1]"), "21.5 °C")
+            rows = await page.locator("tr.line").count()
+            assert 10 < rows < 100
+            assert received.kinds["update"] <= 3 * rows + 20, received.kinds
+
+            await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+            last = page.locator(f"[data-uid=n{NODES}]")
+            await see(last, "121.5 °C")
+            assert await last.get_attribute("aria-rowindex") == str(NODES + 1)
+
+            # The last row is the first one by its value, and stays that while values change.
+            sort = page.get_by_role("button", name="Temperature")
+            await sort.click()
+            await sort.click()
+            await page.evaluate("scrollTo(0, 0)")
+            await see(page.locator("tr.line").first, f"n{NODES}")
+            assert client.part is not None
+            await eventually(lambda: client.part and "temperature" in client.part.named)
+            broker.gateway.send("n300", "temperature", "999°C")
+            await see(page.locator("tr.line").first, "n300")
+
+
+@pytest.mark.parametrize("screen", ["map", "path"])
+async def test_map_and_path_get_no_readings_that_they_do_not_show(
+    browser: Browser, screen: str
+) -> None:
+    async with home() as broker:
+        measure(broker, 20.5)
+        broker.gateway.send("n1", "position", '{"lat":48.7,"lng":2.2}')
+        await broker.known(f"n{NODES}")
+        async with showing(browser, broker, "settings") as page:
+            received = Received(page)
+            await page.goto(f"{broker.url}#/{screen}")
+            await page.reload()
+            clients = broker.broker.fanout.clients
+            await eventually(lambda: any(client.has_part for client in clients.values()))
+            received.kinds.clear()
+            measure(broker, 21.5)
+            measure(broker, 22.5)
+            if screen == "map":
+                broker.gateway.send("n2", "position", '{"lat":45.1,"lng":5.7}')
+                await see(page.locator("aside"), "n2")
+                assert received.kinds["update"] == 1
+            else:
+                # Of the gateway, the broker knows how much it sends.
+                gateway = page.locator("button[data-gateway]")
+                await gateway.filter(has_text=re.compile(r"[1-9]\d* msg/s")).wait_for()
+                assert received.kinds["update"] <= 2 * DEVICES_SHOWN

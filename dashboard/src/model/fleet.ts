@@ -49,6 +49,12 @@ export function visibleRows({ rows }: FleetRows, from: number, to: number): [fir
   return [Math.max(0, firstAfter(rows, from) - 1), firstAfter(rows, to)];
 }
 
+/** Rows of one height between two heights, in steps; the second one is not included. */
+export const rowsBetween = (from: number, to: number, height: number, step: number): [first: number, end: number] => [
+  Math.max(0, Math.floor(from / height / step) * step),
+  Math.max(0, Math.ceil(to / height / step) * step),
+];
+
 /** Index of the first row that begins after `height`. */
 function firstAfter(rows: readonly FleetRow[], height: number): number {
   let [low, high] = [0, rows.length];

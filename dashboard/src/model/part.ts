@@ -7,11 +7,12 @@ const SPARE = 300;
 const UIDS_MAX = 2000;
 
 /**
- * The nodes to ask for next. `before` null: everything is sent now. Returns `before` if it will do,
+ * The nodes to ask for next; at rest, only what is shown. `before` null: everything is sent now. Returns `before` if it will do,
  * and null for everything.
  */
-export function nextPart(before: ReadonlySet<string> | null, shown: readonly string[], all: boolean): ReadonlySet<string> | null {
+export function nextPart(before: ReadonlySet<string> | null, shown: readonly string[], all: boolean, isAtRest = false): ReadonlySet<string> | null {
   if (all || shown.length > UIDS_MAX) return null;
+  if (isAtRest && before && before.size > shown.length) before = null;
   if (before && shown.every((uid) => before.has(uid)) && before.size <= shown.length + 2 * SPARE) return before;
   const now = new Set(shown);
   const spare = [...(before ?? [])].filter((uid) => !now.has(uid)).slice(-Math.min(SPARE, UIDS_MAX - now.size));

@@ -29,6 +29,24 @@ export class Rates {
   }
 }
 
+/** How fast counts of the broker grow, from one answer to the next. */
+export class Growth {
+  private readonly counts = new Map<string, { count: number; at: number; perSecond: number | null }>();
+
+  /** `at` in seconds. A count that is smaller began again. */
+  add(name: string, count: number | null | undefined, at: number): void {
+    if (typeof count !== "number") return;
+    const before = this.counts.get(name);
+    const isNext = before !== undefined && at > before.at && count >= before.count;
+    this.counts.set(name, { count, at, perSecond: isNext ? (count - before.count) / (at - before.at) : null });
+  }
+
+  /** Per second; null: not known yet. */
+  of(name: string): number | null {
+    return this.counts.get(name)?.perSecond ?? null;
+  }
+}
+
 export type Health = "good" | "warn" | "bad" | "unknown";
 
 export interface Device {
@@ -50,12 +68,18 @@ export interface Branch {
   /** Nodes that need attention: stale, silent or lost. */
   troubled: number;
   rate: number;
+  /** The broker of the cluster that it is linked to; empty: this one. */
+  broker: string;
 }
 
 const TROUBLED: ReadonlySet<NodeState> = new Set(["stale", "silent", "lost", "left"]);
 
-/** The gateways with their nodes, those with trouble first. */
-export function branchesOf(state: State, rates: Rates, now: number): Branch[] {
+/**
+ * The gateways with their nodes, those with trouble first. `grown`: what the broker counted, if this
+ * page does not get all readings.
+ */
+export function branchesOf(state: State, rates: Rates, now: number, reports: readonly GatewayReport[] = [], grown?: Growth): Branch[] {
+  const brokers = new Map(reports.map(({ name, broker = "" }) => [name, broker]));
   const byGateway = new Map<string, Device[]>([...state.gateways.keys()].map((name) => [name, []]));
   for (const node of state.nodes.values()) {
     if (node.left?.filed) continue;
@@ -77,7 +101,8 @@ export function branchesOf(state: State, rates: Rates, now: number): Branch[] {
         more: Math.max(0, all.length - DEVICES_SHOWN),
         online: all.filter(({ node }) => !node.left).length,
         troubled,
-        rate: all.reduce((sum, { rate }) => sum + rate, 0),
+        rate: grown?.of(`gateway ${name}`) ?? all.reduce((sum, { rate }) => sum + rate, 0),
+        broker: brokers.get(name) ?? "",
       };
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -112,6 +137,9 @@ export const isSame = (own: Journey, stored: { uid: string; resource: string; pa
 
 export interface GatewayReport {
   name: string;
+  /** Readings since its link was opened, and where it is linked to; not from a broker of an earlier version. */
+  readings?: number;
+  broker?: string;
   ignored: number;
   ignored_topics: string[];
   refused: number;
@@ -131,6 +159,8 @@ export interface Peer {
   lag_s: number;
   nodes?: number | null;
   gateways?: number | null;
+  clients?: number | null;
+  readings?: number | null;
 }
 
 export interface Cluster {

@@ -2,17 +2,18 @@
 /** All nodes as a table: a row per node, a column per common number. */
 import { useComputed, useSignal } from "@preact/signals";
 import { memo } from "preact/compat";
-import { useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { natural } from "../model/order";
 import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
 import { nodeTitle, plainTitle, visible } from "../model/text";
+import { sortedBy } from "../narrow";
 import { navigate } from "../route";
-import { triggerOf, clock, clockOf, joined, membership, second, shown, state } from "../store";
+import { triggerOf, clock, clockOf, joined, membership, second, setVisible, shown, state } from "../store";
 import { useNodeState, useStateText } from "./Card";
 import { columnsOf } from "./columns";
 import { Above, Empty, OfflineNodes } from "./Nodes";
 import { Digits, isStale, textValue, titleOf } from "./rows";
-import { useVisibility } from "./visibility";
+import { useRows } from "./tableRows";
 import { ago, translate, t } from "../i18n";
 import "../more.css";
 
@@ -22,10 +23,20 @@ type Column = string; // `node`, `board`, `state`, `last_seen`, or a resource's 
 
 export function Table() {
   const order = useSignal<{ column: Column; down: boolean }>({ column: "node", down: false });
+  const table = useRef<HTMLTableElement>(null);
+  /** The row with the keyboard's focus stays, also out of sight. */
+  const focused = useSignal("");
   void membership.value;
   // Values change: a table sorted by them is sorted again periodically, not constantly.
   if (order.value.column.startsWith(".") || order.value.column === "last_seen" || order.value.column === "state") void Math.floor(second.value / SORT_AGAIN_S);
   const nodes = shown.value;
+  const numbers = columnsOf(nodes);
+  const rows = useRows(table, joined.value ? nodes.length : 0, numbers.join());
+  useEffect(() => {
+    const { column } = order.value;
+    sortedBy.value = column.startsWith(".") ? column.slice(1) : "";
+  }, [order.value]);
+  useEffect(() => () => void (sortedBy.value = ""), []);
   if (!joined.value) return <p class="wait">{t("pill.joining")}</p>;
   if (!nodes.length)
     return (
@@ -35,8 +46,11 @@ export function Table() {
         <OfflineNodes />
       </>
     );
-  const numbers = columnsOf(nodes);
   const list = sorted(nodes, order.value.column, order.value.down);
+  const kept = focused.value ? list.findIndex(({ uid }) => uid === focused.value) : -1;
+  const drawn = Array.from({ length: rows.end - rows.first }, (_, index) => rows.first + index);
+  if (kept >= 0 && kept < rows.first) drawn.unshift(kept);
+  if (kept >= rows.end) drawn.push(kept);
   const columns: [Column, string][] = [
     ["node", t("table.node")],
     ["board", t("resource.board")],
@@ -53,7 +67,12 @@ export function Table() {
     <Above />
     <div class="table-place" tabIndex={0} role="region" aria-label={t("tab.table")}>
       <h2 class="visually-hidden">{t("tab.table")}</h2>
-      <table>
+      <table
+        ref={table}
+        aria-rowcount={list.length + 1}
+        onFocusIn={(event) => (focused.value = (event.target as Element).closest<HTMLElement>("tr.line")?.dataset.uid ?? "")}
+        onFocusOut={() => (focused.value = "")}
+      >
         <thead>
           <tr>
             {columns.map(([column, name]) => (
@@ -66,9 +85,11 @@ export function Table() {
           </tr>
         </thead>
         <tbody>
-          {list.map((node) => (
-            <Line key={node.uid} node={node} numbers={numbers} />
+          {rows.before > 0 && <Space height={rows.before} />}
+          {drawn.map((place) => (
+            <Line key={list[place].uid} node={list[place]} row={place + 2} numbers={numbers} />
           ))}
+          {rows.after > 0 && <Space height={rows.after} />}
         </tbody>
       </table>
     </div>
@@ -103,16 +124,25 @@ function sorted(nodes: Node[], column: Column, down: boolean): Node[] {
     .map(([, node]) => node);
 }
 
-const Line = memo(function Line({ node, numbers }: { node: Node; numbers: string[] }) {
+/** In place of rows that are not on screen. */
+const Space = ({ height }: { height: number }) => (
+  <tr aria-hidden="true">
+    <td style={{ height, padding: 0, border: 0 }} />
+  </tr>
+);
+
+const Line = memo(function Line({ node, row, numbers }: { node: Node; row: number; numbers: string[] }) {
   void triggerOf(node).value;
-  const ref = useRef<HTMLTableRowElement>(null);
-  useVisibility(ref, node);
+  useLayoutEffect(() => {
+    setVisible(node, true);
+    return () => setVisible(node, false);
+  }, [node]);
   const how = useNodeState(node);
   const chip = useStateText(node);
   const state_ = useComputed(() => chip.value || translate(`state.${how.value}`));
   const lastSeen = useComputed(() => (void clockOf(node).value, ago(clock() + state.offset - node.lastSeen)));
   return (
-    <tr ref={ref} data-state={how} class="line">
+    <tr data-state={how} data-uid={node.uid} aria-rowindex={row} class="line">
       <th scope="row" data-tip="">
         <a
           href={`#/node/${encodeURIComponent(node.uid)}`}

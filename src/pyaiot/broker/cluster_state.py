@@ -22,6 +22,9 @@ class PeerState(msgspec.Struct, frozen=True):
     """Seconds since its stream was known to be complete."""
     nodes: int
     gateways: int
+    clients: int
+    readings: int
+    """That its gateways sent since their links were opened."""
     ahead_s: float = 0.0
     """Seconds by which its clock is ahead of that of this broker, if that is too much; otherwise
     0."""
@@ -34,7 +37,7 @@ class ClusterState(msgspec.Struct, frozen=True):
     """The name of this broker."""
     nodes: int
     gateways: int
-    """Whether this broker is connected to a nats-server."""
+    """Nodes and gateways of this broker."""
     peers: tuple[PeerState, ...]
     problem: str = ""
     """Why there is no connection to a nats-server; empty if there is one."""

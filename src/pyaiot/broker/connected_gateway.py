@@ -80,8 +80,12 @@ class ConnectedGateway(msgspec.Struct):
     ignored: Ignored | None = None
     """Its latest report of messages that no node sent."""
     clock: GatewayClock = msgspec.field(default_factory=GatewayClock)
+    readings: int = 0
+    """Readings that it sent since its link was opened."""
     is_remote: bool = False
     """Whether it is linked to another broker of the cluster."""
+    broker: str = ""
+    """The name of that broker."""
     is_away: bool = False
     """Whether its link is lost, and it has some seconds to connect again, here or to another
     broker."""
@@ -192,6 +196,11 @@ class ConnectedGateways(dict[int, ConnectedGateway]):
     def ignored(self) -> list[Ignored]:
         """The reports of messages that no node sent, for a client that joins."""
         return [gateway.ignored for gateway in self.values() if gateway.ignored is not None]
+
+    def count(self, gateway: int, readings: int) -> None:
+        """The gateway sent this many readings."""
+        if gateway in self:
+            self[gateway].readings += readings
 
     def name_of(self, gateway: int) -> str:
         """The name of a connected gateway; empty if it is no longer connected."""

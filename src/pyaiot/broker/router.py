@@ -120,8 +120,8 @@ class Router:
     def readings_from_gateway(
         self, gateway: int, readings: Sequence[Reading], *, now: float, ts: float
     ) -> Sequence[Delivery]:
-        """`from_gateway` for several readings: most are of known resources and change nothing
-        else."""
+        """`from_gateway` for several: most are of known resources and change nothing else."""
+        self.gateways.count(gateway, len(readings))
         if gateway not in self.gateways or self.commands.awaits_readings:
             several = (self.from_gateway(gateway, each, now=now, ts=ts) for each in readings)
             return [delivery for each in several for delivery in each]

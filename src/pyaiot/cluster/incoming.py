@@ -128,7 +128,9 @@ class Incoming:
         match item:
             case GatewayItem(number=number):
                 known = peer.gateways.get(number)
-                peer.gateways[number], deliveries = self._remote.gateway(known, item, ts)
+                peer.gateways[number], deliveries = self._remote.gateway(
+                    known, item, peer.beacon.name, ts
+                )
                 self._remote.stamp(peer.gateways[number], peer.beacon.clock, now)
                 peer.unseen_gateways.discard(number)
                 return deliveries

@@ -4,6 +4,8 @@ needs. Pure.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -29,6 +31,9 @@ from pyaiot.cluster.packets import (
 from pyaiot.messages import GatewayState, NodeDescribed, NodeReset, Reading, ToClient
 from pyaiot.registry.documents import Document
 from pyaiot.registry.record import NodeRecord, edited_row
+
+COUNTED_MAX: Final = 1000
+"""Gateways of which a beacon has the number of readings. Others have 0."""
 
 
 class LocalSide:
@@ -128,6 +133,12 @@ class LocalSide:
             self._out.add(GatewayGone(number=number))
             self._nodes.moved.pop(number, None)
         self.gateways = present
+
+    def readings(self) -> dict[int, int]:
+        """Readings of each gateway of this broker, for the beacon."""
+        gateways = ((number, self._router.gateways.get(number)) for number in self.gateways)
+        counted = {number: its.readings for number, its in gateways if its and its.readings}
+        return dict(islice(counted.items(), COUNTED_MAX))
 
     def edited(self, record: NodeRecord) -> None:
         """A node was edited at this broker."""

@@ -9,7 +9,7 @@ event loop in seconds, `ts` Unix time in seconds.
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from pyaiot.broker.cluster_state import ClusterState, PeerState
+from pyaiot.broker.cluster_state import ClusterState
 from pyaiot.broker.deliveries import Delivery, ToAll
 from pyaiot.broker.router import Router
 from pyaiot.broker.wanted_readings import SEEN_S
@@ -212,8 +212,9 @@ class ClusterMember:
             peer.differences.append(beacon.time - ts)
         if beacon.leaves:
             return [*deliveries, *self._lost(peer, now)]
-        for number in peer.gateways.values():
+        for theirs, number in peer.gateways.items():
             self.remote.stamp(number, beacon.clock, now)
+            self.remote.count(number, beacon.readings.get(theirs, 0))
         if peer.lost_at is not None:
             peer.incoming.sender_returned()
         peer.incoming.receive_position(beacon.streams.get(self.run), now)
@@ -286,37 +287,8 @@ class ClusterMember:
 
     def state(self, now: float) -> ClusterState:
         """The state of this broker, and of the others that are not forgotten, by name."""
-        peers = [
-            PeerState(
-                name=peer.beacon.name,
-                address=peer.beacon.url,
-                version=peer.beacon.version,
-                state="lost"
-                if peer.lost_at is not None
-                else "online"
-                if peer.is_complete
-                else "joining",
-                silent_s=now - peer.seen_at,
-                lag_s=now - peer.incoming.confirmed_at,
-                nodes=peer.beacon.nodes,
-                gateways=peer.beacon.gateways,
-                ahead_s=peer.ahead_s,
-            )
-            for peer in self.peers.values()
-        ]
-        peers += [
-            PeerState(
-                name=beacon.name,
-                address=beacon.url,
-                version=beacon.version,
-                state="incompatible",
-                silent_s=now - seen_at,
-                lag_s=0.0,
-                nodes=beacon.nodes,
-                gateways=beacon.gateways,
-            )
-            for beacon, seen_at in self.incompatible
-        ]
+        peers = [peer.state(now) for peer in self.peers.values()]
+        peers += self.incompatible.states(now)
         peers.sort(key=lambda it: (it.name, it.silent_s))
         nodes, gateways = len(self.directory.of(self.run)), len(self.local.gateways)
         return ClusterState(self.name, nodes, gateways, tuple(peers))
@@ -387,6 +359,7 @@ class ClusterMember:
             recorded=recorded,
             late_s=late_s,
             parts=True,
+            readings=self.local.readings(),
         )
         self._controls.append(("", encode_header(beacon)))
 

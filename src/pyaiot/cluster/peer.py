@@ -3,10 +3,11 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from pyaiot.broker.cluster_state import PeerState
 from pyaiot.cluster.packets import LEVEL, Beacon, ClusterItem, CurrentValues, Interest
 from pyaiot.cluster.streams import IncomingStream, OutgoingStream
 from pyaiot.messages import Reading, Receipt
@@ -73,6 +74,16 @@ class OtherBroker(msgspec.Struct):
             return 0.0
         found = min(self.differences, key=abs)
         return found if abs(found) > CLOCK_MAX_S else 0.0
+
+    def state(self, now: float) -> PeerState:
+        joined = "online" if self.is_complete else "joining"
+        return _state_of(
+            self.beacon,
+            state="lost" if self.lost_at is not None else joined,
+            silent_s=now - self.seen_at,
+            lag_s=now - self.incoming.confirmed_at,
+            ahead_s=self.ahead_s,
+        )
 
     @property
     def run(self) -> str:
@@ -146,9 +157,26 @@ class IncompatibleBrokers:
             if seen_at < at:
                 del self._beacons[run]
 
+    def states(self, now: float) -> Iterator[PeerState]:
+        for beacon, seen_at in self:
+            yield _state_of(beacon, state="incompatible", silent_s=now - seen_at, lag_s=0.0)
+
     def __iter__(self) -> Iterator[tuple[Beacon, float]]:
         """The last beacon of each, and when it arrived."""
         return iter(self._beacons.values())
+
+
+def _state_of(beacon: Beacon, **more: Any) -> PeerState:
+    return PeerState(
+        name=beacon.name,
+        address=beacon.url,
+        version=beacon.version,
+        nodes=beacon.nodes,
+        gateways=beacon.gateways,
+        clients=beacon.clients,
+        readings=sum(beacon.readings.values()),
+        **more,
+    )
 
 
 def refusal(beacon: Beacon) -> str:

@@ -51,8 +51,10 @@ class RemoteNodes:
 
     # -- gateways -------------------------------------------------------------------------------
 
-    def gateway(self, number: int | None, item: GatewayItem, ts: float) -> tuple[int, list[ToAll]]:
-        """Apply the report about a gateway; `number` is ours if the gateway is known."""
+    def gateway(
+        self, number: int | None, item: GatewayItem, broker: str, ts: float
+    ) -> tuple[int, list[ToAll]]:
+        """Apply the report about a gateway; `number` is ours if it is known, `broker` its own."""
         gateways = self._router.gateways
         known = None if number is None else gateways.get(number)
         if number is None or known is None:
@@ -67,7 +69,7 @@ class RemoteNodes:
             instance=item.instance,
             clock=item.linked_at,
         )
-        known.is_away = item.is_away
+        known.is_away, known.broker = item.is_away, broker
         after = known.state(ts, connected=True)
         is_new = before[1] is None or after != before[0]
         return number, [ToAll(after)] if is_new else []
@@ -86,6 +88,10 @@ class RemoteNodes:
     def stamp(self, number: int, clock: float, now: float) -> None:
         """Convert a time to the clock of the broker to which the gateway is linked."""
         self._router.gateways[number].clock.stamp(clock, now)
+
+    def count(self, number: int, readings: int) -> None:
+        """It has sent this many readings to its broker."""
+        self._router.gateways[number].readings = readings
 
     # -- nodes ----------------------------------------------------------------------------------
 

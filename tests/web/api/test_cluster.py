@@ -18,7 +18,9 @@ from tests.web.serving import serving
 
 pytestmark = pytest.mark.sockets
 
-PEER = PeerState("b", "http://10.0.0.2:8000", "0.1.0", "online", 0.12345, 0.5, 7, 2, -12.345)
+PEER = PeerState(
+    "b", "http://10.0.0.2:8000", "0.1.0", "online", 0.12345, 0.5, 7, 2, 3, 4000, -12.345
+)
 STATE = ClusterState("a", 5, 1, (PEER,), problem="10.0.0.9 refuses", queued_bytes=3)
 
 
@@ -64,6 +66,8 @@ async def test_addresses_are_for_admins_and_counts_for_clients_of_all_nodes(
                 "ahead_s": -12.3,
                 "nodes": 7 if has_all else None,
                 "gateways": 2 if has_all else None,
+                "clients": 3 if has_all else None,
+                "readings": 4000 if has_all else None,
             }
         ],
     }

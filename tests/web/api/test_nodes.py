@@ -44,6 +44,8 @@ async def test_info_lists_the_features() -> None:
             "waiting": 0,
             "gateways": 1,
             "clients": 0,
+            "clients_behind": 0,
+            "messages": served.broker.fanout.messages,
         }
 
 
@@ -55,6 +57,8 @@ async def test_gateway_is_listed_while_it_is_connected() -> None:
                     "name": "test",
                     "protocol": "Test",
                     "version": "",
+                    "broker": "",
+                    "readings": 0,
                     "ignored": 0,
                     "ignored_topic": "",
                     "ignored_topics": [],

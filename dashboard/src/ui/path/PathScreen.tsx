@@ -2,14 +2,15 @@
 /** The path: devices, gateways, broker and clients, with rates, health, and commands on the way. */
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { apiUrl, mayHaveApi } from "../../config";
 import { info, isAdmin, mayCommand, signsIn, type Info } from "../../info";
 import { payloadOf, truthOf } from "../../model/resourceTypes";
-import { branchesOf, peerHealth, type Branch, type Cluster, type Device, type GatewayReport, type Journey, type Peer } from "../../model/topology";
+import { branchesOf, Growth, peerHealth, type Branch, type Cluster, type Device, type GatewayReport, type Journey, type Peer } from "../../model/topology";
 import { nodeTitle, quote, visible } from "../../model/text";
+import { isNarrow } from "../../narrow";
 import { navigate } from "../../route";
-import { clock, isLive, link, membership, past, rate, second, sendCommand, state, titleByUid } from "../../store";
+import { clock, isLive, link, membership, past, rate, second, sendCommand, setVisible, state, titleByUid } from "../../store";
 import { ago, formatNumber, t, translate } from "../../i18n";
 import { d } from "../../i18n/details";
 import { pt } from "../../i18n/path";
@@ -28,24 +29,34 @@ const READ_MS = 5000;
 const rateText = (value: number): string =>
   past.value ? "" : pt("rate", { n: formatNumber(value >= 10 ? Math.round(value) : Math.round(value * 10) / 10) });
 
+/** What the broker counts, between two answers. */
+const grown = new Growth();
+
 export function PathScreen() {
   void membership.value;
   void second.value;
   const root = useRef<HTMLDivElement>(null);
   const reports = useSignal<GatewayReport[] | null>(null);
   const cluster = useSignal<Cluster | null>(null);
-  const about = useSignal<(Info & { clients?: number }) | null>(null);
+  const about = useSignal<(Info & { clients?: number; clients_behind?: number; messages?: number }) | null>(null);
   useEffect(() => follow((journey) => travel(root.current, journey)), []);
   useEffect(() => {
     let hasCluster = true;
     const read = async () => {
       if (document.hidden || link.peek().legacy || !mayHaveApi()) return;
       const [gateways, broker] = await Promise.all(["gateways", "info"].map(async (what) => (await fetch(apiUrl() + what)).json() as Promise<unknown>));
-      reports.value = (gateways as { gateways?: GatewayReport[] }).gateways ?? [];
-      about.value = broker as Info;
+      const now = clock();
+      const found = (gateways as { gateways?: GatewayReport[] }).gateways ?? [];
+      for (const { name, readings } of found) grown.add(`gateway ${name}`, readings, now);
+      reports.value = found;
+      about.value = broker as NonNullable<typeof about.value>;
+      grown.add("broker", about.value.messages, now);
       // A broker of an earlier version has no such path.
       const answer = hasCluster ? await fetch(`${apiUrl()}cluster`) : null;
-      if (answer?.ok) cluster.value = (await answer.json()) as Cluster;
+      if (answer?.ok) {
+        cluster.value = (await answer.json()) as Cluster;
+        for (const { name, readings } of cluster.value.peers) grown.add(`peer ${name}`, readings, clock());
+      }
       else if (answer?.status === 404) hasCluster = false;
     };
     const again = () => void read().catch(() => undefined); // the next time
@@ -53,7 +64,7 @@ export function PathScreen() {
     const timer = setInterval(again, READ_MS);
     return () => clearInterval(timer);
   }, []);
-  const branches = branchesOf(state, rates, clock());
+  const branches = branchesOf(state, rates, clock(), reports.value ?? [], isNarrow.value ? grown : undefined);
   const others = Math.max(0, (about.value?.clients ?? 1) - 1);
   return (
     <section class="path">
@@ -78,7 +89,7 @@ export function PathScreen() {
           <div class="path-brokers">
           <Box name="broker" title={cluster.value?.in_cluster ? quote(cluster.value.name) : pt("broker")} health={link.value.phase === "live" ? "good" : "bad"} open={() => (overlay.value = "activity")} label={`${pt("broker")}: ${t("tab.activity")}`}>
             <span>Pyaiot {visible(state.brokerVersion)}</span>
-            <span>{rateText(rate.value)}</span>
+            <span>{rateText((isNarrow.value ? grown.of("broker") : null) ?? rate.value)}</span>
             {info.value && <span>{pt(info.value.history ? "history" : "no_history")}</span>}
             {cluster.value?.in_cluster && <span>{pt(cluster.value.connected ? "broker.this" : "broker.alone")}</span>}
           </Box>
@@ -88,9 +99,10 @@ export function PathScreen() {
           </div>
           <div class="path-clients">
             <Box name="page" title={pt("clients.page")} health={link.value.phase === "live" ? "good" : "bad"} open={() => navigate({ screen: "settings", node: "" })} label={`${pt("clients.page")}: ${t("tab.settings")}`}>
+              <span>{rateText(rate.value)}</span>
               <span>{t(past.value ? "pill.past" : link.value.phase === "live" ? "pill.live" : "pill.connecting")}</span>
             </Box>
-            {others > 0 && <Others others={others} />}
+            {others > 0 && <Others others={others} behind={about.value?.clients_behind ?? 0} />}
           </div>
         </div>
       </div>
@@ -122,17 +134,23 @@ function Box({ name, title, health, open, label, children }: { name: string; tit
 }
 
 /** Where people sign in, administrators see who they are. */
-function Others({ others }: { others: number }) {
-  const content = <span>{pt("clients.n", { n: formatNumber(others + 1) })}</span>;
+function Others({ others, behind }: { others: number; behind: number }) {
+  const health = behind ? "warn" : "good";
+  const content = (
+    <>
+      <span>{pt("clients.n", { n: formatNumber(others + 1) })}</span>
+      <span class="path-health">{behind ? pt("clients.behind", { n: formatNumber(behind) }) : pt("health.good")}</span>
+    </>
+  );
   const title = pt("clients.others", { n: formatNumber(others) });
   if (isAdmin.value && signsIn.value)
     return (
-      <Box name="others" title={title} health="good" open={() => (overlay.value = "account")} label={`${title}: ${t("account.title")}`}>
+      <Box name="others" title={title} health={health} open={() => (overlay.value = "account")} label={`${title}: ${t("account.title")}`}>
         {content}
       </Box>
     );
   return (
-    <div class="path-box" data-box="others" data-health="good">
+    <div class="path-box" data-box="others" data-health={health}>
       <strong>{title}</strong>
       {content}
     </div>
@@ -141,13 +159,16 @@ function Others({ others }: { others: number }) {
 
 /** Another broker of the cluster: leads to its dashboard, if its address is known. */
 function PeerBox({ peer }: { peer: Peer }) {
-  const { name, address, version, nodes, gateways, lag_s } = peer;
+  const { name, address, version, nodes, gateways, clients, lag_s } = peer;
+  const perSecond = grown.of(`peer ${name}`);
   const health = peerHealth(peer);
   const content = (
     <>
       <strong>{quote(name)}</strong>
       <span>Pyaiot {visible(version)}</span>
       {typeof nodes === "number" && <span>{pt("broker.nodes", { n: formatNumber(nodes), gateways: formatNumber(gateways ?? 0) })}</span>}
+      {perSecond !== null && <span>{rateText(perSecond)}</span>}
+      {typeof clients === "number" && <span>{pt("broker.clients", { n: formatNumber(clients) })}</span>}
       <span class="path-health">{pt(health === "good" ? "health.good" : peer.state === "online" ? "broker.late" : `broker.${peer.state}`, { s: formatNumber(Math.round(lag_s)) })}</span>
     </>
   );
@@ -176,7 +197,7 @@ function pageOf(address: string): string {
 }
 
 function BranchRow({ branch }: { branch: Branch }) {
-  const { name, protocol, health, devices, more, online, troubled } = branch;
+  const { name, protocol, health, devices, more, online, troubled, broker } = branch;
   const filter = () => navigate({ screen: "nodes", node: "", query: `gateway:${/\s/.test(name) ? `"${name}"` : name}` });
   return (
     <li class="path-branch" data-health={health}>
@@ -194,9 +215,10 @@ function BranchRow({ branch }: { branch: Branch }) {
         )}
       </ul>
       <i class="path-line" aria-hidden="true" data-flows={branch.rate > 0} />
-      <button type="button" class="path-box" data-gateway={name} data-health={health} title={t("tab.nodes")} onClick={filter}>
+      <button type="button" class="path-box" data-gateway={name} data-broker={broker || undefined} data-health={health} title={t("tab.nodes")} onClick={filter}>
         <strong>{quote(name)}</strong>
         {protocol && protocol.toLowerCase() !== name.toLowerCase() && <span>{quote(protocol)}</span>}
+        {broker && <span>{pt("gateway.at", { broker: quote(broker) })}</span>}
         <span>{pt("gateway.nodes", { n: formatNumber(online) })}</span>
         <span>{rateText(branch.rate)}</span>
         <span class="path-health">{troubled ? pt("gateway.troubled", { n: formatNumber(troubled) }) : pt(`health.${health}`)}</span>
@@ -208,6 +230,10 @@ function BranchRow({ branch }: { branch: Branch }) {
 
 function DeviceRow({ device: { node, how, rate: perSecond } }: { device: Device }) {
   const title = nodeTitle(node);
+  useLayoutEffect(() => {
+    setVisible(node, true);
+    return () => setVisible(node, false);
+  }, [node]);
   const lamp = [...node.resources.values()].find(({ type, name }) => (type.kind === "boolean" && type.writable !== false) || (name === "led" && type.kind === undefined));
   const on = lamp ? truthOf(lamp.text, lamp.type) === true : false;
   const word = how === "live" ? "" : translate(`filter.state.${how}`);

@@ -12,7 +12,9 @@ const isCalm = (): boolean => matchMedia("(prefers-reduced-motion: reduce)").mat
 /** The boxes from the client to the device; those that are not drawn are left out. */
 function stops(root: HTMLElement, { uid, gateway }: Journey): HTMLElement[] {
   const box = (name: string, value: string) => [...root.querySelectorAll<HTMLElement>(`[data-${name}]`)].find((its) => its.dataset[name] === value);
-  return [box("box", "page"), box("box", "broker"), box("gateway", gateway), box("device", uid)].filter((its) => its !== undefined);
+  const its = box("gateway", gateway);
+  const peer = its?.dataset.broker && box("box", `broker ${its.dataset.broker}`);
+  return [box("box", "page"), box("box", "broker"), peer || undefined, its, box("device", uid)].filter((its) => its !== undefined);
 }
 
 export function travel(root: HTMLElement | null, journey: Journey): void {

@@ -45,6 +45,8 @@ class ClusterApi:
                         ahead_s=round(peer.ahead_s, 1),
                         nodes=peer.nodes if has_all else None,
                         gateways=peer.gateways if has_all else None,
+                        clients=peer.clients if has_all else None,
+                        readings=peer.readings if has_all else None,
                     )
                     for peer in state.peers
                 ],

@@ -83,6 +83,8 @@ class NodesApi:
                 waiting=waiting,
                 gateways=len(self._gateways(access.scope)),
                 clients=len(self._broker.fanout.clients),
+                clients_behind=sum(it.waiting for it in self._broker.fanout.clients.values()),
+                messages=self._broker.fanout.messages if access.scope == EVERYTHING else 0,
             )
         )
 
@@ -112,6 +114,11 @@ class NodesApi:
         # The topic of a message that belongs to no node may contain the name of another client's
         # node.
         reports = self._broker.router.gateways.ignored() if scope == EVERYTHING else []
+        sent: Counter[str] = Counter()
+        brokers: dict[str, str] = {}
+        for gateway in self._broker.router.gateways.values():
+            sent[gateway.name] += gateway.readings
+            brokers[gateway.name] = gateway.broker
         ignored_by = {ignored.gateway: ignored for ignored in reports}
         nothing = Ignored(count=0, topic="")
         body = encode(
@@ -121,6 +128,8 @@ class NodesApi:
                         name=state.name,
                         protocol=state.protocol,
                         version=state.version,
+                        broker=brokers.get(state.name, ""),
+                        readings=sent[state.name],
                         ignored=ignored_by.get(state.name, nothing).count,
                         ignored_topic=ignored_by.get(state.name, nothing).topic,
                         ignored_topics=list(ignored_by.get(state.name, nothing).topics),

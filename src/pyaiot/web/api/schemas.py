@@ -96,6 +96,8 @@ class BrokerInfo(_Response, frozen=True, kw_only=True):
     waiting: Annotated[int, Meta(description="Number of new nodes that wait for approval.")]
     gateways: Annotated[int, Meta(description="Number of connected gateways.")]
     clients: Annotated[int, Meta(description="Number of connected clients: dashboards, programs.")]
+    clients_behind: Annotated[int, Meta(description="Clients for which messages wait.")]
+    messages: Annotated[int, Meta(description="Messages for all clients since the start.")]
 
 
 @schema_name("Gateway")
@@ -105,6 +107,8 @@ class GatewayInfo(_Response, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="Name of the gateway; `legacy` if it did not send one.")]
     protocol: Annotated[str, Meta(description="The protocol of its nodes.")]
     version: Annotated[str, Meta(description="Version of its software.")]
+    broker: Annotated[str, Meta(description="Its broker in the cluster; empty: this one.")]
+    readings: Annotated[int, Meta(description="Readings since its link was opened.")]
     ignored: Annotated[
         int, Meta(description="Messages of devices on topics that belong to no node.")
     ]
@@ -170,6 +174,8 @@ class PeerInfo(_Response, frozen=True, kw_only=True):
     ]
     nodes: _OfAll
     gateways: _OfAll
+    clients: _OfAll
+    readings: _OfAll
 
 
 @schema_name("Cluster")
