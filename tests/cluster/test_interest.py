@@ -149,7 +149,7 @@ async def test_only_values_of_the_nodes_that_a_page_shows_cross_between_brokers(
         assert values(socket)[-1] == ("n9", "Lamp")
 
 
-async def test_a_page_is_told_which_nodes_of_other_brokers_sent_readings() -> None:
+async def test_a_page_gets_the_uids_of_nodes_of_other_brokers_that_sent_readings() -> None:
     async with pair() as it:
         _, socket = await watch_part(it, "n1")
         await it.send(*of_all("t", "2")[:30])
@@ -186,7 +186,7 @@ async def test_a_client_that_gets_everything_gets_the_values_of_all_nodes() -> N
         assert len(it.crossed) == 4 * len(UIDS)
 
 
-async def test_a_broker_of_an_earlier_version_is_asked_for_everything() -> None:
+async def test_everything_is_requested_from_a_broker_of_an_earlier_version() -> None:
     class WithEarlier(Pair):
         def changed(self, packet: bytes) -> bytes:
             return packet.replace(b',"parts":true', b"")

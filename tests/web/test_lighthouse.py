@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -20,9 +21,12 @@ pytestmark = pytest.mark.sockets
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ROOT / "tests" / "web" / "js"
-WANTED = {"accessibility": 100, "best-practices": 100, "performance": 75}
-"""The target for performance is 90. Beside other tests it is 74 to 92, by what they leave of two
-cores (docs/explanation/known-gaps.md). The best of several attempts counts."""
+WANTED = {"accessibility": 100, "best-practices": 100}
+PERFORMANCE = {True: 90, False: 75}
+"""With real-time priority, and beside other tests, which leave it 66 to 92. The best of several
+attempts counts."""
+PRIORITY = ("chrt", "--rr", "1")
+"""Real-time priority: the score is that of a machine which does nothing else. Root may have it."""
 TRIES = 6
 """Attempts, of which the best counts: a busy machine has no steady figure for performance."""
 RUN_LIMIT_S = 90.0
@@ -43,15 +47,27 @@ def url(tmp_path: Path) -> Iterator[str]:
     programs.close()
 
 
+def has_priority() -> bool:
+    if shutil.which(PRIORITY[0]) is None:
+        return False
+    return not subprocess.run([*PRIORITY, "true"], capture_output=True, check=False).returncode
+
+
 def scores(
     url: str, report: Path, categories: Iterable[str], *, fast: bool
 ) -> tuple[dict[str, int], float]:
     """Scores by category, and the speed of the machine."""
+    priority = PRIORITY if has_priority() else ()
     node, packages = javascript.command("node"), javascript.packages(PACKAGES)
     if node is None or packages is None:
         pytest.skip("Lighthouse is not here (scripts/javascript.py --packages tests/web/js)")
     command = [
-        *(*node, str(packages / "node_modules" / "lighthouse" / "cli" / "index.js"), url),
+        *(
+            *priority,
+            *node,
+            str(packages / "node_modules" / "lighthouse" / "cli" / "index.js"),
+            url,
+        ),
         *("--quiet", "--output=json", f"--output-path={report}"),
         f"--only-categories={','.join(categories)}",
         "--chrome-flags=--headless --no-sandbox --disable-gpu",
@@ -79,7 +95,7 @@ def scores(
 def test_lighthouse_scores_are_high(url: str, tmp_path: Path) -> None:
     tried = []
     fast = True
-    wanted = dict(WANTED)
+    wanted = {**WANTED, "performance": PERFORMANCE[has_priority()]}
     for number in range(TRIES):
         found, index = scores(url, tmp_path / f"{number}.json", wanted, fast=fast)
         wanted = {name: score for name, score in wanted.items() if found[name] < score}

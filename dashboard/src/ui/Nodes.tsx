@@ -23,7 +23,7 @@ const MapCard = lazy(() => import("./map/MapScreen").then((it) => it.MapCard));
 
 const Offline = lazy(() => import("./Offline").then((it) => it.Offline));
 const loadBar = () => import("./HomeBar").then((it) => it.HomeBar);
-const HomeBar = lazy(loadBar, matchMedia("(max-width: 560px)").matches ? 104 : 36);
+const HomeBar = lazy(loadBar, matchMedia("(max-width: 560px)").matches ? 118 : 50);
 const Fleet = lazy<{ nodes: Node[] }>(() => import("./Fleet").then((it) => it.Fleet));
 // It is needed as soon as there are nodes.
 void loadBar().catch(() => undefined);
