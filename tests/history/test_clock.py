@@ -164,3 +164,31 @@ def test_jumps_since_a_time_are_detected() -> None:
     assert not clock.no_jump_since(NOW + 400)
     run(clock, 550, 5000)
     assert clock.no_jump_since(NOW + 4500)
+
+
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0, 40 * DAY, STEP_S + 1, -STEP_S - 1])
+def test_the_clock_of_a_shared_store_counts_and_not_that_of_the_machine(ahead: float) -> None:
+    clock = HistoryClock()
+    clock.open(NOW, 0.0, None, NOW + ahead)
+    clock.read(NOW + 100, 100.0, NOW + 100 + ahead)
+    assert clock.now == clock.retention_now == NOW + 100
+    assert clock.exact_since == float("inf")  # each timestamp is looked at
+    assert clock.own_ahead_s == ahead
+    # Another gateway has the right time, also for what it sends again.
+    for age_s in (0.0, 2.0, 50.0):
+        if abs(age_s + ahead) > STEP_S:
+            assert clock.correct(NOW + 100 - age_s) == NOW + 100 - age_s
+    # The machine has stamped this itself.
+    assert clock.correct(NOW + 99 + ahead) == NOW + 99
+    assert not clock.no_jump_since(NOW)
+    clock.read(NOW + 200, 200.0, NOW + 200)
+    assert clock.correct(NOW + 150) == NOW + 150
+    assert clock.own_ahead_s == 0.0
+
+
+def test_a_machine_whose_clock_differs_little_records_timestamps_unchanged() -> None:
+    clock = HistoryClock()
+    clock.open(NOW, 0.0, None, NOW + STEP_S)
+    assert clock.exact_since == CLOCK_SET_S
+    assert clock.correct(NOW + FUTURE_MAX_S) == NOW + FUTURE_MAX_S
+    assert clock.no_jump_since(NOW)

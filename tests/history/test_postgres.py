@@ -514,6 +514,28 @@ def test_brokers_of_a_cluster_write_the_same_database_and_one_downsamples(url: s
     second.close()
 
 
+def test_brokers_with_wrong_clocks_record_once_what_is_sent_again(url: str) -> None:
+    sent_at = time.time()
+    readings = [Reading.received("A", "t", str(n), sent_at - 2 + n / 10) for n in range(20)]
+    for ahead_s in (3600.0, -3600.0, 0.0):
+        recorder = Recorder(
+            PostgresServer(url, FOR_EVER, is_shared=True),
+            unix_time=lambda ahead_s=ahead_s: time.time() + ahead_s,  # type: ignore[misc]
+        )
+        recorder.start()
+        for reading in readings:
+            recorder.message_published(reading)
+        recorder.close()
+        assert (recorder.recorded, recorder.problem()) == (20, "the recorder has ended")
+        assert abs(recorder.clock.own_ahead_s - ahead_s) < 1.0
+    rows = query_store(url, lambda h: h.readings("A", "t")).rows
+    assert [row.number for row in rows] == [float(n) for n in range(20)]
+    assert [round(row.ts, 3) for row in rows] == [round(it.ts, 3) for it in readings]
+    events = query_store(url, lambda h: h.events(kinds=["started"])).rows
+    assert len(events) == 3
+    assert all(abs(event.ts - sent_at) < 30 for event in events)
+
+
 async def minutes_of(url: str) -> list[tuple[int, float]]:
     db = await asyncpg.connect(url)
     rows = await db.fetch("SELECT count, high FROM pyaiot.minute")

@@ -197,8 +197,8 @@ class ClusteredBroker(Broker):
         }
         for name in sorted(wrong.keys() - self._wrong_clocks):
             log.warning(
-                "cluster: the clock of %s is %.0f s %s ours: the history may have readings twice."
-                " Synchronise the clocks of all brokers (NTP)",
+                "cluster: the clock of %s is %.0f s %s ours: readers of /api/events get a gap when"
+                " they change the broker. Synchronise the clocks of all brokers (NTP)",
                 name,
                 abs(wrong[name]),
                 "ahead of" if wrong[name] > 0 else "behind",

@@ -16,8 +16,7 @@ INCOMPATIBLE_MAX: Final = 64
 """Brokers whose packets cannot be understood, of which it is known that they are there. Further
 ones are ignored."""
 CLOCK_MAX_S: Final = 10.0
-"""Beyond this, the clocks of two brokers differ: the history may record twice what a gateway sends
-again to another broker. It is logged and shown."""
+"""Beyond this, the clocks of two brokers differ. It is logged and shown."""
 BEACONS_COMPARED: Final = 5
 """Beacons in a row that must show a difference. Those that waited for a broker are late."""
 RECEIPTS_KEPT_S: Final = 10.0

@@ -5,6 +5,9 @@ There are two times. The time of *recording* follows the wall clock, but follows
 `CONFIRM_S`; until then it continues from before the jump. The time of *retention* decides what is
 deleted. It never runs faster than the steady clock, and adopts the wall clock only after
 `TRUST_AFTER_S` without a jump.
+
+Brokers of a cluster take the clock of their database for the wall clock, so that all of them record
+the same time for the same reading. Timestamps of a machine whose own clock differs are shifted.
 """
 
 import logging
@@ -63,6 +66,8 @@ class HistoryClock:
         self.exact_since = CLOCK_SET_S
         """`correct` does not change timestamps from here to `FUTURE_MAX_S` after `now`."""
         self._wall = 0.0
+        self._own_wall = 0.0
+        """The clock of this machine, where the wall clock is that of the store."""
         self._steady = 0.0
         self._offset = 0.0
         """The time of recording minus the steady clock."""
@@ -83,9 +88,17 @@ class HistoryClock:
         """The Unix time from which ages are counted. Not later than `trusted` or the wall clock."""
         return min(self.trusted, self._wall)
 
-    def open(self, wall: float, steady: float, state: ClockState | None) -> None:
-        """Start with the state that an earlier run saved in the store."""
+    @property
+    def own_ahead_s(self) -> float:
+        """Seconds by which the clock of this machine is ahead of that of the store."""
+        return self._own_wall - self._wall
+
+    def open(
+        self, wall: float, steady: float, state: ClockState | None, own_wall: float | None = None
+    ) -> None:
+        """Start with the state that an earlier run saved in the store. `own_wall`: see `read`."""
         self._wall, self._steady = wall, steady
+        self._own_wall = wall if own_wall is None else own_wall
         self._wall_offset = wall - steady
         self._jumped_at = steady
         if state is None:
@@ -114,8 +127,11 @@ class HistoryClock:
         self._offset = now - steady
         self._settle()
 
-    def read(self, wall: float, steady: float) -> None:
-        """Update the times from both clocks."""
+    def read(self, wall: float, steady: float, own_wall: float | None = None) -> None:
+        """Update the times from both clocks. `own_wall`: the clock of this machine, if `wall` is
+        that of the store.
+        """
+        self._own_wall = wall if own_wall is None else own_wall
         elapsed = max(0.0, steady - self._steady)
         wall_offset = wall - steady
         jump = wall_offset - self._wall_offset
@@ -140,6 +156,9 @@ class HistoryClock:
 
     def correct(self, ts: float) -> float:
         """The time of recording that corresponds to the timestamp `ts`."""
+        if abs(self.own_ahead_s) > STEP_S and abs(ts - self._own_wall) <= STEP_S:
+            # This machine stamped it just now. Other gateways may have the right time.
+            ts -= self.own_ahead_s
         ahead = self._wall_offset - self._offset
         if abs(ahead) > STEP_S and abs(ts - self._wall) < abs(ts - self.now):
             # The timestamp is from the wrong clock.
@@ -178,3 +197,6 @@ class HistoryClock:
                 self._corrections.append(correction)
         else:
             self.exact_since = self.now - _DAY_S if self._corrections else CLOCK_SET_S
+        if abs(self.own_ahead_s) > STEP_S:
+            self.exact_since = float("inf")
+            self._diverged_until = max(self._diverged_until, self._own_wall, self.now)

@@ -29,6 +29,7 @@ from pyaiot.history.rows import (
     batch_of,
 )
 from pyaiot.history.store import RowsRefused, Store, StoreError, StoreReplaced, Writer
+from pyaiot.history.time_sources import TimeSources
 from pyaiot.messages import Command, Reading, ReadingsDropped, Receipt, ToClient
 from pyaiot.metrics import Histogram
 
@@ -109,6 +110,7 @@ class Recorder:
         self._store = store
         self._unix_time = unix_time
         self._steady_time = steady_time
+        self._sources = TimeSources(unix_time, steady_time)
         self._clock_is_open = False
         self._committed = committed
         self._disk = disk
@@ -348,12 +350,14 @@ class Recorder:
         return batch
 
     def _open_clock(self, writer: Writer) -> None:
+        self._sources.read_server(writer)
         if not self._clock_is_open:
-            self.clock.open(self._unix_time(), self._steady_time(), writer.clock_state())
+            wall, steady, own = self._sources.read()
+            self.clock.open(wall, steady, writer.clock_state(), own)
             self._clock_is_open = True
 
     def _read_clock(self) -> HistoryClock:
-        self.clock.read(self._unix_time(), self._steady_time())
+        self.clock.read(*self._sources.read())
         return self.clock
 
     def _note(self, kind: str, gap: NewEvent | None = None) -> WriteBatch:
@@ -425,6 +429,7 @@ class Recorder:
         began = time.monotonic()
         if began < self._retention_at:
             return
+        self._sources.read_server(writer)
         clock = self._read_clock()
         if began >= self._verify_at:
             writer.verify(clock.retention_now)

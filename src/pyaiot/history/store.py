@@ -265,6 +265,13 @@ class Writer(Protocol):
         """
         ...
 
+    def server_time(self) -> float | None:
+        """Unix time by the clock that all writers of this store share; None: this machine's.
+
+        Raises `StoreError`.
+        """
+        ...
+
     def save_clock(self, state: ClockState) -> None:
         """Write the state for the next run. Raises `StoreError`."""
         ...

@@ -124,6 +124,13 @@ class PostgresWriter:
         """The saved state; for an older database, the time of the newest row."""
         return self._call(self._clock_state())
 
+    def server_time(self) -> float | None:
+        """That of the database, for brokers of a cluster. Raises `StoreError`."""
+        if not self._is_shared:
+            return None
+        query = "SELECT extract(epoch FROM clock_timestamp())::float8"
+        return float(self._call(self._db.fetchval(query)))
+
     def save_clock(self, state: ClockState) -> None:
         """Raises `StoreError`."""
         if not self._is_worker:

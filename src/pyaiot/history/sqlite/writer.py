@@ -156,6 +156,10 @@ class SqliteWriter:
             ).fetchone()
         return None if newest is None else ClockState.of_newest(newest / MICROSECONDS)
 
+    def server_time(self) -> float | None:
+        """A file has no clock of its own: always None."""
+        return None
+
     def save_clock(self, state: ClockState) -> None:
         """Raises `StoreError`."""
         with self._translated_errors():
