@@ -5,7 +5,8 @@ export interface Config {
   title: string;
   version: string;
   logo: string;
-  /** `ws://host:port/ws`; empty: the origin of the page. `localhost` stands for the host of the page. */
+  /** `ws://host:port/ws`, of a cluster several, separated by commas; empty: the origin of the page. `localhost` stands
+   * for the host of the page. */
   broker: string;
   camera: string;
   /** Hosts whose images may be shown; the content security policy allows no others. */
@@ -46,9 +47,18 @@ export async function loadConfig(): Promise<void> {
 /** The page was opened without its server, from the files that the service worker keeps. */
 export const isKept = (): boolean => !config.version && Boolean(navigator.serviceWorker?.controller);
 
+const brokers = (): string[] => config.broker.split(",");
+let failures = 0;
+
+/** How many brokers there are, of which the page uses one at a time. */
+export const brokerCount = (): number => brokers().length;
+
+/** The broker does not answer: use the next one. */
+export const nextBroker = (): void => void failures++;
+
 /** URL of the WebSocket of the broker. */
 export function brokerUrl(): string {
-  const url = new URL(config.broker || "ws", document.baseURI);
+  const url = new URL(brokers()[failures % brokerCount()] || "ws", document.baseURI);
   if (!config.broker) url.protocol = url.protocol.replace("http", "ws");
   else if (["localhost", "127.0.0.1", "[::1]"].includes(url.hostname)) url.hostname = location.hostname;
   return url.href;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The connection to the broker: opens it, checks that it is alive, and reconnects for ever. */
+import { brokerCount, brokerUrl, nextBroker } from "./config";
 import { decode, SUBPROTOCOL, type FromClient, type ToClient } from "./messages";
 
-const RETRY_FIRST_S = 1; // doubled after each failure; the pause is random, 50 to 100 % of it
+const RETRY_FIRST_S = 1; // doubled after each failure of all brokers; the pause is random, 50 to 100 % of it
 const RETRY_MAX_S = 10;
-const OPEN_S = 8; // limit of the handshake
-const SILENCE_S = 45; // then a probe is sent, because a dead connection looks like a quiet one
+// Where there is another broker to go to, a dead one is noticed sooner.
+const ofSeveral = (): boolean => brokerCount() > 1;
+const openS = (): number => (ofSeveral() ? 3 : 8); // limit of the handshake
+const silenceS = (): number => (ofSeveral() ? 10 : 45); // then a probe is sent, because a dead connection looks like a quiet one
 const PROBE_S = 8; // limit of the answer to the probe
 const LEGACY_BURST_S = 0.6; // a legacy broker does not mark the end of the state
 
@@ -40,10 +43,7 @@ export class Connection {
   private receivedAt = 0;
   private probedAt = 0;
 
-  constructor(
-    readonly url: string,
-    private readonly on: Listener,
-  ) {
+  constructor(private readonly on: Listener) {
     addEventListener("online", () => this.retry());
     addEventListener("offline", () => this.probe());
     document.addEventListener("visibilitychange", () => {
@@ -56,9 +56,9 @@ export class Connection {
   open(legacy = false): void {
     this.quit();
     this.enter("connecting", this.reason);
-    const socket = new WebSocket(this.url, legacy ? [] : [SUBPROTOCOL]);
+    const socket = new WebSocket(brokerUrl(), legacy ? [] : [SUBPROTOCOL]);
     this.socket = socket;
-    this.after(OPEN_S, () => this.lose({ why: "no_answer", text: "", seconds: OPEN_S }));
+    this.after(openS(), () => this.lose({ why: "no_answer", text: "", seconds: openS() }));
     socket.onopen = () => {
       this.clear();
       this.legacy = !socket.protocol;
@@ -94,7 +94,12 @@ export class Connection {
 
   /** Reconnect now instead of at the end of the countdown. */
   retry(): void {
-    if (this.phase === "waiting") this.open();
+    if (this.phase === "waiting") this.openNext();
+  }
+
+  private openNext(): void {
+    nextBroker();
+    this.open();
   }
 
   /** Ask for the state of all nodes. */
@@ -112,10 +117,11 @@ export class Connection {
 
   private lose(reason: Reason): void {
     this.quit();
-    const longest = Math.min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** this.attempt++);
+    const round = Math.floor(this.attempt++ / brokerCount());
+    const longest = Math.min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** round);
     const delay = longest * (0.5 + Math.random() / 2);
     this.retryAt = performance.now() + delay * 1000;
-    this.after(delay, () => this.open());
+    this.after(delay, () => this.openNext());
     this.on.lost(reason);
     this.enter("waiting", reason);
   }
@@ -150,7 +156,7 @@ export class Connection {
 
   private watch(): void {
     const now = performance.now();
-    if (now - this.receivedAt > SILENCE_S * 1000) this.probe();
+    if (now - this.receivedAt > silenceS() * 1000) this.probe();
     if (this.probedAt && now - this.probedAt > PROBE_S * 1000)
       this.lose({ why: "silent", text: "", seconds: Math.round((now - this.receivedAt) / 1000) });
   }

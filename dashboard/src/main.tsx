@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The page: a connection feeds the state, and the view is a function of the state. */
 import { render } from "preact";
-import { brokerUrl, config, isKept, isKiosk, loadConfig } from "./config";
+import { config, isKept, isKiosk, loadConfig } from "./config";
 import "./style.css";
 import { connect } from "./store";
 import { App } from "./ui/App";
@@ -14,7 +14,7 @@ async function start(): Promise<void> {
   document.title = config.title;
   if (isKiosk) document.documentElement.dataset.kiosk = "";
   render(<App />, place);
-  connect(brokerUrl());
+  connect();
   if (!import.meta.env.PROD) return;
   const { install, awaitServer } = await import("./install");
   if (isKept()) awaitServer();

@@ -83,8 +83,8 @@ const due = new Set<Resource>();
 let drawnAt = 0;
 let drawnLive = false;
 
-export function connect(url: string): void {
-  connection = new Connection(url, {
+export function connect(): void {
+  connection = new Connection({
     opened: (legacy) => receive([{ type: "opened", legacy }]),
     messages(list) {
       counts[0] += list.length;

@@ -109,7 +109,7 @@ async def test_settings_are_served_as_json(tmp_path: Path) -> None:
         tile_url="https://{s}.tiles.example/{z}/{x}/{y}.png",
         floor_plan=str(plan),
         floor_plan_bounds="48.70, 2.20, 48.72, 2.22",
-        broker_url="ws://localhost:8000/ws",
+        broker_urls=("ws://localhost:8000/ws",),
     )
     app = web.Application()
     Dashboard(look, BUILT).add_routes(app)

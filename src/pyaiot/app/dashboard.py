@@ -11,7 +11,7 @@ from pyaiot.app.tls import ProcessTls
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
 from pyaiot.systemd.notify import notify_ready
-from pyaiot.transport.addresses import authority
+from pyaiot.transport.addresses import authority, parse_hosts
 from pyaiot.transport.http_server import HttpServer
 from pyaiot.web.dashboard import Dashboard, DashboardApp, Look, load_built
 
@@ -40,9 +40,11 @@ async def run_dashboard(
     if not built:
         raise OperatorError(NOT_BUILT)
     scheme = "wss" if section.broker_ssl else "ws"
-    broker_url = f"{scheme}://{authority(section.broker_host, section.broker_port)}/ws"
+    brokers = parse_hosts(section.broker_host, section.broker_port)
+    broker_urls = tuple(f"{scheme}://{authority(host, port)}/ws" for host, port in brokers)
+    named = ", ".join(broker_urls)
     app = DashboardApp(
-        Dashboard(_look(config, broker_url), built), allowed_hosts=frozenset(section.allowed_hosts)
+        Dashboard(_look(config, broker_urls), built), allowed_hosts=frozenset(section.allowed_hosts)
     )
     tls = ProcessTls(config.tls)
     if config.tls.covers("web") and not section.broker_ssl:
@@ -62,15 +64,15 @@ async def run_dashboard(
             reload.file(tls.reload)
         with reload.on_hangup():
             origin = server.url_for_others.rstrip("/")
-            print_line(f"Dashboard: {origin}/  broker: {broker_url}  (Ctrl+C ends it)")
+            print_line(f"Dashboard: {origin}/  broker: {named}  (Ctrl+C ends it)")
             print_line(f"A broker of Pyaiot needs the flag: --allowed-origin {origin}")
-            notify_ready(f"Dashboard: {origin}/ broker: {broker_url}")
+            notify_ready(f"Dashboard: {origin}/ broker: {named}")
             await asyncio.Future()
     finally:
         await server.close()
 
 
-def _look(config: Config, broker_url: str = "") -> Look:
+def _look(config: Config, broker_urls: tuple[str, ...] = ()) -> Look:
     section = config.dashboard
     return Look(
         title=config.broker.title,
@@ -81,5 +83,5 @@ def _look(config: Config, broker_url: str = "") -> Look:
         tile_url=section.tile_url,
         floor_plan=section.floor_plan,
         floor_plan_bounds=section.floor_plan_bounds,
-        broker_url=broker_url,
+        broker_urls=broker_urls,
     )

@@ -228,7 +228,8 @@ class DashboardSection(Section, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             description="Host at which browsers reach the broker; localhost: the host in the URL"
-            " of the dashboard.",
+            " of the dashboard. Or the brokers of a cluster, `HOST[:PORT]` separated by commas: the"
+            " dashboard connects to the next one if one does not answer.",
         ),
     ] = "localhost"
     broker_port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the broker.")] = 8000

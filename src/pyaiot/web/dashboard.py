@@ -87,8 +87,9 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     floor_plan: str = ""
     floor_plan_bounds: str = ""
     """South, west, north and east of the floor plan in degrees, separated by commas."""
-    broker_url: str = ""
-    """`ws://host:port/ws`. Empty: the server that the dashboard was loaded from."""
+    broker_urls: tuple[str, ...] = ()
+    """`ws://host:port/ws`, of the brokers of a cluster. Empty: the server that the dashboard was
+    loaded from."""
 
 
 class Dashboard:
@@ -120,10 +121,11 @@ class Dashboard:
         """`CONTENT_SECURITY_POLICY`, with the configured hosts of images and of the broker."""
         policy = CONTENT_SECURITY_POLICY
         images = [*self._image_hosts]
-        if self._look.broker_url:
-            socket, http = _origins_of_broker(self._look.broker_url, request)
-            policy += f"; connect-src 'self' {socket} {http}"
-            images.append(http)  # floor plans
+        brokers = [_origins_of_broker(url, request) for url in self._look.broker_urls]
+        if brokers:
+            origins = " ".join(f"{socket} {http}" for socket, http in brokers)
+            policy += f"; connect-src 'self' {origins}"
+            images += [http for _socket, http in brokers]  # floor plans
         if images:
             policy += f"; img-src 'self' {' '.join(images)}"
         return policy
@@ -165,7 +167,7 @@ class Dashboard:
                 "title": look.title,
                 "version": __version__,
                 "logo": self._pictures["logo"],
-                "broker": look.broker_url,
+                "broker": ",".join(look.broker_urls),
                 "camera": look.camera_url,
                 "imageHosts": [urlsplit(origin).netloc for origin in self._image_hosts],
                 "tiles": look.tile_url,
