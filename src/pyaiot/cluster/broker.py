@@ -41,6 +41,11 @@ from pyaiot.registry.service import RegistryService
 
 FLUSH_INTERVAL_S: Final = 0.02
 """Interval between frames to the same broker."""
+FLUSH_OF_FEW_S: Final = 0.1
+"""The same while they have nothing but readings, and fewer than `FEW_PER_S`: each frame wakes
+every broker, whatever is in it."""
+FEW_PER_S: Final = 2500.0
+"""Readings for which a frame in `FLUSH_INTERVAL_S` is worth its cost."""
 VIEW_DELAY_S: Final = 0.1
 """Delay after a change of the registry, so that the filters of clients have been updated."""
 RESUME_LIMIT_S: Final = 6.0
@@ -88,8 +93,11 @@ class ClusteredBroker(Broker):
         """Sends a packet to the broker with this run id, or to all."""
         self.link_state: Callable[[], tuple[str, int]] = lambda: ("not connected yet", 0)
         """Why there is no connection (empty if there is one), and the number of unsent bytes."""
-        self._is_woken = False
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._flush_at = 0.0
         self._flushed_at = 0.0
+        self._flush_interval_s = FLUSH_INTERVAL_S
+        """Of frames that have only readings."""
         self._interest_due = False
         self._has_parts = True
         """See `ClusterMember.has_parts`."""
@@ -213,7 +221,6 @@ class ClusteredBroker(Broker):
     def receive_packet(self, packet: bytes) -> None:
         """Handle a packet from another broker."""
         self.deliver_remote(self.member.receive_packet(packet, self._clock(), self._unix_time()))
-        self._log_brokers()
         if self._shared is not None and (documents := self.member.take_documents()):
             self._shared.documents.set_elsewhere(documents)
         if seen := self.member.take_seen():
@@ -222,7 +229,7 @@ class ClusteredBroker(Broker):
             self._interest_changed()
         self._values_changed.set()
         if self.member.has_packets:
-            self._wake()
+            self._wake(urgent=True)
 
     def deliver_remote(self, deliveries: Sequence[Delivery]) -> None:
         """Deliver messages about nodes of other brokers to clients. The other brokers record them
@@ -255,21 +262,32 @@ class ClusteredBroker(Broker):
 
     # -- packets --------------------------------------------------------------------------------
 
-    def _wake(self) -> None:
-        if not self._is_woken:
-            self._is_woken = True
-            early_s = self._flushed_at + FLUSH_INTERVAL_S - self._loop.time()
-            self._loop.call_later(max(0.0, early_s), self._flush)
+    def _wake(self, urgent: bool) -> None:  # noqa: FBT001 - called with its position
+        interval_s = FLUSH_INTERVAL_S if urgent else self._flush_interval_s
+        self._flush_by(self._flushed_at + interval_s)
+
+    def _flush_by(self, at: float) -> None:
+        if self._flush_timer is not None:
+            if self._flush_at <= at:
+                return
+            self._flush_timer.cancel()
+        self._flush_at = at
+        self._flush_timer = self._loop.call_at(max(at, self._loop.time()), self._flush)
 
     def _flush(self) -> None:
-        self._is_woken = False
-        self._flushed_at = self._loop.time()
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        now = self._loop.time()
+        since_s, self._flushed_at = now - self._flushed_at, now
+        sent = self.member.out.items
         for run, packet in self.member.packets_to_send():
             self.send_packet(run, packet)
+        has_few = self.member.out.items - sent < FEW_PER_S * since_s
+        self._flush_interval_s = FLUSH_OF_FEW_S if has_few else FLUSH_INTERVAL_S
         if self.member.has_jobs:
             # Others get a turn between two parts of a snapshot.
-            self._is_woken = True
-            self._loop.call_later(0.0, self._flush)
+            self._flush_by(0.0)
 
     # -- observers.BrokerObserver ---------------------------------------------------------------
 

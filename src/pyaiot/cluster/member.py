@@ -68,10 +68,11 @@ class ClusterMember:
         router: Router,
         nodes: OwnedNodes,
         now: float,
-        wake: Callable[[], None] = lambda: None,
+        wake: Callable[[bool], None] = lambda _urgent: None,
     ) -> None:
         """`run` identifies this process, `name` this broker for people. `nodes`: those of the
-        router. `wake` is called when packets are available: then call `packets_to_send`.
+        router. `wake` is called when packets are available: then call `packets_to_send`. Its
+        argument: they have more than readings, which may wait.
         """
         self.run = run
         self.name = name
@@ -134,7 +135,7 @@ class ClusterMember:
                             not_after=command.not_after,
                         )
                     )
-                    self._wake()
+                    self._wake(True)
                     return ()
                 break
         receipt = Receipt(id=command.id, state="unreachable", detail="the broker is lost")
@@ -146,7 +147,7 @@ class ClusterMember:
         if peer is not None:
             peer.items.append(receipt)
             peer.keep_receipt(receipt, now)
-            self._wake()
+            self._wake(True)
 
     @property
     def has_parts(self) -> bool:
@@ -279,6 +280,8 @@ class ClusterMember:
         """Another broker needs the values of these nodes from now on."""
         had_everything = peer.interest.everything
         added, resources = peer.set_interest(interest)
+        if not peer.outgoing.is_active:
+            return  # it will get the values with its snapshot
         if interest.everything and not had_everything:
             added = list(self.directory.of(self.run))
         # What was gathered before goes by the new interest, or again with the values.

@@ -58,10 +58,10 @@ class Outgoing:
         run: str,
         nodes: NodeTable,
         claims: Callable[[], Mapping[str, NodeClaim]],
-        wake: Callable[[], None],
+        wake: Callable[[bool], None],
     ) -> None:
         """`claims`: those of this broker; the mapping may change. `wake`: called when there is
-        something to send.
+        something to send, with whether it is more than readings.
         """
         self._run = run
         self._nodes = nodes
@@ -80,8 +80,9 @@ class Outgoing:
         return bool(self._gathered)
 
     def add(self, item: ClusterItem | Released) -> None:
-        if not self._gathered:
-            self._wake()
+        is_reading = type(item) is Reading
+        if not (is_reading and self._gathered):
+            self._wake(not is_reading)
         self._gathered.append(item)
 
     def flush(self, peers: Sequence[OtherBroker]) -> Iterator[Packet]:
