@@ -20,6 +20,7 @@ from pyaiot.broker.deliveries import Delivery, ToAll
 from pyaiot.broker.encoders import ARRAYS, Encoder
 from pyaiot.broker.observers import BrokerObserver, Observers
 from pyaiot.broker.subscriber import Sink, Subscriber
+from pyaiot.cluster.flush_interval import FlushInterval
 from pyaiot.cluster.member import GRACE_S, ClusterMember, is_broker
 from pyaiot.cluster.owned_nodes import OwnedNodes
 from pyaiot.cluster.peer import refusal
@@ -39,13 +40,6 @@ from pyaiot.messages import (
 from pyaiot.registry.record import NodeRecord
 from pyaiot.registry.service import RegistryService
 
-FLUSH_INTERVAL_S: Final = 0.02
-"""Interval between frames to the same broker."""
-FLUSH_OF_FEW_S: Final = 0.1
-"""The same while they have nothing but readings, and fewer than `FEW_PER_S`: each frame wakes
-every broker, whatever is in it."""
-FEW_PER_S: Final = 2500.0
-"""Readings for which a frame in `FLUSH_INTERVAL_S` is worth its cost."""
 VIEW_DELAY_S: Final = 0.1
 """Delay after a change of the registry, so that the filters of clients have been updated."""
 RESUME_LIMIT_S: Final = 6.0
@@ -95,9 +89,7 @@ class ClusteredBroker(Broker):
         """Why there is no connection (empty if there is one), and the number of unsent bytes."""
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flush_at = 0.0
-        self._flushed_at = 0.0
-        self._flush_interval_s = FLUSH_INTERVAL_S
-        """Of frames that have only readings."""
+        self._flush_interval = FlushInterval()
         self._interest_due = False
         self._has_parts = True
         """See `ClusterMember.has_parts`."""
@@ -262,9 +254,8 @@ class ClusteredBroker(Broker):
 
     # -- packets --------------------------------------------------------------------------------
 
-    def _wake(self, urgent: bool) -> None:  # noqa: FBT001 - called with its position
-        interval_s = FLUSH_INTERVAL_S if urgent else self._flush_interval_s
-        self._flush_by(self._flushed_at + interval_s)
+    def _wake(self, urgent: bool) -> None:
+        self._flush_by(self._flush_interval.next_flush(urgent=urgent))
 
     def _flush_by(self, at: float) -> None:
         if self._flush_timer is not None:
@@ -278,13 +269,9 @@ class ClusteredBroker(Broker):
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
-        now = self._loop.time()
-        since_s, self._flushed_at = now - self._flushed_at, now
-        sent = self.member.out.items
         for run, packet in self.member.packets_to_send():
             self.send_packet(run, packet)
-        has_few = self.member.out.items - sent < FEW_PER_S * since_s
-        self._flush_interval_s = FLUSH_OF_FEW_S if has_few else FLUSH_INTERVAL_S
+        self._flush_interval.flushed(self.member.out.items, self._loop.time())
         if self.member.has_jobs:
             # Others get a turn between two parts of a snapshot.
             self._flush_by(0.0)
