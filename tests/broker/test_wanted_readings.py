@@ -12,11 +12,12 @@ import pytest
 
 from pyaiot import messages
 from pyaiot.accounts.scopes import Scope
+from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.encoders import ARRAYS
 from pyaiot.broker.subscriber import Subscriber
-from pyaiot.broker.wanted_readings import SEEN_S, SEEN_UIDS_MAX
+from pyaiot.broker.wanted_readings import SEEN_S, SEEN_UIDS_MAX, ReadingIndex
 from pyaiot.errors import ProtocolError
-from pyaiot.messages import Join, NodeLeft, Reading, Subscription
+from pyaiot.messages import Join, NodeAppeared, NodeLeft, Reading, Subscription
 from pyaiot.messages.limits import READINGS_OF_MAX
 from tests.broker.test_fanout import FLUSH_INTERVAL_S, FakeSocket, System
 
@@ -176,3 +177,12 @@ def test_subscription_to_too_many_nodes_is_refused() -> None:
         messages.decode_from_client(frame)
     frame = msgspec.json.encode([{"type": "subscribe", "readings_of": wanted[1:]}])
     assert messages.decode_from_client(frame) == [Subscription(readings_of=tuple(wanted[1:]))]
+
+
+@pytest.mark.parametrize("wanted", [{"b"}, {"b", "c", "x", "y", "z"}, {"x"}, set()])
+def test_readings_of_some_nodes_are_found_in_their_order(wanted: set[str]) -> None:
+    appeared = ToAll(NodeAppeared(uid="q"))
+    readings = [ToAll(it) for name in ("t", "h") for it in of(name, "1", ("c", "a", "b"))]
+    deliveries = [readings[0], appeared, *readings[1:]]
+    found = ReadingIndex(deliveries).of_nodes(wanted)
+    assert found == [it for it in deliveries if it is appeared or it.message.uid in wanted]  # type: ignore[union-attr]

@@ -2,7 +2,7 @@
 """When a broker sends frames to the others."""
 
 import asyncio
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pyaiot.broker.encoders import ARRAYS
 from pyaiot.cluster.flush_interval import FEW_PER_S, FLUSH_INTERVAL_S, FLUSH_OF_FEW_S
@@ -11,6 +11,9 @@ from pyaiot.messages import Join, NodeAppeared, NodeReset, Reading
 from tests.broker.test_fanout import FakeSocket
 from tests.cluster.simulation import World
 from tests.cluster.test_interest import Pair, pair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def frames_of(it: Pair) -> list[tuple[float, int]]:

@@ -48,6 +48,10 @@ class Cluster:
         program = Path(sys.executable).with_name("nats-server")
         return self._programs.start(program, "-a", "127.0.0.1", "-p", str(self.nats_port))
 
+    def use_store(self, store: str) -> None:
+        """Of brokers that are started from now on."""
+        self._store = store
+
     def start_broker(self, port: int) -> Program:
         broker = self._programs.aiot(
             *("broker", "--port", str(port), *self._keys, "--history", self._store),

@@ -49,7 +49,9 @@ class Machines:
             self._start_nats(number)
         self.brokers = [self.start_broker(number) for number in range(3)]
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
-        gateway = programs.aiot("coap-gateway", "--coap-port", "0", *self._keys, "--broker-host", hosts)
+        gateway = programs.aiot(
+            "coap-gateway", "--coap-port", "0", *self._keys, "--broker-host", hosts
+        )
         found = re.search(r"UDP port (\d+)", gateway.startup_text())
         assert found is not None
         self.coap_port = int(found[1])

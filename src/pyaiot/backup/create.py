@@ -15,12 +15,17 @@ from pyaiot import __version__
 from pyaiot.backup.archive import member_of, write_archive
 from pyaiot.backup.database import check_database, copy_database, schema_of
 from pyaiot.backup.manifest import FORMAT, MEMBERS_MAX, Manifest, Member
-from pyaiot.backup.parts import HISTORY, Part
+from pyaiot.backup.parts import ACCOUNTS, HISTORY, Part
 from pyaiot.errors import OperatorError, reason_of
 from pyaiot.redaction import redact
 
 _LOCK: Final = "lock"
 """Name of the lock file in a folder."""
+_DUMPED: Final = {
+    HISTORY: ("history: it is", "pyaiot"),
+    ACCOUNTS: ("accounts and audit log: they are", "'pyaiot_*'"),
+}
+"""Parts in PostgreSQL that are left to `pg_dump`, with their schemas."""
 
 
 class Copied(msgspec.Struct, frozen=True):
@@ -111,9 +116,10 @@ def _copy_folder(part: Part, folder: Path, copied: Copied) -> None:
 
 
 def _copy_server(part: Part, folder: Path, copied: Copied) -> None:
-    if part.name == HISTORY:
+    if part.name in _DUMPED:
+        what, schemas = _DUMPED[part.name]
         copied.left_out.append(
-            f"history: it is in PostgreSQL: pg_dump --schema=pyaiot -f FILE {redact(part.url)}"
+            f"{what} in PostgreSQL: pg_dump --schema={schemas} -f FILE {redact(part.url)}"
         )
         return
     from pyaiot.backup.server import registry_to_file  # noqa: PLC0415 - PostgreSQL

@@ -25,6 +25,8 @@ PartKind: TypeAlias = Literal["file", "folder", "database", "server"]
 HISTORY: Final = "history"
 REGISTRY: Final = "registry"
 SETTINGS: Final = "settings"
+ACCOUNTS: Final = "accounts"
+"""In the database of a cluster: with the audit log."""
 AUDIT: Final = "audit"
 _POSTGRES: Final = re.compile(r"postgres(ql)?://")
 
@@ -58,14 +60,17 @@ def parts(config: Config, environ: Mapping[str, str], config_file: Path) -> list
         found.append(Part("keys", "file", _expanded(config.broker.key_file)))
     found += _named_files(config)
     found.append(Part("tls", "folder", folder / "tls"))
-    found.append(
-        _database("accounts", folder / ACCOUNTS_FILE, accounts.APPLICATION_ID, accounts.MIGRATIONS)
-    )
+    shared = _database_of_cluster(config)
+    if shared:
+        found.append(Part(ACCOUNTS, "server", folder / "accounts.none", shared))
+    else:
+        path = folder / ACCOUNTS_FILE
+        found.append(_database(ACCOUNTS, path, accounts.APPLICATION_ID, accounts.MIGRATIONS))
     if config.devices.file != "off":
         path = _expanded(config.devices.file) if config.devices.file else folder / DEVICES_FILE
         found.append(_database("devices", path, devices.APPLICATION_ID, devices.MIGRATIONS))
         found.append(Part("devices-key", "file", path.with_name(KEY_PAIR_FILE)))
-    if config.audit.folder != "off":
+    if config.audit.folder != "off" and not shared:
         path = _expanded(config.audit.folder) if config.audit.folder else folder / "audit"
         found.append(Part(AUDIT, "folder", path))
     store = config.registry.store
@@ -75,6 +80,14 @@ def parts(config: Config, environ: Mapping[str, str], config_file: Path) -> list
     store = config.history.store
     found += _store(HISTORY, store, folder, history.APPLICATION_ID, len(history.MIGRATIONS))
     return found
+
+
+def _database_of_cluster(config: Config) -> str:
+    """As the brokers find it; empty: accounts and audit log are files."""
+    if not config.cluster.is_on:
+        return ""
+    stores = (config.cluster.database, config.registry.store, config.history.store)
+    return next(filter(_POSTGRES.match, stores), "")
 
 
 def _store(
@@ -96,7 +109,7 @@ def _database(name: str, path: Path, application_id: int, migrations: tuple[obje
 def _named_files(config: Config) -> Iterator[Part]:
     """Files with passwords and tokens that the settings refer to."""
     for setting in settings():
-        if not setting.name.endswith(("password_file", "token_file")):
+        if not setting.name.endswith(("password_file", "token_file", "credentials_file")):
             continue
         if value := config.value(setting):
             name = setting.key.replace(".", "-").replace("_", "-")

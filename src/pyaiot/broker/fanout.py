@@ -257,8 +257,10 @@ class Fanout:
             batch = everything if client.view is None else of_view[client.view]
             if not client.write_shared(batch) and not client.closed:
                 client.offer(batch, now)
-                if client.is_joining:
-                    continue  # its turn is in `_poll`, so that others do not wait for it
+                if client.is_joining or not client.waiting:
+                    # Its turn is in `_poll`, so that others do not wait for it; or the batch has
+                    # nothing for it.
+                    continue
                 client.drain(now, self._unix_time())
                 self._watch(client)
 

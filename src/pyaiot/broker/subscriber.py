@@ -313,8 +313,12 @@ class Subscriber:
         """Queue the subscribed messages of a batch. Call `drain` afterwards."""
         if not self.waiting:
             self._progress_at = now
-        wanted = self._wanted
-        for delivery in batch.deliveries if wanted is None else wanted.chosen(batch.index):
+        deliveries: Sequence[ToAll] = batch.deliveries
+        if self._wanted is not None:
+            deliveries = self._wanted.chosen(batch.index)
+        elif self._uids is not None:
+            deliveries = batch.index.of_nodes(self._uids)
+        for delivery in deliveries:
             if self.closed:
                 return
             if self._wants(delivery):

@@ -2,6 +2,7 @@
 """The part of all readings that a subscriber needs, and the uids of the other nodes. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from pyaiot.broker.deliveries import ToAll
@@ -35,9 +36,7 @@ class WantedReadings:
 
     def chosen(self, index: "ReadingIndex") -> list[ToAll]:
         """The messages of a batch that are not readings, and the wanted readings, in order."""
-        places = list(index.others)
-        for uid in index.by_uid.keys() & self.uids:
-            places += index.by_uid[uid]
+        places = index.places(self.uids)
         for name in index.by_name.keys() & self.named:
             places += index.by_name[name]
         return [index.deliveries[place] for place in sorted(set(places))]
@@ -63,6 +62,21 @@ class ReadingIndex:
                 self.by_name.setdefault(message.resource, []).append(place)
             else:
                 self.others.append(place)
+
+    def places(self, uids: AbstractSet[str]) -> list[int]:
+        """Of what is no reading, and of the readings of these nodes. Unordered."""
+        if len(uids) < len(self.by_uid):
+            known = [uid for uid in uids if uid in self.by_uid]
+        else:
+            known = [uid for uid in self.by_uid if uid in uids]
+        found = list(self.others)
+        for uid in known:
+            found += self.by_uid[uid]
+        return found
+
+    def of_nodes(self, uids: AbstractSet[str]) -> list[ToAll]:
+        """What is no reading, and the readings of these nodes, in their order."""
+        return [self.deliveries[place] for place in sorted(self.places(uids))]
 
 
 def seen(uids: Iterable[str], ts: float) -> Iterator[NodesSeen]:
