@@ -50,6 +50,16 @@ TESTS: Final = (
         "",
         "test_entries_survive_kill_9_and_the_command_line_shows_them",
     ),
+    (
+        "One of three brokers is killed while nodes post, with PostgreSQL",
+        "5 s",
+        "test_a_killed_broker_costs_no_acknowledged_reading_and_no_node",
+    ),
+    (
+        "Brokers of a cluster have wrong clocks",
+        "0 s",
+        "test_brokers_with_wrong_clocks_record_once_what_is_sent_again",
+    ),
 )
 """Faults that tests make: the fault, the time to recover that the test allows, and the test."""
 

@@ -89,6 +89,8 @@ class SimBroker:
             self.deliver(self.router.expire(now))
         if self.member.has_packets:
             self.flush()
+        for peer in self.member.peers.values():
+            assert peer.outgoing.is_active or not peer.jobs
 
     def flush(self) -> None:
         for receiver, packet in self.member.packets_to_send():
@@ -462,6 +464,7 @@ class World:
             }
             assert not differences(table, truth)
             assert not len(broker.router.commands)
+            self._check_peers(broker)
         assert owners == Counter(truth.keys()), "a node has other than one owner"
         executed: Counter[str] = Counter()
         for gateway in self.gateways:
@@ -479,6 +482,25 @@ class World:
                 assert receipts[payload] == 1, f"{payload} has {receipts[payload]} receipts"
             else:
                 assert receipts[payload] <= 1
+
+    def _check_peers(self, broker: SimBroker) -> None:
+        """A broker knows of each other one what that knows of itself, and of nobody else."""
+        others = {it.run: it for it in self.brokers.values() if it is not broker}
+        member = broker.member
+        assert member.peers.keys() == others.keys()
+        assert not member.has_jobs
+        gateways: Counter[str] = Counter()
+        for run, other in others.items():
+            peer = member.peers[run]
+            assert peer.is_complete, f"{broker.name} has no stream of {other.name}"
+            assert member.directory.of(run) == other.member.directory.of(run)
+            assert peer.gateways.keys() == other.member.local.gateways.keys()
+            gateways.update(it.name for it in other.member.local.gateways.values())
+        remote = [it for number, it in broker.router.gateways.items() if number < 0]
+        assert Counter(it.name for it in remote) == gateways
+        assert not any(it.is_away for it in remote)
+        for dead in self.dead:
+            assert not member.directory.of(dead.run)
 
 
 def differences(found: object, expected: object) -> dict[str, tuple[object, object]]:

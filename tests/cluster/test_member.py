@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Rules of claims, streams and interest, one by one. The simulation has them all at once."""
 
+from pyaiot.broker.commands import GATEWAY_GRACE_S
 from pyaiot.cluster.claims import ClaimTable
 from pyaiot.cluster.outgoing import FRAME_SIZE_MAX, pack
-from pyaiot.cluster.packets import ITEMS_PER_FRAME_MAX, NodeClaim, Release, decode_items
+from pyaiot.cluster.packets import (
+    ITEMS_PER_FRAME_MAX,
+    FrameHeader,
+    NodeClaim,
+    Order,
+    Release,
+    decode_items,
+    frame,
+)
 from pyaiot.cluster.streams import REORDER_S, IncomingStream, OutgoingStream
-from pyaiot.messages import Command, Reading
-from tests.cluster.simulation import World
+from pyaiot.messages import Command, NodeDescribed, Reading
+from pyaiot.model import ResourceType
+from tests.cluster.simulation import TS, World
 
 
 def claim(term: int, *, secured: bool = False) -> NodeClaim:
@@ -168,6 +178,86 @@ def test_a_receipt_that_stays_lost_ends_as_a_timeout() -> None:
     world.run(15.0)
     assert [receipt.state for _, receipt in world.brokers["broker 1"].receipts] == ["timeout"]
     assert world.gateways[0].executed == {"1": 1}
+
+
+def test_an_order_has_the_earlier_of_its_two_deadlines() -> None:
+    world = World(1, brokers=2, gateways=1)
+    world.run(3.0)
+    world.gateways[0].appear("A")
+    world.run(1.0)
+    owner = world.brokers["broker 0"]
+    (peer,) = owner.member.peers.values()
+
+    def ends(timeout_s: float, not_after: float | None) -> float:
+        """Whether the command ends at once (0.0), or before which of these times."""
+        command = Order(
+            id="c", uid="A", resource="led", payload="1", timeout_s=timeout_s, not_after=not_after
+        )
+        owner.deliver(owner.member._in.receive(peer, [command], world.now, TS))
+        for after_s in (0.0, 1.1 + GATEWAY_GRACE_S, 2.1 + GATEWAY_GRACE_S):
+            owner.deliver(owner.router.expire(world.now + after_s))
+            if not len(owner.router.commands):
+                return after_s
+        raise AssertionError("it does not end")
+
+    assert ends(2.0, None) == 2.1 + GATEWAY_GRACE_S
+    assert ends(2.0, world.now + 1.0) == 1.1 + GATEWAY_GRACE_S
+    assert ends(2.0, world.now + 3.0) == 2.1 + GATEWAY_GRACE_S
+    assert ends(2.0, world.now - 1.0) == 0.0
+
+
+def test_what_a_resource_is_reaches_the_other_brokers() -> None:
+    world = World(1, brokers=2, gateways=1)
+    world.run(3.0)
+    gateway = world.gateways[0]
+    gateway.appear("A")
+    gateway.send(NodeDescribed(uid="A", types={"t": ResourceType(label="Boiler")}))
+    world.run(1.0)
+    for broker in world.brokers.values():
+        node = broker.router.nodes.get("A")
+        assert node is not None
+        assert node.record.described["t"].label == "Boiler"
+
+
+def test_a_frame_that_is_not_understood_is_asked_for_again() -> None:
+    world = World(1, brokers=2, gateways=1)
+    world.run(3.0)
+    member = world.brokers["broker 1"].member
+    (peer,) = member.peers.values()
+    stream = peer.incoming
+    header = FrameHeader(sender=peer.run, generation=stream.generation, number=stream.next_number)
+    before = member.resyncs
+    member.receive_packet(frame(header, b"[{}]"), world.now, TS)
+    assert member.invalid == 1
+    world.run(2.0)
+    assert member.resyncs == before + 1
+    assert peer.is_complete
+
+
+def test_frames_show_that_a_broker_is_there() -> None:
+    world = World(1, brokers=2, gateways=1)
+    world.run(3.0)
+    world.gateways[0].appear("A")
+    world.run(0.3)
+    world.gateways[0].read("A", "t", 1)
+    world.run(0.04)
+    (peer,) = world.brokers["broker 1"].member.state(world.now).peers
+    assert peer.silent_s < 0.05
+
+
+def test_commands_and_receipts_wake_their_broker() -> None:
+    world = World(1, brokers=2, gateways=1)
+    world.run(3.0)
+    world.gateways[0].appear("A")
+    world.run(1.0)
+    woken: list[tuple[str, bool]] = []
+    for broker in world.brokers.values():
+        name = broker.name
+        broker.member._wake = lambda urgent, name=name: woken.append((name, urgent))  # type: ignore[misc]
+    world.issue("broker 1", "A")
+    assert woken == [("broker 1", True)]
+    world.run(0.5)
+    assert ("broker 0", True) in woken
 
 
 def test_the_state_of_a_cluster_has_the_others_while_they_are_known() -> None:
