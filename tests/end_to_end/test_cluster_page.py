@@ -24,7 +24,9 @@ LIMIT_S: Final = 30.0
 def block(first_line: str) -> str:
     """The block of the page that begins with this line."""
     found = re.search(
-        rf"^```\w+\n({re.escape(first_line)}.*?)^```", PAGE.read_text("utf-8"), re.M | re.S
+        rf"^```\w+\n({re.escape(first_line)}.*?)^```",
+        PAGE.read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
     )
     assert found is not None
     return found[1]
