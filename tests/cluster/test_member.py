@@ -219,7 +219,7 @@ def test_what_a_resource_is_reaches_the_other_brokers() -> None:
         assert node.record.described["t"].label == "Boiler"
 
 
-def test_a_frame_that_is_not_understood_is_asked_for_again() -> None:
+def test_a_frame_that_is_not_understood_is_requested_again() -> None:
     world = World(1, brokers=2, gateways=1)
     world.run(3.0)
     member = world.brokers["broker 1"].member

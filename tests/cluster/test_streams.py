@@ -93,7 +93,7 @@ def test_only_so_many_frames_wait_for_a_missing_one() -> None:
     assert stream.receive(1, 1, b"", 1.0) == []  # a snapshot is better
 
 
-def test_a_sender_without_the_stream_is_asked_for_it() -> None:
+def test_a_missing_stream_is_requested_from_its_sender() -> None:
     stream = begun()
     stream.receive_position(None, 1.0)
     assert stream.request_due(REQUEST_INTERVAL_S)
@@ -117,7 +117,7 @@ def test_requests_are_repeated_less_and_less_often_until_one_is_answered() -> No
     assert stream.request_due(now + REQUEST_INTERVAL_S)
 
 
-def test_a_sender_that_returns_is_asked_soon() -> None:
+def test_a_stream_is_requested_soon_from_a_sender_that_returns() -> None:
     stream = IncomingStream(0.0)
     for generation in range(1, 5):
         stream.requested(generation, 0.0)
