@@ -29,7 +29,7 @@ from pyaiot.history.rows import (
     batch_of,
 )
 from pyaiot.history.store import RowsRefused, Store, StoreError, StoreReplaced, Writer
-from pyaiot.history.time_sources import TimeSources
+from pyaiot.history.time_sources import TimeSources, boot_time
 from pyaiot.messages import Command, Reading, ReadingsDropped, Receipt, ToClient
 from pyaiot.metrics import Histogram
 
@@ -66,13 +66,6 @@ _SHORT_LENGTH: Final = 256
 _SHORT_TYPES: Final = frozenset({float, int, bool, type(None)})
 
 log = logging.getLogger(__name__)
-
-
-def boot_time() -> float:
-    """Seconds of a monotonic clock, which includes the time in suspend if the system has such a
-    clock."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime(clock)
 
 
 class Recorder:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The clocks that a recorder reads: of this machine, or of the server that all brokers share."""
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -8,6 +9,13 @@ from pyaiot.history.store import Writer
 
 SERVER_TIME_LIMIT_S: Final = 1.0
 """How long a server may take to return its time. A later answer is not used."""
+
+
+def boot_time() -> float:
+    """Seconds of a monotonic clock, which includes the time in suspend if the system has such a
+    clock."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
 
 
 class TimeSources:
