@@ -9,7 +9,8 @@ from benchmarks.processes import Home, Server, Worker, free_port
 from benchmarks.services import broker
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results
-from pyaiot.accounts.devices import DeviceCredential, DeviceStore
+from pyaiot.accounts.device_credential import DeviceCredential
+from pyaiot.accounts.devices import DeviceStore
 
 IN_FLIGHT: Final = 64
 HANDSHAKE_ROUNDS: Final = 2

@@ -13,7 +13,7 @@ from typing import Any, Final
 from benchmarks.coap import post
 from benchmarks.coap_posts import Nodes
 from benchmarks.processes import run_worker
-from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.accounts.device_credential import DeviceCredential
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
 from pyaiot.protocols.oscore.ids import GATEWAY_ID, device_id

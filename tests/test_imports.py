@@ -372,6 +372,55 @@ def test_the_table_has_no_circles() -> None:
     assert left == {}
 
 
+def imported_when_run(tree: ast.AST) -> Iterator[str]:
+    """Dotted names of what a module imports when it runs: without imports for the type checker."""
+    for node in ast.iter_child_nodes(tree):
+        match node:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                continue
+            case ast.Import(names=names):
+                yield from (name.name for name in names)
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                yield from (f"{module}.{name.name}" for name in names)
+        yield from imported_when_run(node)
+
+
+def circles(imports: dict[str, set[str]]) -> dict[str, set[str]]:
+    """What is left of a graph when all modules are removed that import none of those left, or that
+    none of those left import."""
+    left = imports
+    while True:
+        used = set().union(*left.values())
+        kept = {
+            name: others & left.keys()
+            for name, others in left.items()
+            if others & left.keys() and name in used
+        }
+        if kept == left:
+            return left
+        left = kept
+
+
+def test_circles_of_modules_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b": {"c"}, "c": {"b"}}
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == {}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    names = {
+        path: f"pyaiot.{module_of(path).replace('/', '.')}".removesuffix(".__init__")
+        for path in modules()
+    }
+    known = set(names.values())
+    imports = {}
+    for path, name in names.items():
+        found = imported_when_run(ast.parse(path.read_text("utf-8")))
+        # `from package import module` names a module; `from module import name` a part of one.
+        of_module = {other if other in known else other.rpartition(".")[0] for other in found}
+        imports[name] = (of_module & known) - {name}
+    assert circles(imports) == {}
+
+
 def test_every_distribution_that_is_imported_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = (line for lines in project["optional-dependencies"].values() for line in lines)

@@ -4,7 +4,7 @@
 import contextlib
 from itertools import count
 
-from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.accounts.device_credential import DeviceCredential
 from pyaiot.gateways.coap.oscore import edhoc
 from pyaiot.gateways.coap.oscore.contexts import OscoreContexts
 from pyaiot.protocols.edhoc.credentials import public_key_of

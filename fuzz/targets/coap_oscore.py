@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.accounts.device_credential import DeviceCredential
 from pyaiot.gateways.coap.oscore.contexts import OscoreContexts
 from pyaiot.gateways.coap.oscore.device import ContextNumbers
 from pyaiot.gateways.coap.oscore.layer import OscoreLayer

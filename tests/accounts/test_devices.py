@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pyaiot.accounts import device_file
-from pyaiot.accounts.devices import CredentialChanges, DeviceCredential, DeviceStore
+from pyaiot.accounts.device_credential import CredentialChanges, DeviceCredential
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.errors import OperatorError
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyaiot import config
-from pyaiot.app.broker_web import check_web, needs_sign_in
+from pyaiot.app.accounts import needs_sign_in
+from pyaiot.app.broker_web import check_web
 from pyaiot.app.network import demo_settings, free_ports, lan_settings, listen_settings
 from pyaiot.app.protocols import plugins
 from pyaiot.app.setup_text import Reach, SetupAnswers, settings_text

@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.accounts.device_credential import DeviceCredential
 from pyaiot.gateways.coap.oscore.device import ContextNumbers
 from pyaiot.protocols.coap.message import CoapMessage
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext

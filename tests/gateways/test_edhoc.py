@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import lakers
 import pytest
 
-from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.accounts.device_credential import DeviceCredential
 from pyaiot.gateways.coap.oscore import edhoc
 from pyaiot.gateways.coap.oscore.contexts import OscoreContexts
 from pyaiot.gateways.coap.oscore.edhoc import EdhocResponder, TooManyHandshakes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.accounts.device_credential import DeviceCredential
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.oscore.device import ContextNumbers
 from pyaiot.gateways.coap.oscore.numbers_file import BLOCK_NUMBERS, NEW_CREDENTIAL_S, NumbersFile
@@ -142,7 +142,7 @@ def test_secret_is_not_in_the_file(opened: Callable[..., NumbersFile], tmp_path:
 TAKE = """
 import sys, time
 from pathlib import Path
-from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.accounts.device_credential import DeviceCredential
 from pyaiot.gateways.coap.oscore.device import ContextNumbers
 from pyaiot.gateways.coap.oscore.numbers_file import NumbersFile
 file = NumbersFile(Path(sys.argv[1]), time.time)

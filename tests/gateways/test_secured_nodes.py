@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pyaiot.accounts.devices import DeviceCredential, DeviceStore
+from pyaiot.accounts.device_credential import DeviceCredential
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.errors import Refused, TooFast
 from pyaiot.gateways.base import new_gateway
 from pyaiot.gateways.device_watch import INTERVAL_S

@@ -11,7 +11,8 @@ from random import Random
 
 import pytest
 
-from pyaiot.accounts.devices import DeviceCredential, DeviceStore
+from pyaiot.accounts.device_credential import DeviceCredential
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.base import new_gateway
 from pyaiot.gateways.coap.gateway import CoapGateway

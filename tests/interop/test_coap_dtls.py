@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.accounts.devices import DeviceCredential, DeviceStore
+from pyaiot.accounts.device_credential import DeviceCredential
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.devices.coap_node_config import CoapNodeConfig
 from pyaiot.devices.coap_node_runner import run_coap_node
 from pyaiot.gateways.coap.settings import CoapSection

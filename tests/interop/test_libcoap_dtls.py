@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.accounts.devices import DeviceCredential, DeviceStore
+from pyaiot.accounts.device_credential import DeviceCredential
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.app.device_access import add_device
 from pyaiot.config import Config
 from pyaiot.gateways.coap.settings import CoapSection

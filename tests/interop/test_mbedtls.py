@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.accounts.devices import DeviceCredential, DeviceStore
+from pyaiot.accounts.device_credential import DeviceCredential
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from tests.clients import Broker

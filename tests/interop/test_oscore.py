@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.accounts.devices import DeviceCredential, DeviceStore
+from pyaiot.accounts.device_credential import DeviceCredential
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.app.device_access import add_device
 from pyaiot.config import Config
 from pyaiot.devices.coap_node_config import CoapNodeConfig

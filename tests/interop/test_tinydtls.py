@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.accounts.devices import DeviceCredential, DeviceStore
+from pyaiot.accounts.device_credential import DeviceCredential
+from pyaiot.accounts.devices import DeviceStore
 from scripts import tinydtls
 from tests.clients import Broker
 from tests.running import running_coap

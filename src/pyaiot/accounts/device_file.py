@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pyaiot.accounts.devices import CREDENTIALS_MAX, RELEASED_MAX, DeviceCredential
+from pyaiot.accounts.device_credential import CREDENTIALS_MAX, RELEASED_MAX, DeviceCredential
 from pyaiot.accounts.private_database import PrivateDatabase
 from pyaiot.errors import OperatorError
 

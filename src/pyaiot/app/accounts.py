@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pyaiot.accounts.store import FILE_NAME, AccountsFile
-from pyaiot.config import Config, WorkersCluster, data_folder
+from pyaiot.config import BrokerSection, Config, WorkersCluster, data_folder
 from pyaiot.redaction import redact
+from pyaiot.transport.addresses import is_loopback
 
 if TYPE_CHECKING:
     from pyaiot.accounts.shared import SharedAccounts
@@ -33,6 +34,17 @@ def any_database(config: Config) -> str:
         if _DATABASE.match(location):
             return location
     return ""
+
+
+def is_proxied(section: BrokerSection) -> bool:
+    """Whether a reverse proxy is in front of the web listener."""
+    return section.behind_proxy or bool(section.trusted_proxies)
+
+
+def needs_sign_in(section: BrokerSection) -> bool:
+    """Whether clients must sign in."""
+    # A proxy on this machine forwards requests of the whole network over loopback.
+    return is_proxied(section) or not is_loopback(section.host)
 
 
 def open_accounts(config: Config, *, creates: bool) -> AccountsFile:

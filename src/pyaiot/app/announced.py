@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from pyaiot import __version__
+from pyaiot.app.accounts import is_proxied
 from pyaiot.app.protocols import plugins
 from pyaiot.config import Config
 from pyaiot.gateways.plugin import OpenGateway
@@ -44,8 +45,7 @@ def announcements(
         return []
     section = config.broker
     found = []
-    is_proxied = section.behind_proxy or bool(section.trusted_proxies)
-    if web_port is not None and not is_proxied and not is_loopback(section.host):
+    if web_port is not None and not is_proxied(section) and not is_loopback(section.host):
         text = {"version": __version__, "path": "/", "tls": str(int(config.tls.covers("web")))}
         found.append(Announcement(WEB_TYPE, section.host, web_port, text))
     return [*found, *_of_gateways(config, ports)]

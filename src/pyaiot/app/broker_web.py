@@ -16,6 +16,7 @@ from pyaiot.accounts.store import AccountsFile
 from pyaiot.alerts import metrics as alerts_metrics
 from pyaiot.alerts.service import AlertService
 from pyaiot.app import accounts as app_accounts
+from pyaiot.app.accounts import is_proxied, needs_sign_in
 from pyaiot.app.dashboard import load_dashboard
 from pyaiot.app.gateway_links import GatewayAccess
 from pyaiot.app.optional_parts import share_history
@@ -222,11 +223,6 @@ def _external_root(section: BrokerSection, server: HttpServer) -> str:
     return server.url_for_others.rstrip("/")
 
 
-def is_proxied(section: BrokerSection) -> bool:
-    """Whether a reverse proxy is in front of the web listener."""
-    return section.behind_proxy or bool(section.trusted_proxies)
-
-
 def _proxies(section: BrokerSection) -> TrustedProxies:
     """The proxies whose headers are trusted. Raises `OperatorError`."""
     if section.behind_proxy and not section.trusted_proxies:
@@ -255,12 +251,6 @@ def check_web(config: Config) -> None:
 def is_later_worker(config: Config) -> bool:
     """Whether this process is a worker of `aiot run`, and not the first one."""
     return isinstance(config.cluster, WorkersCluster) and config.cluster.worker > 1
-
-
-def needs_sign_in(section: BrokerSection) -> bool:
-    """Whether clients must sign in."""
-    # A proxy on this machine forwards requests of the whole network over loopback.
-    return is_proxied(section) or not is_loopback(section.host)
 
 
 def open_accounts(config: Config) -> AccountsFile:

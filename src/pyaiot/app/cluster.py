@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pyaiot.app.accounts import shared_database
-from pyaiot.app.broker_web import needs_sign_in
+from pyaiot.app.accounts import needs_sign_in, shared_database
 from pyaiot.broker.broker import Broker
 from pyaiot.cluster.broker import ClusteredBroker
 from pyaiot.cluster.credentials import KeyCredentials, parse_servers, read_credentials

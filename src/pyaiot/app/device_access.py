@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import Final
 
-from pyaiot.accounts.devices import DeviceCredential, DeviceStore, check_device_uid
+from pyaiot.accounts.device_credential import DeviceCredential, check_device_uid
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.app.protocols import plugins
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError, ProtocolError

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pyaiot.app.accounts import is_proxied
 from pyaiot.app.alerts import open_alerts
 from pyaiot.app.announced import announce_listeners
 from pyaiot.app.audit import open_audit_log
@@ -26,7 +27,6 @@ from pyaiot.app.broker_web import (
     PrintLine,
     check_web,
     is_later_worker,
-    is_proxied,
     serve_metrics,
     serve_web,
 )

@@ -236,7 +236,7 @@ def _program() -> str:
 
 
 def _explain_sign_in(settings: Config, *, user: bool) -> None:
-    from pyaiot.app.broker_web import needs_sign_in  # noqa: PLC0415 - imports the web side
+    from pyaiot.app.accounts import needs_sign_in  # noqa: PLC0415 - imports the accounts
 
     if not needs_sign_in(settings.broker):
         print_line(f"Dashboard: http://localhost:{settings.broker.port}/, on this machine only.")

@@ -4,12 +4,15 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pyaiot.accounts.devices import CredentialChanges, DeviceStore
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.messages import NodeEvent, NodeLeft, UidsSecured
+
+if TYPE_CHECKING:
+    from pyaiot.accounts.device_credential import CredentialChanges
 
 INTERVAL_S: Final = 0.5
 """Interval at which a gateway checks for added and removed credentials."""

@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from pyaiot.accounts.devices import CredentialChanges, DeviceStore
+from pyaiot.accounts.device_credential import CredentialChanges
+from pyaiot.accounts.devices import DeviceStore
 from pyaiot.errors import OperatorError, Refused
 from pyaiot.gateways.coap import metrics
 from pyaiot.gateways.coap.address_table import AddressTable

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pyaiot.accounts.devices import CredentialChanges
+from pyaiot.accounts.device_credential import CredentialChanges
 from pyaiot.errors import Refused
 from pyaiot.gateways.gateway import Gateway, Outcome
 from pyaiot.gateways.mqtt.base_topics import BaseTopics

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from pyaiot.accounts.devices import CredentialChanges
+from pyaiot.accounts.device_credential import CredentialChanges
 from pyaiot.errors import Refused
 from pyaiot.gateways.gateway import Gateway
 from pyaiot.gateways.mqtt.dialect_access import FOREIGN_KINDS

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.accounts.device_credential import DeviceCredential
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.oscore.device import (
     OBSERVATIONS_MAX,

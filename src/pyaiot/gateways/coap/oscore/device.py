@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.accounts.device_credential import DeviceCredential
 from pyaiot.protocols.oscore.context import RequestIds, SecurityContext
 from pyaiot.protocols.oscore.ids import GATEWAY_ID, device_id
 from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers

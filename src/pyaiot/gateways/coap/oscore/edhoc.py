@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.accounts.device_credential import DeviceCredential
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.oscore.contexts import OscoreContexts
 from pyaiot.gateways.coap.oscore.device import ContextKeys

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from pyaiot.accounts.devices import DeviceCredential
+from pyaiot.accounts.device_credential import DeviceCredential
 from pyaiot.accounts.private_database import PrivateDatabase
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.oscore.device import ContextNumbers

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import aiocoap
 from aiocoap.resource import Resource, Site
 
-from pyaiot.accounts.devices import KEY_PAIR_FILE, CredentialChanges, DeviceCredential
+from pyaiot.accounts.device_credential import CredentialChanges, DeviceCredential
+from pyaiot.accounts.devices import KEY_PAIR_FILE
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.endpoint import CoapEndpoint
 from pyaiot.gateways.coap.metrics import EDHOC_HANDSHAKES, EDHOC_REFUSED, OSCORE_REFUSED
