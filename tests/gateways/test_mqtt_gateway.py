@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.gateway import Gateway, GatewayLink
 from pyaiot.gateways.live_nodes import LiveNodes
-from pyaiot.gateways.mqtt import gateway as mqtt_gateway
+from pyaiot.gateways.mqtt import sides as mqtt_sides
 from pyaiot.gateways.mqtt.gateway import MqttGateway
 from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.gateways.mqtt.shared_broker import named_mqtt_broker
@@ -491,7 +491,7 @@ async def test_what_was_acknowledged_while_a_named_gateway_was_away_comes_when_i
 async def test_without_a_link_the_gateway_connects_after_a_while(
     mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt_gateway, "FIRST_LINK_LIMIT_S", 0.2)
+    monkeypatch.setattr(mqtt_sides, "FIRST_LINK_LIMIT_S", 0.2)
     async with world(at(mqtt_server), connected=False, link_after_s=60.0) as here:
         await here.until(lambda: here.mqtt.connected)
         assert not here.mqtt.gateway.linked

@@ -237,7 +237,7 @@ async def test_a_flood_of_retained_ids_makes_no_nodes_and_holds_little() -> None
         for number in range(20_000):
             received(here, f"node/u{number}/x", value("y" * 1000), retained)
             received(here, "node/one/r" + str(number), value("y" * 1000), retained)
-        held = here.mqtt._retained
+        held = here.mqtt.retained.held
         assert len(held) <= mqtt_retained.RETAINED_MAX
         assert held.size <= mqtt_retained.RETAINED_SIZE_MAX
         assert len(held.take("one")) <= mqtt_retained.RETAINED_PER_NODE_MAX

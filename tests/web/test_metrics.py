@@ -387,7 +387,6 @@ SHOWN = {
     "suppressed": "pyaiot_audit_suppressed",
     "commands_received": "",  # a query can wait until they are recorded
     "ignored": "pyaiot_mqtt_messages_ignored",
-    "retained_dropped": "pyaiot_mqtt_retained_dropped",
     "retention_runs": "",
     "timed_out_connections": "pyaiot_http_connections_late",
     "refused_responses": "pyaiot_http_answers_refused",

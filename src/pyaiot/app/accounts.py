@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pyaiot.accounts.store import FILE_NAME, AccountsFile
-from pyaiot.config import BrokerSection, Config, WorkersCluster, data_folder
+from pyaiot.config import BrokerSection, Config, data_folder
 from pyaiot.redaction import redact
 from pyaiot.transport.addresses import is_loopback
 
@@ -21,7 +21,7 @@ _DATABASE = re.compile(r"postgres(ql)?://")
 def shared_database(config: Config) -> str:
     """The URL of the database with the accounts and the audit log of a cluster; empty: they are in
     files. The workers of one machine share the files, so that commands find the accounts there."""
-    if isinstance(config.cluster, WorkersCluster) and config.cluster.nats_port:
+    if config.cluster.shares_files:
         return ""
     return any_database(config)
 

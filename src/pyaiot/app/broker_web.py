@@ -126,7 +126,7 @@ async def serve_web(
         server_log=app.server_log,
         tls=tls.of("web"),
         proxies=_proxies(section),
-        is_shared=isinstance(config.cluster, WorkersCluster),
+        is_shared=config.broker.workers > 1,
         is_first=not is_later_worker(config),
     )
     try:

@@ -42,7 +42,7 @@ def check(config: Config) -> None:
             "The brokers of a cluster share accounts in a database: --cluster-database takes"
             " postgresql://USER@HOST/DATABASE."
         )
-    on_one_machine = isinstance(section, WorkersCluster) and bool(section.nats_port)
+    on_one_machine = section.shares_files
     who = "The workers" if on_one_machine else "The brokers of a cluster"
     # The processes of one machine share the file of accounts.
     if needs_sign_in(config.broker) and not on_one_machine and not shared_database(config):
@@ -64,7 +64,7 @@ def check(config: Config) -> None:
 def make_broker(config: Config, **of_broker: Any) -> ClusteredBroker:
     section = config.cluster
     name = section.broker or f"{socket.gethostname()}:{config.broker.port}"
-    if isinstance(section, WorkersCluster):
+    if isinstance(section, WorkersCluster) and config.broker.workers > 1:
         name = f"{name[:54]} worker {section.worker}"
     broker = ClusteredBroker(name=name[:64], **of_broker)
     broker.member.url = _own_url(config)

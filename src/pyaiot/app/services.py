@@ -166,10 +166,11 @@ async def run_all(
         shared_services(config) as shared,
         asyncio.TaskGroup() as tasks,
     ):
+        # First: a gateway that takes over nodes from another machine reports them to all brokers.
+        collectors = start_optional_parts(config, broker, shared.values(), registry, tasks)
         connect = connect_in_memory(broker, tasks)
         gateways = await _start_gateways(config, shared, connect, tasks)
         checks = checks_of(gateways, history, registry, audit, access)
-        collectors = start_optional_parts(config, broker, shared.values(), registry, tasks)
         async with (
             serve_web(
                 *(config, broker, registry, access, checks, print_line, history, gateways),
@@ -198,7 +199,10 @@ async def run_all(
                 announce_listeners(config, tasks, web_url=url, gateways=gateways)
                 print_line(f"Pyaiot: {url}\n{listeners}(Ctrl+C ends it)")
                 notify_ready(f"Pyaiot: {url} {listeners}")
-                await asyncio.Future()
+                try:
+                    await asyncio.Future()
+                finally:
+                    await asyncio.gather(*(it.leave() for it in gateways if it.leave))
 
 
 async def run_demo(

@@ -24,6 +24,7 @@ from pyaiot.app.reload import ReadSettings
 from pyaiot.broker.broker import Broker
 from pyaiot.config import BROKERS_USER, Config, WorkersCluster
 from pyaiot.errors import OperatorError, reason_of
+from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.gateways.plugin import Check
 from pyaiot.metrics import Metric, Sample
 from pyaiot.transport.backoff import Backoff
@@ -50,11 +51,16 @@ log = logging.getLogger(__name__)
 
 
 def with_workers(config: Config) -> Config:
-    """The settings of the first worker; unchanged if there is only one process. Raises
-    `OperatorError` if workers cannot connect to each other."""
-    if config.broker.workers == 1:
+    """The settings of the first worker; the same settings if it needs no other brokers, or has the
+    nats-servers to connect to them.
+
+    Raises `OperatorError` if workers cannot connect to each other.
+    """
+    section = config.of(MqttSection)
+    spans_machines = bool(section.cluster) and not section.host and not config.cluster.is_on
+    if config.broker.workers == 1 and not spans_machines:
         return config
-    if not hasattr(socket, "SO_REUSEPORT"):
+    if config.broker.workers > 1 and not hasattr(socket, "SO_REUSEPORT"):
         raise OperatorError("On this system, processes cannot share a port: omit --workers.")
     fields: dict[str, Any] = {it: getattr(config.cluster, it) for it in _cluster_fields()}
     if not config.cluster.is_on:
@@ -62,6 +68,7 @@ def with_workers(config: Config) -> Config:
         user = quote(BROKERS_USER, safe="")
         fields["servers"] = f"nats://{user}:{password}@127.0.0.1:{port}"
         fields |= {"nats_port": port, "nats_password": password}
+        fields["spans_machines"] = spans_machines
     return msgspec.structs.replace(config, cluster=WorkersCluster(**fields))
 
 
@@ -78,8 +85,10 @@ def settings_of(config: Config, worker: int, port: int) -> bytes:
     values |= {"broker.port": port, "mdns.name": "off", "homeassistant.url": ""}
     if config.metrics.port > 0:
         values["metrics.port"] = config.metrics.port + worker - 1
-    nats_port = config.cluster.nats_port if isinstance(config.cluster, WorkersCluster) else 0
+    cluster = config.cluster
+    nats_port = cluster.nats_port if isinstance(cluster, WorkersCluster) else 0
     line = {"worker": worker, "nats_port": nats_port, "settings": values}
+    line["spans_machines"] = bool(nats_port) and not cluster.shares_files
     return msgspec.json.encode(line) + b"\n"
 
 
@@ -88,7 +97,7 @@ def read_settings(line: bytes) -> Config:
     found = msgspec.json.decode(line)
     config, _ = settings.load(None, {}, found["settings"])
     fields: dict[str, Any] = {it: getattr(config.cluster, it) for it in _cluster_fields()}
-    fields |= {"worker": found["worker"], "nats_port": found["nats_port"]}
+    fields |= {it: found[it] for it in ("worker", "nats_port", "spans_machines")}
     return msgspec.structs.replace(config, cluster=WorkersCluster(**fields))
 
 

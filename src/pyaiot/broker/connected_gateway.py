@@ -104,6 +104,11 @@ class ConnectedGateway(msgspec.Struct):
         return self.identity.name if self.identity.has_token else LEGACY_GATEWAY
 
     @property
+    def group(self) -> str:
+        """See `Hello.group`; empty: it shares its nodes with no other gateway."""
+        return self.hello.group if self.hello else ""
+
+    @property
     def can_return(self) -> bool:
         """Whether its next link can be recognised as a link of the same gateway."""
         return self.identity.has_token or self.hello is not None
@@ -118,11 +123,11 @@ class ConnectedGateway(msgspec.Struct):
         )
 
     def is_same_as(self, other: "ConnectedGateway") -> bool:
-        """Whether both authenticated with tokens of the same gateway, or the other one is an
-        earlier link of the same process, which is remote or away."""
+        """Both authenticated with tokens of the same gateway, or share their nodes; or the other
+        one is an earlier link of the same process, remote or away."""
         if self.identity != other.identity:
             return False
-        if self.identity.has_token:
+        if self.identity.has_token or (self.group and self.group == other.group):
             return True
         if not (other.is_remote or other.is_away) or self.hello is None or other.hello is None:
             return False

@@ -237,14 +237,14 @@ class Router:
             if record is not None and record.gateway == self.gateways[gateway].name:
                 self.registry.set_secured(record, secured=False)
             return ()
+        known = self.nodes.get(message.uid)
+        if known is not None and known.gateway != gateway and self.gateways[gateway].group:
+            return ()  # another gateway of its group has it now
         node = self._owned(gateway, message.uid)
-        if node is None:
-            return ()
-        return self.remove(message.uid, message, ts)
+        return () if node is None else self.remove(message.uid, message, ts)
 
     def _described(self, gateway: int, message: NodeDescribed) -> Sequence[Delivery]:
-        node = self._owned(gateway, message.uid)
-        if node is None:
+        if (node := self._owned(gateway, message.uid)) is None:
             return ()
         changed = self.registry.describe(node.record, message.types, complete=message.complete)
         return resource_types.changes(node, changed)

@@ -105,7 +105,10 @@ class LocalSide:
         report no longer exist.
         """
         deliveries: list[Delivery] = []
-        for uid, before in self._nodes.moved.pop(gateway, {}).items():
+        moved = self._nodes.moved.pop(gateway, {})
+        if (known := self._router.gateways.get(gateway)) is not None and known.group:
+            return deliveries  # it asks the nodes that it takes over, and they have time to answer
+        for uid, before in moved.items():
             node = self._nodes.get(uid)
             if node is None or node.gateway != gateway:
                 continue
@@ -191,6 +194,7 @@ def _item(number: int, gateway: ConnectedGateway) -> GatewayItem:
         protocol=gateway.protocol,
         version=hello.version if hello else "",
         instance=hello.instance if hello else "",
+        group=hello.group if hello else "",
         identity=gateway.identity.name,
         has_token=gateway.identity.has_token,
         linked_at=hello.clock if hello else None,

@@ -51,6 +51,9 @@ GRACE_S: Final = 5.0
 """Grace period in which nodes of a lost broker or gateway stay online, so that their gateway can
 reconnect.
 """
+GROUP_GRACE_S: Final = 12.0
+"""The same for a broker with a gateway that shares its nodes with others: these also wait until the
+MQTT brokers have elected who stores messages, at most 9 s."""
 LEAD_AFTER_S: Final = 10.0
 """A broker leads the cluster after this time at the earliest: until then it knows the others."""
 PEERS_MAX: Final = 64
@@ -372,7 +375,7 @@ class ClusterMember:
                 return self._lost(peer, now)
             self._request_again(peer, now)
             return ()
-        if now - peer.lost_at <= GRACE_S:
+        if now - peer.lost_at <= self._grace_s(peer):
             self._request_again(peer, now)
             return ()
         del self.peers[peer.run]
@@ -382,6 +385,11 @@ class ClusterMember:
         ):
             self.resumption.nodes_left(ts)
         return deliveries
+
+    def _grace_s(self, peer: OtherBroker) -> float:
+        gateways = (self._router.gateways.get(it) for it in peer.gateways.values())
+        has_group = any(it is not None and it.group for it in gateways)
+        return GROUP_GRACE_S if has_group and not peer.beacon.leaves else GRACE_S
 
     def _request_again(self, peer: OtherBroker, now: float) -> None:
         if not peer.beacon.leaves:

@@ -120,6 +120,7 @@ class GatewayItem(_Item, frozen=True, gc=False, tag="gateway", omit_defaults=Tru
     protocol: _Text = ""
     version: _Text = ""
     instance: _Text = ""
+    group: _Text = ""
     identity: _Text = ""
     has_token: bool = False
     linked_at: float | None = None

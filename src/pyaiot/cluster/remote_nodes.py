@@ -67,6 +67,7 @@ class RemoteNodes:
             protocol=item.protocol or "-",
             version=item.version,
             instance=item.instance,
+            group=item.group,
             clock=item.linked_at,
         )
         known.is_away, known.broker = item.is_away, broker
@@ -108,7 +109,8 @@ class RemoteNodes:
             return []
         before, after = router.gateways[node.gateway], router.gateways[number]
         if after.is_same_as(before) or _is_one_process(before, after):
-            if not before.is_remote and _is_newer(before, after):
+            is_one_process = not before.group or _is_one_process(before, after)
+            if is_one_process and not before.is_remote and _is_newer(before, after):
                 # The other broker has not noticed yet that the gateway is linked here now.
                 self._claim(node)
                 return []

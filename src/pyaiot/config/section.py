@@ -125,6 +125,11 @@ class ClusterSection(Section, frozen=True, kw_only=True):
         """The broker is one of a cluster."""
         return bool(self.servers)
 
+    @property
+    def shares_files(self) -> bool:
+        """All brokers are on this machine, and use the same files."""
+        return False
+
 
 BROKERS_USER: Final = "pyaiot/brokers"
 """The user of workers at the nats-server of the first one."""
@@ -139,3 +144,9 @@ class WorkersCluster(ClusterSection, frozen=True, kw_only=True):
     """Where the nats-server of the first worker listens for brokers, on loopback; 0: the workers
     use the nats-servers in the settings."""
     nats_password: str = ""
+    spans_machines: bool = False
+    """That nats-server is one of a cluster: there are brokers on other machines."""
+
+    @property
+    def shares_files(self) -> bool:
+        return bool(self.nats_port) and not self.spans_machines

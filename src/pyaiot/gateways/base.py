@@ -24,10 +24,11 @@ def new_gateway(
     new_nodes_per_s: float = NEW_NODES_PER_S,
     nodes_per_host_max: int = NODES_PER_HOST_MAX,
     devices: DeviceStore | None = None,
+    group: str = "",
 ) -> Gateway:
     """A gateway on the running loop. `offline_timeout_s` None: its nodes never time out.
 
-    `devices`: see `device_store`.
+    `devices`: see `device_store`. `group`: see `Hello.group`.
     """
     devices = DeviceStore(None) if devices is None else devices
     return Gateway(
@@ -43,6 +44,7 @@ def new_gateway(
         loop=asyncio.get_running_loop(),
         unix_time=time.time,
         devices=devices,
+        group=group,
     )
 
 

@@ -81,8 +81,10 @@ class Gateway:
         unix_time: Callable[[], float],
         backoff: Backoff | None = None,
         devices: DeviceStore | None = None,
+        group: str = "",
     ) -> None:
-        """`devices`: the credentials of devices; `nodes` asks the same store."""
+        """`devices`: the credentials of devices; `nodes` asks the same store. `group`: see
+        `Hello.group`."""
         self.nodes = nodes
         self.devices = DeviceStore(None) if devices is None else devices
         self.device_watch = DeviceWatch(
@@ -97,8 +99,9 @@ class Gateway:
             version=__version__,
             accepts_rules=True,
             instance=secrets.token_hex(8),
+            group=group,
         )
-        self._loop = loop
+        self._loop, self._now = loop, loop.time
         self.unix_time = unix_time
         self._backoff = backoff or Backoff(steady_s=STEADY_LINK_S)
         self.links_made = 0
@@ -348,10 +351,11 @@ class Gateway:
     def _report(self, events: Sequence[NodeEvent]) -> None:
         """Queue events, which are reported together with others at lower cost: see `SendPace`."""
         if events and not self._events:
-            self._loop.call_later(self._pace.delay_s(self._now()), self._send_events)
+            self._loop.call_later(self._pace.delay_s(self._now()), self.send_events)
         self._events += events
 
-    def _send_events(self) -> None:
+    def send_events(self) -> None:
+        """Send now what was reported."""
         events, self._events = self._events, []
         if not events:
             return
@@ -367,7 +371,7 @@ class Gateway:
 
     def _send_checkpoint(self) -> None:
         self._checkpoint_due = False
-        self._send_events()
+        self.send_events()
         checkpoint = self._unconfirmed.checkpoint() if self._link is not None else None
         if checkpoint is not None:
             self._send(self._with_clock(checkpoint))
@@ -400,9 +404,9 @@ class Gateway:
         return msgspec.structs.replace(checkpoint, clock=self._now())
 
     def _announce(self, link: GatewayLink) -> None:
-        """Send the nodes and the unconfirmed events, in order, to a broker that may have no
-        state."""
-        self._send_events()
+        """Send the nodes and the unconfirmed events to a broker, which may have no state, in
+        order."""
+        self.send_events()
         maps = self.on_mappings is not None
         link.send(msgspec.structs.replace(self._hello, clock=self._now(), accepts_mappings=maps))
         for message in self.device_watch.announcement():
@@ -430,7 +434,7 @@ class Gateway:
 
     def _send_receipt(self, receipt: Receipt) -> None:
         if self._link is not None:
-            self._send_events()  # the value that confirms the command is sent first
+            self.send_events()  # the value that confirms the command comes first
             self._send(receipt)
 
     def _send(self, message: FromGateway) -> None:
@@ -442,6 +446,3 @@ class Gateway:
         """Cancel the waiting commands when the gateway ends."""
         self.rejections.close()
         await self._commands.cancel()
-
-    def _now(self) -> float:
-        return self._loop.time()

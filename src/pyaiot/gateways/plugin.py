@@ -70,7 +70,9 @@ class OpenGateway(msgspec.Struct, frozen=True, kw_only=True):
     gateway: "Gateway | None"
     """None: it has no link to the broker, because its nodes belong to another gateway."""
     run: "Callable[[ConnectToBroker], Coroutine[Any, Any, None]]"
-    """Serves until cancelled, and then closes the listener."""
+    """Serves until cancelled, and closes the listener then."""
+    leave: Callable[[], Awaitable[None]] | None = None
+    """Hands its nodes over to gateways of other machines, before this process ends."""
     ready: Callable[[], Awaitable[object]] | None = None
     """Awaited after `run` has begun and before further gateways start, if the order matters."""
     reload_tls: Callable[[], None] = lambda: None

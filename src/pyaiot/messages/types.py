@@ -45,8 +45,7 @@ class Join(_Message, frozen=True, kw_only=True, tag="new"):
     data: Literal["client"]
     """Historic. It distinguishes this message from the `new` of a node."""
     registry: bool = False
-    """Also send what the registry has of each node, offline ones included, now and at each change:
-    `node` and `forgotten`."""
+    """Also send `node` and `forgotten`: the registry, offline nodes included, now and later."""
 
 
 class Subscription(_Message, frozen=True, kw_only=True, tag="subscribe"):
@@ -120,6 +119,8 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
     """Of a gateway: the broker may send it `mappings`."""
     instance: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
     """Of a gateway: random for each process. A new link of the same instance replaces the old."""
+    group: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = ""
+    """Of a gateway: those of a group share nodes. The last one that reports a node has it."""
     clock: float | None = None
     """Of a gateway: its monotonic clock in seconds, for the field `not_after` of commands."""
 
@@ -313,8 +314,7 @@ class NodeForgotten(_Message, frozen=True, kw_only=True, tag="forgotten"):
 
 
 class AlertsChanged(_Message, frozen=True, kw_only=True, tag="alerts"):
-    """Alerts or their rules changed: query them again. Sent to clients that joined with `registry`,
-    at most once a second."""
+    """Alerts or rules changed: query them again. To clients with `registry`, once a second."""
 
     version: Annotated[int, Meta(ge=0, le=2**53)]
     """Incremented with each change, until the broker restarts."""

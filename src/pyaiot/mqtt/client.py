@@ -36,6 +36,8 @@ STORED_MAX_S: Final = 30.0
 """After a session was resumed, messages count as stored until a message that the client publishes
 to itself after the subscription arrives, at least and at most this many seconds. The minimum is
 there because brokers need not keep the order among topics (MQTT 3.1.1 section 4.6)."""
+LEAVE_LIMIT_S: Final = 1.0
+"""How long the broker may take to close a connection that the client leaves."""
 BACKLOG_MAX: Final = 1024 * 1024
 """Bytes in the write buffer of the connection. With more, publications are refused."""
 
@@ -131,6 +133,12 @@ class MqttClient:
                 await self._one_connection(lost=False)
             finally:
                 self._connection = None
+
+    async def leave(self) -> None:
+        """End the connection such that the next client with this session gets all messages that
+        this one has not processed, and no other. Then cancel `run`."""
+        if self._connection is not None:
+            await self._connection.leave(LEAVE_LIMIT_S)
 
     @property
     def waiting_bytes(self) -> int:

@@ -124,6 +124,8 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         """What `on_publications` raised, although it must not: gmqtt would swallow it."""
         self.is_catching_up = False
         """The session was resumed, and messages may have been stored."""
+        self._departs = False
+        """It leaves as soon as it has processed what has arrived."""
         self._requires_all = requires_all
         """Whether a subscription that the broker refuses ends the connection."""
         self._version = version
@@ -164,6 +166,8 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         self._deliver(messages)
         if acknowledgements and not self.ended.is_set():
             connection.send_package(acknowledgements)
+        if self._departs:
+            self._depart()
         return end
 
     def _freshness(self, first: int) -> Freshness:
@@ -263,6 +267,27 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
             if not work.cancelled():
                 # Retrieved, or asyncio would log it as never retrieved.
                 work.exception()
+
+    async def leave(self, limit_s: float) -> None:
+        """Process what has arrived, send DISCONNECT, and wait until the broker has closed the
+        connection, which it does after it has read all acknowledgements. What arrives meanwhile is
+        neither processed nor acknowledged: the next client with this session gets it."""
+        if not self.is_open:
+            return
+        self._departs = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * GATHER_S):
+                await self.ended.wait()
+        self._depart()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self.ended.wait()
+
+    def _depart(self) -> None:
+        if self._departs and self.is_open:
+            self._departs = False
+            self._connection._protocol._read_packet = len
+            self._connection.send_disconnect()
 
     async def close(self) -> None:
         """Send DISCONNECT if possible, and close the socket at once."""

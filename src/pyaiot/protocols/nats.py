@@ -25,6 +25,7 @@ class NatsInfo(msgspec.Struct, frozen=True):
     """To be signed by a user with a key."""
     tls_required: bool = False
     max_payload: int = 1024 * 1024
+    server_id: str = ""
 
 
 class NatsMessage(msgspec.Struct, frozen=True):

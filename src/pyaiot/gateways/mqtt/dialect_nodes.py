@@ -113,6 +113,10 @@ class DialectNodes:
         """All topic filters to subscribe to."""
         return self._filters.all
 
+    @property
+    def uids(self) -> list[str]:
+        return list(self._dialect_of)
+
     def owns(self, uid: str) -> bool:
         """Whether a node is a foreign device of this side."""
         return uid in self._dialect_of

@@ -69,6 +69,11 @@ class ForeignDevices:
         """Whether a node is a foreign device."""
         return any(client.nodes.owns(uid) for client in self._clients)
 
+    @property
+    def uids(self) -> list[str]:
+        """The nodes that are foreign devices, online or not."""
+        return [uid for client in self._clients for uid in client.nodes.uids]
+
     async def run(self, start: asyncio.Event) -> None:
         """Stay connected until cancelled, once `start` is set."""
         async with asyncio.TaskGroup() as tasks:

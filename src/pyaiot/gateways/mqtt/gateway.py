@@ -5,7 +5,6 @@ The topics are defined in section 4 of the legacy protocol.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -17,9 +16,13 @@ from pyaiot.gateways.gateway import ConnectToBroker, Gateway, Outcome
 from pyaiot.gateways.mqtt import metrics
 from pyaiot.gateways.mqtt.base_topics import DEFAULT_TOPICS, BaseTopics
 from pyaiot.gateways.mqtt.foreign_devices import ForeignDevices
+from pyaiot.gateways.mqtt.moved_nodes import MovedNodes
 from pyaiot.gateways.mqtt.observer import TopicObserver
-from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S, RetainedValues
+from pyaiot.gateways.mqtt.retained import RETAINED_HOLD_S
+from pyaiot.gateways.mqtt.retained_fill import RetainedFill
+from pyaiot.gateways.mqtt.share_clients import ShareClients
 from pyaiot.gateways.mqtt.shared_broker import SecuredDevices
+from pyaiot.gateways.mqtt.shares import ShareAccess, share_of
 from pyaiot.gateways.mqtt.sides import Side, Sides
 from pyaiot.gateways.mqtt.topic_commands import TopicCommands
 from pyaiot.metrics import Sample
@@ -32,6 +35,7 @@ from pyaiot.protocols.mqtt.node_topics import (
     NO_VALUE,
     NODE_CHECK,
     SUBSCRIPTIONS,
+    SUBSCRIPTIONS_OF_EACH,
     NodeCheck,
     NodeResources,
     NodeValue,
@@ -41,7 +45,6 @@ from pyaiot.protocols.mqtt.node_topics import (
     is_of_a_node,
     parse_publication,
     value_in,
-    value_topic,
     values_of,
 )
 from pyaiot.transport.rate_limit import RateLimitedLog
@@ -55,12 +58,7 @@ ANSWER_LIMIT_S: Final = 5.0
 """Time for nodes to answer after the broker has sent its stored messages. A node that has only
 stored messages by then is offline: they show its values, not that it is online."""
 ROUND_TRIP_LIMIT_S: Final = 2.0
-"""Longest round trip of a message through the MQTT broker. A longer one is reported by
-`/readyz`."""
-FIRST_LINK_LIMIT_S: Final = 5.0
-"""How long the gateway waits for its first link to the broker before it connects to the MQTT
-broker, so that all stored messages are forwarded. After that it connects without a link, and only
-the latest values survive."""
+"""How long a message may take through the MQTT broker and back. Then `/readyz` reports it."""
 
 _UNKNOWN: Final = frozenset({""})
 """Represents the awaited resources of an unknown node."""
@@ -83,28 +81,34 @@ class MqttGateway:
         dialects: Sequence[str] = (),
         mappings: Sequence[TopicMapping] = (),
         topics: BaseTopics = DEFAULT_TOPICS,
+        shares: ShareAccess | None = None,
     ) -> None:
         """`deadlines`: shares the deadlines of commands with the MQTT-SN gateway of this process.
         `observes`: also count messages on topics outside of `node/`. `secured`: the devices with a
-        user name and password. `dialects`, `mappings`, `topics`: of foreign devices."""
+        user name and password. `dialects`, `mappings`, `topics`: of foreign devices. `shares`:
+        other gateways serve a part of the nodes.
+        """
         self.gateway = gateway
         self.refused = 0
-        """Number of publications that were refused."""
-        self.retained_dropped = 0
-        """Number of retained values that were dropped because too many were held."""
+        """Publications that were refused, in total."""
         self._loop = asyncio.get_running_loop()
         self._name = name
         self._awaited: dict[str, frozenset[str] | None] = {}
         """Known nodes → the requested resources whose values are missing; None before their list of
         resources arrives."""
         self._unconfirmed: set[str] = set()
-        """Nodes that have only stored messages so far."""
-        self._retained = RetainedValues()
+        """Nodes of which there are only stored messages so far."""
+        self.retained = RetainedFill(gateway, self._refuse)
         self._connected_at = self._loop.time()
         self._first_connection = asyncio.Event()
         self._log = RateLimitedLog(log)
         gateway.evicted = self._forget
+        self._subscriptions = SUBSCRIPTIONS if shares is None else SUBSCRIPTIONS_OF_EACH
         self._sides = Sides(gateway, server, secured, self._new_client)
+        self.shares = (
+            None if shares is None else ShareClients(shares, server, self._sides, self, name)
+        )
+        self._moved = MovedNodes(gateway)
         self._commands = TopicCommands(
             self._sides.client_of, CommandDeadlines() if deadlines is None else deadlines
         )
@@ -122,10 +126,10 @@ class MqttGateway:
         return MqttClient(
             server,
             name=f"{self._name}, with credentials" if side.secured else self._name,
-            subscriptions=SUBSCRIPTIONS,
-            on_messages=partial(self._on_messages, side),
+            subscriptions=self._subscriptions,
+            on_messages=partial(self.receive, side),
             on_connect=partial(self._on_connect, side),
-            on_caught_up=partial(self._on_caught_up, side),
+            on_caught_up=partial(self.share_caught_up, side),
         )
 
     @property
@@ -152,13 +156,10 @@ class MqttGateway:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for side in self._sides.all:
-                    tasks.create_task(self._run_client(side), name="mqtt client")
+                    tasks.create_task(self._sides.run_client(side), name="mqtt client")
                 tasks.create_task(self._check(), name="mqtt check")
-                tasks.create_task(
-                    self.foreign.run(self._first_connection), name="mqtt foreign devices"
-                )
-                if self._observes:
-                    tasks.create_task(self._observe(), name="mqtt observer")
+                alone = self.run_at_one if self.shares is None else self.shares.run
+                tasks.create_task(alone(), name="mqtt foreign devices, or shares")
                 tasks.create_task(self.gateway.keep_linked(connect, self), name="mqtt link")
                 tasks.create_task(
                     self.gateway.expire_offline_nodes(self._forget), name="mqtt silence"
@@ -169,16 +170,13 @@ class MqttGateway:
                     side.confirmation.cancel()
             await self.gateway.end_commands()
 
-    async def _run_client(self, side: Side) -> None:
-        await self._sides.is_needed(side)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_LINK_LIMIT_S):
-                await self.gateway.was_linked.wait()
-        await side.client.run()
-
-    async def _observe(self) -> None:
-        await self._first_connection.wait()
-        await self._observer.run()
+    async def run_at_one(self) -> None:
+        """What one of the gateways at an MQTT broker does."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.foreign.run(self._first_connection))
+            if self._observes:
+                await self._first_connection.wait()
+                await self._observer.run()
 
     # -- queries --------------------------------------------------------------------------------
 
@@ -189,13 +187,28 @@ class MqttGateway:
         self._first_connection.set()
         side.client.publish(GATEWAY_CHECK, b"")
 
-    def _on_caught_up(self, side: Side) -> None:
+    def share_caught_up(self, side: Side) -> None:
         """The stored messages have arrived: nodes that answer from now on are online."""
         if side.confirmation is not None:
             side.confirmation.cancel()
         # Answers to the first check may have been treated as stored messages.
         side.client.publish(GATEWAY_CHECK, b"")
         side.confirmation = self._loop.call_later(ANSWER_LIMIT_S, self._end_unconfirmed, side)
+
+    def share_connected(self, share: int) -> None:
+        """A share has moved here, or publications of its nodes may have been lost."""
+        for uid in self._awaited:
+            if share_of(uid) == share:
+                self._awaited[uid] = None
+        self._first_connection.set()
+
+    def share_released(self, share: int) -> None:
+        """Another gateway serves this share from now on."""
+        uids = [uid for uid in self._awaited if share_of(uid) == share]
+        uids += self.foreign.uids if share == 0 else []
+        for uid in uids:
+            self._forget(uid)
+        self._moved.released(uids)
 
     def _end_unconfirmed(self, side: Side) -> None:
         side.confirmation = None
@@ -209,9 +222,11 @@ class MqttGateway:
         while True:
             await asyncio.sleep(CHECK_INTERVAL_S)
             if self._loop.time() - self._connected_at >= RETAINED_HOLD_S:
-                self._retained.clear()
-            for side in self._sides.in_use():
-                side.client.publish(GATEWAY_CHECK, b"")
+                self.retained.held.clear()
+            self._moved.expire()
+            if self.shares is None or 0 in self.shares.held:
+                for side in self._sides.in_use():
+                    side.client.publish(GATEWAY_CHECK, b"")
 
     def _discover(self, uid: str, query: bytes) -> None:
         self._sides.client_of(uid).publish(discover_topic(uid), query)
@@ -228,9 +243,11 @@ class MqttGateway:
 
     # -- publications ---------------------------------------------------------------------------
 
-    def _on_messages(self, side: Side, messages: Sequence[ReceivedMessage]) -> None:
-        """Process messages that arrived together. Nearly all are values of known resources, which
-        are reported in one step."""
+    def receive(self, side: Side, messages: Sequence[ReceivedMessage]) -> None:
+        """Process messages that arrived together.
+
+        Nearly all are values of resources that are known, which are reported in one step.
+        """
         now, ts = self._loop.time(), self.gateway.unix_time()
         nodes, awaits_reports = self.gateway.nodes, self.gateway.awaits_reports
         events: list[NodeEvent] = []
@@ -279,6 +296,8 @@ class MqttGateway:
         )
 
     def _on_message(self, side: Side, topic: str, payload: bytes, freshness: Freshness) -> None:
+        if self.shares is not None and not self.shares.is_ours(topic, payload):
+            return
         try:
             match freshness:
                 case Freshness.LIVE:
@@ -324,8 +343,7 @@ class MqttGateway:
             self._handle(publication, is_new=is_new)
         finally:
             if is_new:
-                for resource, value in self._retained.take(uid).items():
-                    self._fill(uid, resource, value)
+                self.retained.appeared(uid)
 
     def _handle(self, publication: Publication, *, is_new: bool) -> None:
         """Forward the values, and ask the node for what is missing."""
@@ -368,27 +386,8 @@ class MqttGateway:
         if uid is None or not payload or resource == "resources":
             return
         self._sides.check_claim(side, uid)
-        if uid in self._awaited and uid not in self._unconfirmed:
-            self._fill(uid, resource, payload)
-        elif not self._retained.add(uid, resource, payload):
-            self.retained_dropped += 1
-
-    def _fill(self, uid: str, resource: str, payload: bytes) -> None:
-        """Set a retained value of a node that is online, unless the node has sent one itself."""
-        node = self.gateway.nodes.get(uid)
-        if node is None or resource in node.readings:
-            return
-        try:
-            for each in values_of(parse_publication(value_topic(uid, resource), payload)):
-                if each.resource not in node.readings:
-                    self.gateway.reading(uid, each.resource, each.value, retained=True)
-        except (ProtocolError, Refused) as error:
-            self.refused += 1
-            self._log.warning(
-                "%s: a retained value of %s was not accepted: %s",
-                *(self._name, uid, error),
-                now=self._loop.time(),
-            )
+        is_online = uid in self._awaited and uid not in self._unconfirmed
+        self.retained.accept(uid, resource, payload, is_online=is_online)
 
     def _mark_online(self, uid: str) -> bool:
         """Report the node as online. Returns whether it was offline before. Raises as

@@ -51,5 +51,5 @@ def collect(mqtt: "MqttGateway", *, connects: int, logins_refused: int) -> Itera
     yield MQTT_CONNECTS.of(connects)
     yield MQTT_LOGINS_REFUSED.of(logins_refused)
     yield MQTT_IGNORED.of(mqtt.gateway.rejections.ignored)
-    yield MQTT_RETAINED_DROPPED.of(mqtt.retained_dropped)
+    yield MQTT_RETAINED_DROPPED.of(mqtt.retained.dropped)
     yield MQTT_NOT_UNDERSTOOD.of(mqtt.foreign.not_understood)

@@ -50,7 +50,12 @@ PLUGIN: Final = Plugin(
         SettingFlag(("--max-time",), "mqtt.silence_limit_s"),
         SettingFlag(("--name",), "mqtt.name"),
     ),
-    run_flags=(*BROKER_FLAGS, SettingFlag(("--mqtt-listen",), "mqtt.listen")),
+    run_flags=(
+        *BROKER_FLAGS,
+        SettingFlag(("--mqtt-listen",), "mqtt.listen"),
+        SettingFlag(("--mqtt-cluster",), "mqtt.cluster"),
+        SettingFlag(("--mqtt-cluster-listen",), "mqtt.cluster_listen"),
+    ),
     open=function_at("pyaiot.gateways.mqtt.service:open_gateway"),
     offline_timeout="mqtt.silence_limit_s",
     ports=ports,

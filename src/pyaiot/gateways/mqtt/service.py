@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Opens the MQTT gateway, from its settings."""
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
+from typing import Final
 
 from pyaiot.config import Config
 from pyaiot.gateways.base import device_store, new_gateway
@@ -11,6 +14,9 @@ from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.gateways.mqtt.shared_broker import SharedMqttBroker
 from pyaiot.gateways.plugin import OpenGateway
 from pyaiot.metrics import Sample
+
+SETTLED_LIMIT_S: Final = 10.0
+"""How long the start waits until the gateway serves its share of the nodes."""
 
 
 async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
@@ -22,6 +28,7 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         section.nodes_max,
         new_nodes_per_s=section.new_nodes_per_s,
         devices=device_store(config),
+        group=broker.shares.group if broker.shares is not None else "",
     )
     mqtt = MqttGateway(
         gateway,
@@ -33,6 +40,7 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         dialects=section.dialects,
         mappings=section.mapping,
         topics=section.base_topics,
+        shares=broker.shares,
     )
     if section.count_ignored and broker.report_ignored is not None:
         broker.report_ignored(gateway.rejections.ignore)
@@ -46,6 +54,13 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         if problem:
             return f"the MQTT broker does not work: {problem}"
         return "" if answers else "the MQTT broker does not answer"
+
+    async def ready() -> str:
+        if mqtt.shares is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SETTLED_LIMIT_S):
+                    await mqtt.shares.is_settled.wait()
+        return await check()
 
     def collect() -> Iterator[Sample]:
         yield from mqtt.collect()
@@ -64,5 +79,6 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         run=mqtt.run,
         reload_tls=broker.reload_tls,
         # Messages that devices publish before it subscribes would be acknowledged and lost.
-        ready=check if broker.embedded else None,
+        ready=ready if broker.embedded else None,
+        leave=None if mqtt.shares is None else mqtt.shares.leave,
     )

@@ -55,6 +55,42 @@ class MqttSection(ProtocolSection, frozen=True, kw_only=True):
             " empty: `$XDG_DATA_HOME/pyaiot/mqtt`. The demo uses a temporary folder."
         ),
     ] = ""
+    cluster: Annotated[
+        str,
+        Meta(
+            description="The machines whose embedded MQTT brokers are one cluster, this one"
+            " included: `HOST[:PORT],…`, three to seven. Devices may connect to any of them. Empty:"
+            " this one is alone."
+        ),
+    ] = ""
+    cluster_listen: Annotated[
+        str,
+        Meta(
+            description="This machine in `mqtt.cluster`, whose MQTT broker listens there for the"
+            " others, on TCP port 6222 if no other is set."
+        ),
+    ] = ""
+    cluster_secret_file: Annotated[
+        str,
+        Meta(
+            description="File whose first line is a secret of all machines of `mqtt.cluster`. It"
+            " must be readable only by its owner."
+        ),
+    ] = ""
+    cluster_certificate_file: Annotated[
+        str,
+        Meta(
+            description="Certificate of this machine for the connections of `mqtt.cluster` (PEM),"
+            " which names its host. Needed beyond loopback."
+        ),
+    ] = ""
+    cluster_certificate_key_file: Annotated[
+        str, Meta(description="Its private key (PEM); empty: in the same file.")
+    ] = ""
+    cluster_ca_file: Annotated[
+        str,
+        Meta(description="Certificate authority of the certificates of all these machines (PEM)."),
+    ] = ""
     sync_always: Annotated[
         bool,
         Meta(

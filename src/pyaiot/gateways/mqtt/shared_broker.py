@@ -20,10 +20,12 @@ from pyaiot.gateways.base import device_store, warn_if_open
 from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.mqtt.dialect_access import FOREIGN_KINDS
 from pyaiot.gateways.mqtt.settings import PASSWORD_KIND, MqttSection
+from pyaiot.gateways.mqtt.shares import ShareAccess
 from pyaiot.mqtt.client import MqttServer
 from pyaiot.mqtt.credentials import read_password, tls_context
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from pyaiot.mqtt.embedded.foreign_topics import DeviceRights
+from pyaiot.mqtt.embedded.machines import MqttCluster, check_machines, read_machines
 from pyaiot.transport.tls import ServerTls
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,9 @@ class SharedMqttBroker(msgspec.Struct, frozen=True):
     secured: SecuredDevices | None = None
     """Devices with a user name and password; None: the MQTT broker is not embedded."""
 
+    shares: ShareAccess | None = None
+    """It is one of a cluster, and the gateways of all machines share the nodes."""
+
     @property
     def for_devices(self) -> MqttServer:
         """Address and credentials for connections on behalf of one device."""
@@ -101,8 +106,14 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
                 "Workers connect to each other over the embedded MQTT broker, which --mqtt-host"
                 " replaces: also set --cluster to a nats-server, nats://HOST."
             )
+        if section.cluster:
+            raise OperatorError(
+                "The machines of --mqtt-cluster run the embedded MQTT broker, which --mqtt-host"
+                " replaces: omit one of them."
+            )
         yield named_mqtt_broker(section)
         return
+    cluster = cluster_of(section)
     misplaced = [name for name in _ONLY_NAMED if getattr(section, name)]
     if misplaced:
         raise OperatorError(
@@ -123,6 +134,7 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
         foreign=bool(section.dialects or section.mapping),
         zigbee2mqtt_bases=section.zigbee2mqtt_base_topics,
         discovery_prefixes=section.homeassistant_prefixes,
+        cluster=cluster,
         **_for_workers(config),
     )
     with closing(device_store(config)) as store:
@@ -152,7 +164,43 @@ async def open_mqtt_broker(config: Config, folder: Path | None) -> AsyncIterator
                     lambda: broker.refused_logins,
                     broker.before_login,
                 ),
+                shares=None if cluster is None else _shares(cluster),
             )
+
+
+def cluster_of(section: MqttSection) -> MqttCluster | None:
+    """The machines with which the embedded MQTT broker is one cluster; None: it is alone.
+
+    Raises `OperatorError`.
+    """
+    if not section.cluster:
+        return None
+    machines, own = read_machines(section.cluster, section.cluster_listen)
+    secret = section.cluster_secret_file
+    cluster = MqttCluster(
+        machines,
+        own,
+        read_password(Path(secret).expanduser()) if secret else "",
+        *map(
+            _absolute,
+            (
+                section.cluster_certificate_file,
+                section.cluster_certificate_key_file,
+                section.cluster_ca_file,
+            ),
+        ),
+    )
+    check_machines(cluster)
+    return cluster
+
+
+def _shares(cluster: MqttCluster) -> ShareAccess:
+    gateways = tuple(map(str, cluster.machines))
+    return ShareAccess(str(cluster.own), gateways, cluster.share_ids, cluster.group)
+
+
+def _absolute(file: str) -> str:
+    return str(Path(file).expanduser().absolute()) if file else ""
 
 
 def _for_workers(config: Config) -> dict[str, Any]:

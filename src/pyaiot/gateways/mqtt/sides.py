@@ -6,6 +6,7 @@ clients may publish.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -20,6 +21,10 @@ from pyaiot.mqtt.client import MqttClient
 from pyaiot.mqtt.server import MqttServer
 from pyaiot.protocols.mqtt.node_topics import DISCOVER_RESOURCES, discover_topic
 
+FIRST_LINK_LIMIT_S: Final = 5.0
+"""Seconds for which the gateway waits for its first link to the broker before it connects to the
+MQTT broker, so that all stored messages are forwarded. After that it connects without a link, and
+only the latest values survive."""
 PROOF_AFTER_S: Final = 20.0
 """A message on `node/check` proves nothing: other devices can publish there. If a node with a
 credential has been silent for this long, the gateway then requests its resources."""
@@ -30,7 +35,10 @@ PROOF_INTERVAL_S: Final = 5.0
 class Side:
     """One side, and the client of the gateway there."""
 
-    def __init__(self, connect: Callable[["Side"], MqttClient], *, secured: bool) -> None:
+    def __init__(
+        self, server: MqttServer, connect: Callable[["Side"], MqttClient], *, secured: bool
+    ) -> None:
+        self.server = server
         self.secured = secured
         """Whether its devices have proved their uid."""
         self.confirmation: asyncio.TimerHandle | None = None
@@ -51,7 +59,7 @@ class Sides:
         """`secured` None: there is only one side. `connect` creates the client of a side."""
         self._gateway = gateway
         self._devices = secured
-        self.open = Side(partial(connect, server), secured=False)
+        self.open = Side(server, partial(connect, server), secured=False)
         self._secured = self.open
         self.all = [self.open]
         self._last_request_at: dict[str, float] = {}
@@ -61,7 +69,7 @@ class Sides:
         self.has_foreign = asyncio.Event()
         """Set when a foreign device has one, and never cleared."""
         if secured is not None:
-            self._secured = Side(partial(connect, secured.server), secured=True)
+            self._secured = Side(secured.server, partial(connect, secured.server), secured=True)
             self.all.append(self._secured)
             gateway.device_watch.changed.append(self._changed)
             secured.before_login(self._wait_until_served)
@@ -74,6 +82,14 @@ class Sides:
     def in_use(self) -> list[Side]:
         """The sides that may have nodes."""
         return [side for side in self.all if not side.secured or self._has_passwords.is_set()]
+
+    async def run_client(self, side: Side) -> None:
+        """Run the client of a side until cancelled, once the side can have nodes."""
+        await self.is_needed(side)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LINK_LIMIT_S):
+                await self._gateway.was_linked.wait()
+        await side.client.run()
 
     async def is_needed(self, side: Side) -> None:
         """Wait until the side may have nodes. Most gateways do not need the second connection."""

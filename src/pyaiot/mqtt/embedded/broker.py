@@ -26,7 +26,7 @@ from pyaiot.mqtt.embedded.addresses import listening_addresses
 from pyaiot.mqtt.embedded.client_ids import ClientIds, client_ids
 from pyaiot.mqtt.embedded.device_logins import DeviceLogins, IsPassword, disconnect
 from pyaiot.mqtt.embedded.folder import locked, write_private
-from pyaiot.mqtt.embedded.health import HealthProbe, resident_bytes
+from pyaiot.mqtt.embedded.health import HealthProbe, has_no_leader, resident_bytes
 from pyaiot.mqtt.embedded.log import LINE_MAX, NatsLog, is_about_memory
 from pyaiot.mqtt.embedded.nats_program import find_program
 from pyaiot.mqtt.embedded.nats_settings import (
@@ -202,7 +202,8 @@ class EmbeddedBroker:
         """
         program = await find_program()
         with locked(config.folder):
-            ids = client_ids(config.folder / "client-ids")
+            cluster = config.cluster
+            ids = client_ids(config.folder / "client-ids") if cluster is None else cluster.ids
             host, port, second = listening_addresses(config.host, config.port)
             move_store_of_before(config.folder)
             broker = cls(config, program, host, port, ids, is_password)
@@ -335,9 +336,10 @@ class EmbeddedBroker:
         await self._log.ready.wait()
         passwords = self._passwords
         access = Access(*(self._log.port, ENFORCER), True, passwords.enforcer, passwords.system)
-        enforcer = QuotaEnforcer(access, self._ids)
+        cluster = self._config.cluster
+        enforcer = QuotaEnforcer(access, self._ids, cluster)
         secured = QuotaEnforcer(
-            replace(access, user=SECURED_ENFORCER, limits_connections=False), self._ids
+            replace(access, user=SECURED_ENFORCER, limits_connections=False), self._ids, cluster
         )
         probe = HealthProbe(self.server, self._ids.health, "pyaiot/health")
         async with asyncio.TaskGroup() as tasks:
@@ -358,7 +360,11 @@ class EmbeddedBroker:
         while True:
             problem = await probe.problem(HEALTH_LIMIT_S)
             disk_is_full = self._disk_is_full()
-            if not problem:
+            if problem and await self._waits_for_machines():
+                # A restart would keep them apart for longer.
+                failures = 0
+                self.problem = "more than half of its machines are not connected"
+            elif not problem:
                 failures = self._failed_restarts = 0
                 self.problem = enforcer.full
             else:
@@ -387,6 +393,12 @@ class EmbeddedBroker:
                 _kill(child)
                 return
             await asyncio.sleep(HEALTH_INTERVAL_S)
+
+    async def _waits_for_machines(self) -> bool:
+        """Whether this machine alone works, and too few others are connected to store anything."""
+        return self._config.cluster is not None and await has_no_leader(
+            self._log.port, self._passwords.system
+        )
 
     def _disk_is_full(self) -> bool:
         try:

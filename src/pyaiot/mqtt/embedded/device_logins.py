@@ -179,8 +179,8 @@ async def disconnect(port: int, system_password: str, users: Sequence[str]) -> N
 
 
 async def _disconnect_one(system: NatsConnection, user: str) -> None:
-    found = await system.request(
-        "$SYS.REQ.SERVER.PING.CONNZ",
+    found = await system.request_of_server(
+        "CONNZ",
         {
             "auth": True,
             "acc": HOME if user == HOME_ASSISTANT_USER else SECURED,

@@ -26,7 +26,7 @@ _OTHER_COMMANDS: Final = (
     *("*.cmnd", "*.cmnd.>", "*.*.cmnd", "*.*.cmnd.>"),
 )
 _OWN: Final = (
-    "pyaiot.health",
+    *("pyaiot.health", "pyaiot.gateways"),
     *("$JS", "$JSC", "$KV", "$MQTT", "$NRG", "$O", "$SRV", "$SYS", "$SYSC", "$G"),
     *("_GR_", "_INBOX", "_R_"),
 )

@@ -7,8 +7,11 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from pyaiot.errors import LinkLost, Refused
 from pyaiot.mqtt.client import MqttServer
 from pyaiot.mqtt.connection import ReconnectingMqttClient
+from pyaiot.mqtt.embedded.nats_connection import NatsConnection
+from pyaiot.mqtt.embedded.nats_settings import SYSTEM
 from pyaiot.protocols.mqtt.events import (
     MqttConnected,
     MqttEvent,
@@ -81,6 +84,17 @@ class HealthProbe:
             case _:
                 if self._client.connection is None:
                     self._subscribed.clear()
+
+
+async def has_no_leader(port: int, system_password: str) -> bool:
+    """Whether a nats-server of a cluster answers, and knows no server that leads their stores."""
+    try:
+        async with NatsConnection.open(port, SYSTEM, system_password) as system:
+            found = await system.request_of_server("JSZ")
+    except (LinkLost, Refused):
+        return False
+    cluster = found["data"].get("meta_cluster") or {}
+    return not cluster.get("leader")
 
 
 def resident_bytes(pid: int) -> int:

@@ -31,6 +31,8 @@ class NatsConnection:
         self._events: list[nats.NatsEvent] = []
         self._inbox = f"_INBOX.{secrets.token_hex(8)}"
         self._number = 0
+        self.server_id = ""
+        """That of the server of this connection, which may be one of a cluster."""
 
     @classmethod
     @asynccontextmanager
@@ -67,6 +69,11 @@ class NatsConnection:
                 answers += await self._request_part(part)
         return answers
 
+    async def request_of_server(self, what: str, body: object = None) -> Any:
+        """The answer of the server of this connection, for a user of the system account. In a
+        cluster, others would answer `PING` as well."""
+        return await self.request(f"$SYS.REQ.SERVER.{self.server_id}.{what}", body)
+
     async def serve(self, subject: str, answer: Callable[[bytes], Awaitable[bytes | None]]) -> None:
         """Answer the requests to a subject until the connection is lost. Raises `LinkLost`.
 
@@ -100,8 +107,9 @@ class NatsConnection:
     async def _log_in(self, user: str, password: str) -> None:
         self._writer.write(nats.connect(user, password))
         self._writer.write(nats.subscribe(f"{self._inbox}.*", _SUBSCRIPTION))
-        while not isinstance(await self._event(), nats.NatsPong):
-            pass
+        while not isinstance(event := await self._event(), nats.NatsPong):
+            if isinstance(event, nats.NatsInfo):
+                self.server_id = event.server_id
 
     async def _event(self) -> nats.NatsEvent:
         while True:

@@ -9,6 +9,7 @@ from typing import Final
 
 from pyaiot.errors import OperatorError, reason_of
 from pyaiot.mqtt.embedded.foreign_topics import foreign_permissions
+from pyaiot.mqtt.embedded.machines import SHARES, MqttCluster
 from pyaiot.mqtt.gmqtt_connection import PACKET_SIZE_MAX
 
 STORE_MAX: Final = 1024 * 1024 * 1024
@@ -45,6 +46,8 @@ SECURED: Final = "SECURED"
 HOME: Final = "HOME"
 """The account of Home Assistant. Nothing passes between the accounts. Limits of connections are
 those of an account: nats-server ignores the ones of a user that `DeviceLogins` accepts."""
+LOGIN_ACCOUNT: Final = "AUTH"
+"""The account in which `DeviceLogins` decides."""
 GATEWAY: Final = "pyaiot/gateway"
 SECURED_GATEWAY: Final = "pyaiot/secured-gateway"
 ENFORCER: Final = "pyaiot/enforcer"
@@ -64,6 +67,15 @@ OWN_USERS: Final = (
 )
 """The users of Pyaiot itself, with random passwords. The name of a device has no slash."""
 
+REPLICAS: Final = 3
+"""Machines of a cluster that store a message before it is acknowledged."""
+SHARE_LEVEL: Final = "share"
+"""In a cluster, `node/<id>/<resource>` becomes `node/<id>/<resource>/share/<number>`: the gateway
+that serves this share subscribes to it."""
+PRESENCE_TOPIC: Final = "pyaiot/gateways"
+"""Where the gateways of a cluster tell each other that they are there. Devices may not use it."""
+ROUTES_USER: Final = "pyaiot"
+"""As which the nats-servers of a cluster log in at each other."""
 HANDSHAKE_LIMIT_S: Final = 10
 """Seconds for a TLS handshake with the embedded MQTT broker. Then the connection is closed."""
 
@@ -92,6 +104,14 @@ class EmbeddedConfig:
     brokers_port: int = 0
     """Where workers connect to each other, on loopback; 0: there are none."""
     brokers_password: str = field(default="", repr=False)
+    cluster: MqttCluster | None = None
+    """The machines with which it is one cluster; None: it is alone."""
+
+    @property
+    def store(self) -> Path:
+        """Where nats-server stores its streams. It cannot use those of a server that was alone in
+        a cluster."""
+        return self.folder / ("jetstream" if self.cluster is None else "jetstream-cluster")
 
 
 def _password() -> str:
@@ -132,19 +152,28 @@ def settings_text(
     brokers = ""
     if config.brokers_port:
         brokers = f"BROKERS {{ users = [ {_user(BROKERS, config.brokers_password)} ] }}"
+    name, account, further, clustered, mapped = "pyaiot", LOGIN_ACCOUNT, "", "", ""
+    replicas = 1
+    if config.cluster is not None:
+        # Its requests to log in are for the process of this machine.
+        name, account = config.cluster.server_name, f"{LOGIN_ACCOUNT}-{config.cluster.own}"
+        # Each server warns of accounts that it does not know.
+        further = "\n  ".join(f'"{LOGIN_ACCOUNT}-{it}" {{}}' for it in config.cluster.others)
+        clustered, mapped, replicas = _cluster(config.cluster), _MAPPED, REPLICAS
     of_nodes = 'permissions { publish: ["node.>"], subscribe: ["gateway", "gateway.>"] }'
     of_devices = of_nodes
     if config.foreign:
         of_devices = foreign_permissions(config.zigbee2mqtt_bases, config.discovery_prefixes)
     return f"""\
-server_name: "pyaiot"
+server_name: {json.dumps(name)}
 host: "127.0.0.1"
 port: {config.brokers_port or -1}
 max_payload: {PACKET_SIZE_MAX}
 max_subscriptions: {HOME_ASSISTANT_SUBSCRIPTIONS_MAX}
 logtime: false
+{clustered}
 jetstream {{
-  store_dir: {json.dumps(str(config.folder / "jetstream"))}
+  store_dir: {json.dumps(str(config.store))}
   max_memory_store: {MEMORY_MAX}
   max_file_store: {STORE_MAX}
   {sync}
@@ -155,14 +184,17 @@ mqtt {{
   {anonymous}
   ack_wait: "{ACKNOWLEDGED_WITHIN_S}s"
   consumer_inactive_threshold: "{KEEP_IDLE_S}s"
+  {f"stream_replicas: {REPLICAS}" if clustered else ""}
   {tls}
 }}
 accounts {{
   SYS {{ users = [ {_user(SYSTEM, passwords.system)} ] }}
-  AUTH {{ users = [ {_user(LOGINS, passwords.logins)} ] }}
+  {json.dumps(account)} {{ users = [ {_user(LOGINS, passwords.logins)} ] }}
+  {further}
   {brokers}
   {OPEN} {{
     jetstream: enabled
+    {mapped}
     limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX} }}
     users = [
       {_user(GATEWAY, passwords.gateway)}
@@ -172,11 +204,12 @@ accounts {{
     ]
   }}
   {HOME} {{
-    jetstream {{ max_memory: {HOME_MEMORY_MAX}, max_file: {HOME_STORE_MAX} }}
+    jetstream {{ max_memory: {replicas * HOME_MEMORY_MAX}, max_file: {replicas * HOME_STORE_MAX} }}
     users = [ {_user(HOME_ASSISTANT, passwords.home_assistant)} ]
   }}
   {SECURED} {{
     jetstream: enabled
+    {mapped}
     limits {{ max_subscriptions: {SUBSCRIPTIONS_MAX} }}
     users = [
       {_user(SECURED_GATEWAY, passwords.gateway)}
@@ -189,11 +222,46 @@ authorization {{
   timeout: {LOGIN_LIMIT_S}
   auth_callout {{
     issuer: {json.dumps(issuer)}
-    account: AUTH
+    account: {json.dumps(account)}
     auth_users: {json.dumps(OWN_USERS)}
   }}
 }}
 """
+
+
+_MAPPED: Final = (
+    'mappings = { "node.*.*": "node.{{wildcard(1)}}.{{wildcard(2)}}.'
+    f'{SHARE_LEVEL}.{{{{partition({SHARES},1)}}}}" }}'
+)
+"""Of an account: who publishes `node.<id>.<resource>` publishes on the topic of its share."""
+
+
+def _cluster(cluster: MqttCluster) -> str:
+    """The block of settings for the connections to the other machines.
+
+    nats-server verifies the certificates of both sides, and their host names.
+    """
+    user = f"{ROUTES_USER}:{cluster.route_password}"
+    routes = [f"nats://{user}@{machine}" for machine in cluster.others]
+    tls = ""
+    if cluster.certificate_file:
+        tls = (
+            f"tls {{ cert_file: {json.dumps(cluster.certificate_file)},"
+            f" key_file: {json.dumps(cluster.key_file or cluster.certificate_file)},"
+            f" ca_file: {json.dumps(cluster.ca_file)}, timeout: {HANDSHAKE_LIMIT_S} }}"
+        )
+    return f"""\
+cluster {{
+  name: "pyaiot"
+  host: {json.dumps(cluster.own.host)}
+  port: {cluster.own.port}
+  routes: {json.dumps(routes)}
+  no_advertise: true
+  ping_interval: "1s"
+  ping_max: 2
+  authorization {{ {_user_and_password(ROUTES_USER, cluster.route_password)} }}
+  {tls}
+}}"""
 
 
 def move_store_of_before(folder: Path) -> None:
@@ -212,4 +280,8 @@ def move_store_of_before(folder: Path) -> None:
 
 
 def _user(name: str, password: str, rest: str = "") -> str:
-    return f"{{ user: {json.dumps(name)}, password: {json.dumps(password)}, {rest} }}"
+    return f"{{ {_user_and_password(name, password)}, {rest} }}"
+
+
+def _user_and_password(name: str, password: str) -> str:
+    return f"user: {json.dumps(name)}, password: {json.dumps(password)}"

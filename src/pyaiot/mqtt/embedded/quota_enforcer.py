@@ -16,6 +16,7 @@ from typing import Any, Final
 from pyaiot.errors import LinkLost, Refused
 from pyaiot.mqtt.embedded import quotas
 from pyaiot.mqtt.embedded.client_ids import ClientIds
+from pyaiot.mqtt.embedded.machines import MqttCluster
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
 from pyaiot.mqtt.embedded.nats_settings import SYSTEM
 from pyaiot.transport.rate_limit import RateLimitedLog
@@ -60,12 +61,16 @@ class Access:
 class QuotaEnforcer:
     """Enforces the quotas during one run of the child process."""
 
-    def __init__(self, access: Access, ids: ClientIds) -> None:
+    def __init__(self, access: Access, ids: ClientIds, cluster: MqttCluster | None = None) -> None:
         self._access = access
         self._ids = ids
+        self._is_clustered = cluster is not None
         self._log = RateLimitedLog(log)
         self._loop = asyncio.get_running_loop()
-        self._own = [quotas.session_hash(name) for name in (ids.gateway, ids.health)]
+        own = {ids.gateway, ids.health} if cluster is None else cluster.all_ids
+        self._own_ids = own
+        self._own = [quotas.session_hash(name) for name in own]
+        self._gateways = (ids.gateway, *(cluster.share_ids if cluster is not None else ()))
         self._retained_trimmed_at: float | None = None
         self._retained_burst = quotas.Burst()
         self._connections_max = min(
@@ -238,6 +243,8 @@ class QuotaEnforcer:
     # -- sessions -------------------------------------------------------------------------------
 
     async def _evict_sessions(self, store: NatsConnection, system: NatsConnection) -> None:
+        if self._is_clustered:
+            return  # this server does not know which devices are connected to the others
         info = await store.request(
             f"$JS.API.STREAM.INFO.{quotas.SESSIONS}", {"subjects_filter": ">"}
         )
@@ -292,7 +299,7 @@ class QuotaEnforcer:
     # -- connections ----------------------------------------------------------------------------
 
     async def _close_surplus_connections(self, system: NatsConnection) -> None:
-        counted = await system.request("$SYS.REQ.SERVER.PING.CONNZ", {"limit": 1})
+        counted = await system.request_of_server("CONNZ", {"limit": 1})
         surplus = counted["data"]["total"] - self._connections_max
         if surplus <= 0:
             return
@@ -312,18 +319,17 @@ class QuotaEnforcer:
 
     async def _relieve_gateway(self, system: NatsConnection) -> None:
         """Publications with QoS 0 are in no store: they wait in the gateway's connection."""
-        found = await system.request(
-            "$SYS.REQ.SERVER.PING.CONNZ", {"mqtt_client": self._ids.gateway, "limit": 1}
-        )
-        for connection in found["data"].get("connections") or ():
-            if connection["pending_bytes"] > GATEWAY_PENDING_MAX:
-                await self._disconnect_busiest(system, "the gateway can process")
+        for name in self._gateways:
+            found = await system.request_of_server("CONNZ", {"mqtt_client": name, "limit": 1})
+            for connection in found["data"].get("connections") or ():
+                if connection["pending_bytes"] > GATEWAY_PENDING_MAX:
+                    await self._disconnect_busiest(system, "the gateway can process")
 
     async def _disconnect_busiest(self, system: NatsConnection, limit: str) -> None:
         """Disconnect the device that publishes most. `limit` completes "more than …" in the log."""
         before = {one["cid"]: one["in_bytes"] for one in await self._connections(system)}
         await asyncio.sleep(OBSERVED_S)
-        counted = await system.request("$SYS.REQ.SERVER.PING.CONNZ", {"limit": 1})
+        counted = await system.request_of_server("CONNZ", {"limit": 1})
         devices = self._of_devices(await self._connections(system))
         if not devices:
             return
@@ -341,21 +347,18 @@ class QuotaEnforcer:
         await system.request_all([(subject, {"cid": cid}) for cid in cids])
 
     def _of_devices(self, connections: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        own = (self._ids.gateway, self._ids.health)
         return [
             one
             for one in connections
             if one.get("type") == "mqtt"
-            and one.get("mqtt_client", "") not in own
+            and one.get("mqtt_client", "") not in self._own_ids
             and not one.get("mqtt_client", "").startswith(self._ids.mqttsn_prefix)
         ]
 
     async def _connections(self, system: NatsConnection) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while True:
-            page = await system.request(
-                "$SYS.REQ.SERVER.PING.CONNZ", {"limit": _PAGE, "offset": len(found)}
-            )
+            page = await system.request_of_server("CONNZ", {"limit": _PAGE, "offset": len(found)})
             some = page["data"].get("connections") or []
             found += some
             if len(some) < _PAGE:

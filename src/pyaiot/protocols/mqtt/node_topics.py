@@ -31,6 +31,10 @@ SUBSCRIPTIONS: Final = ("node/+", "node/+/+", "node/+/+/+/#")
 (MQTT 3.1.1 section 3.3.5, overlapping subscriptions). The first matches `node/check`, the second
 resources and values; messages on other topics are counted, so that a wrong topic is found.
 """
+SUBSCRIPTIONS_OF_EACH: Final = ("node/+", "node/+/+", "node/+/+/+")
+"""The same for gateways that share the nodes. What nodes publish arrives on topics of their shares,
+but not what a client publishes before the MQTT broker has accepted it: nats-server maps topics only
+from then on. All of these gateways get that, and the one that serves the node processes it."""
 DISCOVER_RESOURCES: Final = b"resources"
 DISCOVER_VALUES: Final = b"values"
 

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The clients of a gateway that shares the nodes of a cluster of MQTT brokers with others.
+
+Each share is a session of its own, whose client id all of these gateways know. The MQTT broker
+keeps its messages with QoS 1 while a share moves, and delivers to the next gateway what the last
+one has not acknowledged.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+import msgspec
+
+from pyaiot.errors import ProtocolError
+from pyaiot.gateways.mqtt.shares import (
+    PRESENCE_INTERVAL_S,
+    ShareAccess,
+    Shares,
+    read_presence,
+    share_of,
+)
+from pyaiot.gateways.mqtt.sides import Side, Sides
+from pyaiot.mqtt.client import MqttClient, MqttServer, ReceivedMessage
+from pyaiot.mqtt.embedded.nats_settings import PRESENCE_TOPIC, SHARE_LEVEL
+from pyaiot.protocols.mqtt.node_topics import NODE_CHECK, NodeCheck, parse_publication
+
+STEP_S: Final = PRESENCE_INTERVAL_S / 4
+"""Interval at which a gateway decides what to release and to take."""
+
+LEAVE_LIMIT_S: Final = 2.0
+"""How long a gateway that ends takes to release its shares. Then others take them after
+`GONE_AFTER_S`."""
+
+log = logging.getLogger(__name__)
+
+
+class SharedGateway(Protocol):
+    """The gateway, which processes the messages of the shares that it holds."""
+
+    def receive(self, side: Side, messages: Sequence[ReceivedMessage]) -> None: ...
+    def share_connected(self, share: int) -> None: ...
+    def share_caught_up(self, side: Side) -> None: ...
+    def share_released(self, share: int) -> None: ...
+    async def run_at_one(self) -> None:
+        """What only one gateway does: it runs while this one has the first share."""
+
+
+class _Serving:
+    """A share that this gateway serves: a client for each side, and the tasks that run them."""
+
+    def __init__(self) -> None:
+        self.is_active = True
+        self.clients: list[MqttClient] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def has_session(self) -> bool:
+        return self.clients[0].has_connected.is_set()
+
+
+class ShareClients:
+    """Takes and releases shares. `run` does it until cancelled."""
+
+    def __init__(
+        self,
+        access: ShareAccess,
+        server: MqttServer,
+        sides: Sides,
+        gateway: SharedGateway,
+        name: str,
+    ) -> None:
+        """`server`: of the side without credentials."""
+        self._access = access
+        self._sides = sides
+        self._gateway = gateway
+        self._name = name
+        self._loop = asyncio.get_running_loop()
+        self._table = Shares(access.own, access.gateways)
+        self._serving: dict[int, _Serving] = {}
+        self._is_awake = asyncio.Event()
+        """Set when the others have to learn something at once."""
+        self._leaves = False
+        self._has_left = asyncio.Event()
+        self._published_at = 0.0
+        self._was_connected = False
+        self.is_settled = asyncio.Event()
+        """Set when it receives the messages of its shares, and never cleared."""
+        self._presence = MqttClient(
+            msgspec.structs.replace(server, client_id="", echo_topic=""),
+            name=f"{name}, shares",
+            subscriptions=[PRESENCE_TOPIC],
+            on_messages=self._received,
+            on_connect=self._connected,
+            keeps_session=False,
+        )
+
+    @property
+    def held(self) -> frozenset[int]:
+        return self._table.held
+
+    @property
+    def gateways(self) -> Sequence[str]:
+        """Those that share the nodes now, with this one."""
+        return self._table.gateways
+
+    def is_ours(self, topic: str, payload: bytes) -> bool:
+        """Whether a message is about a node of this gateway. Those about no node are for the one
+        that has the first share."""
+        levels = topic.split("/", 3)
+        try:
+            if topic == NODE_CHECK:
+                publication = parse_publication(topic, payload)
+                assert isinstance(publication, NodeCheck)  # noqa: S101 - it is one
+                return share_of(publication.uid) in self._table.held
+        except ProtocolError:
+            return 0 in self._table.held
+        share = share_of(levels[1]) if len(levels) == 3 and levels[0] == "node" else 0
+        return share in self._table.held
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._presence.run(), name="mqtt gateways")
+            while not self._leaves:
+                await self._step(tasks)
+                self._is_awake.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(STEP_S):
+                        await self._is_awake.wait()
+            await self._release(self.held)
+            self._publish_presence(leaves=True)
+            self._has_left.set()
+
+    async def leave(self) -> None:
+        """Release all shares, so that others take them at once. Not more than `LEAVE_LIMIT_S`."""
+        self._leaves = True
+        self._is_awake.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_LIMIT_S):
+                await self._has_left.wait()
+
+    async def _step(self, tasks: asyncio.TaskGroup) -> None:
+        if self._was_connected and not self._presence.connected:
+            self._was_connected = False
+            self._table.disconnected()
+        changes = self._table.update(self._loop.time())
+        release = changes.release
+        if self._was_connected:
+            # A session that does not exist yet keeps no messages for the next gateway.
+            release = frozenset(it for it in release if self._serving[it].has_session)
+        await self._release(release)
+        for share in sorted(changes.take):
+            self._take(share, tasks)
+        if self.held and all(it.has_session for it in self._serving.values()):
+            self.is_settled.set()
+        if any(changes):
+            log.info(
+                "%s: serves %d of %d shares, of the nodes at %d gateways",
+                *(self._name, len(self.held), len(self._access.client_ids), len(self.gateways)),
+            )
+        is_due = self._loop.time() - self._published_at >= PRESENCE_INTERVAL_S
+        if any(changes) or is_due or self._is_awake.is_set():
+            self._publish_presence()
+
+    def _publish_presence(self, *, leaves: bool = False) -> None:
+        self._published_at = self._loop.time()
+        presence = msgspec.structs.replace(self._table.presence, leaves=leaves)
+        self._presence.publish(PRESENCE_TOPIC, msgspec.json.encode(presence))
+
+    def _connected(self) -> None:
+        self._was_connected = True
+        self._table.connected(self._loop.time())
+        self._is_awake.set()
+
+    def _received(self, messages: Sequence[ReceivedMessage]) -> None:
+        for _topic, payload, _freshness in messages:
+            try:
+                presence = read_presence(payload)
+            except ProtocolError as error:
+                log.debug("%s: not of another gateway: %s", self._name, error)
+                continue
+            if self._table.receive(presence, self._loop.time()) or presence.leaves:
+                self._is_awake.set()
+
+    # -- shares ---------------------------------------------------------------------------------
+
+    def _take(self, share: int, tasks: asyncio.TaskGroup) -> None:
+        serving = self._serving[share] = _Serving()
+        for side in self._sides.all:
+            client = MqttClient(
+                msgspec.structs.replace(
+                    side.server,
+                    client_id=self._access.client_ids[share],
+                    # It would get the echoes of other shares as well.
+                    echo_topic=f"{side.server.echo_topic}/{share}",
+                ),
+                name=f"{self._name}, share {share}",
+                subscriptions=[f"node/+/+/{SHARE_LEVEL}/{share}"],
+                on_messages=partial(self._on_messages, serving, side, f"/{SHARE_LEVEL}/{share}"),
+                on_connect=partial(self._gateway.share_connected, share),
+                on_caught_up=partial(self._gateway.share_caught_up, side),
+            )
+            serving.clients.append(client)
+            serving.tasks.append(
+                tasks.create_task(self._serve(side, client), name=f"mqtt share {share}")
+            )
+        self._table.held |= {share}
+        if share == 0:
+            serving.tasks.append(
+                tasks.create_task(self._gateway.run_at_one(), name="mqtt foreign devices")
+            )
+
+    async def _serve(self, side: Side, client: MqttClient) -> None:
+        await self._sides.is_needed(side)
+        await client.run()
+
+    def _on_messages(
+        self, serving: _Serving, side: Side, suffix: str, messages: Sequence[ReceivedMessage]
+    ) -> None:
+        if serving.is_active:
+            self._gateway.receive(
+                side,
+                [
+                    (topic.removesuffix(suffix), payload, freshness)
+                    for topic, payload, freshness in messages
+                ],
+            )
+
+    async def _release(self, shares: Iterable[int]) -> None:
+        """Stop serving. Returns when the next gateway may take the shares."""
+        await asyncio.gather(*(self._release_one(share) for share in shares))
+
+    async def _release_one(self, share: int) -> None:
+        serving = self._serving.pop(share)
+        self._table.held -= {share}
+        await asyncio.gather(*(client.leave() for client in serving.clients))
+        serving.is_active = False
+        for task in serving.tasks:
+            task.cancel()
+        await asyncio.gather(*serving.tasks, return_exceptions=True)
+        self._gateway.share_released(share)
