@@ -16,6 +16,7 @@ from pyaiot.broker.away import gateway_away
 from pyaiot.broker.deliveries import Delivery, ToAll, ToOneClient, ToOneGateway
 from pyaiot.broker.identity import GatewayIdentity
 from pyaiot.broker.router import Router
+from pyaiot.broker.wanted_readings import SEEN_S
 from pyaiot.cluster.member import GRACE_S, ClusterMember, client_of, is_broker
 from pyaiot.cluster.owned_nodes import OwnedNodes
 from pyaiot.messages import (
@@ -72,6 +73,8 @@ class SimBroker:
         self.link_number = 0
         self.view: dict[str, dict[str, object]] = {}
         """What a client sees that joined at the start."""
+        self.seen: set[str] = set()
+        """Nodes that sent readings, as other brokers reported."""
         self.published: Counter[str] = Counter()
         """Messages to clients about each node, by type and uid."""
         self.receipts: list[tuple[str, Receipt]] = []
@@ -104,6 +107,7 @@ class SimBroker:
             return
         now = self.world.now
         self.deliver(self.member.receive_packet(packet, now, TS + now), is_local=False)
+        self.seen |= self.member.take_seen()
 
     def deliver(self, deliveries: Sequence[Delivery], *, is_local: bool = True) -> None:
         now = self.world.now
@@ -145,6 +149,18 @@ class SimBroker:
                 self.view[uid][resource] = data
             case _:
                 pass
+
+    def shown(self, values: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+        """The part of these values that its clients show."""
+        interest = self.member.local.interest
+        return {
+            uid: {
+                resource: data
+                for resource, data in of_node.items()
+                if interest.everything or uid in interest.uids or resource in interest.resources
+            }
+            for uid, of_node in values.items()
+        }
 
     # -- gateways and clients -------------------------------------------------------------------
 
@@ -439,6 +455,14 @@ class World:
             # Each from another client: the rate of a client is not the subject.
             broker.command(f"client {payload}", command)
 
+    def watch(
+        self, name: str, uids: Sequence[str] | None, resources: Sequence[str], *, seen: bool
+    ) -> None:
+        """Clients of a broker show something else from now on; `uids` None: everything."""
+        broker = self.brokers[name]
+        if broker.is_alive and not broker.is_paused:
+            broker.member.local.set_interest(uids, resources, seen=seen)
+
     def truth(self) -> dict[str, dict[str, object]]:
         """The nodes and their values, where one gateway has them."""
         found: dict[str, dict[str, object]] = {}
@@ -457,12 +481,13 @@ class World:
         owners: Counter[str] = Counter()
         for broker in self.brokers.values():
             owners.update(broker.member.directory.of(broker.run).keys())
-            wrong = differences(broker.view, truth)
+            expected = broker.shown(truth)
+            wrong = differences(broker.shown(broker.view), expected)
             assert not wrong, f"{broker.name} shows and should show: {wrong}"
             table = {
                 node.uid: {k: r.data for k, r in node.readings.items()} for node in broker.nodes
             }
-            assert not differences(table, truth)
+            assert not differences(broker.shown(table), expected)
             assert not len(broker.router.commands)
             self._check_peers(broker)
         assert owners == Counter(truth.keys()), "a node has other than one owner"
@@ -482,6 +507,21 @@ class World:
                 assert receipts[payload] == 1, f"{payload} has {receipts[payload]} receipts"
             else:
                 assert receipts[payload] <= 1
+
+    def check_seen(self) -> None:
+        """Every node sends a reading: brokers that request it learn which nodes did."""
+        for broker in self.brokers.values():
+            broker.seen.clear()
+        for gateway in self.gateways:
+            for uid in gateway.nodes:
+                gateway.read(uid, "d", self.now)
+        self.run(2 * SEEN_S)
+        self.check()
+        for broker in self.brokers.values():
+            interest, own = broker.member.local.interest, broker.member.directory.of(broker.run)
+            requested = interest.seen and not interest.everything
+            others = broker.view.keys() - own.keys()
+            assert broker.seen == (others if requested else set()), broker.name
 
     def _check_peers(self, broker: SimBroker) -> None:
         """A broker knows of each other one what that knows of itself, and of nobody else."""

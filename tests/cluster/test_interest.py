@@ -14,7 +14,7 @@ from pyaiot.broker.subscriber import Subscriber
 from pyaiot.broker.wanted_readings import SEEN_S
 from pyaiot.cluster.broker import ClusteredBroker
 from pyaiot.cluster.packets import CurrentValues, FrameHeader, decode_items, decode_packet
-from pyaiot.messages import Join, NodeAppeared, Reading, Subscription, ToClient
+from pyaiot.messages import Join, NodeAppeared, NodeReset, Reading, Subscription, ToClient
 from pyaiot.registry.record import Edit
 from pyaiot.registry.registry import Registry
 from tests.broker.test_fanout import FakeSocket
@@ -36,11 +36,15 @@ class Pair:
             )
             for name in ("owner", "other")
         )
+        self.is_cut = False
+        """Packets of the broker of the gateway are lost."""
         self.crossed: list[tuple[str, str]] = []
         """Readings that the broker of the gateway sent to the other one: node and resource."""
         for broker, peer in ((self.owner, self.other), (self.other, self.owner)):
 
             def send(_run: str, packet: bytes, peer: ClusteredBroker = peer) -> None:
+                if self.is_cut and peer is self.other:
+                    return
                 loop.call_soon(peer.receive_packet, self.changed(packet))
                 if peer is self.other:
                     self.crossed += readings_in(packet)
@@ -174,6 +178,24 @@ async def test_values_of_a_resource_that_a_page_sorts_by_are_sent_at_once() -> N
         assert sorted(it.crossed) == sorted((uid, "t") for uid in UIDS)
         assert sorted(values(socket)) == sorted((uid, "7") for uid in UIDS if uid != "n1")
         assert known(it.other, "n5") == known(it.owner, "n5")[:1]
+
+
+async def test_a_value_that_ended_while_packets_were_lost_is_not_shown_any_more() -> None:
+    async with pair() as it:
+        _, socket = await watch_part(it, "n1", named=("name",))
+        assert known(it.other, "n9") == ["Node"]
+        it.is_cut = True
+        await it.send(NodeReset(uid="n9"))
+        it.is_cut = False
+        await asyncio.sleep(5.0)
+        assert known(it.other, "n9") == []
+        shown: dict[str, str] = dict.fromkeys(UIDS, "Node")
+        for message in socket.messages:
+            if message["type"] == "reset":
+                del shown[message["uid"]]
+            elif message["type"] == "update" and message["endpoint"] == "name":
+                shown[message["uid"]] = message["data"]
+        assert shown.keys() == set(UIDS) - {"n9"}
 
 
 async def test_a_client_that_gets_everything_gets_the_values_of_all_nodes() -> None:

@@ -13,13 +13,13 @@ UIDS = [f"node {number}" for number in range(12)]
 
 
 def live(world: World, seconds: float) -> None:
-    """Nodes come, report, reboot and leave; clients command them."""
+    """Nodes come, report, reboot and leave; clients command them, and show others."""
     end = world.now + seconds
     while world.now < end:
         world.run(world.random.uniform(0.01, 0.2))
         gateway = world.random.choice(world.gateways)
         uid = world.random.choice(UIDS)
-        match world.random.randrange(10):
+        match world.random.randrange(11):
             case 0 | 1:
                 gateway.appear(uid)
             case 2:
@@ -28,9 +28,20 @@ def live(world: World, seconds: float) -> None:
                 gateway.reset(uid)
             case 4:
                 world.issue(world.random.choice(list(world.brokers)), uid)
+            case 5:
+                show_others(world)
             case _:
                 for uid in world.random.sample(sorted(gateway.nodes), min(3, len(gateway.nodes))):
                     gateway.read(uid, world.random.choice("abc"), world.random.randrange(1000))
+
+
+def show_others(world: World) -> None:
+    """Clients of a broker show everything, or some nodes and some resources of all."""
+    draw = world.random
+    uids = None if draw.random() < 0.25 else draw.sample(UIDS, draw.randrange(6))
+    resources = draw.sample("abc", draw.randrange(3))
+    name = draw.choice(list(world.brokers))
+    world.watch(name, uids, resources, seen=draw.random() < 0.5)
 
 
 def trouble(world: World) -> None:
@@ -66,6 +77,7 @@ def test_all_brokers_agree_after_a_quiet_life(seed: int) -> None:
     live(world, 10.0)
     world.run(30.0)
     world.check()
+    world.check_seen()
 
 
 @pytest.mark.parametrize("seed", range(RUNS))
@@ -78,3 +90,4 @@ def test_all_brokers_agree_after_any_trouble(seed: int) -> None:
     live(world, 2.0)
     world.run(60.0)
     world.check()
+    world.check_seen()

@@ -40,7 +40,11 @@ if TYPE_CHECKING:
 
 
 class Values(Protocol):
-    """Sends values to other brokers."""
+    """Exchanges values with other brokers."""
+
+    @property
+    def own_interest(self) -> Interest:
+        """What this broker needs."""
 
     def interested(self, peer: OtherBroker, interest: Interest) -> None: ...
 
@@ -166,10 +170,13 @@ class Incoming:
         if peer.unseen is not None:
             peer.unseen.discard(claim.uid)
         deliveries = self.settle(claim.uid, "left", ts, peer)
-        if not is_new:
-            return deliveries
         number = peer.gateways[claim.gateway]
-        return [*deliveries, *self._remote.values(number, claim.uid, (), ts, is_part=False)]
+        if is_new:
+            return [*deliveries, *self._remote.values(number, claim.uid, (), ts, is_part=False)]
+        interest = self._values.own_interest
+        if interest.everything or claim.uid in interest.uids:
+            return deliveries  # all its values follow
+        return [*deliveries, *self._remote.drop_values(number, claim.uid, interest.resources, ts)]
 
     def _order(self, peer: OtherBroker, order: Order, now: float) -> Sequence[Delivery]:
         """A client of the other broker sent a command to a node of this one."""

@@ -279,6 +279,10 @@ class ClusterMember:
         self._request(peer, now)
         return deliveries
 
+    @property
+    def own_interest(self) -> Interest:
+        return self.local.interest
+
     def interested(self, peer: OtherBroker, interest: Interest) -> None:
         """Another broker needs the values of these nodes from now on."""
         had_everything = peer.interest.everything

@@ -210,6 +210,19 @@ class RemoteNodes:
                 deliveries += self._keep(number, reading)
         return deliveries
 
+    def drop_values(self, number: int, uid: str, shown: Sequence[str], ts: float) -> list[Delivery]:
+        """Forget the values of a node: they may be old, and not all are sent again. `shown`:
+        resources that clients show.
+        """
+        node = self._node(number, uid)
+        if node is None:
+            return []
+        is_shown = any(resource in node.readings for resource in shown)
+        if is_shown:
+            return self.reset(number, NodeReset(uid=uid, ts=ts), is_reboot=False)
+        node.readings.clear()
+        return []
+
     def reset(self, number: int, message: NodeReset, *, is_reboot: bool = True) -> list[Delivery]:
         node = self._node(number, message.uid)
         if node is None:
