@@ -102,6 +102,11 @@ CLUSTER: dict[str, Any] = {
 }
 
 
+async def facts_of(dialog: Any) -> list[tuple[str, ...]]:
+    rows = await dialog.locator(".facts > div").all_inner_texts()
+    return [tuple(row.split("\n")) for row in rows]
+
+
 async def test_the_brokers_of_a_cluster_are_boxes_and_the_path_is_readable_as_text(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -124,6 +129,85 @@ async def test_the_brokers_of_a_cluster_are_boxes_and_the_path_is_readable_as_te
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         if AXE.exists():
             assert await violations(page) == []
+        # Without an address, a box opens a list of what is known.
+        await place.get_by_role("button", name="barn").click()
+        barn = page.get_by_role("dialog", name="barn")
+        await see(barn, "Last packet")
+        assert await facts_of(barn) == [
+            ("State", "lost"),
+            ("Version", "Pyaiot 0.1.0"),
+            ("Last packet", "now"),
+            ("Gateways", "2"),
+        ]
+        if AXE.exists():
+            assert await violations(page) == []
+
+
+async def test_every_box_leads_somewhere(browser: Browser, tmp_path: Path) -> None:
+    async with (
+        broker_with_page(tmp_path) as broker,
+        broker.web.ws_connect("/ws"),
+        browser.page() as page,
+    ):
+        await page.route("**/api/cluster", lambda route: route.fulfill(json=CLUSTER))
+        broker.gateway.send("lamp", "led", "0")
+        await page.goto(f"{broker.url}#/path")
+        await see(page.locator('[data-box="others"]'), "2 connected")
+        boxes = page.locator(".path-place :is([data-box], [data-gateway], [data-device])")
+        dead = await boxes.evaluate_all(
+            "all => all.filter(it => !it.matches('button, a[href], :has(> a[href])')).length"
+        )
+        assert dead == 0
+        assert await boxes.count() == 7
+        await page.locator('[data-box="others"]').click()
+        others = page.get_by_role("dialog", name="1 other")
+        await see(others, "Nobody signs in here, so they have no names.")
+        assert ("Connected", "2") in await facts_of(others)
+        await page.keyboard.press("Escape")
+        assert await page.get_by_role("dialog").count() == 0
+        await page.locator('[data-box="page"]').click()
+        await page.wait_for_function("location.hash === '#/settings'")
+        await page.go_back()
+        await page.locator('[data-box="broker"]').click()
+        await see(page.get_by_role("dialog"), "Activity")
+
+
+STOPS = """() => {
+    window.ways_ = [];
+    const animate = Element.prototype.animate;
+    Element.prototype.animate = function (frames, ...more) {
+        const place = document.querySelector('.path-place').getBoundingClientRect();
+        const boxes = [...document.querySelectorAll('[data-box], [data-gateway], [data-device]')];
+        const at = (x, y) => boxes.find((it) => {
+            const {left, right, top, bottom} = it.getBoundingClientRect();
+            return left <= x && x <= right && top <= y && y <= bottom;
+        });
+        ways_.push(frames.map(({translate}) => {
+            const [x, y] = translate.split(' ').map(parseFloat);
+            const {box, gateway, device} = at(x + place.left, y + place.top)?.dataset ?? {};
+            return box ?? gateway ?? device;
+        }));
+        return animate.call(this, frames, ...more);
+    };
+}"""
+"""The boxes at the points where an animation of the dot stops."""
+
+
+async def test_a_command_passes_the_broker_of_its_gateway(browser: Browser, tmp_path: Path) -> None:
+    async with broker_with_page(tmp_path) as broker, browser.page() as page:
+        gateways = {"gateways": [{"name": "test", "broker": "cellar", "readings": 1}]}
+        await page.route("**/api/cluster", lambda route: route.fulfill(json=CLUSTER))
+        await page.route("**/api/gateways", lambda route: route.fulfill(json=gateways))
+        broker.gateway.send("lamp", "led", "0")
+        broker.gateway.otherwise = "confirmed"
+        await page.goto(f"{broker.url}#/path")
+        await see(page.locator('[data-gateway="test"]'), "at cellar")
+        await see(page.locator('[data-box="broker cellar"]'), "7 nodes, 2 gateways")
+        await page.evaluate(STOPS)
+        await page.get_by_role("switch", name="Switch LED of lamp").click()
+        await page.wait_for_function("ways_.length === 2")
+        way = ["page", "broker", "broker cellar", "test", "lamp"]
+        assert await page.evaluate("ways_") == [way, way[::-1]]
 
 
 @pytest.mark.parametrize(

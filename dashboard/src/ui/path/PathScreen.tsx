@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The path: devices, gateways, broker and clients, with rates, health, and commands on the way. */
 import { useSignal } from "@preact/signals";
-import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { apiUrl, mayHaveApi } from "../../config";
-import { info, isAdmin, mayCommand, signsIn, type Info } from "../../info";
+import { info, mayCommand, type Info } from "../../info";
 import { payloadOf, truthOf } from "../../model/resourceTypes";
-import { branchesOf, Growth, peerHealth, type Branch, type Cluster, type Device, type GatewayReport, type Journey, type Peer } from "../../model/topology";
+import { branchesOf, Growth, type Branch, type Cluster, type Device, type GatewayReport, type Journey } from "../../model/topology";
 import { nodeTitle, quote, visible } from "../../model/text";
 import { isNarrow } from "../../narrow";
 import { navigate } from "../../route";
@@ -17,6 +16,7 @@ import { pt } from "../../i18n/path";
 import { whoText } from "../details/NodeActivity";
 import { overlay } from "../keys";
 import { nameOf, titleOf } from "../rows";
+import { Box, Others, PeerBox, rateText } from "./boxes";
 import { follow, journeys, rates } from "./journeys";
 import { travel } from "./travel";
 import { Why } from "./Why";
@@ -24,10 +24,6 @@ import "../../more.css";
 import "../../path.css";
 
 const READ_MS = 5000;
-
-/** Of now; the past has none. */
-const rateText = (value: number): string =>
-  past.value ? "" : pt("rate", { n: formatNumber(value >= 10 ? Math.round(value) : Math.round(value * 10) / 10) });
 
 /** What the broker counts, between two answers. */
 const grown = new Growth();
@@ -94,7 +90,7 @@ export function PathScreen() {
             {cluster.value?.in_cluster && <span>{pt(cluster.value.connected ? "broker.this" : "broker.alone")}</span>}
           </Box>
           {(cluster.value?.peers ?? []).map((peer) => (
-            <PeerBox key={`${peer.name} ${peer.address}`} peer={peer} />
+            <PeerBox key={`${peer.name} ${peer.address}`} peer={peer} perSecond={grown.of(`peer ${peer.name}`)} />
           ))}
           </div>
           <div class="path-clients">
@@ -102,7 +98,7 @@ export function PathScreen() {
               <span>{rateText(rate.value)}</span>
               <span>{t(past.value ? "pill.past" : link.value.phase === "live" ? "pill.live" : "pill.connecting")}</span>
             </Box>
-            {others > 0 && <Others others={others} behind={about.value?.clients_behind ?? 0} />}
+            {others > 0 && <Others others={others} behind={about.value?.clients_behind ?? 0} perSecond={grown.of("broker")} />}
           </div>
         </div>
       </div>
@@ -122,78 +118,6 @@ export function PathScreen() {
       </div>
     </section>
   );
-}
-
-function Box({ name, title, health, open, label, children }: { name: string; title: string; health: string; open: () => void; label: string; children: ComponentChildren }) {
-  return (
-    <button type="button" class="path-box" data-box={name} data-health={health} title={label} onClick={open}>
-      <strong>{title}</strong>
-      {children}
-    </button>
-  );
-}
-
-/** Where people sign in, administrators see who they are. */
-function Others({ others, behind }: { others: number; behind: number }) {
-  const health = behind ? "warn" : "good";
-  const content = (
-    <>
-      <span>{pt("clients.n", { n: formatNumber(others + 1) })}</span>
-      <span class="path-health">{behind ? pt("clients.behind", { n: formatNumber(behind) }) : pt("health.good")}</span>
-    </>
-  );
-  const title = pt("clients.others", { n: formatNumber(others) });
-  if (isAdmin.value && signsIn.value)
-    return (
-      <Box name="others" title={title} health={health} open={() => (overlay.value = "account")} label={`${title}: ${t("account.title")}`}>
-        {content}
-      </Box>
-    );
-  return (
-    <div class="path-box" data-box="others" data-health={health}>
-      <strong>{title}</strong>
-      {content}
-    </div>
-  );
-}
-
-/** Another broker of the cluster: leads to its dashboard, if its address is known. */
-function PeerBox({ peer }: { peer: Peer }) {
-  const { name, address, version, nodes, gateways, clients, lag_s } = peer;
-  const perSecond = grown.of(`peer ${name}`);
-  const health = peerHealth(peer);
-  const content = (
-    <>
-      <strong>{quote(name)}</strong>
-      <span>Pyaiot {visible(version)}</span>
-      {typeof nodes === "number" && <span>{pt("broker.nodes", { n: formatNumber(nodes), gateways: formatNumber(gateways ?? 0) })}</span>}
-      {perSecond !== null && <span>{rateText(perSecond)}</span>}
-      {typeof clients === "number" && <span>{pt("broker.clients", { n: formatNumber(clients) })}</span>}
-      <span class="path-health">{pt(health === "good" ? "health.good" : peer.state === "online" ? "broker.late" : `broker.${peer.state}`, { s: formatNumber(Math.round(lag_s)) })}</span>
-    </>
-  );
-  const page = pageOf(address);
-  if (!page)
-    return (
-      <div class="path-box" data-box={`broker ${name}`} data-health={health}>
-        {content}
-      </div>
-    );
-  return (
-    <a class="path-box" data-box={`broker ${name}`} data-health={health} href={page} target="_blank" rel="noopener" title={pt("broker.open", { name: quote(name) })}>
-      {content}
-    </a>
-  );
-}
-
-/** The dashboard of a broker, from the address that it states; empty if that is no address of the web. */
-function pageOf(address: string): string {
-  try {
-    const url = new URL(address.replace(/^ws/, "http"));
-    return /^https?:$/.test(url.protocol) ? `${url.origin}/#/path` : "";
-  } catch {
-    return "";
-  }
 }
 
 function BranchRow({ branch }: { branch: Branch }) {
