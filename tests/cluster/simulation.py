@@ -212,6 +212,7 @@ class SimGateway:
         self.brokers = brokers
         self.has_token = has_token
         self.instance = f"instance of {name}"
+        self.group = ""
         self.nodes: dict[str, dict[str, object]] = {}
         self.broker: SimBroker | None = None
         self.number = 0
@@ -237,7 +238,13 @@ class SimGateway:
             return
         self.broker, self.number = broker, broker.connect(self)
         self.send(
-            Hello(name=self.name, protocol="CoAP", instance=self.instance, clock=self.world.now)
+            Hello(
+                name=self.name,
+                protocol="CoAP",
+                instance=self.instance,
+                group=self.group,
+                clock=self.world.now,
+            )
         )
         for _, event in self.unconfirmed:
             self.send(event)

@@ -3,6 +3,7 @@
 
 from pyaiot.broker.commands import GATEWAY_GRACE_S
 from pyaiot.cluster.claims import ClaimTable
+from pyaiot.cluster.member import GRACE_S, GROUP_GRACE_S, PEER_TIMEOUT_S
 from pyaiot.cluster.outgoing import FRAME_SIZE_MAX, pack
 from pyaiot.cluster.packets import (
     ITEMS_PER_FRAME_MAX,
@@ -16,7 +17,7 @@ from pyaiot.cluster.packets import (
 from pyaiot.cluster.streams import REORDER_S, IncomingStream, OutgoingStream
 from pyaiot.messages import Command, NodeDescribed, Reading
 from pyaiot.model import ResourceType
-from tests.cluster.simulation import TS, World
+from tests.cluster.simulation import TS, SimGateway, World
 
 
 def claim(term: int, *, secured: bool = False) -> NodeClaim:
@@ -110,6 +111,48 @@ def test_a_gateway_that_changes_its_broker_takes_its_nodes_along_silently() -> N
         broker = world.brokers[name]
         assert broker.view == {"A": {"t": 1}}
         assert broker.published == {"new A": 1}
+
+
+def world_of_a_lost_broker() -> World:
+    """Two gateways at a broker that was killed: only the one of node B shares its nodes."""
+    world = World(1, brokers=2, gateways=0)
+    for name, group in (("alone", ""), ("shares", "a group")):
+        gateway = SimGateway(world, name, ["broker 0"], has_token=False)
+        gateway.group = group
+        gateway.connect()
+        gateway.appear("B" if group else "A")
+        world.gateways.append(gateway)
+    world.run(3.0)
+    assert world.brokers["broker 1"].view == {"A": {}, "B": {}}
+    return world
+
+
+def test_only_nodes_that_gateways_share_have_the_longer_grace_period() -> None:
+    world = world_of_a_lost_broker()
+    other = world.brokers["broker 1"]
+    world.kill("broker 0")
+    world.run(PEER_TIMEOUT_S + GRACE_S + 0.5)
+    assert other.view == {"B": {}}
+    world.run(GROUP_GRACE_S - GRACE_S - 2.0)
+    assert other.view == {"B": {}}
+    assert len(other.member.peers) == 1
+    world.run(2.0)
+    assert other.view == {}
+    assert not other.member.peers
+
+
+def test_a_broker_that_returns_within_the_longer_grace_period_brings_all_nodes() -> None:
+    world = world_of_a_lost_broker()
+    other = world.brokers["broker 1"]
+    world.partition({"broker 0"})
+    world.run(PEER_TIMEOUT_S + GRACE_S + 0.5)
+    assert other.view == {"B": {}}
+    world.gateways[0].read("A", "t", 1)
+    world.gateways[1].read("B", "t", 2)
+    world.network.cut.clear()
+    world.run(3.0)
+    assert other.view == {"A": {"t": 1}, "B": {"t": 2}}
+    assert other.published == {"new A": 2, "out A": 1, "new B": 1}
 
 
 def test_a_command_for_a_node_of_a_lost_broker_is_unreachable() -> None:

@@ -2,6 +2,7 @@
 """Applies items from other brokers to the router of this one. Pure."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -247,16 +248,25 @@ class Incoming:
         peer.unseen_gateways = set()
         return deliveries
 
-    def forget(self, peer: OtherBroker, now: float, ts: float) -> Sequence[Delivery]:
-        """Remove a broker that is lost permanently: its nodes go offline, unless another broker
-        has claimed them.
+    def forget(
+        self, peer: OtherBroker, now: float, ts: float, *, kept: AbstractSet[int] = frozenset()
+    ) -> Sequence[Delivery]:
+        """Remove a broker that is lost permanently, or all of its gateways but those `kept`: their
+        nodes go offline, unless another broker has claimed them.
         """
+        gone = peer.gateways.keys() - kept
+        if kept and not gone:
+            return ()
         deliveries: list[Delivery] = []
-        uids = list(self._directory.of(peer.run))
-        self._directory.forget(peer.run)
+        claims = self._directory.of(peer.run)
+        uids = [uid for uid, claim in claims.items() if claim.gateway not in kept]
+        if kept:
+            for uid in uids:
+                self._directory.remove(peer.run, uid)
+        else:
+            self._directory.forget(peer.run)
         for uid in uids:
             deliveries += self.settle(uid, "gateway lost", ts)
-        for number in peer.gateways.values():
-            deliveries += self._remote.gateway_lost(number, now, ts)
-        peer.gateways.clear()
+        for number in sorted(gone):
+            deliveries += self._remote.gateway_lost(peer.gateways.pop(number), now, ts)
         return deliveries

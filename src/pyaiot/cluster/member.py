@@ -52,8 +52,8 @@ GRACE_S: Final = 5.0
 reconnect.
 """
 GROUP_GRACE_S: Final = 12.0
-"""The same for a broker with a gateway that shares its nodes with others: these also wait until the
-MQTT brokers have elected who stores messages, at most 9 s."""
+"""The same for nodes of a gateway of a lost broker that shares them with other gateways: these also
+wait until the MQTT brokers have elected who stores messages, at most 9 s."""
 LEAD_AFTER_S: Final = 10.0
 """A broker leads the cluster after this time at the earliest: until then it knows the others."""
 PEERS_MAX: Final = 64
@@ -379,21 +379,24 @@ class ClusterMember:
                 return self._lost(peer, now)
             self._request_again(peer, now)
             return ()
-        if now - peer.lost_at <= self._grace_s(peer):
+        lost_s = now - peer.lost_at
+        if lost_s <= GRACE_S:
             self._request_again(peer, now)
             return ()
-        del self.peers[peer.run]
-        deliveries = self._in.forget(peer, now, ts)
+        kept: set[int] = set()
+        if lost_s <= GROUP_GRACE_S and not peer.beacon.leaves:
+            known = self._router.gateways
+            kept = {it for it, ours in peer.gateways.items() if known[ours].group}
+        if kept:
+            self._request_again(peer, now)
+        else:
+            del self.peers[peer.run]
+        deliveries = self._in.forget(peer, now, ts, kept=kept)
         if self.resumption is not None and any(
             type(it) is ToAll and isinstance(it.message, NodeLeft) for it in deliveries
         ):
             self.resumption.nodes_left(ts)
         return deliveries
-
-    def _grace_s(self, peer: OtherBroker) -> float:
-        gateways = (self._router.gateways.get(it) for it in peer.gateways.values())
-        has_group = any(it is not None and it.group for it in gateways)
-        return GROUP_GRACE_S if has_group and not peer.beacon.leaves else GRACE_S
 
     def _request_again(self, peer: OtherBroker, now: float) -> None:
         if not peer.beacon.leaves:

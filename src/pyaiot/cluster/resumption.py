@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from pyaiot.cluster.member import GRACE_S, PEER_TIMEOUT_S
+from pyaiot.cluster.member import GROUP_GRACE_S, PEER_TIMEOUT_S
 from pyaiot.cluster.packets import Beacon
 
 ID_AGE_MAX_S: Final = 3600.0
@@ -22,8 +22,8 @@ SKEW_MAX_S: Final = 10.0
 MARGIN_S: Final = 2.0
 """For the time that beacons and messages take on their way."""
 
-FORGOTTEN_S: Final = PEER_TIMEOUT_S + GRACE_S
-"""Until a silent broker is forgotten with its nodes, which nobody records."""
+FORGOTTEN_S: Final = PEER_TIMEOUT_S + GROUP_GRACE_S
+"""Until a silent broker is forgotten with all its nodes, which nobody records."""
 
 
 class _Run(msgspec.Struct, frozen=True):
