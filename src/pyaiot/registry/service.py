@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The registry of a running broker: its store, when changes are written, and edits by people.
+"""The registry of a running broker: edits by people, and when the store is opened and written.
 
 Reports of gateways are written a few seconds later on a thread, and never delay a reading. Edits
 are on disk before they take effect. A store that fails is reopened; until then edits are refused
@@ -9,8 +9,7 @@ and everything else continues to work.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, TypeVar
@@ -19,10 +18,11 @@ from pyaiot.errors import ProtocolError, Refused
 from pyaiot.registry.documents import Document, Documents
 from pyaiot.registry.online_nodes import OnlineNodes
 from pyaiot.registry.plans import PlanBook
-from pyaiot.registry.record import Edit, NodeRecord, edited_row, observed_row
+from pyaiot.registry.record import Edit, NodeRecord, edited_row
 from pyaiot.registry.refusals import NotStored, StaleRevision, UnknownNode, check_revision
 from pyaiot.registry.registry import Registry
-from pyaiot.registry.store import ObservedNode, RegistryStore, RegistryStoreError, write_rows
+from pyaiot.registry.store import RegistryStore, RegistryStoreError, write_rows
+from pyaiot.registry.store_writer import StoreWriter
 from pyaiot.registry.turns import TURN_NODES_MAX, in_turns, in_turns_until_done, repeat_if_stale
 from pyaiot.registry.views import ViewBook
 
@@ -32,8 +32,6 @@ VALUES_INTERVAL_S: Final = 5.0
 """Interval between writes of latest values and last-seen times. The store is checked after each,
 even if nothing had to be written.
 """
-BATCH_MAX: Final = 500
-"""Nodes per transaction. Four times as many delayed readings by 60 ms."""
 OPEN_LIMIT_S: Final = 5.0
 """How long the start of a service waits for its registry. After that it starts without it."""
 RETRY_S: Final = 5.0
@@ -76,15 +74,13 @@ class RegistryService:
         """Set when the store has been read for the first time; at once if there is no store."""
         self.failures = 0
         """Failures of the store since the start."""
-        self.written = 0
-        """Nodes whose observations were written, since the start."""
         self.edits = 0
         """Nodes that people edited, forgot or restored since the start."""
         self._nodes = nodes
         self._store = store
+        self._writer = StoreWriter(registry, self.documents, nodes, store)
         self._name = "" if store is None else store.name
         self._unix_time = unix_time
-        self._executor: ThreadPoolExecutor | None = None
         self._edit_lock = asyncio.Lock()
         """Held from the start of an edit until it is applied, so that the next edit sees its
         result.
@@ -99,7 +95,7 @@ class RegistryService:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Context manager: load the registry, and write changes until the block ends."""
-        with ThreadPoolExecutor(1, "registry") as self._executor:
+        with self._writer.running():
             writing = asyncio.create_task(self._run(), name="registry")
             try:
                 if self._store is not None:
@@ -110,6 +106,11 @@ class RegistryService:
                 with contextlib.suppress(asyncio.CancelledError):
                     await writing
                 await self._write_last()
+
+    @property
+    def written(self) -> int:
+        """Nodes whose observations were written, since the start."""
+        return self._writer.written
 
     @property
     def problem(self) -> str:
@@ -208,7 +209,7 @@ class RegistryService:
         while self._store is not None and self._is_open:
             before = self.documents.version
             try:
-                found = await self._with_store(lambda store: store.documents())
+                found = await self._writer.call(lambda store: store.documents())
             except RegistryStoreError as error:
                 self._failed(error)
                 return
@@ -269,7 +270,7 @@ class RegistryService:
     async def _store_edits(self, changed: Sequence[NodeRecord]) -> None:
         # Of a node that has just appeared, the rest is written with it.
         unwritten = self.registry.unwritten.of(record.uid for record in changed)
-        observed = [self._observed(record) for record in unwritten]
+        observed = self._writer.observed(unwritten)
 
         def write(store: RegistryStore) -> None:
             write_rows(store, observed=observed, edited=[edited_row(it) for it in changed])
@@ -277,7 +278,7 @@ class RegistryService:
         await self._store_again(changed, write)
 
     async def _store_whole(self, records: Sequence[NodeRecord]) -> None:
-        observed = [self._observed(record) for record in records]
+        observed = self._writer.observed(records)
         edited = [edited_row(record) for record in records]
         await self._store_again(records, partial(write_rows, observed=observed, edited=edited))
 
@@ -301,7 +302,7 @@ class RegistryService:
             raise NotStored(f"the registry {self._problem}")
         try:
             async with asyncio.timeout(EDIT_LIMIT_S):
-                return await self._with_store(work)
+                return await self._writer.call(work)
         except TimeoutError as error:
             # Its state is unknown now: it is reopened and written completely.
             failure = RegistryStoreError(f"{self._name} did not answer within {EDIT_LIMIT_S:.0f} s")
@@ -329,9 +330,9 @@ class RegistryService:
                 values_at = clock() + VALUES_INTERVAL_S
             try:
                 if self._is_open:
-                    await self._write()
+                    await self._writer.write()
                     if is_time_of_values:
-                        await self._with_store(lambda store: store.check())
+                        await self._writer.call(lambda store: store.check())
                 else:
                     # After the next opening, the store is compared with the registry.
                     self.registry.unwritten.drop_removed()
@@ -346,10 +347,10 @@ class RegistryService:
 
     async def _open(self) -> None:
         try:
-            records = await self._with_store(lambda store: store.open())
-            documents = await self._with_store(lambda store: store.documents())
+            records = await self._writer.call(lambda store: store.open())
+            documents = await self._writer.call(lambda store: store.documents())
             if self.loaded.is_set():
-                await self._compare(records, documents)
+                await self._writer.reconcile(records, documents)
         except RegistryStoreError as error:
             self._failed(error)
             return
@@ -359,36 +360,6 @@ class RegistryService:
             self.loaded.set()
         self._is_open, self._problem = True, ""
         log.info("registry: %d nodes in %s", len(self.registry), self._name)
-
-    async def _compare(self, records: list[NodeRecord], documents: list[Document]) -> None:
-        """The store was lost and came back with these contents, perhaps empty."""
-        if self._store is not None and self._store.is_shared and (records or documents):
-            # Other brokers may have changed it meanwhile.
-            self.documents.load_again(documents)
-            await self._write_newer({it.uid: it.revision for it in records})
-            return
-        await self._remove_unknown(records)
-        gone = [it for it in documents if it[1] not in self.documents.of(it[0])]
-        self.documents.not_written(gone)
-        self.documents.write_again()
-        await self._write_newer({})
-
-    async def _remove_unknown(self, records: Sequence[NodeRecord]) -> None:
-        """Delete nodes from the store that were removed while it was closed."""
-        uids = [it.uid for it in records if self.registry.get(it.uid) is None]
-        for start in range(0, len(uids), BATCH_MAX):
-            some = uids[start : start + BATCH_MAX]
-            await self._with_store(partial(write_rows, removed=some))
-
-    async def _write_newer(self, stored: Mapping[str, int]) -> None:
-        """Write the nodes that are not stored with these revisions, or later ones."""
-        known = self.registry.records.values()
-        records = [it for it in known if it.is_stored and it.revision > stored.get(it.uid, -1)]
-        for start in range(0, len(records), BATCH_MAX):
-            some = records[start : start + BATCH_MAX]
-            observed = [self._observed(record) for record in some]
-            edited = [edited_row(record) for record in some]
-            await self._with_store(partial(write_rows, observed=observed, edited=edited))
 
     async def _collect_values(self) -> None:
         now = self._unix_time()
@@ -401,46 +372,14 @@ class RegistryService:
                 self.registry.unwritten.observed(uid)
         self.registry.unwritten.observe_seen()
 
-    async def _write(self) -> None:
-        """Write all changes, in transactions of limited size. Raises `RegistryStoreError`."""
-        while True:
-            removed = self.registry.unwritten.take_removed(BATCH_MAX)
-            records = self.registry.unwritten.take_observed(BATCH_MAX)
-            documents = self.documents.take_unwritten(BATCH_MAX)
-            if not removed and not records and not documents:
-                return
-            observed = [self._observed(record) for record in records]
-            try:
-                await self._with_store(
-                    partial(write_rows, observed=observed, removed=removed, documents=documents)
-                )
-            except BaseException:
-                self.registry.unwritten.not_written(records, removed)
-                self.documents.not_written(documents)
-                raise
-            self.written += len(records)
-
     async def _write_last(self) -> None:
         if self._is_open:
             await self._collect_values()
             with contextlib.suppress(TimeoutError, RegistryStoreError):
                 async with asyncio.timeout(CLOSE_LIMIT_S):
-                    await self._write()
+                    await self._writer.write()
         if self._store is not None:
-            await self._with_store(lambda store: store.close())
-
-    def _observed(self, record: NodeRecord) -> ObservedNode:
-        """The row of a node, and its values that are not encoded yet."""
-        readings = self._nodes.readings_of(record.uid)
-        values = self.registry.values_of(record) if readings is None else readings
-        return observed_row(record), values
-
-    async def _with_store(self, work: Callable[[RegistryStore], T]) -> T:
-        """Call the store on its thread, in the order of the calls. Raises `RegistryStoreError`."""
-        if self._store is None:
-            raise RuntimeError("the registry has no store")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, work, self._store)
+            await self._writer.call(lambda store: store.close())
 
     def _failed(self, error: RegistryStoreError) -> None:
         self.failures += 1
