@@ -137,7 +137,7 @@ EXAMPLES: Final[tuple[messages.Message, ...]] = (
 INTRODUCTION: Final = f"""\
 # Messages
 
-<!-- Written by scripts/generate-docs from src/pyaiot/messages/types.py. -->
+<!-- Written by scripts/generate-docs from src/pyaiot/messages. -->
 
 The messages between gateways, broker and clients, in the JSON form `{messages.SUBPROTOCOL}`. They
 are also available as AsyncAPI 3: [asyncapi.json](asyncapi.json).

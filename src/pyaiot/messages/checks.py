@@ -16,16 +16,18 @@ from pyaiot.messages.limits import (
     TYPES_SIZE_MAX,
     VALUE_SIZE_MAX,
 )
-from pyaiot.messages.types import (
-    Command,
-    Hello,
-    Message,
+from pyaiot.messages.nodes import (
     NodeAppeared,
     NodeDescribed,
     NodeLeft,
     NodeReset,
     NodeRules,
     Reading,
+)
+from pyaiot.messages.types import (
+    Command,
+    Hello,
+    Message,
 )
 from pyaiot.model import ResourceType, check_type
 
