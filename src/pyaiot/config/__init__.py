@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Meta
 
 from pyaiot.config.homeassistant import HomeassistantSection
-from pyaiot.config.python_file import is_python_file
 from pyaiot.config.section import (
     BROKERS_USER,
     ClusterSection,
@@ -304,7 +303,10 @@ def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
 def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
     if path is None:
         return
-    import tomllib  # noqa: PLC0415 - without a settings file, it is not needed
+    # Without a settings file, neither is needed.
+    import tomllib  # noqa: PLC0415
+
+    from pyaiot.config.python_file import is_python_file  # noqa: PLC0415
 
     try:
         text = path.read_text(encoding="utf-8")
