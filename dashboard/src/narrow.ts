@@ -5,7 +5,7 @@
  * about all nodes, and names every few seconds those that sent readings.
  */
 import { signal } from "@preact/signals";
-import { nextPart } from "./model/part";
+import { namesWith, nextPart } from "./model/part";
 import { FACTS } from "./model/readings";
 import type { Node, State } from "./model/state";
 import { gap } from "./model/values";
@@ -16,8 +16,10 @@ import { settings } from "./settings";
 const LOOK_MS = 200;
 /** The page goes back from everything to a part after this time: a search is typed in steps. */
 const REST_MS = 10_000;
-/** Names of resources that are positions are looked for again after this time. */
-const POSITIONS_MS = 5000;
+/** Names of resources are looked for again after this time. */
+const NAMES_MS = 5000;
+/** Between two requests for the state of all nodes; the broker allows about one in a second. */
+const STATE_MS = 1000;
 
 /** Whether the page gets only some of the readings. */
 export const isNarrow = signal(false);
@@ -34,12 +36,15 @@ const NOVEL_SHORT_MS = 2000;
 
 let part: ReadonlySet<string> | null = null;
 let era = 0;
-let named = "";
+let named: ReadonlySet<string> = new Set();
 let wholeUntil = 0;
 /** When the part changed. */
 let partAt = 0;
+let stateAt = -STATE_MS;
 let positions: string[] = [];
-let positionsAt = -POSITIONS_MS;
+/** Of all resources. */
+let names: ReadonlySet<string> = new Set();
+let namesAt = -NAMES_MS;
 let timer = 0;
 
 /** From now on, ask for what is shown. A second call changes nothing. */
@@ -64,40 +69,50 @@ function novelNow(now: number): string[] {
   return taken;
 }
 
-/** The resources that place nodes on a map. */
-function positionNames(state: State, now: number): string[] {
-  if (now - positionsAt < POSITIONS_MS) return positions;
-  positionsAt = now;
-  const names = new Set(["position"]);
-  for (const { resources } of state.nodes.values()) for (const { name, type } of resources.values()) if (type.kind === "position") names.add(name);
-  return (positions = [...names]);
+function findNames(state: State, now: number): void {
+  if (now - namesAt < NAMES_MS) return;
+  namesAt = now;
+  const all = new Set<string>();
+  const places = new Set(["position"]);
+  for (const { resources } of state.nodes.values())
+    for (const { name, type } of resources.values()) {
+      all.add(name);
+      if (type.kind === "position") places.add(name);
+    }
+  names = all;
+  positions = [...places];
 }
 
 function look(): void {
   const state = presentState();
   if (link.peek().phase !== "live" || state.legacy) return;
   if (era !== state.era) {
-    [era, part, named] = [state.era, null, ""]; // a new connection
+    [era, part, named, namesAt] = [state.era, null, new Set(), -NAMES_MS]; // a new connection
     isNarrow.value = false;
     novel.clear();
   }
   const now = performance.now();
-  const all = parsedQuery.peek().reads;
+  findNames(state, now);
+  const filtered = namesWith(parsedQuery.peek().reads, names);
+  const all = !filtered;
   if (all) wholeUntil = now + REST_MS;
   const next = nextPart(part, [...[...visible].map(({ uid }) => uid), ...novelNow(now)], all || (!part && now < wholeUntil), now - partAt > REST_MS);
   const hasMap = screen.peek() === "map" || settings.map.peek();
-  const names = [...new Set([...FACTS, "suit_state", ...(hasMap ? positionNames(state, now) : []), ...(sortedBy.peek() ? [sortedBy.peek()] : [])])];
-  if (next === part && (!part || names.join() === named)) return;
-  const [before, known] = [part, named];
+  const wanted = new Set([...FACTS, "suit_state", ...(hasMap ? positions : []), ...(sortedBy.peek() ? [sortedBy.peek()] : []), ...(filtered ?? [])]);
+  // Readings with a name that were left out until now come with the state of all nodes.
+  const isNew = !!part && !!next && [...wanted].some((name) => !named.has(name));
+  if (isNew && now - stateAt < STATE_MS) return; // the next time
+  const isLess = wanted.size < named.size && now - partAt > REST_MS;
+  if (next === part && (!part || (!isNew && !isLess))) return;
+  const before = part;
   part = next;
-  named = names.join();
+  named = wanted;
   partAt = now;
+  if (isNew || !part) stateAt = now;
   isNarrow.value = part !== null;
   if (!part) return subscribe({ type: "subscribe" }, true);
   for (const uid of before ?? state.nodes.keys()) if (!part.has(uid)) interrupt(state.nodes.get(uid), state.offset);
-  // Readings with a name that were left out until now come with the state of all nodes.
-  const isNew = names.some((name) => !known.split(",").includes(name));
-  subscribe({ type: "subscribe", readings_of: [...part], readings_named: names }, !!before && isNew);
+  subscribe({ type: "subscribe", readings_of: [...part], readings_named: [...named] }, isNew);
 }
 
 /** Its readings are not received from now on: its lines show a gap. */

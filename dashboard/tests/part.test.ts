@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 import { describe, expect, it } from "vitest";
-import { nextPart } from "../src/model/part";
+import { NAMES_MAX, namesWith, nextPart } from "../src/model/part";
 import { parseQuery } from "../src/model/query";
 import { newState, reduce } from "../src/model/state";
 import { summarise } from "../src/model/summary";
@@ -35,14 +35,26 @@ describe("the part of the readings that a page asks for", () => {
 
 describe("filters that need the readings of all nodes", () => {
   it.each([
-    ["temp>25", true],
-    ["led:1", true],
-    ["has:led", true],
-    ["kitchen", false],
-    ["board:samr21 tag:lamps", false],
-    ["state:stale", false],
-    ["update:failed", false],
-  ])("%s: %s", (text, reads) => expect(parseQuery(text).reads).toBe(reads));
+    ["Temp>25", ["temp"]],
+    ["led:1 -hum<=3", ["led", "hum"]],
+    ["has:led", ["led"]],
+    ["kitchen", []],
+    ["board:samr21 tag:lamps", []],
+    ["state:stale", []],
+    ["update:failed", []],
+  ])("%s: %s", (text, reads) => expect(parseQuery(text).reads).toEqual(reads));
+
+  it("name the resources that begin so", () => {
+    expect(namesWith(["temp"], ["Temperature", "temp_2", "led"])).toEqual(["temp", "Temperature", "temp_2"]);
+    expect(namesWith([], ["led"])).toEqual([]);
+    expect(namesWith(["a b", "x".repeat(65)], ["a b c"])).toEqual(["a b c"]);
+  });
+
+  it("need everything where they name too many", () => {
+    const known = Array.from({ length: NAMES_MAX }, (_, at) => `t${at}`);
+    expect(namesWith(["t"], known)).toBeNull();
+    expect(namesWith(["t"], known.slice(1))).toHaveLength(NAMES_MAX);
+  });
 });
 
 describe("nodes whose readings are left out", () => {

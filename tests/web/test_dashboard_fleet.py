@@ -77,12 +77,28 @@ async def test_a_page_gets_the_readings_that_it_shows_and_is_right_about_all_nod
 
             measure(broker, 30.5)
             await page.evaluate("scrollTo(0, 0)")
+            received.kinds.clear()
             await page.get_by_role("searchbox").fill("temp>130")
             await see(page.locator("#nodes .tile"), f"n{NODES}")
-            await eventually(lambda: not client.has_part)
+            await eventually(lambda: client.part and "temperature" in client.part.named)
             assert await page.locator("#nodes .tile").count() == 1
+            await eventually(lambda: received.kinds["joined"])
+            received.kinds.clear()
+            for number in range(1, NODES):
+                broker.gateway.send(f"n{number}", "humidity", "50%")
             measure(broker, 31.5)
             await see(page.locator(f"#nodes [data-uid=n{NODES}]"), "131.5 °C")
+            # The resource of the filter, of all nodes; of the others what was on screen: two
+            # screens, before and after the jump to the end.
+            assert NODES <= received.kinds["update"] < NODES + 2 * shown + 20, received.kinds
+            broker.gateway.send("n300", "temperature", "999°C")
+            await see(page.locator("#nodes [data-uid=n300]"), "999 °C")
+
+            # What was not sent until now comes with the state.
+            await page.get_by_role("searchbox").fill("has:hum")
+            await eventually(lambda: client.part and "humidity" in client.part.named)
+            await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+            await see(page.locator("#nodes .tile").last, f"n{NODES - 1}")
 
 
 async def test_many_cards_are_made_many_at_a_time(browser: Browser) -> None:

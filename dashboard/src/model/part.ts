@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Of which nodes a page asks for the readings. */
+/** Of which nodes and resources a page asks for the readings. */
 
 /** Nodes that were on screen and are kept, so that scrolling back and forth asks for nothing. */
 const SPARE = 300;
 /** The broker refuses a list of more. */
 const UIDS_MAX = 2000;
+/** Resources of one filter: the broker takes 256 in all. Beyond it, everything is sent. */
+export const NAMES_MAX = 200;
 
 /**
  * The nodes to ask for next; at rest, only what is shown. `before` null: everything is sent now. Returns `before` if it will do,
@@ -17,4 +19,14 @@ export function nextPart(before: ReadonlySet<string> | null, shown: readonly str
   const now = new Set(shown);
   const spare = [...(before ?? [])].filter((uid) => !now.has(uid)).slice(-Math.min(SPARE, UIDS_MAX - now.size));
   return new Set(now.size < UIDS_MAX ? [...spare, ...now] : now);
+}
+
+/** The resources whose names begin with one of these prefixes; null: too many. The prefixes are in lower case. */
+export function namesWith(prefixes: readonly string[], known: Iterable<string>): string[] | null {
+  const names = new Set(prefixes.filter((prefix) => /^[\w.-]{1,64}$/.test(prefix))); // those that appear later, too
+  for (const name of known) {
+    const lower = name.toLowerCase();
+    if (prefixes.some((prefix) => lower.startsWith(prefix))) names.add(name);
+  }
+  return names.size > NAMES_MAX ? null : [...names];
 }

@@ -16,8 +16,8 @@ export interface Query {
   terms: Term[];
   /** It depends on values or on time: evaluate it again from time to time. */
   moving: boolean;
-  /** It depends on readings of all nodes. */
-  reads: boolean;
+  /** Prefixes of the names of the resources whose readings, of all nodes, it depends on. */
+  reads: string[];
   /** It includes offline nodes, which are otherwise hidden after a minute. */
   includesOffline: boolean;
 }
@@ -33,7 +33,7 @@ const COMPARE: Record<string, (a: number, b: number) => boolean> = {
 };
 
 export function parseQuery(text: string): Query {
-  const query: Query = { terms: [], moving: false, reads: false, includesOffline: false };
+  const query: Query = { terms: [], moving: false, reads: [], includesOffline: false };
   for (const [, minus, key, operator, argument, word] of text.matchAll(TERM)) {
     const term = word !== undefined ? byWord(bare(word)) : byKey(query, key, operator, bare(argument));
     if (term) query.terms.push(minus ? (...its) => !term(...its) : term);
@@ -66,7 +66,8 @@ function byKey(query: Query, key: string, operator: string, argument: string): T
   if (operator !== ":") {
     const wanted = Number(argument);
     if (Number.isNaN(wanted)) return null;
-    query.moving = query.reads = true;
+    query.moving = true;
+    query.reads.push(name);
     const compare = COMPARE[operator];
     return (node) => {
       for (const resource of node.resources.values()) {
@@ -89,7 +90,7 @@ function byKey(query: Query, key: string, operator: string, argument: string): T
     case "gateway":
       return (node) => node.gateway.toLowerCase() === argument;
     case "has":
-      query.reads = true;
+      query.reads.push(argument);
       return (node) => [...node.resources.keys()].some((its) => its.toLowerCase().startsWith(argument));
     case "tag":
       return ({ registered }) => registered?.tags.some((tag) => bare(tag) === argument) ?? false;
@@ -100,7 +101,7 @@ function byKey(query: Query, key: string, operator: string, argument: string): T
     case "uid":
       return (node) => node.uid.toLowerCase().includes(argument);
     default:
-      query.reads ||= ![...FACTS].some((fact) => fact.startsWith(name));
+      if (![...FACTS].some((fact) => fact.startsWith(name))) query.reads.push(name);
       return (node) => {
         for (const resource of node.resources.values())
           if (resource.name.toLowerCase().startsWith(name) && searchText(resource).includes(argument)) return true;
