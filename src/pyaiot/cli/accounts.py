@@ -142,7 +142,7 @@ def _dashboard_url() -> str:
 
 
 def add_user(
-    name: Annotated[str, typer.Argument(help="Name, with which the person signs in.")],
+    name: Annotated[str, typer.Argument(help="Name with which the person signs in.")],
     role: RoleOption = "viewer",
     tag: TagOption = None,
     gateway: GatewayOption = None,

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
         app,
         "alerts",
         _alerts,
-        flag("all_states", bool, "Also alerts that are cleared.", "--all", default=False),
+        flag("all_states", bool, "Include alerts that are cleared.", "--all", default=False),
         flag("acknowledge", list[str] | None, "Acknowledge the alert with this id, or all."),
         flag(
             "snooze",

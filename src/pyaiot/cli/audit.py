@@ -23,7 +23,14 @@ def add_to(app: typer.Typer) -> None:
         flag("result", str | None, "Only this result, such as refused, failed or confirmed."),
         flag("start", str | None, "Start: -1h, or a time.", "--from"),
         flag("end", str | None, "End, exclusive. (default: now)", "--to"),
-        flag("limit", int, "The most entries, the newest ones.", min=1, max=100_000, default=100),
+        flag(
+            "limit",
+            int,
+            "Maximum number of entries; the newest ones.",
+            min=1,
+            max=100_000,
+            default=100,
+        ),
     )
 
 

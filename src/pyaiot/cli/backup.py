@@ -51,8 +51,8 @@ def add_to(app: typer.Typer) -> None:
 def _backup(file: Path, *, no_history: bool, given: dict[str, Any]) -> None:
     """Write settings, registry, users, tokens, keys and history into one archive.
 
-    The system may be running. The archive can be read only by you. It takes the flags with which
-    the system runs if they name other files.
+    The system may be running. The archive can be read only by you. Pass the flags with which the
+    system runs if they name other files.
     """
     from pyaiot.backup.create import create_backup  # noqa: PLC0415 - databases
 
@@ -86,8 +86,8 @@ def _restore(
 ) -> None:
     """Restore an archive of aiot backup. The system must be stopped.
 
-    The archive is unpacked and checked before anything is changed. What was there before is kept in
-    folders before-restore-DATE. A newer version's archive is refused.
+    The archive is unpacked and checked before anything is changed. Previous files are kept in
+    folders before-restore-DATE. An archive of a newer version is refused.
     """
     from pyaiot.backup import journal, restore  # noqa: PLC0415 - databases
     from pyaiot.backup.running import lock_files, stopped  # noqa: PLC0415 - databases

@@ -18,8 +18,8 @@ def add_to(app: typer.Typer) -> None:
 async def _cluster(options: Options) -> int:
     """Show the brokers of the cluster, as the broker sees them.
 
-    The exit code is 1 if it is alone, is not connected, or has lost another one, or if one has a
-    version that does not work together with its own, or another time.
+    The exit code is 1 if the broker is alone, is not connected, or has lost another one, or if
+    another one has an incompatible version or a clock that differs.
     """
     async with options.client(live=False) as client:
         row = await client.cluster()

@@ -41,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
     group.command("add")(add)
     group.command("list")(list_devices)
     group.command("remove")(remove)
-    app.add_typer(group, name="device", help="Give devices credentials, and take them away.")
+    app.add_typer(group, name="device", help="Add and remove credentials of devices.")
 
 
 def add(
@@ -91,9 +91,7 @@ def add(
         if board in (None, snippet.board):
             print_line(f"\n--- {snippet.board} ---\n{snippet.text.rstrip()}")
     if added.is_local_only:
-        print_error(
-            "the gateway accepts only devices on this machine so far: see docs/how-to/devices.md."
-        )
+        print_error("the gateway accepts only devices on this machine: see docs/how-to/devices.md.")
 
 
 def list_devices(config_file: ConfigOption = None) -> None:

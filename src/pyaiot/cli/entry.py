@@ -45,7 +45,7 @@ def is_historic() -> bool:
 
 
 def _write_no_core_files() -> None:
-    """A crash must not write memory, which has keys and passwords, to a disk.
+    """A crash must not write memory, which contains keys and passwords, to a disk.
 
     The hard limit stays, so that `prlimit --core=unlimited --pid` allows it for one process. It is
     inherited by the embedded MQTT broker.
@@ -59,8 +59,8 @@ def _write_no_core_files() -> None:
 
 
 def _limit_umask() -> None:
-    """Make no file or folder that every user can write, whatever the umask: who can write
-    ~/.local, which is made with the first file, can replace the accounts in it."""
+    """Make no file or folder that every user can write, whatever the umask: a user who
+    can write ~/.local, which is made with the first file, can replace the accounts in it."""
     os.umask(os.umask(0o077) | stat.S_IWOTH)
 
 

@@ -87,7 +87,7 @@ def resource(reading: Reading) -> dict[str, Any]:
 
 
 def state(it: RegistryEntry) -> str:
-    """What people call the state of the node."""
+    """The state of the node in words."""
     match it.state:
         case "waiting":
             return "waiting for approval"

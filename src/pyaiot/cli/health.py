@@ -37,8 +37,8 @@ def health(
 ) -> None:
     """Exit with 0 if a running service works, else with 1 and one sentence.
 
-    A broker is asked for its parts (/readyz). If it requires a sign-in, and for gateways with
-    --metrics-port, it only has to answer (/healthz).
+    Of a broker, all parts must work (/readyz). If it requires a sign-in, and for gateways with
+    --metrics-port, an answer is enough (/healthz).
     """
     address = urlsplit(url or _own_url())
     if address.scheme not in {"http", "https"} or not address.hostname:

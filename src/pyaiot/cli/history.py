@@ -29,8 +29,8 @@ def add_to(app: typer.Typer) -> None:
         flag("start", str, "Start: -1h, or a time.", "--from", default="-1h"),
         _END,
         flag("every_s", int | None, "Length of a step in seconds.", "--every", min=1),
-        flag("agg", str | None, "Per step: mean, min, max, last, count; a list with commas."),
-        flag("limit", int | None, "The most rows, the newest ones.", min=1),
+        flag("agg", str | None, "Of each step: mean, min, max, last, count; separated by commas."),
+        flag("limit", int | None, "Maximum number of rows; the newest ones.", min=1),
         flag("tz", str | None, "Steps are days of this time zone, such as Europe/Paris."),
         flag("csv", bool, "Print CSV, of any length.", "--csv", default=False),
     )

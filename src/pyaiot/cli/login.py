@@ -37,7 +37,7 @@ def login(
         str, typer.Option(help="Certificates that are trusted (PEM); empty: AIOT_CA_FILE.")
     ] = "",
 ) -> None:
-    """Store access to a broker, for the commands that talk to it, readable by you only.
+    """Store access to a broker, for the commands that connect to it, readable by you only.
 
     A sign-in link is used at once. With the URL of a broker, it asks for a token of aiot token add;
     without a terminal, it reads the token from standard input.

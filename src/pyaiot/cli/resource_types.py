@@ -33,20 +33,22 @@ def add_to(app: typer.Typer) -> None:
         _type,
         NODE,
         RESOURCE,
-        flag("kind", str | None, f"What it is: {_KINDS}."),
+        flag("kind", str | None, f"Kind: {_KINDS}."),
         flag("unit", str | None, "Unit of a number, by its SenML name: Cel, hPa, %RH."),
-        flag("minimum", float | None, "The least that may be written.", "--min"),
-        flag("maximum", float | None, "The greatest that may be written.", "--max"),
+        flag("minimum", float | None, "Smallest value that may be written.", "--min"),
+        flag("maximum", float | None, "Largest value that may be written.", "--max"),
         flag("step", float | None, "Distance between two values, for controls."),
         flag("precision", int | None, "Digits to show after the decimal point."),
-        flag("choices", str | None, "What may be written, with commas: auto,heat,off."),
+        flag(
+            "choices", str | None, "Values that may be written, separated by commas: auto,heat,off."
+        ),
         flag("writable", bool, "Commands may write it.", default=False),
         flag("read_only", bool, "Commands may not write it.", default=False),
-        flag("label", str | None, "Its name for people."),
+        flag("label", str | None, "Name to show."),
         flag("device_class", str | None, "The device class of Home Assistant: temperature."),
         flag("on", str | None, "The word of the device for true, or the payload of a command."),
         flag("off", str | None, "The word of the device for false."),
-        flag("clear", bool, "Forget what people set before.", default=False),
+        flag("clear", bool, "Clear what people set before.", default=False),
         short_lived=True,
     )
 
@@ -64,8 +66,8 @@ async def _type(
 ) -> int:
     """Show what a resource is, or set it: aiot node type NODE speed --unit % --min 0 --max 100.
 
-    An empty text clears a field. What you set comes before what the device says, and commands
-    outside of it are refused.
+    An empty text clears a field. What you set overrides what the device states. Commands that it
+    does not allow are refused.
     """
     if given["kind"] not in (None, "", *get_args(ResourceKind)):
         raise OperatorError(f"--kind must be {_KINDS}.")

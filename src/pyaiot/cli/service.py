@@ -40,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
     group.command("logs", context_settings=_PASS_ON)(logs)
     group.command("exec", context_settings={**_PASS_ON, "allow_interspersed_args": False})(execute)
     group.command("uninstall")(uninstall)
-    app.add_typer(group, name="service", help="Install and look after a service of systemd.")
+    app.add_typer(group, name="service", help="Install and manage a service of systemd.")
 
 
 def install(

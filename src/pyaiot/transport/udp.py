@@ -130,7 +130,7 @@ class DatagramEndpoint:
 
         Where the system has epoll, the socket is read through an epoll of its own: libuv stops
         watching a socket for good after an ICMP error (`uv__poll_io`), so that one node that is
-        switched off would make the gateway deaf. An epoll never reports an error itself.
+        switched off would end all reception. An epoll never reports an error itself.
         """
         self._receive, self._fail = receive, fail
         if hasattr(select, "epoll"):
@@ -189,7 +189,7 @@ class DatagramEndpoint:
         try:
             sent = batches.send(datagrams)
         except OSError:
-            sent = 0  # the datagrams find out the error one by one
+            sent = 0  # sending them one by one shows the error
         if sent < len(datagrams):
             self._send_each(datagrams[sent:])
 

@@ -94,7 +94,7 @@ def enlarge(sock: socket.socket) -> None:
 async def answers_probe(
     host: str, port: int, probe: bytes, is_answer: Callable[[bytes], bool], limit_s: float
 ) -> bool:
-    """Whether a UDP server of this machine answers `probe` within `limit_s` as `is_answer` says."""
+    """Whether a UDP server of this machine answers `probe` within `limit_s`, by `is_answer`."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bytes] = loop.create_future()
 

@@ -265,7 +265,7 @@ def check_version(request: web.BaseRequest) -> None:
     is_current = version == WEBSOCKET_VERSION and request.version >= HttpVersion11
     if hdrs.UPGRADE in request.headers and not is_current:
         raise web.HTTPUpgradeRequired(
-            text=f"This server speaks version {WEBSOCKET_VERSION} of the WebSocket protocol, over"
+            text=f"This server supports version {WEBSOCKET_VERSION} of the WebSocket protocol, over"
             " HTTP/1.1.\n",
             headers={
                 hdrs.SEC_WEBSOCKET_VERSION: WEBSOCKET_VERSION,

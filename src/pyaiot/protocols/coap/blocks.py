@@ -15,9 +15,9 @@ from pyaiot.protocols.coap.message import Block
 from pyaiot.protocols.coap.numbers import Code
 
 BODY_BYTES_MAX: Final = 64 * 1024
-"""Bytes of a body in blocks, in either direction. Larger: 4.13, or the answer is discarded."""
+"""Bytes of a body in blocks, in either direction. Larger: 4.13, or the response is discarded."""
 DOWNLOAD_BLOCKS_MAX: Final = 256
-"""Blocks of one answer, each of which costs a request. More: the answer is discarded."""
+"""Blocks of one response, each of which costs a request. More: the response is discarded."""
 UPLOAD_BLOCKS_MAX: Final = 1024
 """Blocks of one payload: 64 KiB in blocks of 64 bytes. A command that would need more is
 refused."""
@@ -30,7 +30,7 @@ SZX_MAX: Final = 6
 
 
 class Download:
-    """The body of an answer in Block2 blocks (RFC 7959 section 2.4)."""
+    """The body of a response in Block2 blocks (RFC 7959 section 2.4)."""
 
     def __init__(self) -> None:
         self._body = bytearray()
@@ -42,7 +42,7 @@ class Download:
         return bytes(self._body)
 
     def add(self, option: bytes | None, etag: bytes | None, payload: bytes) -> Block | None:
-        """Take an answer. Returns the block to request next; None: the body is complete.
+        """Take a response. Returns the block to request next; None: the body is complete.
 
         Raises `ProtocolError` for a block that was not requested, and if the resource has changed
         since the first block, `Refused` for a body that is too large or has too many blocks.
@@ -84,14 +84,14 @@ class Upload:
         return block, self._body[self._at : end]
 
     def receive_answer(self, code: int, option: bytes | None) -> bool:
-        """Take the answer to the block. Returns whether to send another one.
+        """Take the response to the block. Returns whether to send another one.
 
         Raises `ProtocolError` for a 2.31 that does not acknowledge the block that was sent,
         `Refused` if its block size would require too many further blocks.
         """
         sent, piece = self.block()
         if code == Code.REQUEST_ENTITY_TOO_LARGE and self._at == 0:
-            # Section 2.9.3: if the answer has a smaller block size, start again with it.
+            # Section 2.9.3: if the response has a smaller block size, start again with it.
             smaller = None if option is None else Block.from_bytes(option).szx
             if smaller is not None and smaller < self._szx:
                 self._szx = smaller
@@ -102,7 +102,7 @@ class Upload:
         if option is None or Block.from_bytes(option).num != sent.num or not sent.more:
             raise ProtocolError("2.31 for a block that was not sent")
         self._at += len(piece)
-        # Section 2.3: a smaller block size in the answer applies from the next block on.
+        # Section 2.3: a smaller block size in the response applies from the next block on.
         self._szx = min(self._szx, Block.from_bytes(option).szx)
         self._check_blocks_left()
         return True

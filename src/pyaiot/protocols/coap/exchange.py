@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One Confirmable request and its answer (RFC 7252 sections 4.2 and 5.2). Pure.
+"""One Confirmable request and its response (RFC 7252 sections 4.2 and 5.2). Pure.
 
 `now` is the loop's time in seconds.
 """
@@ -26,7 +26,7 @@ COMMAND_TRANSMISSIONS: Final = 4
 """Transmissions that a command should have: with 20 % loss in both directions, all 4 fail in 1.7 %
 of cases, all 3 in 4.7 %."""
 LAST_ANSWER_S: Final = 0.5
-"""Time reserved for the answer to the last transmission, or a tenth of the limit if that is
+"""Time reserved for the response to the last transmission, or a tenth of the limit if that is
 less."""
 
 
@@ -67,7 +67,7 @@ def _spacing(limit_s: float, ack_timeout_min_s: float, retransmissions: int) -> 
 
 
 class Exchange:
-    """A request until its answer, a reset, or its deadline.
+    """A request until its response, a reset, or its deadline.
 
     Call `datagrams_to_send` at once and at the time of `get_timer`, and `receive_message` with each
     message that has its token, or is empty and has its message ID.
@@ -116,7 +116,7 @@ class Exchange:
             self._due_at = None
             self.is_reset = self.is_reset or message.mtype is MessageType.RST
             return None
-        # Section 5.2.2: an answer implies the acknowledgement, whatever its message type.
+        # Section 5.2.2: a response implies the acknowledgement, whatever its message type.
         self._due_at = None
         if self.answer is None:
             self.answer = message

@@ -49,7 +49,7 @@ class CoapMessage(msgspec.Struct, frozen=True, gc=False):
         """Read the message that fills the datagram.
 
         Raises `NotEnoughBytes` when the datagram ends inside a field, else `ProtocolError`, for
-        every "message format error" of RFC 7252. `rejection` returns the answer.
+        every "message format error" of RFC 7252. `rejection` returns the response.
         """
         end = len(datagram)
         if end < 4:

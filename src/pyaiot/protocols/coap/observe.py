@@ -11,7 +11,7 @@ SEQUENCE_LIFE_S: Final = 128.0
 """RFC 7641 section 3.4: a notification that arrives this much later is newer, whatever its
 number."""
 MAX_AGE_DEFAULT_S: Final = 60.0
-"""RFC 7252 section 5.10.5: the freshness of an answer without Max-Age."""
+"""RFC 7252 section 5.10.5: the freshness of a response without Max-Age."""
 _HALF: Final = 1 << 23
 
 
@@ -42,7 +42,7 @@ def observe_number(message: CoapMessage) -> int | None:
 
 
 def max_age_s(message: CoapMessage) -> float:
-    """The freshness of an answer in seconds. Raises `ProtocolError`."""
+    """The freshness of a response in seconds. Raises `ProtocolError`."""
     option = message.option(OptionNumber.MAX_AGE)
     if option is None:
         return MAX_AGE_DEFAULT_S

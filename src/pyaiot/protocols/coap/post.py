@@ -38,8 +38,8 @@ _ROUTES_MAX: Final = 256
 """Encoded options whose meaning is cached. Further ones are decoded each time."""
 
 ANSWER_IDS: Final = 0x4000
-"""Message IDs of these answers are from this to 0x7FFF: those below and above are for answers and
-requests of other parts."""
+"""Message IDs of these responses are from this to 0x7FFF: those below and above are for responses
+and requests of other parts."""
 _ANSWER_ID_MASK: Final = ANSWER_IDS - 1
 
 _CHANGED: Final = int(Code.CHANGED)
@@ -50,7 +50,7 @@ _ACK: Final = VERSION << 6 | MessageType.ACK << 4
 _TOKEN_LENGTH: Final = 0x0F
 
 
-# The first bytes of answers with 2.04, by the length of the token: for each, the two before the
+# The first bytes of responses with 2.04, by the length of the token: for each, the two before the
 # message ID, or the three that end with its first byte.
 _ACK_CHANGED: Final = tuple(bytes((_ACK | size, _CHANGED)) for size in range(TOKEN_BYTES_MAX + 1))
 _NON_CHANGED: Final = tuple(
@@ -68,7 +68,7 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     path: str
     """`ALIVE` or `SERVER`."""
     suppressed: int = 0
-    """RFC 7967 section 2.1: the classes of unwanted answers, as bits."""
+    """RFC 7967 section 2.1: the classes of unwanted responses, as bits."""
 
 
 class Post(msgspec.Struct, frozen=True, gc=False):
@@ -115,8 +115,8 @@ def read_post(datagram: bytes) -> Post | None:
 
 
 def read_value(datagram: bytes) -> tuple[str, str, bytes] | None:
-    """Resource, value and the answer 2.04 of a `POST /server` as nearly all are: in its simplest
-    form, with text, and answered. None for any other datagram. Never raises.
+    """Resource, value and the response 2.04 of a `POST /server` as nearly all are: in its simplest
+    form, with text, and with a response. None for any other datagram. Never raises.
 
     A shorter `read_post`, `parse_value` and `write_changed`, which agree, except that white space
     around the resource stays.
@@ -153,7 +153,7 @@ def read_value(datagram: bytes) -> tuple[str, str, bytes] | None:
 def write_changed(post: Post) -> bytes:
     """The datagram that answers 2.04 to a post, or b"" if nothing is to be sent.
 
-    See `answer_id` for the message ID of a Non-confirmable answer.
+    See `answer_id` for the message ID of a Non-confirmable response.
     """
     if post.route.suppressed:
         datagram = post.datagram
@@ -165,7 +165,7 @@ def write_changed(post: Post) -> bytes:
 
 
 def answer_id(message_id: int) -> int:
-    """The message ID of the answer to a Non-confirmable request with this one.
+    """The message ID of the response to a Non-confirmable request with this one.
 
     It repeats the low bits of its request, so that it is not reused towards a node before the node
     reuses its own.
@@ -178,7 +178,7 @@ def write_answer(
 ) -> bytes:
     """The datagram that answers a post, or b"" if nothing is to be sent.
 
-    `message_id` is for a Non-confirmable answer; a Confirmable post is answered in its
+    `message_id` is for a Non-confirmable response; a Confirmable post is answered in its
     acknowledgement (RFC 7252 section 5.2.1). `words` is the diagnostic payload, cut to the
     anti-amplification limit.
     """

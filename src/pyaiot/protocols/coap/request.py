@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checks of a CoAP request before it is handled, and error answers. Pure."""
+"""Checks of a CoAP request before it is handled, and error responses. Pure."""
 
 from typing import Final, NamedTuple
 
@@ -48,7 +48,7 @@ def read_datagram(datagram: bytes) -> CoapMessage:
     """The message in a received datagram.
 
     Raises `ProtocolError` for every message format error, also for a code of a reserved class (RFC
-    7252 section 3). `message.rejection` returns the answer.
+    7252 section 3). `message.rejection` returns the response.
     """
     message = CoapMessage.from_bytes(datagram)
     if message.code >> 5 in _RESERVED_CLASSES:
@@ -113,7 +113,7 @@ def is_rejected(response: CoapMessage) -> bool:
     """Whether a response has a critical option that a client does not understand.
 
     RFC 7252 section 5.4.1: it is rejected, with a reset if it is Confirmable, else silently, and
-    answers no request.
+    ends no request.
     """
     return any(
         number & 1 and number not in _CRITICAL_IN_RESPONSES for number, _ in response.options
@@ -129,7 +129,7 @@ def _is_utf8(value: bytes) -> bool:
 
 
 def suppresses(request: CoapMessage, code: int) -> bool:
-    """Whether the client does not want an answer of this class (RFC 7967 section 2.1)."""
+    """Whether the client does not want a response of this class (RFC 7967 section 2.1)."""
     value = request.option(OptionNumber.NO_RESPONSE)
     # With another length, an elective option is treated as unknown (RFC 7252 section 5.4.3).
     return value is not None and len(value) <= 1 and bool(decode_uint(value) >> (code >> 5) - 1 & 1)
@@ -140,7 +140,7 @@ def write_error(
 ) -> bytes:
     """The datagram that answers a request, without payload; b"" if nothing is to be sent.
 
-    `message_id` is for the answer to a Non-confirmable request.
+    `message_id` is for the response to a Non-confirmable request.
     """
     confirmable = request.mtype is MessageType.CON
     if suppresses(request, code):

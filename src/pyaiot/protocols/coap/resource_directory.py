@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Requests to a resource directory (RFC 9176), and its answers. Pure."""
+"""Requests to a resource directory (RFC 9176), and its responses. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final

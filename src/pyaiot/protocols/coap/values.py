@@ -62,15 +62,15 @@ def content_format(option: bytes | None) -> int | None:
 
 
 def read_values(payload: bytes, format_: int | None, resource: str) -> list[ResourceValue]:
-    """The values in the answer to a GET of `resource`. Raises `ProtocolError`.
+    """The values in the response to a GET of `resource`. Raises `ProtocolError`.
 
-    The answer has one value of that resource, unless it is a SenML pack with several names. In such
-    a pack, a record without a name of its own, or with the name of the resource, is a value of the
-    resource. Any other record is a value of `<resource>/<name>`: the name after the base name, or
-    only the name if that is a path (`/3/0/9`). If all records have the same name, they are values
-    of the resource, whatever the name is. If one name has several units, as in RFC 8428 section
-    5.1.4, the first unit is the resource and the others are `<resource>/<unit>`. The sum of a
-    record that also has a value is `<resource>/sum`.
+    The response has one value of that resource, unless it is a SenML pack with several names. In
+    such a pack, a record without a name of its own, or with the name of the resource, is a value of
+    the resource. Any other record is a value of `<resource>/<name>`: the name after the base name,
+    or only the name if that is a path (`/3/0/9`). If all records have the same name, they are
+    values of the resource, whatever the name is. If one name has several units, as in RFC 8428
+    section 5.1.4, the first unit is the resource and the others are `<resource>/<unit>`. The sum of
+    a record that also has a value is `<resource>/sum`.
     """
     if format_ in SENML:
         return list(_of_pack(_records(payload, format_), resource))
