@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The bar above the nodes: the view that is open, how many nodes are in which state, layout, tags. */
-import { signal, useComputed, useSignal } from "@preact/signals";
+import { signal, useComputed, useSignal, type Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { changeLayout, layout } from "../layout";
@@ -28,18 +28,31 @@ type Dialog = "" | "views" | "new" | "bulk";
 const Views = lazy<{ isNew: boolean; close: () => void }>(() => import("./Views").then((it) => it.Views));
 const Bulk = lazy<{ close: () => void }>(() => import("./Bulk").then((it) => it.Bulk));
 
-const narrow = matchMedia("(max-width: 560px)");
-const isNarrow = signal(narrow.matches);
-narrow.addEventListener("change", () => (isNarrow.value = narrow.matches));
+/** Whether the window matches a media query, now and when it is resized. */
+function matches(media: string): Signal<boolean> {
+  const list = matchMedia(media);
+  const found = signal(list.matches);
+  list.addEventListener("change", () => (found.value = list.matches));
+  return found;
+}
+
+const isNarrow = matches("(max-width: 560px)");
+const isWide = matches("(min-width: 1200px)");
 
 export function HomeBar() {
   const dialog = useSignal<Dialog>("");
   const shut = () => (dialog.value = "");
+  const chips = (
+    <div class="chips">
+      <Counts />
+      <TagBar />
+    </div>
+  );
   return (
     <div class="home-bar">
       <div class="home-line">
         {views.value && <ViewMenu pick={(it) => (dialog.value = it)} />}
-        {!isNarrow.value && <Counts />}
+        {isWide.value && chips}
         <LayoutTools pick={(it) => (dialog.value = it)} />
       </div>
       {isMissing.value && (
@@ -50,14 +63,7 @@ export function HomeBar() {
           </button>
         </p>
       )}
-      {isNarrow.value ? (
-        <div class="chips">
-          <Counts />
-          <TagBar />
-        </div>
-      ) : (
-        <TagBar />
-      )}
+      {!isWide.value && chips}
       <div class="visually-hidden" role="status">
         {moved}
       </div>

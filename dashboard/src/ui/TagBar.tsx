@@ -18,7 +18,6 @@ function countTags(): [tag: string, nodes: number][] {
   return [...counts];
 }
 
-
 export function TagBar() {
   void membership.value;
   const all = useSignal(false);
@@ -28,20 +27,16 @@ export function TagBar() {
   const isOn = (tag: string) => hasTerm(query.value, "tag", tag);
   const shown = tags.filter((it) => all.value || common.indexOf(it) < SHOWN || isOn(it[0])).sort((a, b) => natural(a[0], b[0]));
   return (
-    <div class="tag-bar">
-      {tags.length > 0 && (
-        <div class="tags" role="group" aria-label={t("tags")}>
-          {shown.map(([tag, n]) => (
-            <button key={tag} type="button" class="tag" aria-pressed={isOn(tag)} onClick={() => navigate({ query: toggleTerm(query.peek(), "tag", tag) }, true)}>
-              #{quote(tag)} <span class="count">{formatNumber(n)}</span>
-            </button>
-          ))}
-          {shown.length < tags.length && (
-            <button type="button" class="tag" onClick={() => (all.value = true)}>
-              {t("tags.more", { n: formatNumber(tags.length - shown.length) })}
-            </button>
-          )}
-        </div>
+    <div class="tags" role="group" aria-label={t("tags")}>
+      {shown.map(([tag, n]) => (
+        <button key={tag} type="button" class="tag" aria-pressed={isOn(tag)} onClick={() => navigate({ query: toggleTerm(query.peek(), "tag", tag) }, true)}>
+          #{quote(tag)} <span class="count">{formatNumber(n)}</span>
+        </button>
+      ))}
+      {shown.length < tags.length && (
+        <button type="button" class="tag" onClick={() => (all.value = true)}>
+          {t("tags.more", { n: formatNumber(tags.length - shown.length) })}
+        </button>
       )}
     </div>
   );
