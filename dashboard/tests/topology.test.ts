@@ -46,8 +46,9 @@ describe("topology", () => {
   it("a rate is of complete seconds, and ends", () => {
     const rates = new Rates();
     rates.add("a");
-    expect(rates.of("a")).toBe(0);
+    expect([rates.of("a"), rates.isKnown]).toEqual([0, false]);
     rates.tick();
+    expect(rates.isKnown).toBe(true);
     expect(rates.of("a")).toBe(1);
     for (let second = 0; second < 4; second += 1) rates.tick();
     expect(rates.of("a")).toBe(0);

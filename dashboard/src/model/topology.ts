@@ -22,6 +22,11 @@ export class Rates {
     this.seconds.length = Math.min(this.seconds.length, OVER_S + 1);
   }
 
+  /** Whether a second is complete. */
+  get isKnown(): boolean {
+    return this.seconds.length > 1;
+  }
+
   /** Of the complete seconds. */
   of(uid: string): number {
     const complete = this.seconds.slice(1);

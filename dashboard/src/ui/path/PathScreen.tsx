@@ -25,6 +25,9 @@ import "../../path.css";
 
 const READ_MS = 5000;
 
+/** A rate that this page measures. */
+const measured = (value: number): string => rateText(rates.isKnown ? value : null);
+
 /** What the broker counts, between two answers. */
 const grown = new Growth();
 
@@ -144,7 +147,7 @@ function BranchRow({ branch }: { branch: Branch }) {
         {protocol && protocol.toLowerCase() !== name.toLowerCase() && <span>{quote(protocol)}</span>}
         {broker && <span>{pt("gateway.at", { broker: quote(broker) })}</span>}
         <span>{pt("gateway.nodes", { n: formatNumber(online) })}</span>
-        <span>{rateText(branch.rate)}</span>
+        <span>{branch.rate ? rateText(branch.rate) : measured(0)}</span>
         <span class="path-health">{troubled ? pt("gateway.troubled", { n: formatNumber(troubled) }) : pt(`health.${health}`)}</span>
       </button>
       <i class="path-line" aria-hidden="true" data-flows={branch.rate > 0} />
@@ -171,7 +174,7 @@ function DeviceRow({ device: { node, how, rate: perSecond } }: { device: Device 
         }}
       >
         <span class="path-name">{title}</span>
-        <span class="soft">{word.startsWith("filter.") || !word ? rateText(perSecond) : word}</span>
+        <span class="soft">{word.startsWith("filter.") || !word ? measured(perSecond) : word}</span>
       </a>
       {lamp && mayCommand.value && isLive.value && !node.left && (
         <button

@@ -11,9 +11,9 @@ import { pt } from "../../i18n/path";
 import { Drawer } from "../Drawer";
 import { overlay } from "../keys";
 
-/** Of now; the past has none. */
-export const rateText = (value: number): string =>
-  past.value ? "" : pt("rate", { n: formatNumber(value >= 10 ? Math.round(value) : Math.round(value * 10) / 10) });
+/** Of now; the past has none. null: not known yet. */
+export const rateText = (value: number | null): string =>
+  past.value ? "" : pt("rate", { n: value === null ? "–" : formatNumber(value >= 10 ? Math.round(value) : Math.round(value * 10) / 10) });
 
 export function Box({ name, title, health, open, label, children }: { name: string; title: string; health: string; open: () => void; label: string; children: ComponentChildren }) {
   return (
