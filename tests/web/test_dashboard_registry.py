@@ -152,7 +152,7 @@ async def test_link_of_a_node_that_is_not_online(browser: Browser) -> None:
         await page.goto(f"{broker.url}#/node/added")
         await see(dialog, "This node was added by hand and was never seen.")
         await page.goto(f"{broker.url}#/node/nowhere")
-        await see(dialog, "No node nowhere was ever seen here.")
+        await see(dialog, "No node with the uid nowhere was ever seen here.")
 
 
 async def test_forgotten_node_is_restored_with_the_keyboard(browser: Browser) -> None:

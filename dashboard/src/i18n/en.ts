@@ -9,7 +9,7 @@ export const en = {
   "tab.map": "Map",
   "tab.updates": "Updates",
   "tab.path": "Path",
-  "tab.timeline": "Timeline (t)",
+  "tab.timeline": "Timeline",
   "tab.activity": "Activity",
   "tab.alerts": "Alerts",
   "tab.settings": "Settings",
@@ -116,6 +116,7 @@ export const en = {
   "map.show": "Show on the map",
 
   "theme.next": "Theme: {theme}. Change it",
+  "theme.now": "Theme: {theme}",
   "settings.theme.system": "System",
   "settings.theme.light": "Light",
   "settings.theme.dark": "Dark",

@@ -228,7 +228,7 @@ export const more = {
   "problem.unreachable": "the broker was not reached.",
   "problem.forbidden": "this page may not edit nodes. Sign in first.",
   "problem.online": "the node is online again.",
-  "details.never_seen": "No node {uid} was ever seen here. It will appear when its first message arrives.",
+  "details.never_seen": "No node with the uid {uid} was ever seen here. It will appear when its first message arrives.",
   "details.added": "This node was added by hand and was never seen.",
   "details.device_name": "Name of the device",
   "details.first_seen": "First seen",

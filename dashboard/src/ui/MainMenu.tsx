@@ -31,7 +31,7 @@ export function MainMenu() {
         {item("activity", t("tab.activity"), () => (overlay.value = "activity"))}
         {info.value?.history && item("timeline", t("tab.timeline"), toggleTimeline)}
         {item("settings", t("tab.settings"), () => navigate({ screen: "settings", node: "" }))}
-        {item("theme", t("theme.next", { theme: t(`settings.theme.${settings.theme.value}`) }), nextTheme)}
+        {item("theme", t("theme.now", { theme: t(`settings.theme.${settings.theme.value}`) }), nextTheme)}
         {signsIn.value && item("account", t("account.title"), () => (overlay.value = "account"))}
         {item("help", t("tab.help"), () => (overlay.value = "help"))}
       </div>
