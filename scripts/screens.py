@@ -149,7 +149,7 @@ def screens(uid: str, offline: str) -> list[Screen]:
         Screen("help", "#/nodes", _key("?")),
         Screen("timeline", "#/nodes", _key("t", "ArrowLeft", "ArrowLeft")),
         Screen("paused", "#/nodes", _key("p")),
-        Screen("add-device", "#/settings", _press(".settings button.button")),
+        Screen("add-device", "#/settings", _press(".settings .apart button")),
         Screen("kiosk", "?kiosk=3600&views=rooms"),
         Screen("api-docs", "api/docs"),
         Screen("lost", "#/nodes", _lose),
