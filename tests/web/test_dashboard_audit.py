@@ -159,7 +159,7 @@ async def test_who_is_no_administrator_is_offered_no_audit_log(
             await page.get_by_role("dialog").get_by_text(role).first.wait_for()
             await is_absent(page.get_by_role("link", name="Audit log…"))
             await page.goto(broker.url + "#/audit")
-            await see(page.locator("main"), "Administrators see the audit log.")
+            await see(page.locator("main"), "Only administrators see the audit log.")
 
 
 @pytest.mark.parametrize("language", ["fr", "de"])
