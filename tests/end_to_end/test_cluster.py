@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from pyaiot.cluster.member import PEER_TIMEOUT_S
 from pyaiot.protocols.coap.numbers import Code
 from tests.coap_device import CoapDevice, Reply, coap_device
 from tests.programs import Program, Programs, free_port
@@ -147,16 +148,29 @@ async def test_every_broker_shows_and_commands_every_node(cluster: Cluster) -> N
         assert values == ["1", "2"]
 
 
+async def other_broker(url: str, state: str) -> dict[str, Any]:
+    """Wait until the only other broker is in this state. Returns what is known of it."""
+    async with aiohttp.ClientSession() as web, asyncio.timeout(LIMIT_S):
+        while True:
+            async with web.get(f"{url}/api/cluster") as answer:
+                peers: list[dict[str, Any]] = (await answer.json())["peers"]
+            if [it["state"] for it in peers] == [state]:
+                return peers[0]
+            await asyncio.sleep(0.02)
+
+
+async def test_a_broker_that_is_stopped_tells_the_others(cluster: Cluster) -> None:
+    await other_broker(cluster.url(1), "online")
+    cluster.brokers[0].send(signal.SIGTERM)
+    found = await other_broker(cluster.url(1), "lost")
+    assert found["silent_s"] < PEER_TIMEOUT_S / 2
+
+
 async def test_the_command_and_the_doctor_list_the_brokers(
     cluster: Cluster, programs: Programs
 ) -> None:
     second = f"broker at {cluster.ports[1]}"
-    async with aiohttp.ClientSession() as web, asyncio.timeout(LIMIT_S):
-        states: list[str] = []
-        while states != ["online"]:
-            await asyncio.sleep(0.02)
-            async with web.get(f"{cluster.url(0)}/api/cluster") as answer:
-                states = [it["state"] for it in (await answer.json())["peers"]]
+    await other_broker(cluster.url(0), "online")
     port = str(cluster.ports[0])
     listed = await asyncio.to_thread(programs.run, "cluster", "--broker-port", port)
     assert (listed.returncode, listed.stderr) == (0, "")

@@ -110,16 +110,19 @@ def start(config: Config, broker: Broker, tasks: asyncio.TaskGroup) -> list[Coll
     )
     broker.send_packet = link.send
     broker.link_state = lambda: (link.problem, link.unsent)
-    tasks.create_task(link.run(), name="connection to the nats-servers")
     tasks.create_task(_run(broker, link), name="cluster")
     return [lambda: collect(broker.member, link, time.monotonic())]
 
 
 async def _run(broker: ClusteredBroker, link: NatsLink) -> None:
-    try:
-        await broker.run_member()
-    finally:
-        await link.flushed()
+    """The connection ends after the member: its last packet tells the others that it leaves."""
+    async with asyncio.TaskGroup() as tasks:
+        connection = tasks.create_task(link.run(), name="connection to the nats-servers")
+        try:
+            await broker.run_member()
+        finally:
+            await link.flushed()
+            connection.cancel()
 
 
 def _key(section: ClusterSection) -> Any:
