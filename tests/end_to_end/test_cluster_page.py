@@ -11,6 +11,8 @@ from typing import Final
 import aiohttp
 import pytest
 
+from pyaiot.app.broker_web import check_web
+from pyaiot.config import BrokerSection, Config
 from tests.history.postgres_server import running_server
 from tests.programs import Programs, free_port
 from tests.time_limits import time_limit
@@ -47,9 +49,12 @@ async def test_the_files_of_the_page_fit_together(programs: Programs, tmp_path: 
         settings = settings.replace("10.0.0.1,10.0.0.2,10.0.0.3", f"127.0.0.1:{ports[4222]}")
         settings = re.sub(r'"postgresql://.*"', f'"{server.url}"', settings)
         (tmp_path / "pyaiot.toml").write_text(settings)
+        words = re.findall(r"^ExecStart=\S+ (.*)", block("[Unit]"), re.MULTILINE)[0].split()
+        assert words[:3] == ["broker", "--host", "0.0.0.0"]
+        check_web(Config(broker=BrokerSection(host=words[2], insecure=words[3:] == ["--insecure"])))
         broker = programs.aiot(
-            *("broker", "--config", tmp_path / "pyaiot.toml", "--port", "0"),
-            *("--key-file", programs.key_file()),
+            *("broker", "--port", "0", "--key-file", programs.key_file()),
+            AIOT_CONFIG=str(tmp_path / "pyaiot.toml"),
         )
         found = re.search(r"Broker: (http://\S+?)/? ", broker.startup_text())
         assert found is not None
