@@ -98,7 +98,8 @@ def test_a_node_moves_with_its_gateway_and_is_not_announced_again() -> None:
 def test_a_broker_claims_a_node_whose_gateway_has_a_newer_link_here() -> None:
     here = Here()
     here.link()
-    for earlier in ({"linked_at": 4.0}, {"linked_at": 5.0, "is_away": True}):
+    cases: tuple[dict[str, Any], ...] = ({"linked_at": 4.0}, {"linked_at": 5.0, "is_away": True})
+    for earlier in cases:
         number, _ = here.gateway(**earlier)
         assert here.remote.place(number, CLAIM, TS) == []
         assert here.claimed == [here.node()]
@@ -118,7 +119,12 @@ def test_a_broker_does_not_claim_a_node_whose_gateway_is_away_or_has_no_clock() 
 
 
 def test_a_gateway_of_another_process_or_identity_takes_a_node_over_with_a_refusal() -> None:
-    for different in ({"instance": "i2"}, {"instance": ""}, {"identity": "attic"}):
+    cases: tuple[dict[str, Any], ...] = (
+        {"instance": "i2"},
+        {"instance": ""},
+        {"identity": "attic"},
+    )
+    for different in cases:
         here = Here()
         here.link()
         number, _ = here.gateway(name="attic", **different)
