@@ -93,6 +93,21 @@ async def test_the_next_leader_continues_without_a_second_notice() -> None:
         assert (titles(both.first), titles(both.second)) == (["Too warm"], ["Cleared: Too warm"])
 
 
+async def test_the_next_leader_sees_values_that_were_sent_while_no_broker_watched() -> None:
+    async with pair() as both:
+        await both.put_rule(both.first)
+        await both.second.read(31)
+        assert both.second.active == []
+        await both.change_leader(is_first=False)
+        assert both.second.active == ["warm a"]
+        await both.change_leader(is_first=True)
+        await both.second.read(20)
+        assert both.second.active == ["warm a"]
+        await both.change_leader(is_first=False)
+        await asyncio.sleep(61)
+        assert both.second.active == []
+
+
 async def test_a_broker_that_does_not_lead_needs_no_readings() -> None:
     async with pair() as both:
         await both.put_rule(both.first)

@@ -154,6 +154,7 @@ class AlertService:
             if leads and not self._is_started:
                 log.info("alerts: this broker watches for them from now on")
                 self._load()
+                await self._read_values()
             elif self._is_started and not leads:
                 log.info("alerts: another broker watches for them from now on")
                 self._is_started = False
@@ -161,6 +162,14 @@ class AlertService:
                 self.actions.keep_rules(())
                 self.engine = AlertEngine(self._subject)
                 self._drain()
+
+    async def _read_values(self) -> None:
+        """Apply the current values: they may have changed while no broker watched."""
+        if self._broker.values_known is not None:
+            await self._broker.values_known(LEADER_INTERVAL_S)
+        for node in self._broker.router.nodes:
+            if not node.is_waiting:
+                self.readings_published(tuple(node.readings.values()))
 
     def _changed_elsewhere(self, kinds: frozenset[str]) -> None:
         """Another broker of the cluster changed rules, maintenance or alerts."""
