@@ -159,7 +159,7 @@ async def other_broker(url: str, state: str) -> dict[str, Any]:
             await asyncio.sleep(0.02)
 
 
-async def test_a_broker_that_is_stopped_tells_the_others(cluster: Cluster) -> None:
+async def test_a_broker_that_is_stopped_reports_it_to_the_others(cluster: Cluster) -> None:
     await other_broker(cluster.url(1), "online")
     cluster.brokers[0].send(signal.SIGTERM)
     found = await other_broker(cluster.url(1), "lost")
