@@ -55,7 +55,7 @@ def feed(port: int, token: str, nodes: int, resources: int, rate: int) -> None:
             link.sendall(encode([reading(*it, turn, v2=True) for it in chosen], v2=True))
         time.sleep(max(0.0, start + turn / BATCHES_PER_S - time.monotonic()))
         if select.select([link], [], [], 0)[0]:
-            link.recv(1 << 16)  # what the broker answers is of no use here
+            link.recv(1 << 16)  # the answers of the broker are not needed here
 
 
 @contextlib.asynccontextmanager

@@ -117,7 +117,7 @@ class Subject:
             read = self.clients.call("read")
             if read["marks"] >= marks:
                 return read, True
-            # A broker that has not had its turn yet has not ceased.
+            # A broker that was not scheduled yet has not stopped delivering.
             if time.monotonic() - max(began, read["last_read_at"]) > quiet_s:
                 return read, True
             if time.monotonic() > limit:

@@ -319,7 +319,7 @@ def _read_in_turns(protocol: Any, transport: Any) -> None:
         if now - window_at >= GATHER_S:
             window_at, reads = now, 0
         elif size < READ_BYTES_MAX and (reads >= GATHER_READS or size >= GATHER_BYTES):
-            # What arrives meanwhile waits in the kernel, and wakes nobody.
+            # What arrives meanwhile waits in the kernel, and causes no wake-up.
             if not transport.is_closing():
                 transport.pause_reading()
                 await asyncio.sleep(window_at + GATHER_S - now)

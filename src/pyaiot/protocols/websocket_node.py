@@ -27,7 +27,7 @@ class Update(msgspec.Struct, frozen=True, tag="update", tag_field="type"):
 
 
 class Discover(msgspec.Struct, frozen=True):
-    """Asks the node for all its values. It answers with `Update`."""
+    """Requests all values of the node, which answers with `Update`."""
 
 
 class Write(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ CHECK_INTERVAL_S: Final = 30.0
 again.
 """
 GOODBYE_LIMIT_S: Final = 0.5
-"""How long the network may take to be told that the services end."""
+"""How long it may take to announce that the services end."""
 LABEL_LENGTH_MAX: Final = 63
 """Longest name, in characters. A longer one is cut."""
 _FALLBACK: Final = "pyaiot"

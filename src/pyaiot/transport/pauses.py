@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Recognises that the process did not run for a while, so that nobody is called silent for it.
+"""Recognises that the process did not run for a while, so that no peer counts as silent.
 
 SIGSTOP, the move of a virtual machine or a lack of memory can pause a process. Then all timers are
 due at once, before anything that peers sent meanwhile is read. Pure.

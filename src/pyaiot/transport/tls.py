@@ -61,7 +61,7 @@ class ServerTls:
     def reload(self) -> None:
         """Load the files again, for new connections.
 
-        Raises `OperatorError` if they cannot be used: the certificate then stays as it was.
+        Raises `OperatorError` if they cannot be used: the certificate then does not change.
         """
         self.context = self._load()
 
