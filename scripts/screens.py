@@ -93,7 +93,7 @@ def _node_menu(page: Page) -> None:
 
 
 def _choose_plan(page: Page) -> None:
-    page.locator(".map-select select").first.select_option("Kitchen")
+    page.locator(".map-select.first select").first.select_option("Kitchen")
 
 
 def _add_rule(page: Page) -> None:
