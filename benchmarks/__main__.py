@@ -21,6 +21,7 @@ from benchmarks import (
     home_assistant,
     joining,
     memory,
+    mqtt_machines,
     mqtt_path,
     mqttsn_path,
     observe_path,
@@ -66,6 +67,7 @@ FIGURES: Final[dict[str, Callable[[Results, Home, Size], None]]] = {
     "cluster": cluster.measure,
     "workers": workers.measure,
     "cluster-path": cluster_path.measure,
+    "mqtt-machines": mqtt_machines.measure,
     "history": history.measure,
 }
 PEERS: Final = "peers"

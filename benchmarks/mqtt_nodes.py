@@ -59,7 +59,8 @@ def accepts_nodes(connection: socket.socket) -> bool:
 class Nodes:
     """All nodes. Each has a connection and one resource (legacy protocol, section 4).
 
-    `dialect`: they are devices of this dialect instead.
+    `dialect`: they are devices of this dialect instead. `ports`: of several machines, which they
+    connect to in turn.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -70,7 +71,9 @@ class Nodes:
         numbers = range(self._count)
         self._sockets: list[socket.socket] = []
         for first in range(0, self._count, CONNECTS_TOGETHER):
-            self._connect(spec["port"], numbers[first : first + CONNECTS_TOGETHER])
+            self._connect(
+                spec.get("ports") or [spec["port"]], numbers[first : first + CONNECTS_TOGETHER]
+            )
         time.sleep(DESCRIBED_S)
         for number, connection in enumerate(self._sockets):
             connection.sendall(publication(*self._messages.value(number, 0)))
@@ -89,11 +92,13 @@ class Nodes:
         ]
         self._writes = PacedWrites(self._sockets, turns)
 
-    def _connect(self, port: int, numbers: range) -> None:
+    def _connect(self, ports: list[int], numbers: range) -> None:
         opened = []
         for number in numbers:
             uid = f"n{number:05}" if self._dialect == "own" else f"{self._client_id}{number}"
-            connection = socket.create_connection((HOST, port), timeout=LIMIT_S)
+            connection = socket.create_connection(
+                (HOST, ports[number % len(ports)]), timeout=LIMIT_S
+            )
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             subscription = text(f"gateway/{uid}/#") + b"\x00"
             connection.sendall(connect(uid) + packet(_SUBSCRIBE, b"\x00\x01", subscription))

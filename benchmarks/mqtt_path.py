@@ -173,7 +173,7 @@ def _measure_in_turn(
                 of_message = DIALECTS[name].values
                 rate = min(FOREIGN_RATE, NODE_RATE * count) / of_message
                 sent = nodes[name].call("send", seconds=window_s, rate=rate)["sent"] * of_message
-                missing = _missing(clients, "marks", before["marks"], sent)
+                missing = missing_of(clients, "marks", before["marks"], sent)
                 if missing > 0:
                     raise BenchmarkError(f"{missing} readings of {name} did not arrive")
                 after = clients.call("read")
@@ -281,7 +281,7 @@ def _measure_path(home: Home, size: Size, rate: int, *, qos: int) -> _PathResult
         Worker("clients", **spec) as clients,
         Worker("mqtt_nodes", port=mqtt_port, nodes=size.mqtt_nodes, qos=qos) as nodes,
     ):
-        broker_pid = _child(server.pid)
+        broker_pid = child_of(server.pid)
         before = _all_known(clients, "marks", size.mqtt_nodes)
         broker_before, own_before = cpu_s(broker_pid), nodes.cpu_s()
         sent = nodes.call("send", seconds=size.mqtt_s, rate=rate)
@@ -290,7 +290,7 @@ def _measure_path(home: Home, size: Size, rate: int, *, qos: int) -> _PathResult
         seconds = after["at"] - before["at"]
         server_s = after["server_cpu_s"] - before["server_cpu_s"]
         broker_s, own_s = cpu_s(broker_pid) - broker_before, nodes.cpu_s() - own_before
-        missing = _missing(clients, "marks", before["marks"], sent["sent"])
+        missing = missing_of(clients, "marks", before["marks"], sent["sent"])
     return _PathResult(
         delivered / seconds,
         server_s / max(1, delivered) * 1e6,
@@ -314,7 +314,7 @@ def measure_link(results: Results, home: Home, size: Size) -> None:
         after = listener.call("read")
         readings = after["readings"] - before["readings"]
         cpu_us = (server.cpu_s() - cpu_before) / max(1, readings) * 1e6
-        missing = _missing(listener, "readings", before["readings"], sent["sent"])
+        missing = missing_of(listener, "readings", before["readings"], sent["sent"])
     results.figures.append(
         Figure(
             "mqtt",
@@ -332,7 +332,7 @@ def measure_idle(results: Results, home: Home, size: Size) -> None:
     server, mqtt_port = everything_for_mqtt(home)
     spec = {"count": 1, "port": server.port, "path": "/ws", "v2": True, "server_pid": server.pid}
     with server, Worker("clients", **spec) as clients:
-        broker_pid = _child(server.pid)
+        broker_pid = child_of(server.pid)
         empty, broker_empty = server.resident_bytes(), resident_bytes(broker_pid)
         with Worker("mqtt_nodes", port=mqtt_port, nodes=size.mqtt_idle_nodes):
             _all_known(clients, "marks", size.mqtt_idle_nodes)
@@ -404,7 +404,7 @@ def wait_for_mqtt(port: int) -> float:
     raise BenchmarkError(f"no MQTT broker on port {port}")
 
 
-def _child(pid: int) -> int:
+def child_of(pid: int) -> int:
     """The only child of a process."""
     (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     return int(child)
@@ -422,7 +422,7 @@ def _all_known(counter: Worker, what: str, nodes: int) -> dict[str, Any]:
         time.sleep(0.05)
 
 
-def _missing(counter: Worker, what: str, before: int, sent: int) -> int:
+def missing_of(counter: Worker, what: str, before: int, sent: int) -> int:
     """Number of sent readings that do not arrive."""
     limit = time.monotonic() + DRAIN_LIMIT_S
     while True:
