@@ -120,3 +120,21 @@ async def test_a_machine_that_is_killed_is_replaced(machines: Machines, database
             numbers = await recorded_of(database, device, lost)
             assert repeated(numbers) <= device.sent_again, device.uid
         assert seen.came_and_went() == {"new": len(devices)}
+
+
+def test_beyond_loopback_a_cluster_without_tls_is_refused(programs: Programs) -> None:
+    secret = programs.home / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text("a secret of all machines\n")
+    settings = programs.home / "pyaiot.toml"
+    settings.write_text(f'[mqtt]\ncluster_secret_file = "{secret}"\n')
+    machines = ("--mqtt-cluster", "10.0.0.1,10.0.0.2,10.0.0.3")
+    ended = programs.run(
+        *("run", "--config", str(settings), "--history", "off", "--registry", "off"),
+        *(*machines, "--mqtt-cluster-listen", "10.0.0.1"),
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.endswith(
+        "aiot: The MQTT brokers of several machines connect with TLS: set"
+        " mqtt.cluster_certificate_file and mqtt.cluster_ca_file.\n"
+    )

@@ -15,12 +15,16 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from pyaiot.gateways.mqtt.machines_probe import probe_machines
+from pyaiot.gateways.mqtt.settings import MqttSection
+from pyaiot.gateways.plugin import ProbeResult
 from pyaiot.mqtt.client import MqttClient, MqttServer, ReceivedMessage
 from pyaiot.mqtt.embedded import broker as embedded
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from pyaiot.mqtt.embedded.machines import Machine, MqttCluster
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
 from pyaiot.mqtt.embedded.nats_settings import ENFORCER
+from tests.authority import new_authority
 from tests.gateways.mqtt_servers import nats_server
 from tests.programs import free_port
 from tests.time_limits import time_limit
@@ -132,6 +136,54 @@ async def test_devices_connect_to_any_machine_and_messages_are_on_three(tmp_path
                     streams = (await store.request("$JS.API.STREAM.LIST"))["streams"]
                     discards = {it["config"]["discard"] for it in streams}
         assert {it["config"]["num_replicas"] for it in streams} == {3}
+
+
+async def test_machines_connect_with_tls(tmp_path: Path) -> None:
+    made = new_authority(tmp_path)
+    files = {
+        "certificate_file": str(made.certificate("server")),
+        "key_file": str(made.key("server")),
+        "ca_file": str(made.ca),
+    }
+    async with three(tmp_path, **files) as brokers:
+        async with receiving(brokers[0].server, "node/+/+/share/+") as found:
+            await asyncio.to_thread(publish, brokers[2].port, "node/A/t", "1")
+            async with time_limit(LIMIT_S):
+                while not found:  # noqa: ASYNC110 - other processes
+                    await asyncio.sleep(0.02)
+        machines = machines_of(tmp_path)
+        results = await probed(tmp_path, machines, **files)
+        assert [it.text for it in results] == [
+            "3 machines, of which 1 may be lost",
+            "answers",
+            "answers",
+        ]
+        (tmp_path / "other").mkdir()
+        other = new_authority(tmp_path / "other")
+        files["ca_file"] = str(other.ca)
+        for result in (await probed(tmp_path, machines, **files))[1:]:
+            assert not result.ok
+            assert result.text.startswith("TLS fails: ")
+
+
+def machines_of(folder: Path) -> list[str]:
+    return [f"127.0.0.1:{it.name}" for it in folder.iterdir() if it.is_dir()]
+
+
+async def probed(folder: Path, machines: list[str], **files: str) -> list[ProbeResult]:
+    """What the doctor finds at the first machine."""
+    secret = folder / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text(SECRET)
+    section = MqttSection(
+        cluster=",".join(machines),
+        cluster_listen=machines[0],
+        cluster_secret_file=str(secret),
+        cluster_certificate_file=files.get("certificate_file", ""),
+        cluster_certificate_key_file=files.get("key_file", ""),
+        cluster_ca_file=files.get("ca_file", ""),
+    )
+    return [it async for it in probe_machines(section)]
 
 
 async def test_a_device_logs_in_with_its_credential_at_each_machine(tmp_path: Path) -> None:

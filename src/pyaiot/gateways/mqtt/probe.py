@@ -7,6 +7,7 @@ from typing import Final
 
 from pyaiot.config import Config
 from pyaiot.errors import LinkLost, OperatorError
+from pyaiot.gateways.mqtt.machines_probe import probe_machines
 from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.gateways.mqtt.shared_broker import named_mqtt_broker
 from pyaiot.gateways.plugin import ProbeResult
@@ -21,9 +22,12 @@ _AREA: Final = "MQTT broker"
 
 
 async def probe(config: Config) -> AsyncIterator[ProbeResult]:
-    """Connect once with a random client id and disconnect, or look for the program."""
+    """Connect once with a random client id and disconnect, or look for the program and, in a
+    cluster, the other machines."""
     section = config.of(MqttSection)
     yield await (_named(section) if section.host else _embedded())
+    async for result in probe_machines(section):
+        yield result
 
 
 async def _named(section: MqttSection) -> ProbeResult:
