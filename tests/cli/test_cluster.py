@@ -3,11 +3,12 @@
 
 import io
 
+import msgspec
 import pytest
 
 from pyaiot.cli.cluster import cluster_table, problem_of
 from pyaiot.cli.terminal import Paint
-from pyaiot.client import ClusterRow, PeerRow
+from pyaiot.client import ClusterRow, MqttMachineRow, PeerRow
 
 WELL = ClusterRow(
     in_cluster=True,
@@ -28,9 +29,29 @@ def test_the_own_broker_comes_first_and_names_are_made_plain() -> None:
     assert other.split()[1:] == ["online", "0.4", "s", "0.0", "s", "0.1.1"]
 
 
+OF_MQTT = [
+    MqttMachineRow(address="10.0.0.1:6222", state="this one", shares=7),
+    MqttMachineRow(address="10.0.0.2:6222", state="online", shares=5),
+    MqttMachineRow(address="10.0.0.3:6222", state="lost"),
+]
+
+
+def test_the_machines_of_the_mqtt_brokers_follow() -> None:
+    row = msgspec.structs.replace(WELL, mqtt_machines=OF_MQTT)
+    brokers, machines = cluster_table(row, Paint(io.StringIO())).split("\n\n")
+    assert brokers == cluster_table(WELL, Paint(io.StringIO()))
+    assert [it.split() for it in machines.splitlines()[1:]] == [
+        ["10.0.0.1:6222", "this", "one", "7"],
+        ["10.0.0.2:6222", "online", "5"],
+        ["10.0.0.3:6222", "lost", "0"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
+        (msgspec.structs.replace(WELL, mqtt_machines=OF_MQTT[:2]), ""),
+        (msgspec.structs.replace(WELL, mqtt_machines=OF_MQTT), "no MQTT gateway at 10.0.0.3:6222:"),
         (WELL, ""),
         (ClusterRow(in_cluster=False), "the broker is alone"),
         (ClusterRow(in_cluster=True, problem="x refuses."), "to a nats-server: x refuses."),

@@ -56,7 +56,7 @@ async def test_a_broker_alone_has_no_machines_to_check() -> None:
     assert [it async for it in probe_machines(MqttSection())] == []
 
 
-async def test_each_other_machine_is_asked_for_its_name(secret: Path) -> None:
+async def test_the_name_of_each_other_machine_is_compared(secret: Path) -> None:
     own, silent = (f"127.0.0.1:{free_port(socket.SOCK_STREAM)}" for _ in range(2))
     async with (
         greeting(b'INFO {"server_name":"pyaiot-%"}\r\n') as right,

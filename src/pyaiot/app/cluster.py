@@ -7,17 +7,20 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pyaiot.app.accounts import needs_sign_in, shared_database
 from pyaiot.broker.broker import Broker
+from pyaiot.broker.cluster_state import MqttMachine
 from pyaiot.cluster.broker import ClusteredBroker
 from pyaiot.cluster.credentials import KeyCredentials, parse_servers, read_credentials
 from pyaiot.cluster.metrics import collect
 from pyaiot.cluster.nats_link import NatsLink
 from pyaiot.config import ClusterSection, Config, WorkersCluster
 from pyaiot.errors import OperatorError, reason_of
+from pyaiot.gateways.plugin import OpenGateway
 from pyaiot.metrics import Collector
 from pyaiot.registry.service import RegistryService
 from pyaiot.web.api.streams import Streams
@@ -82,6 +85,26 @@ def share_history(broker: Broker, history: "HistoryService | None", streams: Str
     if isinstance(broker, ClusteredBroker) and history is not None:
         broker.share_history(history.recorded_until, lambda: history.recorder.lateness.largest_s)
         streams.missed_since = broker.missed_since
+
+
+def show_machines(broker: Broker, gateways: Sequence[OpenGateway]) -> None:
+    """Make the machines of the MQTT brokers part of the state of the cluster."""
+    found = [it.machines for it in gateways if it.machines is not None]
+    if not isinstance(broker, ClusteredBroker) or not found:
+        return
+
+    def machines() -> tuple[MqttMachine, ...]:
+        return tuple(
+            MqttMachine(
+                it.address,
+                "this one" if it.is_own else "lost" if it.shares is None else "online",
+                it.shares or 0,
+            )
+            for of_gateway in found
+            for it in of_gateway()
+        )
+
+    broker.member.mqtt_machines = machines
 
 
 def _own_url(config: Config) -> str:

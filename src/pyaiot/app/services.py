@@ -170,6 +170,10 @@ async def run_all(
         collectors = start_optional_parts(config, broker, shared.values(), registry, tasks)
         connect = connect_in_memory(broker, tasks)
         gateways = await _start_gateways(config, shared, connect, tasks)
+        if any(it.machines for it in gateways):
+            from pyaiot.app.cluster import show_machines  # noqa: PLC0415 - only in a cluster
+
+            show_machines(broker, gateways)
         checks = checks_of(gateways, history, registry, audit, access)
         async with (
             serve_web(

@@ -30,6 +30,15 @@ class PeerState(msgspec.Struct, frozen=True):
     0."""
 
 
+class MqttMachine(msgspec.Struct, frozen=True):
+    """A machine of a cluster of MQTT brokers, as the MQTT gateway of this broker sees it."""
+
+    address: str
+    state: Literal["this one", "online", "lost"]
+    shares: int
+    """Shares of the nodes that its gateway serves."""
+
+
 class ClusterState(msgspec.Struct, frozen=True):
     """This broker and the others."""
 
@@ -43,3 +52,4 @@ class ClusterState(msgspec.Struct, frozen=True):
     """Why there is no connection to a nats-server; empty if there is one."""
     queued_bytes: int = 0
     """Bytes that wait to be sent to the nats-server."""
+    mqtt_machines: tuple[MqttMachine, ...] = ()

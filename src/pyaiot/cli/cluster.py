@@ -18,6 +18,8 @@ def add_to(app: typer.Typer) -> None:
 async def _cluster(options: Options) -> int:
     """Show the brokers of the cluster, as the broker sees them.
 
+    If their embedded MQTT brokers are one cluster, its machines follow.
+
     The exit code is 1 if the broker is alone, is not connected, or has lost another one, or if
     another one has an incompatible version or a clock that differs.
     """
@@ -49,7 +51,11 @@ def cluster_table(row: ClusterRow, paint: Paint) -> str:
         for it in row.peers
     ]
     header = ["BROKER", "STATE", "SILENT", "LAG", "NODES", "GATEWAYS", "VERSION", "ADDRESS"]
-    return table(header, [[plain(cell) for cell in cells] for cells in rows], paint)
+    shown = table(header, [[plain(cell) for cell in cells] for cells in rows], paint)
+    if not row.mqtt_machines:
+        return shown
+    machines = [[plain(it.address), it.state, str(it.shares)] for it in row.mqtt_machines]
+    return f"{shown}\n\n{table(['MQTT BROKER', 'STATE', 'SHARES OF NODES'], machines, paint)}"
 
 
 def problem_of(row: ClusterRow) -> str:
@@ -68,6 +74,8 @@ def problem_of(row: ClusterRow) -> str:
         )
     if lost := [plain(it.name) for it in row.peers if it.state == "lost"]:
         return f"no packets from {', '.join(lost)}."
+    if gone := [plain(it.address) for it in row.mqtt_machines if it.state == "lost"]:
+        return f"no MQTT gateway at {', '.join(gone) or 'another machine'}: others serve its nodes."
     if wrong := [f"{plain(it.name)} ({it.ahead_s:+.0f} s)" for it in row.peers if it.ahead_s]:
         return f"the clocks of brokers differ: {', '.join(wrong)}. Synchronise them (NTP)."
     return ""

@@ -4,7 +4,7 @@
 `from pyaiot.client import Client`
 """
 
-from pyaiot.client.administration import ClusterRow, PeerRow
+from pyaiot.client.administration import ClusterRow, MqttMachineRow, PeerRow
 from pyaiot.client.alerts import AlertRow
 from pyaiot.client.client import Client
 from pyaiot.client.errors import (
@@ -50,6 +50,7 @@ __all__ = [
     "LoginNeeded",
     "MappingRow",
     "Moment",
+    "MqttMachineRow",
     "NoBroker",
     "Node",
     "NodeAppeared",

@@ -35,6 +35,16 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
     """None: the client may not know."""
 
 
+class MqttMachineRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine of a cluster of embedded MQTT brokers."""
+
+    address: str = ""
+    """In `mqtt.cluster`; empty for clients that are not admins."""
+    state: Literal["this one", "online", "lost"]
+    shares: int = 0
+    """Of the nodes, which its gateway serves."""
+
+
 class ClusterRow(msgspec.Struct, frozen=True, kw_only=True):
     """The broker that was asked, and the others."""
 
@@ -51,6 +61,8 @@ class ClusterRow(msgspec.Struct, frozen=True, kw_only=True):
     queued_bytes: int = 0
     """Bytes that wait to be sent to the nats-server."""
     peers: list[PeerRow] = []
+    mqtt_machines: list[MqttMachineRow] = []
+    """Empty: the MQTT broker is alone."""
 
 
 _cluster: Final = msgspec.json.Decoder(ClusterRow)

@@ -53,6 +53,15 @@ def function_at(name: str) -> Callable[..., Any]:
     return call
 
 
+class SharingMachine(NamedTuple):
+    """A machine whose gateway shares nodes with those of others."""
+
+    address: str
+    is_own: bool
+    shares: int | None
+    """Shares of the nodes that its gateway serves; None: it sends nothing."""
+
+
 class OpenGateway(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway whose listener is open."""
 
@@ -73,6 +82,8 @@ class OpenGateway(msgspec.Struct, frozen=True, kw_only=True):
     """Serves until cancelled, and closes the listener then."""
     leave: Callable[[], Awaitable[None]] | None = None
     """Hands its nodes over to gateways of other machines, before this process ends."""
+    machines: Callable[[], Sequence[SharingMachine]] | None = None
+    """Those of the gateways with which it shares its nodes, and its own."""
     ready: Callable[[], Awaitable[object]] | None = None
     """Awaited after `run` has begun and before further gateways start, if the order matters."""
     reload_tls: Callable[[], None] = lambda: None

@@ -12,7 +12,7 @@ from pyaiot.accounts.roles import Role
 from pyaiot.accounts.scopes import Scope
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import new_token
-from pyaiot.broker.cluster_state import ClusterState, PeerState
+from pyaiot.broker.cluster_state import ClusterState, MqttMachine, PeerState
 from pyaiot.web.sign_in import SignIn
 from tests.web.serving import serving
 
@@ -21,7 +21,15 @@ pytestmark = pytest.mark.sockets
 PEER = PeerState(
     "b", "http://10.0.0.2:8000", "0.1.0", "online", 0.12345, 0.5, 7, 2, 3, 4000, -12.345
 )
-STATE = ClusterState("a", 5, 1, (PEER,), problem="10.0.0.9 refuses", queued_bytes=3)
+STATE = ClusterState(
+    "a",
+    5,
+    1,
+    (PEER,),
+    problem="10.0.0.9 refuses",
+    queued_bytes=3,
+    mqtt_machines=(MqttMachine("10.0.0.1:6222", "this one", 12),),
+)
 
 
 async def test_a_broker_alone_is_in_no_cluster() -> None:
@@ -55,6 +63,9 @@ async def test_addresses_are_for_admins_and_counts_for_clients_of_all_nodes(
         "connected": False,
         "problem": STATE.problem if is_admin else "",
         "queued_bytes": 3,
+        "mqtt_machines": [
+            {"address": "10.0.0.1:6222" if is_admin else "", "state": "this one", "shares": 12}
+        ],
         "peers": [
             {
                 "name": "b",

@@ -81,4 +81,5 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         # Messages that devices publish before it subscribes would be acknowledged and lost.
         ready=ready if broker.embedded else None,
         leave=None if mqtt.shares is None else mqtt.shares.leave,
+        machines=None if mqtt.shares is None else mqtt.shares.machines,
     )

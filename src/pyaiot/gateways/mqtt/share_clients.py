@@ -24,6 +24,7 @@ from pyaiot.gateways.mqtt.shares import (
     share_of,
 )
 from pyaiot.gateways.mqtt.sides import Side, Sides
+from pyaiot.gateways.plugin import SharingMachine
 from pyaiot.mqtt.client import MqttClient, MqttServer, ReceivedMessage
 from pyaiot.mqtt.embedded.nats_settings import PRESENCE_TOPIC, SHARE_LEVEL
 from pyaiot.protocols.mqtt.node_topics import NODE_CHECK, NodeCheck, parse_publication
@@ -106,6 +107,13 @@ class ShareClients:
     def gateways(self) -> Sequence[str]:
         """Those that share the nodes now, with this one."""
         return self._table.gateways
+
+    def machines(self) -> list[SharingMachine]:
+        """All machines whose gateways can share the nodes."""
+        own = self._access.own
+        return [
+            SharingMachine(it, it == own, self._table.shares_of(it)) for it in self._access.gateways
+        ]
 
     def is_ours(self, topic: str, payload: bytes) -> bool:
         """Whether a message is about a node of this gateway. Those about no node are for the one

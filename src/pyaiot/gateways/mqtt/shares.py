@@ -132,6 +132,13 @@ class Shares:
         """The gateways that are there, with this one."""
         return sorted((self._own, *self._others))
 
+    def shares_of(self, gateway: str) -> int | None:
+        """How many a gateway serves; None: it is not there."""
+        if gateway == self._own:
+            return len(self.held)
+        other = self._others.get(gateway)
+        return None if other is None else len(other.holds)
+
     @property
     def presence(self) -> Presence:
         return Presence(gateway=self._own, holds=tuple(sorted(self.held)))

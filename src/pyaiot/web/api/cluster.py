@@ -6,9 +6,9 @@ from aiohttp import web
 from pyaiot import __version__
 from pyaiot.accounts.scopes import EVERYTHING
 from pyaiot.broker.broker import Broker
+from pyaiot.web.api.cluster_schemas import ClusterInfo, MqttMachineInfo, PeerInfo
 from pyaiot.web.api.parameters import Query
 from pyaiot.web.api.responses import json_response
-from pyaiot.web.api.schemas import ClusterInfo, PeerInfo
 from pyaiot.web.client_access import access_of
 
 
@@ -49,6 +49,14 @@ class ClusterApi:
                         readings=peer.readings if has_all else None,
                     )
                     for peer in state.peers
+                ],
+                mqtt_machines=[
+                    MqttMachineInfo(
+                        address=machine.address if is_admin else "",
+                        state=machine.state,
+                        shares=machine.shares,
+                    )
+                    for machine in state.mqtt_machines
                 ],
             )
         )

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pyaiot.registry.record import Edit
-from pyaiot.web.api import parameters, schemas
+from pyaiot.web.api import cluster_schemas, parameters, schemas
 from pyaiot.web.api.alert_operations import ALERT_OPERATIONS
 from pyaiot.web.api.audit_query import AuditQuery
 from pyaiot.web.api.history_operations import HISTORY_OPERATIONS
@@ -75,7 +75,7 @@ OPERATIONS: Final = (
         "GET",
         "/api/cluster",
         "The brokers of the cluster",
-        {200: ResponseSpec("This broker and the others.", schemas.ClusterInfo)},
+        {200: ResponseSpec("This broker and the others.", cluster_schemas.ClusterInfo)},
     ),
     Operation(
         "nodes",

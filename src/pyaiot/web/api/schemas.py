@@ -38,12 +38,6 @@ Next = Annotated[
 Number = Annotated[float | None, Meta(description="The number; absent if the reading has none.")]
 Unit = Annotated[str, Meta(description="SenML name of the unit; absent if there is none.")]
 
-
-_OfAll = Annotated[
-    int | None,
-    Meta(description="Their number; null for a client whose scope is not all nodes."),
-]
-
 C = TypeVar("C", bound=type)
 
 
@@ -145,64 +139,6 @@ class Gateways(_Response, frozen=True, kw_only=True):
 
 
 @schema_name("ClusterPeer")
-class PeerInfo(_Response, frozen=True, kw_only=True):
-    """Another broker of the cluster."""
-
-    name: Annotated[str, Meta(description="Its name, for people.")]
-    address: Annotated[
-        str, Meta(description="Its URL; empty if unknown, and for clients that are not admins.")
-    ]
-    version: Annotated[str, Meta(description="Its version of Pyaiot.")]
-    state: Annotated[
-        Literal["joining", "online", "lost", "incompatible"],
-        Meta(
-            description="`joining`: its nodes are not all known yet. `lost`: it sends nothing. A"
-            " broker that stays lost is not listed any more. `incompatible`: its version is too"
-            " old or too new, and nothing is exchanged with it."
-        ),
-    ]
-    silent_s: Annotated[float, Meta(description="Seconds since its last packet.")]
-    lag_s: Annotated[
-        float, Meta(description="Seconds since its state was last known to be complete here.")
-    ]
-    ahead_s: Annotated[
-        float,
-        Meta(
-            description="Seconds by which its clock is ahead of that of this broker; negative if"
-            " it is behind. 0: they differ by 10 s at most."
-        ),
-    ]
-    nodes: _OfAll
-    gateways: _OfAll
-    clients: _OfAll
-    readings: _OfAll
-
-
-@schema_name("Cluster")
-class ClusterInfo(_Response, frozen=True, kw_only=True):
-    """The cluster of this broker."""
-
-    in_cluster: Annotated[
-        bool,
-        Meta(description="False: this broker is not in a cluster, and the other fields are empty."),
-    ]
-    name: Annotated[str, Meta(description="The name of this broker.")] = ""
-    version: Annotated[str, Meta(description="Its version of Pyaiot.")] = ""
-    nodes: _OfAll = None
-    gateways: _OfAll = None
-    connected: Annotated[
-        bool, Meta(description="Whether it is connected to a nats-server of the cluster.")
-    ] = False
-    problem: Annotated[
-        str,
-        Meta(description="Why it is not; empty if it is, and for clients that are not admins."),
-    ] = ""
-    queued_bytes: Annotated[
-        int, Meta(description="Bytes that wait to be sent to the nats-server.")
-    ] = 0
-    peers: Annotated[list[PeerInfo], Meta(description="The other brokers, by name.")] = []
-
-
 class LatestReading(_Response, frozen=True, kw_only=True, omit_defaults=True):
     """A resource of a node and its latest reading."""
 
