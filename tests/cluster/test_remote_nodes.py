@@ -161,3 +161,13 @@ def test_of_two_simultaneous_edits_that_of_the_greater_broker_takes_effect() -> 
         record = here.router.registry.get("A")
         assert record is not None
         assert record.annotations.label == ("theirs" if is_greater else "ours")
+
+
+def test_values_that_may_be_old_are_taken_back_from_clients_too() -> None:
+    here = Here()
+    number, _ = here.gateway()
+    here.remote.place(number, CLAIM, TS)
+    assert here.remote.drop_values(number, "A", TS) == []
+    here.remote.readings(number, [Reading(uid="A", resource="t", data="1", ts=TS)])
+    assert "NodeReset" in messages(here.remote.drop_values(number, "A", TS))
+    assert here.node().readings == {}

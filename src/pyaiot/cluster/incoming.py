@@ -177,7 +177,7 @@ class Incoming:
         interest = self._values.own_interest
         if interest.everything or claim.uid in interest.uids:
             return deliveries  # all its values follow
-        return [*deliveries, *self._remote.drop_values(number, claim.uid, interest.resources, ts)]
+        return [*deliveries, *self._remote.drop_values(number, claim.uid, ts)]
 
     def _order(self, peer: OtherBroker, order: Order, now: float) -> Sequence[Delivery]:
         """A client of the other broker sent a command to a node of this one."""

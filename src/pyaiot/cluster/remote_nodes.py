@@ -210,18 +210,12 @@ class RemoteNodes:
                 deliveries += self._keep(number, reading)
         return deliveries
 
-    def drop_values(self, number: int, uid: str, shown: Sequence[str], ts: float) -> list[Delivery]:
-        """Forget the values of a node: they may be old, and not all are sent again. `shown`:
-        resources that clients show.
-        """
+    def drop_values(self, number: int, uid: str, ts: float) -> list[Delivery]:
+        """Forget the values of a node: they may be old, and not all are sent again."""
         node = self._node(number, uid)
-        if node is None:
+        if node is None or not node.readings:
             return []
-        is_shown = any(resource in node.readings for resource in shown)
-        if is_shown:
-            return self.reset(number, NodeReset(uid=uid, ts=ts), is_reboot=False)
-        node.readings.clear()
-        return []
+        return self.reset(number, NodeReset(uid=uid, ts=ts), is_reboot=False)
 
     def reset(self, number: int, message: NodeReset, *, is_reboot: bool = True) -> list[Delivery]:
         node = self._node(number, message.uid)
