@@ -48,6 +48,18 @@ const ruleUrl = (id: string): string => `${apiUrl()}alert-rules/${encodeURICompo
 
 export const readRules = async (): Promise<StoredRule[]> => ((await request("GET", `${apiUrl()}alert-rules`)) as { rules: StoredRule[] }).rules;
 
+/** A limit of a rule that applies to a node. */
+export interface NodeLimit {
+  resource: string;
+  when: "above" | "below";
+  limit: number;
+  severity: Severity;
+  title: string;
+}
+
+export const readLimits = async (uid: string): Promise<NodeLimit[]> =>
+  ((await request("GET", `${apiUrl()}nodes/${encodeURIComponent(uid)}/limits`)) as { limits: NodeLimit[] }).limits;
+
 export const putRule = async (id: string, rule: Rule): Promise<void> => {
   await request("PUT", ruleUrl(id), rule);
 };

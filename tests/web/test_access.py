@@ -45,6 +45,7 @@ DOCUMENTED: dict[tuple[str, str], Need] = {
     ("DELETE", "/api/maintenance/{window}"): "admin",
     ("GET", "/api/alert-channels"): "admin",
     ("GET", "/api/alert-rules"): "admin",
+    ("GET", "/api/nodes/{uid}/limits"): "viewer",
     ("GET", "/api/maintenance"): "admin",
     ("POST", "/api/alert-channels/{channel}/test"): "admin",
     ("GET", "/api/mappings"): "admin",

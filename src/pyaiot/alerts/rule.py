@@ -34,6 +34,8 @@ Condition: TypeAlias = Literal[
 Severity: TypeAlias = Literal["info", "warning", "critical"]
 OF_NUMBERS: Final = frozenset({"above", "below", "change"})
 """Conditions that compare the number of a resource."""
+LIMITS: Final = frozenset({"above", "below"})
+"""Those of them that compare it with a limit."""
 OF_NODES: Final = frozenset({"no data", "offline", "update failed", "command failed"})
 FIRMWARE_STATE: Final = "suit_state"
 """The resource in which a node reports the state of its firmware update."""

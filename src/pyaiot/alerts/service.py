@@ -15,6 +15,7 @@ from pyaiot.alerts.actions import RuleActions
 from pyaiot.alerts.alert import Alert
 from pyaiot.alerts.channels import Channels, Sender
 from pyaiot.alerts.engine import AlertEngine
+from pyaiot.alerts.rule import LIMITS, Rule
 from pyaiot.alerts.rule_book import ALERT, MAINTENANCE, RULE, RuleBook, UnknownRule
 from pyaiot.alerts.rules_file import AlertsFile
 from pyaiot.alerts.watches import AlertChange, Subject
@@ -215,6 +216,17 @@ class AlertService:
         if not self._is_started:
             found = self.book.alerts()
         return sorted(found, key=lambda it: (bool(it.cleared), _newest_first(it)))
+
+    def rules_with_limits(self, uid: str) -> list[Rule]:
+        """The rules that compare numbers of a node with a limit, and are enabled."""
+        subject = self._subject(uid)
+        if subject is None:
+            return []
+        return [
+            rule
+            for _, rule in sorted(self.book.rules().items())
+            if rule.enabled and rule.when in LIMITS and subject.matches(rule)
+        ]
 
     async def add_maintenance(self, table: dict[str, Any]) -> str:
         """See `RuleBook.add_maintenance`."""

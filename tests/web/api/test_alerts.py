@@ -212,3 +212,44 @@ async def test_visitor_does_not_see_who_acknowledged_an_alert_nor_an_address() -
         assert "ada" not in str(shown)
         assert "192.0.2.77" not in str(shown)
         assert await acknowledge(served, people, "", shown[0]["id"]) == 403
+
+
+async def limits_of(served: Served, people: People, name: str, status: int = 200) -> Any:
+    headers = people.headers(name)
+    async with served.web.get("/api/nodes/n/limits", headers=headers) as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json()
+
+
+async def test_limits_are_shown_to_who_sees_the_node_and_nothing_else_of_the_rules() -> None:
+    people = People()
+    rules = {
+        "warm": rule_of({**WARM, "severity": "critical", "channels": ["pager-of-ada"]}),
+        "cold": rule_of({**WARM, "title": "Cold", "when": "below", "limit": 5, "tags": ["lab"]}),
+        "off": rule_of({**WARM, "title": "Off", "enabled": False}),
+        "jump": rule_of({**WARM, "title": "Jump", "when": "change"}),
+        "other": rule_of({**WARM, "title": "Other", "uids": ["m"]}),
+        "address": rule_of({**WARM, "title": "Address", "resource": "ip"}),
+    }
+    async with serving(login=people.sign_in, alert_rules=rules) as served:
+        served.gateway.send("n", "temperature", "20 °C")
+        await served.known("n")
+        warm = {
+            "resource": "temperature",
+            "when": "above",
+            "limit": 30.0,
+            "severity": "critical",
+            "title": "Too warm",
+        }
+        found = await limits_of(served, people, "ada")
+        assert [it["title"] for it in found["limits"]] == ["Address", "Too warm"]
+        assert await limits_of(served, people, "") == {"limits": [warm]}
+
+        # A node outside the scope is like one that does not exist.
+        await limits_of(served, people, "scoped", 404)
+        headers = people.headers("ada")
+        async with served.web.patch("/api/nodes/n", json={"tags": ["lab"]}, headers=headers) as it:
+            assert it.status == 200
+        found = await limits_of(served, people, "scoped")
+        assert [it["title"] for it in found["limits"]] == ["Address", "Cold", "Too warm"]
+        assert "pager" not in str(found)

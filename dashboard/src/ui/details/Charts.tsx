@@ -5,17 +5,15 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import { curvesOf, CURVES_SHOWN, type Curves } from "./curves";
 import { toCsv } from "../../model/curves";
 import { limitsOf, type Limit } from "../../model/limits";
-import { matches, parseQuery } from "../../model/query";
 import { FACTS } from "../../model/readings";
 import type { Node, Resource } from "../../model/state";
 import { nodeTitle, visible } from "../../model/text";
 import { layout } from "../../layout";
 import { between, lastSeconds, rangeSeconds, SPANS, viewAt, type View } from "../../model/timeView";
 import { jumps } from "../../past";
-import { readRules, type Rule } from "../../alertsApi";
-import { isAdmin } from "../../info";
-import { clock, onSample, second, setVisible, state } from "../../store";
-import { views } from "../../views";
+import { mayHaveApi } from "../../config";
+import { readLimits, type NodeLimit } from "../../alertsApi";
+import { clock, link, onSample, second, setVisible } from "../../store";
 import { duration, formatNumber, t, timeOf, translate } from "../../i18n";
 import { d } from "../../i18n/details";
 import { nameOf } from "../rows";
@@ -74,7 +72,7 @@ export function Charts({ node, resources }: { node: Node; resources: Resource[] 
   const compared = useSignal<Resource[]>([]);
   const comparing = useSignal(false);
   const era = useSignal(0);
-  const rules = useSignal<Rule[]>([]);
+  const limits = useSignal<NodeLimit[]>([]);
   const drawings = useRef(new Map<string, Drawing>());
   const shared = useMemo<Shared>(() => ({ view, cursor, pulse, drawings: drawings.current, reset: () => (view.value = lastSeconds(span.peek(), brokerTime())) }), []);
   const isShown = (key: string) => (chosen.value ? chosen.value.has(key) : all.findIndex((its) => its.key === key) < CURVES_SHOWN);
@@ -128,14 +126,14 @@ export function Charts({ node, resources }: { node: Node; resources: Resource[] 
       for (const { node: its } of others) setVisible(its, false);
     };
   }, [names]);
-  useSignalEffect(() => {
-    if (!isAdmin.value) return;
-    // Without the rules, the charts have no limits.
-    void readRules().then(
-      (found) => (rules.value = found.map(({ rule }) => rule)),
+  useEffect(() => {
+    if (!mayHaveApi() || link.peek().legacy) return;
+    // A broker of an earlier version does not tell them.
+    void readLimits(node.uid).then(
+      (found) => (limits.value = found),
       () => undefined,
     );
-  });
+  }, [node]);
   const drawnAt = useRef(0);
   useSignalEffect(() => {
     void second.value;
@@ -153,7 +151,7 @@ export function Charts({ node, resources }: { node: Node; resources: Resource[] 
         <p class="soft">{t("details.no_numbers")}</p>
       </section>
     );
-  const groups = groupsOf(node, shown, compared.value, loaded.value, rules.value);
+  const groups = groupsOf(node, shown, compared.value, loaded.value, limits.value);
   // Without a history there is nothing to draw of a node that was not online here.
   const drawn = groups.filter(({ lines }) => !node.left?.filed || status.value !== "live" || lines.some(({ ring }) => ring()));
   const choose = (key: string, show: boolean) => {
@@ -232,14 +230,10 @@ function noteOf(status: "live" | "loading" | "stored" | "failed", reason: string
 }
 
 /** Charts of what is shown; what is compared is in the first of its unit, or in one of its own. */
-function groupsOf(node: Node, shown: Curves[], compared: Resource[], { steps, vectors }: Loaded, rules: readonly Rule[]): Group[] {
-  const isInView = (id: string) => {
-    const view = views.value?.find((it) => it.id === id)?.view;
-    return view !== undefined && matches(parseQuery(view.query ?? ""), node, state, clock());
-  };
+function groupsOf(node: Node, shown: Curves[], compared: Resource[], { steps, vectors }: Loaded, nodeLimits: readonly NodeLimit[]): Group[] {
   const groups = shown.map((curves): Group => {
     const { key, resource, vector } = curves;
-    if (!vector) return { id: key, title: curvesTitle(curves), unit: resource.unit, lines: [{ name: "", resource, ring: () => resource.ring, stored: steps.get(resource) }], limits: limitsOf(rules, resource, isInView) };
+    if (!vector) return { id: key, title: curvesTitle(curves), unit: resource.unit, lines: [{ name: "", resource, ring: () => resource.ring, stored: steps.get(resource) }], limits: limitsOf(nodeLimits, resource.name) };
     const axes = resource.vectors?.get(vector)?.rings ?? [];
     const stored = vectors.get(resource)?.get(vector);
     return {

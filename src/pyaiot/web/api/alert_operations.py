@@ -45,6 +45,15 @@ ALERT_OPERATIONS: Final = (
         for_admins=True,
     ),
     Operation(
+        "node_limits",
+        "GET",
+        "/api/nodes/{uid}/limits",
+        "Limits of a node",
+        {200: ResponseSpec("The limits of the rules that apply to the node.", schemas.NodeLimits)},
+        description="Only what a chart shows: rules themselves are for administrators.",
+        problems={404: ("unknown-node",)},
+    ),
+    Operation(
         "put_alert_rule",
         "PUT",
         "/api/alert-rules/{rule}",

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The types of requests and responses about alerts."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from pyaiot.alerts.alert import Alert, AlertState
 from pyaiot.alerts.maintenance import Maintenance
-from pyaiot.alerts.rule import Rule
+from pyaiot.alerts.rule import Rule, Severity
 from pyaiot.web.api.parameters import Query
 
 ALERTS_AT_ONCE_MAX: Final = 10_000
@@ -68,6 +68,22 @@ class AlertRules(msgspec.Struct, frozen=True, kw_only=True):
     """All rules."""
 
     rules: list[AlertRule]
+
+
+class NodeLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit of a rule."""
+
+    resource: str
+    when: Literal["above", "below"]
+    limit: float
+    severity: Severity
+    title: Annotated[str, Meta(description="The title of the rule.")]
+
+
+class NodeLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of the rules that apply to a node."""
+
+    limits: list[NodeLimit]
 
 
 class MaintenanceWindow(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,9 +26,11 @@ from pyaiot.web.api.alert_schemas import (
     AlertsQuery,
     MaintenanceWindow,
     MaintenanceWindows,
+    NodeLimit,
+    NodeLimits,
 )
 from pyaiot.web.api.edits import EditProblems, check_all_nodes, errors_as_problems, read_json
-from pyaiot.web.api.nodes import includes
+from pyaiot.web.api.nodes import find, includes
 from pyaiot.web.api.parameters import Query
 from pyaiot.web.api.responses import json_response
 from pyaiot.web.auditing import note, principal_of
@@ -86,6 +88,25 @@ class AlertsApi:
             for name, rule in sorted(book.rules().items())
         ]
         return json_response(AlertRules(rules=rules))
+
+    async def node_limits(self, request: web.Request, _query: Query) -> web.StreamResponse:
+        """`GET /api/nodes/{uid}/limits`."""
+        record = find(self._broker, request)
+        rules = [] if self._alerts is None else self._alerts.rules_with_limits(record.uid)
+        hides_personal = access_of(request).scope.hides_personal
+        limits = [
+            NodeLimit(
+                resource=rule.resource,
+                when="above" if rule.when == "above" else "below",
+                limit=rule.limit,
+                severity=rule.severity,
+                title=rule.title,
+            )
+            for rule in rules
+            if rule.limit is not None
+            and not (hides_personal and rule.resource in PERSONAL_RESOURCES)
+        ]
+        return json_response(NodeLimits(limits=limits))
 
     async def put_rule(self, request: web.Request, _query: Query) -> web.StreamResponse:
         """`PUT /api/alert-rules/{rule}`."""

@@ -104,6 +104,7 @@ class Api:
             "alerts": alarms.alerts,
             "edit_alerts": alarms.edit_alerts,
             "alert_rules": alarms.rules,
+            "node_limits": alarms.node_limits,
             "put_alert_rule": alarms.put_rule,
             "remove_alert_rule": alarms.remove_rule,
             "maintenance": alarms.maintenance,
