@@ -544,6 +544,21 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot coap-gateway --broker-host 10.0.0.1,10.0.0.2,10.0.0.3": Elsewhere(
         "tests/end_to_end/test_cluster.py does, on one machine"
     ),
+    "aiot dashboard --broker-host 10.0.0.1,10.0.0.2,10.0.0.3": Elsewhere(
+        "tests/web/test_dashboard_cluster.py does, on one machine"
+    ),
+    "pg_dump -Fc --schema='pyaiot*' -f pyaiot.dump "
+    "postgresql://pyaiot@db.example.org/pyaiot": Elsewhere(
+        "tests/end_to_end/test_cluster_restore.py does, on one machine"
+    ),
+    "aiot backup --no-history machine-1.tar.gz": Elsewhere(
+        "tests/end_to_end/test_cluster_restore.py does, on one machine"
+    ),
+    "createdb --host=db.example.org --username=pyaiot restored": Elsewhere(
+        "tests/end_to_end/test_cluster_restore.py does, on one machine"
+    ),
+    "pg_restore --exit-on-error -d postgresql://pyaiot@db.example.org/restored "
+    "pyaiot.dump": Elsewhere("tests/end_to_end/test_cluster_restore.py does, on one machine"),
     "sqlite3 ~/.local/share/pyaiot/history.db \"VACUUM INTO 'copy.db'\"": Elsewhere(
         "tests/history/test_sqlite.py does, without the program sqlite3"
     ),

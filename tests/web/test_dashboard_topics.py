@@ -96,9 +96,9 @@ async def test_why_a_message_becomes_nothing_is_shown(browser: Browser) -> None:
         await dialog.get_by_role("button", name="Map another topic").click()
         await dialog.get_by_label("Topic of a message").fill("node/x/y")
         await dialog.get_by_label("Payload of a message").fill("1")
-        await see(dialog.locator(".tried"), "not for foreign devices")
+        await see(dialog.locator(".tried"), "begins with a reserved level")
         await dialog.get_by_role("button", name="Save").click()
-        await see(dialog.get_by_role("alert"), "not for foreign devices")
+        await see(dialog.get_by_role("alert"), "begins with a reserved level")
 
 
 @pytest.mark.parametrize("size", ["desktop", "phone"])
@@ -122,7 +122,7 @@ async def test_it_is_accessible_and_fits(browser: Browser, size: str) -> None:
     ("language", "button", "words"),
     [
         ("fr", "Associer des topics…", "Topics inconnus"),
-        ("de", "Topics zuordnen…", "Unbekannte Topics"),
+        ("de", "Topics zuordnen …", "Unbekannte Topics"),
     ],
 )
 async def test_it_is_in_the_language_of_the_page(
