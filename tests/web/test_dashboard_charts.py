@@ -35,6 +35,9 @@ async def with_history(
         if url.path.endswith("/api/info"):
             await route.fulfill(json={"history": {}})
             return
+        if url.path.endswith("/limits"):
+            await route.fulfill(json={"limits": []})
+            return
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         if "every" not in query:  # of a sparkline
             await route.fulfill(json={"readings": []})
