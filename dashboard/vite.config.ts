@@ -27,7 +27,8 @@ function leafletWithoutMarkup(): Plugin {
 function budget(): Plugin {
   return {
     name: "budget",
-    generateBundle(_options, bundle) {
+    // What is written: the list of what lazy parts need comes into a chunk after it is generated.
+    writeBundle(_options, bundle) {
       const sizes = new Map<string, number>();
       for (const [name, item] of Object.entries(bundle))
         sizes.set(name, gzipSync(item.type === "chunk" ? item.code : item.source, { level: 9 }).length);
@@ -86,7 +87,8 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     assetsInlineLimit: 0, // data: addresses are not allowed by the policy
-    modulePreload: { polyfill: false },
+    // Styles of lazy parts are loaded before them; their scripts import each other.
+    modulePreload: { polyfill: false, resolveDependencies: () => [] },
     reportCompressedSize: false,
     license: { fileName: "licenses.md" },
   },
