@@ -544,6 +544,10 @@ STEPS: dict[str, Serve | Finish | Elsewhere] = {
     "aiot coap-gateway --broker-host 10.0.0.1,10.0.0.2,10.0.0.3": Elsewhere(
         "tests/end_to_end/test_cluster.py does, on one machine"
     ),
+    "sudo -u pyaiot env AIOT_CONFIG=/etc/pyaiot/pyaiot.toml"
+    " /opt/pyaiot/bin/aiot token add script": Elsewhere(
+        "tests/end_to_end/test_cluster_page.py starts a broker with these settings"
+    ),
     "aiot dashboard --broker-host 10.0.0.1,10.0.0.2,10.0.0.3": Elsewhere(
         "tests/web/test_dashboard_cluster.py does, on one machine"
     ),

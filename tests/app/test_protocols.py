@@ -322,6 +322,8 @@ PLACES = re.compile(
     r"|app/topic_mappings\.py|cli/mappings\.py|web/api/mapping_operations\.py"
     # MQTT is one of the acronyms in labels.
     r"|model/names\.py"
+    # Brokers of one machine connect to the server of its embedded MQTT broker.
+    r"|app/workers\.py"
     # Foreign devices and Home Assistant speak MQTT, and nothing else.
     r"|devices/foreign/|homeassistant/|(app|doctor)/home_assistant\.py|config/homeassistant\.py"
 )

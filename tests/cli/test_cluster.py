@@ -8,7 +8,7 @@ import pytest
 
 from pyaiot.cli.cluster import cluster_table, problem_of
 from pyaiot.cli.terminal import Paint
-from pyaiot.client import ClusterRow, MqttMachineRow, PeerRow
+from pyaiot.client import ClusterRow, EmbeddedBrokerRow, PeerRow
 
 WELL = ClusterRow(
     in_cluster=True,
@@ -30,14 +30,14 @@ def test_the_own_broker_comes_first_and_names_are_made_plain() -> None:
 
 
 OF_MQTT = [
-    MqttMachineRow(address="10.0.0.1:6222", state="this one", shares=7),
-    MqttMachineRow(address="10.0.0.2:6222", state="online", shares=5),
-    MqttMachineRow(address="10.0.0.3:6222", state="lost"),
+    EmbeddedBrokerRow(address="10.0.0.1:6222", state="this one", shares=7),
+    EmbeddedBrokerRow(address="10.0.0.2:6222", state="online", shares=5),
+    EmbeddedBrokerRow(address="10.0.0.3:6222", state="lost"),
 ]
 
 
 def test_the_machines_of_the_mqtt_brokers_follow() -> None:
-    row = msgspec.structs.replace(WELL, mqtt_machines=OF_MQTT)
+    row = msgspec.structs.replace(WELL, embedded_brokers=OF_MQTT)
     brokers, machines = cluster_table(row, Paint(io.StringIO())).split("\n\n")
     assert brokers == cluster_table(WELL, Paint(io.StringIO()))
     assert [it.split() for it in machines.splitlines()[1:]] == [
@@ -50,8 +50,11 @@ def test_the_machines_of_the_mqtt_brokers_follow() -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        (msgspec.structs.replace(WELL, mqtt_machines=OF_MQTT[:2]), ""),
-        (msgspec.structs.replace(WELL, mqtt_machines=OF_MQTT), "no MQTT gateway at 10.0.0.3:6222:"),
+        (msgspec.structs.replace(WELL, embedded_brokers=OF_MQTT[:2]), ""),
+        (
+            msgspec.structs.replace(WELL, embedded_brokers=OF_MQTT),
+            "no gateway at 10.0.0.3:6222:",
+        ),
         (WELL, ""),
         (ClusterRow(in_cluster=False), "the broker is alone"),
         (ClusterRow(in_cluster=True, problem="x refuses."), "to a nats-server: x refuses."),

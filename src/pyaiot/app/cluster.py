@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pyaiot.app.accounts import needs_sign_in, shared_database
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.cluster_state import MqttMachine
+from pyaiot.broker.cluster_state import EmbeddedBrokerState
 from pyaiot.cluster.broker import ClusteredBroker
 from pyaiot.cluster.credentials import KeyCredentials, parse_servers, read_credentials
 from pyaiot.cluster.metrics import collect
@@ -93,9 +93,9 @@ def show_machines(broker: Broker, gateways: Sequence[OpenGateway]) -> None:
     if not isinstance(broker, ClusteredBroker) or not found:
         return
 
-    def machines() -> tuple[MqttMachine, ...]:
+    def machines() -> tuple[EmbeddedBrokerState, ...]:
         return tuple(
-            MqttMachine(
+            EmbeddedBrokerState(
                 it.address,
                 "this one" if it.is_own else "lost" if it.shares is None else "online",
                 it.shares or 0,
@@ -104,7 +104,7 @@ def show_machines(broker: Broker, gateways: Sequence[OpenGateway]) -> None:
             for it in of_gateway()
         )
 
-    broker.member.mqtt_machines = machines
+    broker.member.embedded_brokers = machines
 
 
 def _own_url(config: Config) -> str:

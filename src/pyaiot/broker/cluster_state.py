@@ -30,7 +30,7 @@ class PeerState(msgspec.Struct, frozen=True):
     0."""
 
 
-class MqttMachine(msgspec.Struct, frozen=True):
+class EmbeddedBrokerState(msgspec.Struct, frozen=True):
     """A machine of a cluster of MQTT brokers, as the MQTT gateway of this broker sees it."""
 
     address: str
@@ -52,4 +52,4 @@ class ClusterState(msgspec.Struct, frozen=True):
     """Why there is no connection to a nats-server; empty if there is one."""
     queued_bytes: int = 0
     """Bytes that wait to be sent to the nats-server."""
-    mqtt_machines: tuple[MqttMachine, ...] = ()
+    embedded_brokers: tuple[EmbeddedBrokerState, ...] = ()

@@ -52,10 +52,10 @@ def cluster_table(row: ClusterRow, paint: Paint) -> str:
     ]
     header = ["BROKER", "STATE", "SILENT", "LAG", "NODES", "GATEWAYS", "VERSION", "ADDRESS"]
     shown = table(header, [[plain(cell) for cell in cells] for cells in rows], paint)
-    if not row.mqtt_machines:
+    if not row.embedded_brokers:
         return shown
-    machines = [[plain(it.address), it.state, str(it.shares)] for it in row.mqtt_machines]
-    return f"{shown}\n\n{table(['MQTT BROKER', 'STATE', 'SHARES OF NODES'], machines, paint)}"
+    machines = [[plain(it.address), it.state, str(it.shares)] for it in row.embedded_brokers]
+    return f"{shown}\n\n{table(['EMBEDDED BROKER', 'STATE', 'SHARES OF NODES'], machines, paint)}"
 
 
 def problem_of(row: ClusterRow) -> str:
@@ -74,8 +74,8 @@ def problem_of(row: ClusterRow) -> str:
         )
     if lost := [plain(it.name) for it in row.peers if it.state == "lost"]:
         return f"no packets from {', '.join(lost)}."
-    if gone := [plain(it.address) for it in row.mqtt_machines if it.state == "lost"]:
-        return f"no MQTT gateway at {', '.join(gone) or 'another machine'}: others serve its nodes."
+    if gone := [plain(it.address) for it in row.embedded_brokers if it.state == "lost"]:
+        return f"no gateway at {', '.join(gone) or 'another machine'}: others serve its nodes."
     if wrong := [f"{plain(it.name)} ({it.ahead_s:+.0f} s)" for it in row.peers if it.ahead_s]:
         return f"the clocks of brokers differ: {', '.join(wrong)}. Synchronise them (NTP)."
     return ""

@@ -4,7 +4,7 @@
 `from pyaiot.client import Client`
 """
 
-from pyaiot.client.administration import ClusterRow, MqttMachineRow, PeerRow
+from pyaiot.client.administration import ClusterRow, EmbeddedBrokerRow, PeerRow
 from pyaiot.client.alerts import AlertRow
 from pyaiot.client.client import Client
 from pyaiot.client.errors import (
@@ -44,13 +44,13 @@ __all__ = [
     "ClusterRow",
     "Conditions",
     "Coordinates",
+    "EmbeddedBrokerRow",
     "Event",
     "GatewayState",
     "LinkLost",
     "LoginNeeded",
     "MappingRow",
     "Moment",
-    "MqttMachineRow",
     "NoBroker",
     "Node",
     "NodeAppeared",

@@ -35,7 +35,7 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
     """None: the client may not know."""
 
 
-class MqttMachineRow(msgspec.Struct, frozen=True, kw_only=True):
+class EmbeddedBrokerRow(msgspec.Struct, frozen=True, kw_only=True):
     """A machine of a cluster of embedded MQTT brokers."""
 
     address: str = ""
@@ -61,7 +61,7 @@ class ClusterRow(msgspec.Struct, frozen=True, kw_only=True):
     queued_bytes: int = 0
     """Bytes that wait to be sent to the nats-server."""
     peers: list[PeerRow] = []
-    mqtt_machines: list[MqttMachineRow] = []
+    embedded_brokers: list[EmbeddedBrokerRow] = []
     """Empty: the MQTT broker is alone."""
 
 

@@ -9,7 +9,7 @@ event loop in seconds, `ts` Unix time in seconds.
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from pyaiot.broker.cluster_state import ClusterState, MqttMachine
+from pyaiot.broker.cluster_state import ClusterState, EmbeddedBrokerState
 from pyaiot.broker.deliveries import Delivery, ToAll
 from pyaiot.broker.router import Router
 from pyaiot.broker.wanted_readings import SEEN_S
@@ -90,7 +90,7 @@ class ClusterMember:
         self.events_run = ""
         self.recorded: Callable[[float], tuple[float, float]] = lambda _now: (0.0, 0.0)
         """`Beacon.recorded` and `late_s` at a time."""
-        self.mqtt_machines: Callable[[], tuple[MqttMachine, ...]] = tuple
+        self.embedded_brokers: Callable[[], tuple[EmbeddedBrokerState, ...]] = tuple
         """Shown in `state`."""
         self.directory = ClaimTable()
         self.invalid = 0
@@ -303,8 +303,8 @@ class ClusterMember:
         peers += self.incompatible.states(now)
         peers.sort(key=lambda it: (it.name, it.silent_s))
         nodes, gateways = len(self.directory.of(self.run)), len(self.local.gateways)
-        machines = self.mqtt_machines()
-        return ClusterState(self.name, nodes, gateways, tuple(peers), mqtt_machines=machines)
+        machines = self.embedded_brokers()
+        return ClusterState(self.name, nodes, gateways, tuple(peers), embedded_brokers=machines)
 
     # -- time -------------------------------------------------------------------------------------
 

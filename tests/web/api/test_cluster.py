@@ -12,7 +12,7 @@ from pyaiot.accounts.roles import Role
 from pyaiot.accounts.scopes import Scope
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import new_token
-from pyaiot.broker.cluster_state import ClusterState, MqttMachine, PeerState
+from pyaiot.broker.cluster_state import ClusterState, EmbeddedBrokerState, PeerState
 from pyaiot.web.sign_in import SignIn
 from tests.web.serving import serving
 
@@ -28,7 +28,7 @@ STATE = ClusterState(
     (PEER,),
     problem="10.0.0.9 refuses",
     queued_bytes=3,
-    mqtt_machines=(MqttMachine("10.0.0.1:6222", "this one", 12),),
+    embedded_brokers=(EmbeddedBrokerState("10.0.0.1:6222", "this one", 12),),
 )
 
 
@@ -63,7 +63,7 @@ async def test_addresses_are_for_admins_and_counts_for_clients_of_all_nodes(
         "connected": False,
         "problem": STATE.problem if is_admin else "",
         "queued_bytes": 3,
-        "mqtt_machines": [
+        "embedded_brokers": [
             {"address": "10.0.0.1:6222" if is_admin else "", "state": "this one", "shares": 12}
         ],
         "peers": [

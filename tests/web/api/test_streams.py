@@ -247,7 +247,8 @@ async def test_a_clock_that_jumped_is_a_gap_of_the_stream(
         assert served.keeping is not None
         async with stream(served) as reader:
             await reader.until(is_joined)
-        monkeypatch.setattr(served.keeping.recorder, "_unix_time", lambda: time.time() + 7200)
+        sources = served.keeping.recorder._sources
+        monkeypatch.setattr(sources, "_unix_time", lambda: time.time() + 7200)
         for count in range(3):
             served.gateway.send("n", "led", count)
         await served.until(5)

@@ -6,7 +6,7 @@ from aiohttp import web
 from pyaiot import __version__
 from pyaiot.accounts.scopes import EVERYTHING
 from pyaiot.broker.broker import Broker
-from pyaiot.web.api.cluster_schemas import ClusterInfo, MqttMachineInfo, PeerInfo
+from pyaiot.web.api.cluster_schemas import ClusterInfo, EmbeddedBrokerInfo, PeerInfo
 from pyaiot.web.api.parameters import Query
 from pyaiot.web.api.responses import json_response
 from pyaiot.web.client_access import access_of
@@ -50,13 +50,13 @@ class ClusterApi:
                     )
                     for peer in state.peers
                 ],
-                mqtt_machines=[
-                    MqttMachineInfo(
+                embedded_brokers=[
+                    EmbeddedBrokerInfo(
                         address=machine.address if is_admin else "",
                         state=machine.state,
                         shares=machine.shares,
                     )
-                    for machine in state.mqtt_machines
+                    for machine in state.embedded_brokers
                 ],
             )
         )

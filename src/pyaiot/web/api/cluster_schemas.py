@@ -47,13 +47,13 @@ class PeerInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     readings: _OfAll
 
 
-@schema_name("MqttMachine")
-class MqttMachineInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+@schema_name("EmbeddedBroker")
+class EmbeddedBrokerInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A machine of a cluster of MQTT brokers."""
 
     address: Annotated[
         str,
-        Meta(description="Its address in `mqtt.cluster`; empty for clients that are not admins."),
+        Meta(description="Its address in the settings; empty for clients that are not admins."),
     ]
     state: Annotated[
         Literal["this one", "online", "lost"],
@@ -87,10 +87,10 @@ class ClusterInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         int, Meta(description="Bytes that wait to be sent to the nats-server.")
     ] = 0
     peers: Annotated[list[PeerInfo], Meta(description="The other brokers, by name.")] = []
-    mqtt_machines: Annotated[
-        list[MqttMachineInfo],
+    embedded_brokers: Annotated[
+        list[EmbeddedBrokerInfo],
         Meta(
-            description="The machines whose embedded MQTT brokers are one cluster, as the gateway"
-            " of this broker sees them; empty if its MQTT broker is alone."
+            description="The machines whose embedded brokers are one cluster, as the gateway"
+            " of this broker sees them; empty if its embedded broker is alone."
         ),
     ] = []
