@@ -88,7 +88,7 @@ def test_an_id_that_is_too_old_or_from_the_future_is_a_gap(known: Resumption) ->
 
 
 def test_a_broker_that_started_later_does_not_know_who_left() -> None:
-    for ran_s, is_answered in ((26.9, False), (27.1, True)):
+    for ran_s, is_answered in ((34.9, False), (35.1, True)):
         known = Resumption(TS - ran_s)
         known.beacon_received(beacon(), TS)
         found = start(known)
@@ -97,9 +97,9 @@ def test_a_broker_that_started_later_does_not_know_who_left() -> None:
 
 def test_nodes_that_left_with_their_broker_are_a_gap(known: Resumption) -> None:
     known.beacon_received(beacon(), TS)
-    known.nodes_left(TS - 28)
+    known.nodes_left(TS - 36)
     assert not isinstance(start(known), str)
-    known.nodes_left(TS - 26)
+    known.nodes_left(TS - 34)
     assert start(known) == "nodes went offline with their broker meanwhile"
 
 
