@@ -82,7 +82,11 @@ class Browser:
         # The browser itself reports a lost broker and refused edits, which some tests cause; its
         # software renderer reports reads of drawn pictures.
         known = (
-            *("net::ERR_CONNECTION_REFUSED", "WebSocket connection to"),
+            *(
+                "net::ERR_CONNECTION_REFUSED",
+                "net::ERR_CONNECTION_RESET",
+                "WebSocket connection to",
+            ),
             "GPU stall due to ReadPixels",
             *("status of 400 (Bad Request)", "status of 412 (Precondition Failed)"),
             *("status of 409 (Conflict)", "Service Worker registration blocked by Playwright"),
