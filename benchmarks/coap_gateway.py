@@ -35,7 +35,7 @@ PREPARED_PER_S: Final = 20_000
 
 
 def gateway(home: Home, broker: Server, *, fast_path: bool) -> tuple[Server, int]:
-    """A CoAP gateway in a process of its own, and its port."""
+    """A CoAP gateway in a separate process, and its port."""
     port = free_port(socket.SOCK_DGRAM)
     if fast_path:
         arguments = ["-m", "pyaiot", "coap-gateway", "--coap-port", str(port)]

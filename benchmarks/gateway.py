@@ -19,7 +19,7 @@ from benchmarks.wire import (
 from benchmarks.wire import connect as open_websocket
 
 ROUNDS: Final = 20
-"""Different values of each resource. Then they repeat."""
+"""Number of different values of each resource. After the last one they repeat."""
 ANNOUNCE_BATCH: Final = 200
 FINISH_LIMIT_S: Final = 0.5
 """Time after the end of a run to complete a partially sent chunk."""
@@ -121,7 +121,7 @@ class Gateway:
     def send(self, *, rate: float, seconds: float, batch: int) -> dict[str, Any]:
         """Send `rate` readings per second, or, if 0, as many as accepted, in batches of `batch`.
 
-        At least one batch is sent, however late this process gets its turn.
+        At least one batch is sent, even if the system schedules this process late.
         """
         if batch not in self._encoded:
             self._encoded[batch] = [

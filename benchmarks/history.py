@@ -37,7 +37,7 @@ def measure(results: Results, home: Home, size: Size) -> None:
 
 
 def _kept(path: Path) -> tuple[int, int]:
-    """Numbers of recorded readings and of lost messages."""
+    """The numbers of recorded readings and of lost messages."""
     db = sqlite3.connect(path)
     try:
         (readings,) = db.execute("SELECT count(*) FROM reading").fetchone()
@@ -71,7 +71,7 @@ def _subject(home: Home, size: Size, clients: int, *, history: bool) -> Iterator
 
 
 def _measure_recording(results: Results, home: Home, size: Size) -> None:
-    """Broker and recorder on one core; the load has the others."""
+    """Measure broker and recorder on one core; the load uses the others."""
     cores = sorted(os.sched_getaffinity(0))
     with _subject(home, size, 1, history=True) as subject:
         for thread in Path(f"/proc/{subject.server.pid}/task").iterdir():

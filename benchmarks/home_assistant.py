@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What Home Assistant costs: a broker that shows its nodes there and one that does not, in turns.
+"""The cost of Home Assistant: compares a broker that shows its nodes there with one that does not.
 
-Both run at the same time, and only one of them gets readings. Its CPU time is compared, round by
-round, so that other work on the machine affects both alike.
+Both run at the same time and get readings in turns. Their CPU time is compared round by round, so
+that other work on the machine affects both alike.
 """
 
 import re
@@ -20,16 +20,16 @@ from benchmarks.table import Figure, Results
 from benchmarks.wire import WebSocket, gateway_protocols, messages_frame
 
 RESOURCES: Final = 10
-"""Of each node."""
+"""Resources of each node."""
 RATE: Final = NODES * RESOURCES
-"""Readings per second: one of each resource, and each is another value."""
+"""Readings per second: one per resource, each with a new value."""
 TOGETHER: Final = 10
-"""Readings of one frame."""
+"""Readings per frame."""
 CORE_MAX: Final = 15.0
-"""Percent of a core that it may add."""
+"""Percent of a core that Home Assistant may add."""
 ROUNDS: Final = 5
 SETTLE_S: Final = 20.0
-"""After the last node was announced, states are published again for 15 s."""
+"""States are published again for 15 s after the last node was announced."""
 
 
 def measure(results: Results, home: Home, size: Size) -> None:
@@ -68,12 +68,12 @@ def measure(results: Results, home: Home, size: Size) -> None:
 
 
 def _seconds(size: Size) -> int:
-    """Of one round."""
+    """Readings of one round."""
     return max(1, round(size.mqtt_s / ROUNDS))
 
 
 def _sent(size: Size) -> int:
-    """Readings that one server gets."""
+    """Sends readings to one server."""
     return ROUNDS * _seconds(size) * RATE
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Joining: time until a client has the state, and the delay of other clients meanwhile.
+"""Joining: the time until a client has the state, and the delay that it causes for other clients.
 
 A join is timed from the connect to the last message of the burst. One process runs the joining
 clients, the watching clients and the gateway whose readings they watch.
@@ -44,7 +44,7 @@ LAST_NODE: Final = b'"uid":"watched"'
 
 
 class Joiner:
-    """A client from its connect to the last message of the state. It only collects bytes;
+    """A client, from its connection to the last message of the state. It only collects bytes;
     `check` parses them."""
 
     def __init__(self, port: int, *, v2: bool) -> None:
@@ -75,7 +75,7 @@ class Joiner:
         elif self._v2 and b'"joined"' in window:
             self.ended_at = time.monotonic()
         elif not self._v2 and LAST_NODE in window:
-            # The legacy state has no end of its own: the node that appeared last is its end.
+            # The legacy state has no end marker: it ends with the node that appeared last.
             self.ended_at = time.monotonic()
 
     def check(self, nodes: int, values_min: int) -> None:
@@ -121,7 +121,7 @@ class Watch:
                 self.late_ms.append((now - self._sent_at[int(message["data"])]) * 1000)
 
     def run(self, joiners: Sequence[Joiner], seconds: float) -> list[float]:
-        """Send and watch until all have joined, or for `seconds`. The delays of the readings.
+        """Send and watch until all have joined, or for `seconds`. Returns the delays.
 
         At least one reading is sent and watched.
         """

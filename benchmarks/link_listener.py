@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Worker: the broker's end of a link. It counts frames and readings."""
+"""Worker: the broker's end of a link, which counts frames and readings."""
 
 import asyncio
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Memory of idle nodes, and resident memory of a stalled client, which joins and reads nothing.
+"""Memory of idle nodes, and resident memory of a stalled client, which joins and reads no more.
 
 The broker has 1,000 nodes × 5 resources. A gateway sends readings of all of them: for a second as
 fast as accepted, which fills the kernel's buffers, then 2,000 per second. Another client reads

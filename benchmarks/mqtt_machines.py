@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Publications of MQTT nodes to a web client of one machine alone, and of machines whose embedded
-MQTT brokers are one cluster.
+"""Publications of MQTT nodes to a web client: with one machine, and with machines whose embedded
+MQTT brokers are a cluster.
 
-CPU is the sum of all machines: gateways with brokers, and the nats-servers apart. Nodes are spread
-over the machines; the client is at the first one and gets the readings of all.
+CPU time is the sum over all machines, separately for gateways with brokers and for nats-servers.
+Nodes are spread over the machines; the client is connected to the first one and gets the readings
+of all nodes.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ GROUP: Final = "mqtt-machines"
 MACHINES: Final = 3
 SHARES: Final = 12
 LOADS: Final = ((0, 24_000), (0, 6_000), (1, 2_000))
-"""QoS, and offered publications per second of all nodes."""
+"""QoS, and the offered publications per second of all nodes together."""
 FLAGS: Final = ("--history", "off", "--registry", "off")
 
 
@@ -84,7 +85,7 @@ def _measure(results: Results, size: Size, servers: Sequence[Server], ports: lis
 
 @contextlib.contextmanager
 def _cluster(home: Home) -> Iterator[tuple[list[Server], list[int]]]:
-    """Machines on loopback, and the ports of their MQTT brokers."""
+    """Start machines on loopback. Returns them and the ports of their MQTT brokers."""
     secret = home.path / "mqtt-cluster.secret"
     secret.touch(mode=0o600)
     secret.write_text(home.secret, encoding="ascii")

@@ -13,10 +13,10 @@ from benchmarks.paced_writes import ROUNDS, TOGETHER, PacedWrites
 from benchmarks.processes import HOST, BenchmarkError, run_worker
 
 CONNECTS_TOGETHER: Final = 100
-"""Connections opened before the first answer is read."""
+"""Number of connections that are opened before the first answer is read."""
 LIMIT_S: Final = 20.0
 DESCRIBED_S: Final = 0.5
-"""Between descriptions and values: one node may describe the others."""
+"""Pause between descriptions and values, because one node may describe the others."""
 
 _CONNECT, _PUBLISH, _SUBSCRIBE = 0x10, 0x30, 0x82
 _CONNACK: Final = b"\x20\x02\x00\x00"
@@ -39,7 +39,7 @@ def packet(kind: int, *parts: bytes) -> bytes:
 
 
 def publication(topic: str, payload: str | bytes, *, qos: int = 0, retain: bool = False) -> bytes:
-    """With QoS 1 all have the same packet identifier: acknowledgements are ignored."""
+    """With QoS 1, all have the same packet identifier, because acknowledgements are ignored."""
     identifier = b"\x00\x07" if qos else b""
     content = payload.encode() if isinstance(payload, str) else payload
     return packet(_PUBLISH | qos << 1 | retain, text(topic), identifier, content)
@@ -59,8 +59,8 @@ def accepts_nodes(connection: socket.socket) -> bool:
 class Nodes:
     """All nodes. Each has a connection and one resource (legacy protocol, section 4).
 
-    `dialect`: they are devices of this dialect instead. `ports`: of several machines, which they
-    connect to in turn.
+    `dialect`: the nodes are devices of this dialect instead. `ports`: the ports of several
+    machines, to which the nodes connect in turn.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:

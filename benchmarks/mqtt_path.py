@@ -38,9 +38,9 @@ ACKNOWLEDGED_RATE: Final = 8_000
 FOREIGN_RATE: Final = 10_000
 """Offered publications per second of all nodes."""
 FOREIGN_NODES: Final = 500
-"""Devices of one dialect: Zigbee2MQTT describes all in one message."""
+"""Devices of one dialect. Zigbee2MQTT describes all of them in one message."""
 FOREIGN_TURNS: Final = 16
-"""Windows in which a dialect sends, and as many in which nodes of our own topics do."""
+"""Number of windows in which a dialect sends; nodes with `node/…` topics send in as many."""
 FOREIGN_WINDOW_S: Final = 0.4
 FOREIGN_SHORTEST_S: Final = 0.05
 """Of a run that measures nothing."""
@@ -121,7 +121,7 @@ def measure_path(results: Results, home: Home, size: Size) -> None:
 
 
 def measure_foreign(results: Results, home: Home, size: Size) -> None:
-    """Foreign devices beside nodes of our own topics, at one gateway and at the same rate."""
+    """Foreign devices beside nodes with `node/…` topics, at one gateway and at the same rate."""
     count = min(FOREIGN_NODES, size.mqtt_nodes)
     is_tiny = count < FOREIGN_NODES
     for dialect in ["homie"] if is_tiny else DIALECTS:
@@ -147,10 +147,10 @@ def measure_foreign(results: Results, home: Home, size: Size) -> None:
 def _measure_in_turn(
     home: Home, dialect: str, count: int, turns: int, window_s: float
 ) -> tuple[list[float], list[float]]:
-    """CPU of gateway and broker for a reading in µs: of our own topics, and of a dialect.
+    """CPU of gateway and broker per reading, in µs: with `node/…` topics, and with a dialect.
 
-    Both have nodes at the same gateway, which send in turn: other work on the machine affects both
-    alike, and no difference between two starts counts.
+    Nodes of both kinds send in turn to the same gateway, so that other work on the machine and
+    differences between two starts affect both alike.
     """
     server, mqtt_port = everything_for_mqtt(home)
     spec = {"count": 1, "port": server.port, "path": "/ws", "v2": True, "server_pid": server.pid}
@@ -356,7 +356,7 @@ def measure_idle(results: Results, home: Home, size: Size) -> None:
 
 @contextlib.contextmanager
 def _subscribed(gateway: Server) -> Iterator[Server]:
-    """A gateway that is subscribed. It has no port that answers."""
+    """Wait until a gateway has subscribed. It has no port that answers."""
     try:
         limit = time.monotonic() + READY_LIMIT_S
         while "connected to the MQTT broker" not in gateway.log():
@@ -370,7 +370,7 @@ def _subscribed(gateway: Server) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def nats_server(home: Home) -> Iterator[int]:
-    """A nats-server without passwords. Its MQTT port."""
+    """Start a nats-server without passwords. Returns its MQTT port."""
     beside = Path(sys.executable).with_name("nats-server")
     program = str(beside) if beside.exists() else shutil.which("nats-server")
     if program is None:
@@ -394,7 +394,7 @@ def nats_server(home: Home) -> Iterator[int]:
 
 
 def wait_for_mqtt(port: int) -> float:
-    """Wait for an MQTT broker that accepts a node. The time."""
+    """Wait until an MQTT broker accepts a node. Returns the time."""
     limit = time.monotonic() + READY_LIMIT_S
     while time.monotonic() < limit:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1.0) as node:
@@ -405,13 +405,13 @@ def wait_for_mqtt(port: int) -> float:
 
 
 def child_of(pid: int) -> int:
-    """The only child of a process."""
+    """The only child process of a process."""
     (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     return int(child)
 
 
 def _all_known(counter: Worker, what: str, nodes: int) -> dict[str, Any]:
-    """Wait until each node has been counted once."""
+    """Wait until the metrics count each node."""
     limit = time.monotonic() + ALL_KNOWN_LIMIT_S
     while True:
         counted = counter.call("read")

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What an idle node costs in each structure of `aiot run`, by the allocations of Python.
+"""Memory of an idle node in each structure of `aiot run`, by the allocations of Python.
 
 The structures are the real ones, without sockets and processes, so the figures do not depend on the
-machine: a CoAP node posts `alive`, and its five resources are read; an MQTT node publishes five
-values. Memory that several structures
-use counts where it was allocated first. Resident memory is more: it also has the gaps that
-discovery leaves between objects, and the page caches of SQLite.
+machine. A CoAP node posts `alive`, and its five resources are read; an MQTT node publishes five
+values. Memory that several structures share counts for the one that allocated it. Resident memory
+is larger: it includes the gaps that discovery leaves between objects, and the page caches of
+SQLite.
 """
 
 import gc
@@ -42,7 +42,7 @@ CROWD_MAX_MB: Final = 290.0
 LOCAL: Final = bytes(20)
 TS: Final = 1_700_000_000.0
 RESTING_S: Final = 600.0
-"""Loop time at which the nodes are idle: what expires has expired."""
+"""Loop time at which the nodes are idle and all timeouts have expired."""
 
 
 class Nodes:
@@ -121,7 +121,7 @@ class Nodes:
         self.series.rows(batch.readings, 0)
 
     def rest(self) -> None:
-        """The nodes have been idle for long enough that nothing needs to be remembered of posts."""
+        """Advance the time until no posts need to be remembered."""
         self.reports.clear()
         self.published.clear()
         for turn in (1, 2, 3):
@@ -143,7 +143,7 @@ class MqttNodes(Nodes):
     """The same for nodes behind an MQTT broker, which hides their addresses."""
 
     def publish(self) -> None:
-        # Each publication has texts of its own, as they come from its topic.
+        # Each publication has new text objects, as they come from its topic.
         for number in range(self.count):
             now, ts, uid = float(number), TS + number, f"BENCH{number:010}"
             bookkeeping = {"protocol": "MQTT", "id": uid}
@@ -180,7 +180,7 @@ def measure(results: Results, size: Size) -> None:
 
 
 def measure_crowd(results: Results, size: Size) -> None:
-    """Resident memory of the same structures for many nodes, each kind in a process of its own."""
+    """Resident memory of the same structures for many nodes, each kind in a separate process."""
     for word, protocol in (("coap", "CoAP"), ("mqtt", "MQTT")):
         found = subprocess.run(
             [sys.executable, "-m", "benchmarks.node_memory", word, str(size.crowd_nodes)],
@@ -224,14 +224,14 @@ def _measure(
 
 
 def _grown(stage: Callable[[], None], nodes: Nodes) -> int:
-    """The bytes that a stage leaves behind."""
+    """The bytes that a stage allocates and keeps."""
     before = _traced(nodes)
     stage()
     return _traced(nodes) - before
 
 
 def _traced(nodes: Nodes) -> int:
-    """All bytes, without the lists of what passes from one stage to the next."""
+    """All allocated bytes, without the lists of messages between stages."""
     gc.collect()
     lists = nodes.reports.__sizeof__() + nodes.published.__sizeof__()
     return tracemalloc.get_traced_memory()[0] - lists

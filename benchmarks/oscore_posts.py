@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Worker: CoAP nodes whose messages are protected by OSCORE (RFC 8613).
 
-Posts are protected before they are measured: that costs as much as the gateway needs.
+Posts are protected before the measurement, because protecting costs as much CPU as the gateway
+uses.
 """
 
 import contextlib
@@ -26,10 +27,10 @@ from pyaiot.protocols.oscore.messages import (
 )
 
 ALIVE_MAX: Final = 1000
-"""Sequence numbers for `alive`. Those of posts are above, so that they are sent in order."""
+"""Sequence numbers for `alive`. Posts have higher ones, so that numbers are sent in order."""
 _CHANGED_BYTES: Final = 4 + 2 + 1 + 1 + 1 + 8
-"""An answer 2.04: header, token, empty OSCORE option, payload marker, code, tag. Others are
-longer."""
+"""Length of a 2.04 response: header, token, empty OSCORE option, payload marker, code, tag. Other
+responses are longer."""
 
 
 def uid_of(number: int) -> str:
@@ -37,7 +38,7 @@ def uid_of(number: int) -> str:
 
 
 def credential_of(number: int, created_at: float) -> DeviceCredential:
-    """The credential of a node, which the gateway must have."""
+    """The credential of a node. The gateway must have it too."""
     secret = hashlib.sha256(uid_of(number).encode()).digest()[:16]
     return DeviceCredential(uid_of(number), "oscore", secret, created_at)
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 ROUNDS: Final = 20
-"""Different values of each node. Then they repeat."""
+"""Number of different values of each node. After the last one they repeat."""
 TOGETHER: Final = 4
 """Messages of one node per write: one TCP segment, as in a busy network."""
 
 
 class PacedWrites:
-    """Writes to some sockets in turn. Each call goes on where the one before it ended."""
+    """Writes to sockets in turn. Each call continues where the previous one ended."""
 
     def __init__(self, sockets: Sequence[socket.socket], turns: Sequence[Sequence[bytes]]) -> None:
         """`turns`: for each turn the bytes for each socket, which are `TOGETHER` messages."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The path from MQTT to web clients beside that of other software, under the same load in one run.
+"""The path from MQTT to web clients, compared with other software under the same load in one run.
 
 `aiot run` is compared with Node-RED, which subscribes at mosquitto and writes to its WebSocket
 listener, and with the WebSocket listener of mosquitto, at which clients subscribe themselves. All
@@ -44,7 +44,7 @@ SETTLE_S: Final = 1.0
 TOPIC: Final = "node/+/temperature"
 _SUBSCRIBE: Final = 0x82
 TARGET: Final = 2.0
-"""How many times less CPU a reading to one client takes than in Node-RED."""
+"""Factor by which the CPU time of a reading to one client must be below that of Node-RED."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Peer:
     mqtt_port: int
     web_port: int
     pid: int
-    """The process that brings readings to clients."""
+    """The process that sends readings to clients."""
     broker_pid: int
-    """That of its MQTT broker; the same where it is one process."""
+    """The process of its MQTT broker; the same one if there is only one process."""
     clients: dict[str, Any]
-    """How clients connect, for the worker."""
+    """How clients connect, as arguments for the worker."""
 
 
 @contextlib.contextmanager
@@ -107,14 +107,14 @@ def mosquitto(home: Home) -> Iterator[Peer]:
                 "v2": False,
                 "join": False,
                 "protocols": ["mqtt"],
-                # An empty client id: mosquitto chooses one for each.
+                # With an empty client id, mosquitto chooses one for each client.
                 "first": frame(connect("") + subscribe, BINARY).hex(),
             },
         )
 
 
 OURS: Final = "aiot run --history off"
-"""What the others are compared with: they record nothing either."""
+"""The system that others are compared with. It records nothing, as they do."""
 PEERS: Final[dict[str, Callable[[Home], AbstractContextManager[Peer]]]] = {
     OURS: lambda home: pyaiot(home, "--history", "off"),
     "aiot run": pyaiot,
@@ -128,7 +128,7 @@ class _Result:
     delivered_per_s: float
     cpu_us: float
     broker_us: float
-    """CPU time of the MQTT broker, where that is another process."""
+    """CPU time of the MQTT broker, if it is a separate process."""
 
 
 def measure(results: Results, home: Home, size: Size) -> None:
@@ -201,7 +201,7 @@ def _report(results: Results, found: dict[str, list[_Result]], clients: int) -> 
 
 
 def _node_red_program() -> Sequence[str]:
-    """The words that start Node-RED. Raises `BenchmarkError` if it cannot be installed."""
+    """The command that starts Node-RED. Raises `BenchmarkError` if it cannot be installed."""
     installed = subprocess.run(
         [
             *(sys.executable, str(ROOT / "scripts" / "javascript.py")),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The loop of workers whose CoAP nodes post as fast as they are answered, or at a fixed rate."""
+"""Loop of workers whose CoAP nodes post as fast as the gateway answers, or at a fixed rate."""
 
 import abc
 import select
@@ -11,11 +11,11 @@ from typing import Any, Final
 from benchmarks.processes import HOST
 
 LOST_AFTER_S: Final = 0.2
-"""Without an answer for this long, the posts in flight are lost and replaced."""
+"""After this time without a response, the posts in flight count as lost and are replaced."""
 
 
 class PostingNodes(abc.ABC):
-    """Nodes, each with a socket of its own, of which `_send` picks one after another."""
+    """Nodes, each with its own socket, of which `_send` picks one after another."""
 
     def __init__(self, addresses: Iterable[tuple[str, int]], port: int) -> None:
         """`addresses`: those of the nodes; `port`: that of the gateway."""

@@ -40,7 +40,7 @@ class Home:
 
     def token(self) -> str:
         """A new token of a legacy gateway (legacy protocol, section 2)."""
-        from cryptography.fernet import Fernet  # slow to import, and workers do not need it
+        from cryptography.fernet import Fernet  # Slow to import, and workers do not need it.
 
         return Fernet(self.private).encrypt(self.secret.encode()).decode()
 
@@ -97,7 +97,7 @@ class Server:
             cwd=ROOT,
             env={
                 **{name: text for name, text in os.environ.items() if not name.startswith("AIOT_")},
-                # All nodes come at once here, which is no attack.
+                # All nodes appear at once here, which is not an attack.
                 "AIOT_COAP_NEW_NODES_PER_S": "10000",
                 "AIOT_MQTT_NEW_NODES_PER_S": "10000",
                 "AIOT_WEBSOCKET_NODES_PER_HOST_MAX": "100000",
@@ -126,7 +126,7 @@ class Server:
         self.end()
 
     def wait_ready(self, path: str = "/") -> float:
-        """Wait until `path` is served. The seconds since the start of the process."""
+        """Wait until `path` is served. Returns the seconds since the start of the process."""
         while time.monotonic() - self.started_at < READY_LIMIT_S:
             if self._process.poll() is not None:
                 raise BenchmarkError(f"{self.name} exited at once: {self.log()}")
@@ -141,7 +141,7 @@ class Server:
         return " ".join(map(str, arguments[1:4])) if isinstance(arguments, list) else "a server"
 
     def log(self) -> str:
-        """The end of its output."""
+        """The last part of its output."""
         self._log.flush()
         return Path(self._log.name).read_text(encoding="utf-8", errors="replace")[-2000:].strip()
 
@@ -172,7 +172,7 @@ class Server:
 
 
 def is_served(port: int, path: str) -> bool:
-    """Whether an HTTP server answers there with a status of 2xx or 4xx."""
+    """Whether an HTTP server answers with a status of 2xx or 4xx."""
     try:
         with socket.create_connection((HOST, port), timeout=READY_LIMIT_S) as connection:
             connection.sendall(

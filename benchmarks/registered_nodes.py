@@ -27,7 +27,7 @@ from pyaiot.registry.store import Changes
 GATEWAYS: Final = 4
 ROOMS: Final = 50
 PAGE: Final = 1000
-"""Nodes of one page."""
+"""Nodes per page."""
 
 
 def measure(results: Results, home: Home, size: Size) -> None:

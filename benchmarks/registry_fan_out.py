@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Fan-out of a broker that stores a registry of many offline nodes, beside one that has none.
+"""Fan-out of a broker that stores a registry of many offline nodes, compared with one without.
 
-Two processes in turn show the whole, with a spread of a tenth: how many readings a flush gathers
-depends on the machine. So the ratio is also put together from its parts, in this process: what a
-flush costs that writes to TCP connections; how much longer a flush with the registry takes, in a
-thousand turns without the system calls, which vary most; and what is stored later.
+Two processes in turns measure the complete broker. Their results vary by a tenth, because the
+number of readings per flush depends on the machine. So the ratio is also computed from its parts in
+this process: the CPU time of a flush that writes to TCP connections; how much longer a flush with
+the registry takes, in a thousand turns without the system calls, which vary most; and the CPU time
+of storing the values later.
 """
 
 import asyncio
@@ -74,7 +75,7 @@ class ConnectionSink:
         return 0
 
     def close(self, code: int, reason: str) -> None:
-        """Nobody closes it."""
+        """Never called."""
 
 
 def _measure_parts(results: Results, size: Size, path: Path) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The registry while its processes are killed: broker, two gateways, a fleet, and a roaming node.
 
-People edit nodes over HTTP all the while. Each round kills some of the processes at a random time,
-reads the file of the registry as it is then, and starts them again. An edit that was answered must
-be in the file, so must every node that was listed, and each online node must have been seen at most
-ten seconds before.
+A client edits nodes over HTTP all the time. Each round kills some of the processes at a random
+time, reads the file of the registry, and starts the processes again. The file must contain every
+edit that was answered and every node that was listed, and each online node must have been seen at
+most ten seconds before.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ def measure(results: Results, home: Home, size: Size) -> None:
 
 
 class Run:
-    """The processes, and what must be true of the registry."""
+    """The processes, and the checks of the registry."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -111,7 +111,7 @@ class Run:
         self.people.start()
 
     def round(self, number: int, *, most_s: float) -> None:
-        """Let everything run for a while, kill some of it, look at the file, start it again."""
+        """Let all processes run, kill some, check the file, and start them again."""
         until = time.monotonic() + self._random.uniform(most_s / 4, most_s)
         listed: list[tuple[float, dict[str, str]]] = []
         while time.monotonic() < until:
@@ -206,7 +206,7 @@ class Run:
             time.sleep(POLL_S)
 
     def _stored(self) -> dict[str, NodeRecord]:
-        """The content of the file: of a copy, so that nothing of it is repaired here."""
+        """The content of the file, read from a copy so that reading repairs nothing."""
         folder = self._home.path / "registry-copy"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -251,7 +251,7 @@ SPARE: Final = "spare-"
 
 
 class People(threading.Thread):
-    """Somebody who edits, registers and forgets nodes, one request after the other."""
+    """A client that edits, registers and forgets nodes, one request after the other."""
 
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
@@ -266,7 +266,7 @@ class People(threading.Thread):
         self.known: set[str] = set()
         self.answered = 0
         self.problem = ""
-        """The status that no request may have; the thread has ended."""
+        """A status that no request may have; it ended the thread."""
         self._port = port
         self._random = random.Random(SEED)
         self._stopped = threading.Event()
@@ -316,7 +316,7 @@ class People(threading.Thread):
 
 
 class Roaming(threading.Thread):
-    """A node that two gateways hear."""
+    """A node in reach of two gateways."""
 
     def __init__(self, ports: list[int]) -> None:
         super().__init__(daemon=True)
@@ -345,7 +345,7 @@ class Roaming(threading.Thread):
 def request(
     port: int, method: str, path: str, body: object = None
 ) -> tuple[int, dict[str, Any] | None]:
-    """Status and document of the response; 0 if there was none."""
+    """Status and document of the response; status 0 if there was no response."""
     connection = http.client.HTTPConnection(HOST, port, timeout=20.0)
     try:
         data = None if body is None else json.dumps(body)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What scopes cost clients that have none: fan-out with and without them, turn by turn.
+"""The cost of scopes for clients without a scope: fan-out with and without scopes, in turns.
 
 It runs in this process. A write goes to `/dev/null`, which takes a twentieth of the time of a write
 to a socket, so that the ratio is larger than that of a real broker.
@@ -28,7 +28,7 @@ RATIO_MAX: Final = 1.03
 
 
 class PlainFanout(Fanout):
-    """Fan-out that knows no scopes."""
+    """Fan-out without scopes."""
 
     def flush(self) -> None:
         if not self._gathered:
@@ -61,11 +61,11 @@ class NullSink:
         return 0
 
     def close(self, code: int, reason: str) -> None:
-        """Nobody closes it."""
+        """Never called."""
 
 
 class StoppedTimer(Scheduler):
-    """Nothing is called later: the benchmark flushes itself."""
+    """A timer that calls nothing: the benchmark flushes itself."""
 
     def time(self) -> float:
         return time.monotonic()
@@ -87,7 +87,7 @@ def measure(results: Results, _home: Home, size: Size) -> None:
             for broker, seconds in times.items():
                 seconds.append(_flush(broker, number))
     base = statistics.median(times[plain])
-    # The second has no target: a client with a scope gets frames of its own.
+    # The second has no target: a client with a scope gets separate frames.
     for broker, name, at_most in (
         (without, "no client has a scope", RATIO_MAX),
         (beside, "one more client has one", None),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What sign-in and permissions cost an API read: a broker with and one without, in turns.
+"""The cost of sign-in and permissions for an API read: compares a broker with and one without them.
 
-Both run at the same time; only one of them gets requests. The CPU time per read is compared, round
-by round, so that other work on the machine affects both alike.
+Both run at the same time and get requests in turns. Their CPU time per read is compared round by
+round, so that other work on the machine affects both alike.
 """
 
 import os

@@ -11,7 +11,7 @@ class Size:
 
     fan_out_clients: tuple[int, ...]
     fan_out_judged: int
-    """The number of clients to which the targets apply."""
+    """Number of clients to which the targets apply."""
     fan_out_rounds: int
     fan_out_window_s: float
     fan_out_nodes: int

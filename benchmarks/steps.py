@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The CPU time of a reading by step, in this process: no other process disturbs the figures much.
+"""The CPU time of a reading by step, in this process, so that other processes disturb it little.
 
-Each step processes a batch of readings of many nodes; the median of several rounds counts. What the
-kernel does is measured for datagrams only.
+Each step processes a batch of readings of many nodes; the median of several rounds counts. System
+calls are measured for datagrams only.
 """
 
 import asyncio
@@ -58,13 +58,13 @@ class Steps:
         self._spent_s: dict[str, list[float]] = {}
 
     def begin(self) -> None:
-        """A round begins."""
+        """Begin a round."""
         for rounds in self._spent_s.values():
             rounds.append(0.0)
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """What the block takes counts for this step."""
+        """Add the CPU time of the block to this step."""
         began = time.thread_time()
         yield
         spent_s = time.thread_time() - began
@@ -116,7 +116,7 @@ def _value(number: int) -> str:
 
 
 def _datagrams(results: Results, rounds: int) -> None:
-    """Datagrams of nodes with an address each through a socket, and an answer to each."""
+    """Datagrams of nodes, each with its own address, through a socket, and their responses."""
     sock = udp_socket(HOST, 0, "", protocol="CoAP", flag="--coap-port")
     endpoint = DatagramEndpoint(
         sock, asyncio.get_running_loop(), protocol="CoAP", limits=host_limits()
@@ -226,7 +226,7 @@ class _Client:
 
 
 class _Link:
-    """A link that only keeps what receives its messages."""
+    """A link that only stores its receiver."""
 
     queue = 0, 0
 
@@ -278,7 +278,7 @@ async def _broker(results: Results, rounds: int) -> None:
 
 
 def _mqttsn(results: Results, rounds: int) -> None:
-    """Publications with QoS 1 of MQTT-SN clients, and what the MQTT broker answers."""
+    """Publications with QoS 1 of MQTT-SN clients, and the answers of the MQTT broker."""
     config = GatewayConfig(advertise_s=None, clients_per_host_max=NODES, clients_max=NODES)
     gateway: MqttSnGatewayProtocol[Peer] = MqttSnGatewayProtocol(
         config, now=0.0, host_of=lambda peer: peer.address.host

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""WebSocket (RFC 6455) on plain sockets: the small, cheap subset that load needs.
+"""WebSocket (RFC 6455) on plain sockets: the small, cheap subset that load generators need.
 
 It does not use `pyaiot`: the measurement must not change with the code under test.
 """
@@ -94,7 +94,7 @@ def messages_frame(messages: Iterable[Any]) -> bytes:
 
 
 PONG: Final = frame(b"", _PONG)
-"""Unsolicited, it serves as a heartbeat (RFC 6455 section 5.5.3)."""
+"""An unsolicited pong serves as a heartbeat (RFC 6455 section 5.5.3)."""
 JOIN_LEGACY: Final = frame(b'{"type":"new","data":"client"}')
 JOIN_V2: Final = frame(b'[{"type":"new","data":"client"}]')
 
@@ -144,7 +144,7 @@ class FrameReader:
 
 
 class WebSocket:
-    """A peer of the broker that parses messages: for latencies and commands."""
+    """A peer of the broker that parses messages, to measure latencies and commands."""
 
     def __init__(self, port: int, path: str, protocols: Sequence[str]) -> None:
         self.socket, rest = connect(port, path, protocols)
@@ -159,7 +159,7 @@ class WebSocket:
         self.socket.sendall(messages_frame(messages))
 
     def receive(self) -> list[dict[str, Any]]:
-        """Wait for bytes. The messages of all complete frames."""
+        """Wait for bytes. Returns the messages of all complete frames."""
         received = self._early or self.socket.recv(1 << 18)
         if not received:
             raise BenchmarkError("the server closed the connection")

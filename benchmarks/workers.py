@@ -15,7 +15,7 @@ RATE: Final = 150
 """Readings per second, each to all clients."""
 NODES: Final = 20
 KNOWN_S: Final = 1.5
-"""Until the workers know each other and all nodes."""
+"""Time limit until all workers have connected and received the state of all nodes."""
 START_LIMIT_S: Final = 20.0
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What recovers how soon after a fault, and what is lost: writes docs/reference/reliability.md."""
+"""Measures recovery times and losses after faults: writes docs/reference/reliability.md."""

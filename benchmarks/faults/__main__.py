@@ -7,8 +7,8 @@
 With AIOT_FAULTS_EARLIER, the folder of an earlier version, brokers of both are one cluster.
 
 It needs root, or user namespaces, nftables, libfaketime, mosquitto and PostgreSQL (Debian: `apt
-install nftables libfaketime mosquitto postgresql`), and takes half an hour. It runs in network and
-mount namespaces of its own: nothing outside notices the faults.
+install nftables libfaketime mosquitto postgresql`), and takes half an hour. It runs in
+separate network and mount namespaces, so the faults affect nothing outside.
 """
 
 import os
@@ -35,7 +35,7 @@ _INSIDE: Final = "FAULTS_NAMESPACE"
 
 
 def enter_namespaces() -> None:
-    """Start again in namespaces of our own, with a loopback interface and nothing else."""
+    """Run this program again in new namespaces, whose only network interface is loopback."""
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
     own = ["unshare", *as_root, "--net", "--mount", sys.executable, "-m", "benchmarks.faults"]
     os.execvpe(own[0], [*own, *sys.argv[1:]], {**os.environ, _INSIDE: "1"})
@@ -49,13 +49,13 @@ def main() -> None:
         enter_namespaces()
     del os.environ[_INSIDE]
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    is_whole = not sys.argv[1:]
+    writes_page = not sys.argv[1:]
     lines: dict[type, list[str]] = {Row: [], ClusterRow: []}
     for name in names:
         for row in GROUPS[name]():
             lines[type(row)].append(row.line())
             print(row.line(), file=sys.stderr, flush=True)
-    if is_whole:
+    if writes_page:
         print(HEAD, *lines[Row], CLUSTER, *lines[ClusterRow], TAIL, sep="\n")
         for name, within, test in TESTS:
             print(f"| {name} | {within or 'its test'} | `{test}` |")

@@ -31,7 +31,7 @@ LIMIT_S: Final = 90.0
 FAILOVERS: Final = 30
 FAILOVER_NODES: Final = 100
 AWAY_S: Final = 12.0
-"""How long a part is away: longer than a lost broker keeps its nodes."""
+"""How long a process is down: longer than the time after which a lost broker loses its nodes."""
 STOPPED_S: Final = 5.0
 FAKETIME: Final = "usr/lib/*/faketime/libfaketimeMT.so.1"
 
@@ -42,7 +42,7 @@ class ClusterRow:
 
     fault: str
     served_s: float
-    right_s: float
+    recovered_s: float
     lost: str
     left: int
     commands: str
@@ -50,15 +50,18 @@ class ClusterRow:
     def line(self) -> str:
         served = f"{self.served_s:.1f} s" if self.served_s else "–"
         return (
-            f"| {self.fault} | {served} | {self.right_s:.1f} s | {self.lost} |"
+            f"| {self.fault} | {served} | {self.recovered_s:.1f} s | {self.lost} |"
             f" {self.left} | {self.commands} |"
         )
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`begin` and `end` get the machines and the number of the one whose broker has the gateway,
-    and `begin` returns the hosts whose clients must be served meanwhile."""
+    """A fault that `begin` causes and `end` removes.
+
+    Both get the machines and the number of the machine whose broker has the link of the gateway.
+    `begin` returns the hosts whose clients must still be served.
+    """
 
     name: str
     begin: Callable[[Machines, int], list[str]]
@@ -75,8 +78,8 @@ def next_to(number: int) -> int:
 
 
 def of_process(text: str, name: str, *, stop: bool, besides: bool) -> Fault:
-    """A process is killed and started again, or stopped. `name` has a place for the number of its
-    machine: that of the gateway's broker, or the next one (`besides`)."""
+    """Kill a process and start it again, or stop it. `name` has a placeholder for the number of its
+    machine: that of the gateway's broker, or with `besides` the next one."""
 
     def named(owner: int) -> str:
         return name.format(next_to(owner) if besides else owner)
@@ -172,7 +175,7 @@ def of_gateway(*, stop: bool) -> Fault:
 
 
 def partition(text: str, *, besides: bool, gateway_too: bool, one_way: bool = False) -> Fault:
-    """A machine is cut from the others."""
+    """Disconnect a machine from the others."""
 
     def victim(owner: int) -> int:
         return next_to(owner) if besides else owner
@@ -231,7 +234,7 @@ def rows() -> Iterator[ClusterRow]:
             "nats-server of the gateway's machine", "nats {}", stop=True, besides=False
         )
         if wanted in stopped.name:
-            # Of its own: brokers that have lost their nats-server stay with another one.
+            # On new machines: brokers that lost their nats-server stay connected to another one.
             with Machines.running(server) as machines:
                 yield _measured(machines, stopped)
         if (earlier := os.environ.get("AIOT_FAULTS_EARLIER")) and wanted in "upgrade":
@@ -247,8 +250,8 @@ def rows() -> Iterator[ClusterRow]:
 
 
 def _upgraded(machines: Machines) -> ClusterRow:
-    """All brokers are of an earlier version, and are replaced one after the other."""
-    right_s: list[float] = []
+    """Replace brokers of an earlier version one after the other."""
+    recovered_s: list[float] = []
     with ClusterLoad(machines, NODES) as load:
         load.begin(LIMIT_S)
         for number in (1, 2, 3):
@@ -258,15 +261,15 @@ def _upgraded(machines: Machines) -> ClusterRow:
             machines.set_variables(number, {})
             started_at = time.monotonic()
             machines.start(f"broker {number}")
-            right_s.append(load.until_right(LIMIT_S, started_at))
+            recovered_s.append(load.until_recovered(LIMIT_S, started_at))
         time.sleep(3)
         load.stop()
     name = "Brokers are replaced, one after the other, by those of the next version"
-    return _row(name, 0.0, max(right_s), load, machines)
+    return _row(name, 0.0, max(recovered_s), load, machines)
 
 
 def failovers() -> Iterator[ClusterRow]:
-    """The same fault many times, from the fault until other brokers show new values."""
+    """Repeat a fault, and measure the time from it until other brokers show new values."""
     make_networks()
     with postgres_server() as server, Machines.running(server) as machines:
         for fault in (upgraded(), *(of_broker(stop=stop) for stop in (False, True))):
@@ -279,20 +282,20 @@ def of_broker(*, stop: bool) -> Fault:
 
 def _repeated(machines: Machines, fault: Fault) -> ClusterRow:
     served_s: list[float] = []
-    right_s: list[float] = []
+    recovered_s: list[float] = []
     with ClusterLoad(machines, FAILOVER_NODES) as load:
         load.begin(LIMIT_S)
         for _ in range(FAILOVERS):
             wait_until(lambda: owner_of(machines, FAILOVER_NODES), LIMIT_S, "one broker has all")
             owner = owner_of(machines, FAILOVER_NODES)
-            # Beacons and pings are at any point of their second.
+            # At any point between two beacons and pings, which have intervals of a second.
             time.sleep(random.uniform(0.5, 1.5))
             begun_at = time.monotonic()
             hosts = fault.begin(machines, owner)
             served_s.append(_served(load, hosts, begun_at, fault.name))
             ended_at = time.monotonic()
             fault.end(machines, owner)
-            right_s.append(load.until_right(LIMIT_S, ended_at))
+            recovered_s.append(load.until_recovered(LIMIT_S, ended_at))
         load.stop()
     served_s.sort()
     name = (
@@ -301,11 +304,11 @@ def _repeated(machines: Machines, fault: Fault) -> ClusterRow:
     )
     left = max(watcher.kinds["out"] for watcher in load.watchers)
     # With fewer than 100, the longest is the 99th percentile.
-    return ClusterRow(name, served_s[-1], max(right_s), "–", left, "–")
+    return ClusterRow(name, served_s[-1], max(recovered_s), "–", left, "–")
 
 
 def _served(load: ClusterLoad, hosts: list[str], begun_at: float, name: str) -> float:
-    # What was on the way when the fault began is no sign.
+    # Readings that were in transit when the fault began do not count.
     wait_until(lambda: load.serves(hosts, begun_at + 0.2), LIMIT_S, f"served: {name}")
     return time.monotonic() - begun_at
 
@@ -325,7 +328,7 @@ def _skewed() -> dict[int, dict[str, str]]:
 
 
 def owner_of(machines: Machines, nodes: int = NODES) -> int:
-    """The machine whose broker has the nodes; 0: none has all."""
+    """The machine whose broker has all nodes; 0: none."""
     for number, host in enumerate(HOSTS, 1):
         url = f"http://{host}:{BROKER_PORT}/api/cluster"
         headers = {"Authorization": f"Bearer {machines.token}"}
@@ -349,14 +352,14 @@ def _measured(machines: Machines, fault: Fault) -> ClusterRow:
         time.sleep(max(0.0, begun_at + fault.for_s - time.monotonic()))
         ended_at = time.monotonic()
         fault.end(machines, owner)
-        right_s = load.until_right(LIMIT_S, ended_at)
+        recovered_s = load.until_recovered(LIMIT_S, ended_at)
         time.sleep(3)
         load.stop()
-    return _row(fault.name, served_s, right_s, load, machines)
+    return _row(fault.name, served_s, recovered_s, load, machines)
 
 
 def _row(
-    name: str, served_s: float, right_s: float, load: ClusterLoad, machines: Machines
+    name: str, served_s: float, recovered_s: float, load: ClusterLoad, machines: Machines
 ) -> ClusterRow:
     """Ends the program if a command was carried out twice."""
     until = time.monotonic() + 20
@@ -370,7 +373,7 @@ def _row(
     left = max(watcher.kinds["out"] for watcher in load.watchers)
     text = f"{lost} of {total:,}" + (f", {doubled} twice" if doubled else "")
     ended = ", ".join(f"{count} {state}" for state, count in sorted(load.receipts.items()))
-    return ClusterRow(name, served_s, right_s, text, left, ended)
+    return ClusterRow(name, served_s, recovered_s, text, left, ended)
 
 
 async def _recorded(database: str, load: ClusterLoad) -> tuple[int, int, int]:

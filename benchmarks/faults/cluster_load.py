@@ -20,24 +20,25 @@ from pyaiot.protocols.coap.message import CoapMessage
 
 LOOPBACK: Final = "127.0.0.1"
 INTERVAL_S: Final = 1.0
-"""Between two readings of a node."""
+"""Interval between two readings of a node."""
 ATTEMPT_S: Final = 1.0
 ATTEMPTS: Final = 3
 SETTLED_S: Final = 0.5
-"""How old an acknowledged reading may be that a client does not have yet."""
+"""Time after which an acknowledged reading must have arrived at all clients."""
 COMMAND_S: Final = 0.1
 
 
 class Node:
-    """Posts its numbers one after another, and confirms every command.
+    """Posts numbers one after another, and confirms every command.
 
-    It announces itself every 30 s, and when a post is not accepted."""
+    It announces itself every 30 s, and after a post that is not accepted.
+    """
 
     def __init__(self, uid: str, host: str, port: int, first: int) -> None:
         self.uid = uid
         self.number = first
         self.acknowledged: list[tuple[float, int]] = []
-        """When, and the number."""
+        """Time and number of each acknowledged post."""
         self.carried_out: Counter[str] = Counter()
         self.due = 0.0
         self._message_id = 0
@@ -52,7 +53,7 @@ class Node:
         self.udp.connect((LOOPBACK, port))
 
     def step(self, now: float) -> None:
-        """Post what is due: the next number, or what was not acknowledged."""
+        """Post the next number, or again a number that was not acknowledged."""
         if self._pending and self._attempts < ATTEMPTS:
             self._attempts += 1
         elif now >= self._alive_at:
@@ -86,7 +87,7 @@ class Node:
                 self.udp.send(self._answer(data))
 
     def _answer(self, data: bytes) -> bytes:
-        """2.04 to every request; a duplicate gets the same again."""
+        """Answer every request with 2.04, and a duplicate with the same message."""
         for message_id, known in self._answers:
             if message_id == data[2:4]:
                 return known
@@ -100,7 +101,7 @@ class Node:
 
 
 class Watcher:
-    """A client of one broker: the last number of each node, and what it saw."""
+    """A client of one broker: the last number of each node, and counts of messages."""
 
     def __init__(self, host: str, token: str) -> None:
         self.host = host
@@ -111,7 +112,7 @@ class Watcher:
         self._token = token
 
     async def run(self) -> None:
-        """Until cancelled: join, and again when the connection is lost."""
+        """Join, and join again after a lost connection, until cancelled."""
         headers = {"Authorization": f"Bearer {self._token}"}
         async with aiohttp.ClientSession(headers=headers) as web:
             while True:
@@ -144,13 +145,13 @@ class Watcher:
 
 
 class ClusterLoad:
-    """Runs in threads from the begin of the block to `stop`."""
+    """Runs in threads from the start of the block to `stop`."""
 
     def __init__(self, machines: Machines, nodes: int) -> None:
         self.first = int(time.time()) * 100
-        """The first number of each node: larger than all of earlier loads."""
+        """The first number of each node: larger than all numbers of earlier loads."""
         self.nodes = [
-            # Each is a host: the gateway limits the posts of one.
+            # Each has its own host address, because the gateway limits the posts of one host.
             Node(
                 f"node-{number}",
                 f"127.1.{number // 250}.{number % 250 + 1}",
@@ -186,26 +187,26 @@ class ClusterLoad:
             thread.join()
 
     def begin(self, limit_s: float) -> None:
-        """Wait until all is right, and count from now on."""
-        self.until_right(limit_s)
+        """Wait until the system has recovered, and count from now on."""
+        self.until_recovered(limit_s)
         self._begun_at = time.monotonic()
         self.receipts.clear()
         for watcher in self.watchers:
             watcher.kinds.clear()
 
-    def until_right(self, limit_s: float, since: float = 0.0) -> float:
-        """The seconds until all brokers show what all nodes posted since then."""
+    def until_recovered(self, limit_s: float, since: float = 0.0) -> float:
+        """Seconds until all brokers show a reading of each node that was acknowledged `since`."""
         begin = time.monotonic()
-        while problem := self.wrong(HOSTS, since):
+        while problem := self.problem(HOSTS, since):
             if time.monotonic() - begin > limit_s:
-                raise SystemExit(f"not right within {limit_s:.0f} s: {problem}")
+                raise SystemExit(f"not recovered within {limit_s:.0f} s: {problem}")
             time.sleep(0.05)
         return time.monotonic() - begin
 
-    # -- what is right ------------------------------------------------------------------------
+    # -- recovery -----------------------------------------------------------------------------
 
-    def wrong(self, hosts: Sequence[str], since: float = 0.0) -> str:
-        """The first thing that is not right, or nothing."""
+    def problem(self, hosts: Sequence[str], since: float = 0.0) -> str:
+        """The first problem; empty if the system has recovered."""
         now = time.monotonic()
         watchers = [it for it in self.watchers if it.host in hosts]
         for watcher in watchers:
@@ -222,7 +223,7 @@ class ClusterLoad:
         return ""
 
     def serves(self, hosts: Sequence[str], since: float) -> bool:
-        """Whether any node's number of after `since` is at these brokers."""
+        """Whether these brokers show a number of any node that was acknowledged after `since`."""
         for node in self.nodes:
             for at, number in reversed(node.acknowledged):
                 if at < since:
@@ -237,7 +238,7 @@ class ClusterLoad:
 
     @staticmethod
     def _settled(node: Node, now: float) -> int:
-        """The last number that was acknowledged some time ago."""
+        """The last number that was acknowledged at least `SETTLED_S` ago."""
         for at, number in reversed(node.acknowledged):
             if at < now - SETTLED_S:
                 return number
@@ -277,14 +278,14 @@ class ClusterLoad:
     async def _clients(self) -> None:
         tasks = [asyncio.create_task(watcher.run()) for watcher in self.watchers]
         tasks.append(asyncio.create_task(self._send_commands()))
-        while not self._stopped.is_set():  # noqa: ASYNC110 - an event of threads
+        while not self._stopped.is_set():  # noqa: ASYNC110 - the event of a thread
             await asyncio.sleep(0.05)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
 
     async def _send_commands(self) -> None:
-        """To the nodes in turn, at the brokers in turn. None waits for another one."""
+        """Send commands to the nodes and brokers in turn, without waiting for earlier ones."""
         timeout = aiohttp.ClientTimeout(total=8.0)
         async with (
             aiohttp.ClientSession(headers=self._headers, timeout=timeout) as web,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Many gateways that connect again at once, and many clients."""
+"""Many gateways that reconnect at once, and many clients."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ CLIENTS: Final = 10_000
 
 
 def gateways() -> Row:
-    """The broker is killed, and 200 gateways with 50 nodes each connect to it at once."""
+    """Kill the broker, and let 200 gateways with 50 nodes each reconnect at once."""
     with Rig.running(BROKER_ONLY) as rig:
         took_s = asyncio.run(_reconnecting(rig, load_keys(rig.keys)))
     nodes = GATEWAYS * NODES_OF_GATEWAY
@@ -51,7 +51,7 @@ async def _reconnecting(rig: Rig, keys: Keys) -> float:
 async def _connect_all(
     session: aiohttp.ClientSession, rig: Rig, keys: Keys
 ) -> list[aiohttp.ClientWebSocketResponse]:
-    """The links. One that is not kept is closed."""
+    """The links. The caller must keep them: an unreferenced link is closed."""
 
     async def connect(number: int) -> aiohttp.ClientWebSocketResponse:
         token = mint_token(keys)
@@ -83,7 +83,7 @@ async def _until_online(session: aiohttp.ClientSession, rig: Rig) -> None:
 
 
 def clients() -> Row:
-    """10,000 WebSocket clients, then a reading: when the last one has it."""
+    """Connect 10,000 WebSocket clients, and measure when the last one gets a reading."""
     with Rig.running(COAP) as rig:
         resource.setrlimit(resource.RLIMIT_NOFILE, (12_000, 20_000))
         with Load(CoapNode, rig.device_port, rig.web_port) as load:

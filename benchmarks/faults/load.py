@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The load during a fault: a node that counts, and a program that commands it.
+"""The load during a fault: a node that posts numbers, and a program that commands it.
 
 The node posts the next number every 60 ms and remembers which posts were acknowledged: these must
 be in the history. The program sends a command after another and remembers how each ended.
@@ -17,12 +17,12 @@ from typing import Any, Final, Self
 from benchmarks.faults.nodes import HOST, UID, Ledger, MakeNode
 
 POST_INTERVAL_S: Final = 0.06
-"""Below the limit of readings of one node."""
+"""Below the rate limit of one node."""
 SERVED_LIMIT_S: Final = 60.0
 
 
 class Load:
-    """Runs in two threads from the begin of the block to `stop`."""
+    """Runs in two threads from the start of the block to `stop`."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Load:
 
     def _recorded(self) -> Iterator[Any]:
         cursor = ""
-        # Its end: the clock of the broker may have been set back.
+        # An end in the future, because the clock of the broker may have been set back.
         span = "to=2090-01-01T00:00:00Z"
         while True:
             path = f"/api/nodes/{UID}/resources/n/history?{span}&limit=5000{cursor}"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Faults of the machine and its network: loss, clock steps, a full disk.
 
-They change the network and the mounts of the process, which must have namespaces of its own.
+They change the network and the mounts of the process, which must be in separate namespaces.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ FAKETIME: Final = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
 
 def lossy(rig: Rig) -> None:
-    """Lose packets to and from the port of the devices, in both directions, until the end."""
+    """Drop packets to and from the port of the devices until the network is removed."""
     rules = "".join(
         f"add rule inet faults in {protocol} {side} {rig.device_port}"
         f" numgen random mod 100 < {LOSS_PERCENT} drop\n"
@@ -61,7 +61,7 @@ def losses() -> Iterator[Row]:
 
 
 def clock_steps() -> Iterator[Row]:
-    """The calendar of broker and gateway is set, while a program has a token and a session."""
+    """Step the clock of broker and gateway, while a program uses a token and a session."""
     library = next(iter(Path("/").glob(FAKETIME[1:])), None)
     if library is None:
         raise SystemExit("libfaketime is not installed: apt install libfaketime")
@@ -126,7 +126,7 @@ def full_disk(rig: Rig) -> None:
 
 
 def full_disks() -> Iterator[Row]:
-    """Everything that the parts store is on one small disk."""
+    """Put all stored files on one small disk, and fill it."""
     for protocol, parts in (("CoAP", COAP), ("MQTT", ALL_MQTT)):
         with tempfile.TemporaryDirectory(prefix="aiot-faults-") as name:
             subprocess.run(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Three machines, each a network namespace with a nats-server and a broker, and a gateway beside
-them with PostgreSQL. It needs network and mount namespaces of its own."""
+them with PostgreSQL. It needs separate network and mount namespaces."""
 
 import contextlib
 import importlib.util
@@ -61,7 +61,7 @@ class Machines(NamedProcesses):
     """Starts everything at the beginning of the block."""
 
     def __init__(self, folder: Path, database: str, skews: Mapping[int, Mapping[str, str]]) -> None:
-        """`skews`: variables of the processes of a machine."""
+        """`skews`: environment variables of the processes of each machine."""
         super().__init__(folder)
         self.database = database
         self.coap_port = free_port()
@@ -103,11 +103,11 @@ class Machines(NamedProcesses):
         self.run(name, words, f"{kind}{machine}.log", self._skews.get(number, {}))
 
     def set_variables(self, number: int, variables: Mapping[str, str]) -> None:
-        """Of the processes of a machine that are started from now on."""
+        """Set environment variables of processes of a machine that start from now on."""
         self._skews[number] = variables
 
     def _nats(self, number: int) -> Sequence[str]:
-        """As docs/how-to/three-machines.md has it."""
+        """The settings of docs/how-to/three-machines.md."""
         host = HOSTS[number - 1]
         routes = ", ".join(f"nats://{it}:6222" for it in HOSTS if it != host)
         file = self.folder / f"nats{number}.conf"
@@ -119,7 +119,7 @@ class Machines(NamedProcesses):
         return [str(Path(sys.executable).with_name("nats-server")), "-c", str(file)]
 
     def _broker(self, number: int) -> Sequence[str]:
-        # Its own nats-server first, as people would write it.
+        # The nats-server of the same machine first, as an operator would write it.
         order = HOSTS[number - 1 :] + HOSTS[: number - 1]
         servers = ",".join(f"nats://{host}:4222" for host in order)
         return [
@@ -141,7 +141,7 @@ class Machines(NamedProcesses):
         return path.read_text(encoding="utf-8", errors="replace")
 
     def cut(self, number: int, hosts: Sequence[str]) -> None:
-        """A machine receives nothing of these hosts, until `heal`."""
+        """Drop packets from these hosts at a machine, until `heal`."""
         rules = "".join(f"add rule inet faults in ip saddr {host} drop\n" for host in hosts)
         self._nft(
             number,
@@ -171,7 +171,7 @@ class Machines(NamedProcesses):
 
 
 def wait_until(is_true: Any, limit_s: float, what: str) -> float:
-    """The seconds until it is true."""
+    """Wait until the condition is true. Returns the seconds."""
     begin = time.monotonic()
     while not is_true():
         if time.monotonic() - begin > limit_s:

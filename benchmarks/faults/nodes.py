@@ -37,7 +37,7 @@ REMEMBERED: Final = 64
 
 @dataclass
 class Ledger:
-    """What the node knows."""
+    """The acknowledged numbers and executed commands of a node."""
 
     acknowledged: set[int] = field(default_factory=set)
     carried_out: Counter[str] = field(default_factory=Counter)
@@ -45,7 +45,7 @@ class Ledger:
 
 
 class Node(Protocol):
-    """`post` returns when the number is acknowledged, or given up. It runs in a thread."""
+    """A node. `post` blocks until the number is acknowledged or abandoned."""
 
     def post(self, number: int) -> None: ...
 
@@ -57,7 +57,7 @@ MakeNode: TypeAlias = Callable[[int, Ledger], Node]
 
 
 class CoapNode:
-    """Posts confirmable messages, and answers every request."""
+    """Posts Confirmable messages, and answers every request."""
 
     def __init__(self, port: int, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -119,7 +119,7 @@ class MqttNode:
         self._numbers: dict[int, int] = {}
         """Numbers that were published, by message id."""
         self._early: set[int] = set()
-        """Message ids of acknowledgements that came before `_numbers` has them."""
+        """Message ids of acknowledgements that arrived before `_numbers` has them."""
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, UID, clean_session=False, protocol=paho.MQTTv311
         )
@@ -140,7 +140,7 @@ class MqttNode:
             self._announce()
         with self._changed:
             self._early.clear()
-        # Not within `_changed`: paho has a lock of its own, here and when it calls `_on_publish`.
+        # Not within `_changed`: paho has its own lock, here and when it calls `_on_publish`.
         message_id = self._publish("n", number).mid
         with self._changed:
             if message_id in self._early:
@@ -263,7 +263,7 @@ class MqttSnNode:
         return None
 
     def _answer(self, data: bytes) -> None:
-        """Carry out a command. A copy of the one before is acknowledged only."""
+        """Carry out a command. A copy of the previous one is only acknowledged."""
         if data[:1] != b"\x0c" or data[2:4] != self._set_topic:
             return
         if data[1] & 0x60:

@@ -68,25 +68,25 @@ HEAD: Final = """\
 
 <!-- Written by python -m benchmarks.faults. -->
 
-What recovers how soon after a fault, and what is lost. [What happens when things
-fail](../explanation/failures.md) explains why.
+Recovery times and losses after faults. [What happens when things fail](../explanation/failures.md)
+explains the reasons.
 
 ## Measured
 
-Broker, gateway and MQTT broker run as processes of their own on one machine, which other work uses
-as well; where packets are lost and where the embedded MQTT broker is the victim, all run as `aiot
-run`. A node sends 16 readings a second and repeats what is not acknowledged: three times over CoAP
-and MQTT-SN, without end over MQTT with QoS 1. A program sends commands with a timeout of 2 s, one
+Broker, gateway and MQTT broker run as separate processes on one machine that also does other work.
+For packet loss and for faults of the embedded MQTT broker, everything runs as `aiot run`. A node
+sends 16 readings a second and repeats a reading that is not acknowledged: three times over CoAP and
+MQTT-SN, without limit over MQTT with QoS 1. A program sends commands with a timeout of 2 s, one
 after another.
 
-*Served*: from the end of the fault, or from the start of the part that was killed, until a client
-reads a value that was sent after it. An MQTT broker that is killed or stopped is started again by
-us, and packets are lost until the end: *served* is from the fault, and after 20 s of loss. *Lost*:
-readings that the node knows as acknowledged (2.04, PUBACK) and that are not in the history. If
-broker and gateway are killed at the same moment, nobody has the readings of the last second, which
-the gateway keeps in memory until the broker confirms them. Each command that reached the broker got
-one receipt, and none was carried out twice; `not connected`: its connection was refused or lost;
-`unknown`: the broker did not know the node.
+*Served* is the time from the end of the fault, or from the start of a killed process, until a
+client reads a value that was sent after it. For an embedded MQTT broker, which Pyaiot restarts, it
+is the time from the fault; for packet loss, which continues, it is measured after 20 s of loss.
+*Lost* is the number of readings that were acknowledged (2.04, PUBACK) and are not in the history.
+If broker and gateway are killed at the same moment, the readings of the last second are lost,
+because the gateway keeps them in memory until the broker confirms them. Each command that reached
+the broker got one receipt, and none was carried out twice. `not connected`: the connection was
+refused or lost; `unknown`: the broker did not know the node.
 
 | fault | served | lost | commands |
 | --- | --- | --- | --- |"""
@@ -95,21 +95,21 @@ CLUSTER: Final = """
 ## A cluster
 
 Three machines, each a network namespace with a nats-server and a broker, as in [three
-machines](../how-to/three-machines.md); beside them PostgreSQL for history and accounts, and a CoAP
-gateway with the list of brokers. 1,000 nodes, each a host of its own, post a number every second,
+machines](../how-to/three-machines.md), use PostgreSQL for history and accounts. A CoAP gateway has
+the list of brokers. 1,000 nodes with different host addresses post a number every second, and
 announce themselves every 30 s and after a post that was not accepted. A client at each broker
-watches everything. Ten commands a second go to the nodes in turn, at the three brokers in turn,
-with a timeout of 2 s; the fault may take the broker that gets them.
+watches all nodes. Ten commands a second go to the nodes and the brokers in turn, with a timeout of
+2 s, also to a broker that the fault affects.
 
-*Served*: from the fault until a reading that was acknowledged after it is at the clients of all
-brokers that can still have it. *All right*: from the end of the fault, or from the start of the
-part that was killed, until every node has had a reading acknowledged, and the client at each broker
-has all that was acknowledged half a second ago; a node posts once a second. *Lost*: acknowledged
-readings that are not in the history; *twice*: in it two times. *Left*: nodes that a client of any
-broker saw leave. Commands: `not connected`: the broker was not there; `no answer`: it was stopped,
-or cut off.
+*Served* is the time from the fault until the clients of all reachable brokers have a reading that
+was acknowledged after it. *Recovered* is the time from the end of the fault, or from the start of a
+killed process, until every node has had a reading acknowledged and all clients have all readings
+that were acknowledged half a second before; a node posts once a second. *Lost*: acknowledged
+readings that are not in the history; *twice*: in it two times. *Offline*: nodes that the broker of
+any client reported as offline. Commands: `not connected`: the broker was not running; `no answer`:
+it was stopped or disconnected.
 
-| fault | served | all right | lost | left | commands |
+| fault | served | recovered | lost | offline | commands |
 | --- | --- | --- | --- | --- | --- |"""
 
 TAIL: Final = """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Parts that are killed, stopped, restarted, or without descriptors."""
+"""Faults of processes: kills, stops, restarts, and no free file descriptors."""
 
 import os
 import resource
@@ -14,7 +14,7 @@ from benchmarks.faults.rig import ALL_MQTT, COAP, MQTT, Rig
 from benchmarks.faults.row import MakeFault, Row, fault
 
 AWAY_S: Final = 5.0
-"""How long a process is stopped by SIGSTOP, and a server is away."""
+"""How long a process is stopped (SIGSTOP), and a server is down."""
 
 
 def killed(*names: str) -> MakeFault:
@@ -37,7 +37,7 @@ def stopped(name: str) -> MakeFault:
 
 
 def restarted(name: str) -> MakeFault:
-    """Ended with SIGTERM, as a service manager does it, and started again later."""
+    """End a process with SIGTERM, as a service manager does, and start it again later."""
 
     def make(rig: Rig) -> None:
         rig.signal(name, signal.SIGTERM)
@@ -66,7 +66,7 @@ def signal_child(rig: Rig, number: signal.Signals) -> None:
 
 
 def few_descriptors(name: str) -> MakeFault:
-    """No further descriptor for a while: no new connection, file or socket."""
+    """Allow no further file descriptors for a while: no new connection, file or socket."""
 
     def make(rig: Rig) -> None:
         pid = rig.pid(name)

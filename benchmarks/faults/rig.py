@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Services as processes of their own, which can be killed, stopped and started again."""
+"""Services as separate processes, which can be killed, stopped and started again."""
 
 import contextlib
 import sys
@@ -43,7 +43,7 @@ MQTT: Final = Parts(
         "mosquitto": "/usr/sbin/mosquitto -c {folder}/mosquitto.conf",
         "mqtt-gateway": f"mqtt-gateway {_GATEWAY} --mqtt-host 127.0.0.1 --mqtt-port {{device}}",
     },
-    # Its session is kept, so that the MQTT broker keeps what arrives meanwhile.
+    # With a fixed client id, the MQTT broker keeps messages while the gateway is down.
     {"AIOT_MQTT_CLIENT_ID": "faults"},
 )
 _RUN: Final = "run --key-file {keys} --web-port {web} --ws-port {free}"
@@ -51,7 +51,7 @@ _PORTS: Final = ("--coap-port", "--mqtt-port", "--mqttsn-port")
 
 
 def everything(make_node: MakeNode, flag: str) -> Parts:
-    """All in one process, with the embedded MQTT broker. The node uses the port of this flag."""
+    """One process with the embedded MQTT broker. The node uses the port of this flag."""
     ports = " ".join(f"{it} {{device}}" if it == flag else f"{it} {{free}}" for it in _PORTS)
     return Parts(make_node, {"run": f"{_RUN} {ports}"})
 
@@ -62,7 +62,7 @@ ALL_MQTTSN: Final = everything(MqttSnNode, "--mqttsn-port")
 
 
 class Rig(NamedProcesses):
-    """The first part is started at the beginning of the block, the others by `start_rest`."""
+    """Starts the first process at the beginning of the block, the others with `start_rest`."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Rig(NamedProcesses):
         more: str = "",
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`more`: further flags of the first part."""
+        """`more`: additional flags of the first process."""
         super().__init__(folder)
         self.web_port = free_port()
         self.device_port = free_port()
@@ -88,7 +88,7 @@ class Rig(NamedProcesses):
     @classmethod
     @contextlib.contextmanager
     def running(cls, parts: Parts, more: str = "") -> Iterator[Self]:
-        """All parts, in a folder of their own."""
+        """Start all processes in a temporary folder."""
         with (
             tempfile.TemporaryDirectory(prefix="aiot-faults-") as folder,
             cls(parts, Path(folder), more=more) as rig,
@@ -110,7 +110,7 @@ class Rig(NamedProcesses):
         return next(iter(self._parts.commands))
 
     def start(self, name: str) -> None:
-        """Start a part, without waiting until it is ready."""
+        """Start a process, without waiting until it is ready."""
         command = self._parts.commands[name]
         if name == self.first:
             command += f" {self._more}"

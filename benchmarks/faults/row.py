@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A line of the table, and how it is measured."""
+"""A row of the table, and its measurement."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from benchmarks.faults.rig import Parts, Rig
 
 @dataclass
 class Row:
-    """A line of the table."""
+    """A row of the table."""
 
     fault: str
     served_s: float
@@ -27,7 +27,7 @@ MakeFault: TypeAlias = Callable[[Rig], None]
 
 
 def fault(name: str, make: MakeFault, parts: Parts, more: str = "") -> Row:
-    """Make one fault under load. `more`: further flags of the first part."""
+    """Measure one fault under load. `more`: additional flags of the first process."""
     with Rig.running(parts, more) as rig:
         return measured(name, make, rig, parts)
 
@@ -41,7 +41,7 @@ def measured(
     headers: Mapping[str, str] | None = None,
     reading_headers: Mapping[str, str] | None = None,
 ) -> Row:
-    """The time begins when `make` returns: it ends the fault, or starts the part again.
+    """Measure a fault. The time begins when `make` returns: then the fault has ended.
 
     Ends the program if a command was carried out twice.
     """
