@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What all fuzz targets of dialects of MQTT share.
+"""Checks that all fuzz targets of MQTT dialects share.
 
 An input is messages: topic, a zero byte, payload; a record separator between two. The first byte of
 a message is `R` if it is retained.

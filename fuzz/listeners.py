@@ -4,13 +4,13 @@
     python fuzz/listeners.py                            10,000 inputs per listener
     python fuzz/listeners.py --listener coap --inputs 500 --seed 7
 
-Of each listener it reports: whether the service lives, how much its memory grew after a warm-up,
-and how long good requests took, at this listener and at the others, between the inputs. The exit
-code is 1 if the service ended, logged a traceback, grew by more than 2 MB, or if a good request
-took more than 50 ms (`--limit-ms`). The inputs are the same for the same seed.
+For each listener it reports whether the service still runs, how much its memory grew after a
+warm-up, and how long valid requests between the inputs took, at this listener and at the others.
+The exit code is 1 if the service ended, logged a traceback or grew by more than 2 MB, or if a valid
+request took more than 50 ms (`--limit-ms`). The same seed gives the same inputs.
 
-Nodes must be registered (`--admission known`): invented names would take memory, up to the limits
-that other tests reach.
+New nodes are refused (`--admission known`): invented uids would take memory up to limits, which
+other tests cover.
 """
 
 import argparse
@@ -43,22 +43,22 @@ LISTENERS: Final = (
     mqtt.MQTT_BROKER,
     web.TLS,
 )
-"""Each listener is in a module of `fuzz/service`, and here."""
+"""All listeners. Each is defined in a module of `fuzz/service`."""
 MEMORY_GROWTH_MAX: Final = 2_000_000
 """Bytes by which the process may grow after the warm-up."""
 WARM_UP: Final = 0.4
 """Share of the inputs after which memory is measured first."""
 PROBES: Final = 20
-"""How often good requests are sent to all listeners, while one gets inputs."""
+"""How often valid requests are sent to all listeners while one gets inputs."""
 PROBE_INTERVAL_MIN: Final = 16
-"""Inputs between two of these times, at least. In a short run good requests would take longest."""
+"""Minimum number of inputs between two such times, so that short runs are fast."""
 ATTEMPTS: Final = 3
 PAUSE_LIMIT_MS: Final = 1000.0
 
 
 @dataclass
 class Outcome:
-    """What happened to one listener."""
+    """The result of one listener."""
 
     name: str
     inputs: int
@@ -84,7 +84,7 @@ def attack(
     seed: int,
     limit_ms: float,
 ) -> Outcome:
-    """Send inputs to one listener, and good requests to all of them meanwhile."""
+    """Send inputs to one listener, and valid requests to all listeners between them."""
     outcome = Outcome(listener.name, inputs)
     sender = listener.sender(system, seed)
     every = max(PROBE_INTERVAL_MIN, inputs // PROBES)
@@ -105,10 +105,11 @@ def attack(
 
 
 def timed(outcome: Outcome, listener: Listener, system: System, limit_ms: float) -> float:
-    """Milliseconds of a good request.
+    """Milliseconds of a valid request.
 
-    One that takes too long is repeated at once, twice at most, and the fastest counts: another
-    process may have the processor. No repetition hides a pause of `PAUSE_LIMIT_MS`.
+    A request that takes too long is repeated at once, at most twice, and the fastest counts,
+    because another process may have used the processor. A pause above `PAUSE_LIMIT_MS` is always a
+    problem.
     """
     fastest = float("inf")
     for _ in range(ATTEMPTS):
@@ -116,10 +117,10 @@ def timed(outcome: Outcome, listener: Listener, system: System, limit_ms: float)
         try:
             listener.good(system)
         except (OSError, AssertionError) as error:
-            outcome.problems.append(f"a good request to {listener.name} failed: {error!r}")
+            outcome.problems.append(f"a valid request to {listener.name} failed: {error!r}")
         took_ms = (time.monotonic() - start) * 1000
         if took_ms > PAUSE_LIMIT_MS:
-            outcome.problems.append(f"a good request to {listener.name} took {took_ms:.0f} ms")
+            outcome.problems.append(f"a valid request to {listener.name} took {took_ms:.0f} ms")
         fastest = min(fastest, took_ms)
         if fastest <= limit_ms:
             break
@@ -127,19 +128,19 @@ def timed(outcome: Outcome, listener: Listener, system: System, limit_ms: float)
 
 
 def judge(outcome: Outcome, system: System, limit_ms: float, growth_max: int) -> None:
-    """Add what must not be to the problems of an outcome."""
+    """Add the violated limits to the problems of an outcome."""
     if outcome.growth > growth_max:
         outcome.problems.append(f"grew by more than {growth_max / 1e6:.0f} MB")
     slow = max([*outcome.own_ms, *outcome.others_ms], default=0.0)
     if slow > limit_ms:
-        outcome.problems.append(f"a good request took more than {limit_ms:.0f} ms")
+        outcome.problems.append(f"a valid request took more than {limit_ms:.0f} ms")
     outcome.problems += system.problems[:3]
 
 
 def run(
     names: list[str], *, inputs: int, seed: int, limit_ms: float, growth_max: int
 ) -> Iterator[Outcome]:
-    """Attack each of the named listeners, in one system, or in one with TLS."""
+    """Send inputs to each of the named listeners, in one system, or in one with TLS."""
     chosen = [it for it in LISTENERS if it.name in names]
     for tls in (False, True):
         some = [it for it in chosen if it.tls == tls]
@@ -165,7 +166,7 @@ def main() -> None:
     parser.add_argument("--listener", choices=known, action="append", help="only this one")
     parser.add_argument("--inputs", type=int, default=10_000, help="per listener")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--limit-ms", type=float, default=50.0, help="of a good request")
+    parser.add_argument("--limit-ms", type=float, default=50.0, help="of a valid request")
     parser.add_argument("--growth-max", type=int, default=MEMORY_GROWTH_MAX, help="in bytes")
     given = parser.parse_args()
     print("listener  inputs       memory   at it    at others")

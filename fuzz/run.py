@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Feeds mutations of valid input to the parsers of outside bytes, until one fails.
+"""Feeds mutations of valid input to the parsers of untrusted bytes until one fails.
 
     python fuzz/run.py                                all targets, 10 seconds each
     python fuzz/run.py link_format --seconds 600      one target, longer
     python fuzz/run.py link_format --input FILE       one input, with its traceback
     python fuzz/run.py link_format --atheris -- -max_total_time=600
 
-A target is a file `targets/<module>.py` with `CORPUS: list[bytes]`, good and formerly bad input,
-and `fuzz_one(data: bytes) -> None`, which swallows the parser's own error and nothing else, and
-asserts what must hold of what was read. When a failure is fixed, its input joins the corpus.
+A target is a file `targets/<module>.py` with `CORPUS: list[bytes]`, valid inputs and inputs of
+earlier failures, and `fuzz_one(data: bytes) -> None`, which catches only the parser's documented
+error and asserts the properties of the result. When a failure is fixed, add its input to the
+corpus.
 
-Mutations are blind but need nothing; `--atheris` is guided by coverage where atheris is installed.
+Random mutations need no package. With `--atheris`, mutations are guided by coverage if atheris is
+installed.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from typing import Final, NamedTuple
 
 TARGETS: Final = Path(__file__).parent / "targets"
 INPUT_BYTES_MAX: Final = 16 * 1024
-"""Mutations do not grow beyond it."""
+"""Maximum size of a mutation, in bytes."""
 INPUT_CPU_LIMIT_S: Final = 2.0
 """CPU time of one input beyond which a parser counts as hanging."""
 MUTATIONS_OF_ONE_INPUT_MAX: Final = 8
@@ -59,11 +61,11 @@ def load_targets(folder: Path = TARGETS) -> dict[str, Target]:
     targets = {}
     beside = str(Path(__file__).parents[1])
     if beside not in sys.path:
-        sys.path.append(beside)  # for what several targets share
+        sys.path.append(beside)  # for modules that several targets share
     for path in sorted(folder.glob("*.py")):
         spec = importlib.util.spec_from_file_location(f"fuzz_target_{path.stem}", path)
         if spec is None or spec.loader is None:
-            raise ImportError(f"{path} is no module")
+            raise ImportError(f"{path} is not a module")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         targets[path.stem] = Target(path.stem, list(module.CORPUS), module.fuzz_one)
@@ -78,7 +80,7 @@ def attempt(target: Target, data: bytes) -> Failure | None:
         cpu_s = time.process_time() - start
         if cpu_s > INPUT_CPU_LIMIT_S:
             raise TooSlow(f"{cpu_s:.1f} s of CPU time for {len(data)} bytes")
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the find
+    except Exception as error:  # noqa: BLE001 - any exception is a finding
         return Failure(data, error)
     return None
 
@@ -89,7 +91,7 @@ def first_failure(target: Target, inputs: Iterable[bytes]) -> Failure | None:
 
 
 def mutations(corpus: Sequence[bytes], seed: int) -> Iterator[bytes]:
-    """Yield changed versions of the corpus without end, the same ones for the same seed."""
+    """Yield mutations of the corpus without end. The same seed gives the same mutations."""
     chance = random.Random(seed)
     while True:
         data = bytearray(chance.choice(corpus))
@@ -146,7 +148,7 @@ def _cut_off(data: bytearray, _corpus: Sequence[bytes], chance: random.Random) -
 
 
 def _slice(data: bytes | bytearray, chance: random.Random) -> slice:
-    """Choose a part: short ones are as likely as long ones."""
+    """Choose a slice; short ones are as likely as long ones."""
     start = chance.randint(0, len(data))
     longest = min(len(data) - start, chance.choice((1, 4, 16, len(data))))
     return slice(start, start + chance.randint(0, longest))
@@ -163,7 +165,7 @@ _MUTATIONS: Final = (
     _remove_part,
     _cut_off,
 )
-# What formats give a meaning to, and the ends of ranges.
+# Bytes that have a meaning in formats, and the ends of ranges.
 _BYTES: Final = b"\x00\x01\x0c\x0d\x0e\x0f\x1f\n \"\\'/,;:<>=%[]{}+-.019aeE\x7f\x80\xc2\xd0\xe0\xff"
 _FRAGMENTS: Final = (
     b"\xed\xa0\x80",  # a lone surrogate, as UTF-8 must not write it
@@ -188,7 +190,7 @@ _FRAGMENTS: Final = (
 
 
 def shrink(target: Target, failure: Failure) -> Failure:
-    """Take bytes away as long as the same kind of error comes."""
+    """Remove bytes as long as the same kind of error occurs."""
     size = len(failure.data) // 2
     while size:
         start = 0
@@ -222,7 +224,7 @@ def fuzz(target: Target, *, seconds: float, seed: int) -> Failure | None:
 
 
 def report(target: Target, failure: Failure) -> None:
-    """Keep the input as a file, named as libFuzzer names it, and print what it does."""
+    """Write the input to a file with a name as in libFuzzer, and print the failure."""
     path = Path(f"crash-{target.name}-{hashlib.sha256(failure.data).hexdigest()[:12]}")
     path.write_bytes(failure.data)
     traceback.print_exception(failure.error)
@@ -232,7 +234,7 @@ def report(target: Target, failure: Failure) -> None:
 
 
 def fuzz_with_atheris(name: str, options: Sequence[str]) -> None:
-    """Hand over to libFuzzer, which ends the process. `options` are its own."""
+    """Run libFuzzer, which ends the process. `options` are passed to it."""
     atheris = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["pyaiot"]):
         target = load_targets()[name]
@@ -244,9 +246,9 @@ def fuzz_with_atheris(name: str, options: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return 0 if nothing was found, 1 if something was, 2 for a wrong command line."""
+    """Return 0 if no failure was found, 1 if one was, 2 for an invalid command line."""
     names = sorted(path.stem for path in TARGETS.glob("*.py"))
-    parser = argparse.ArgumentParser(description="Fuzz the parsers of outside bytes.")
+    parser = argparse.ArgumentParser(description="Fuzz the parsers of untrusted bytes.")
     parser.add_argument("targets", nargs="*", metavar="target", help=f"of {', '.join(names)}")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each target (default 10)")
     parser.add_argument("--seed", type=int, help="of the mutations (default: a new one)")

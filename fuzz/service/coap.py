@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The listeners of CoAP: plain, DTLS and OSCORE, from outside and with the key of a device."""
+"""The CoAP listeners: plain, DTLS and OSCORE, with and without the key of a device."""
 
 import random
 import select
@@ -23,15 +23,15 @@ from pyaiot.transport.dtls.connection import DtlsConnection
 from pyaiot.transport.dtls.psk_context import PskContext
 
 PLAINTEXT_MAX: Final = 1200
-"""Bytes of an input inside of a session."""
+"""Longest input inside a session, in bytes."""
 DAMAGED_SHARE: Final = 0.2
-"""Share of the protected inputs of which a byte is changed after they were protected."""
+"""Share of the protected inputs in which a byte is changed after protection."""
 COMBINED_SHARE: Final = 0.3
 """Share of the messages of EDHOC that precede an OSCORE message."""
 ALIVE: Final = b"\xb5alive\x10\xffalive:"
-"""Path, content format and the begin of the payload."""
+"""Path, content format and the start of the payload."""
 _numbers = count(1)
-"""Sequence numbers of the honest device. A number is never used again with the same key."""
+"""Sequence numbers of the honest device. A number is never reused with the same key."""
 
 
 class Session:
@@ -151,7 +151,7 @@ class Handshakes:
 
 
 def damaged(datagram: bytes, chance: random.Random) -> bytes:
-    """The datagram, or one with another byte."""
+    """The datagram, or a copy with one changed byte."""
     if chance.random() >= DAMAGED_SHARE:
         return datagram
     at = chance.randrange(len(datagram))
@@ -171,7 +171,7 @@ def plaintexts() -> list[bytes]:
     ]
 
 
-# -- good requests --------------------------------------------------------------------------------
+# -- valid requests -------------------------------------------------------------------------------
 
 
 def good_coap(port: int) -> None:
@@ -193,7 +193,7 @@ def good_hello(port: int) -> None:
 
 
 def good_session(system: System) -> None:
-    """A whole handshake, and a post in the session."""
+    """A complete handshake, and a post in the session."""
     session = Session(system, "honest-dtls", HONEST_HOST)
     try:
         head = struct.pack("!BBH", 0x40, 2, 1)

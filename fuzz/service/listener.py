@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a listener gets, and how a good request to it looks."""
+"""A listener: how inputs and valid requests are sent to it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ class Listener:
     sender: Callable[[System, int], Sender]
     """Makes a sender, with this seed."""
     good: Callable[[System], None]
-    """Sends a good request. Raises if the answer is not the right one."""
+    """Sends a valid request. Raises if the answer is not the expected one."""
     tls: bool = False
-    """Whether it needs a system of its own, whose web listener has TLS."""
+    """Whether it needs a separate system whose web listener uses TLS."""
 
 
 @cache

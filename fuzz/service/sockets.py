@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How inputs and good requests are sent."""
+"""Sends inputs and valid requests."""
 
 import contextlib
 import random
@@ -11,7 +11,7 @@ from typing import Final
 
 HOST: Final = "127.0.0.1"
 HONEST_HOST: Final = "127.0.0.2"
-"""Where good requests come from: each host has a share of its own."""
+"""Source address of valid requests, because each host has a separate quota."""
 ANSWER_LIMIT_S: Final = 5.0
 CLOSE_WAIT_S: Final = 0.02
 """How long a connection waits for an answer to an input, which may be incomplete."""
@@ -19,7 +19,7 @@ FRAME_WAIT_S: Final = 0.002
 
 
 class Connections:
-    """Each input is the begin of a new TCP connection."""
+    """Each input is the start of a new TCP connection."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -33,7 +33,7 @@ class Connections:
             tcp.recv(65536)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Close nothing: no socket is open."""
 
 
 class Datagrams:

@@ -19,7 +19,7 @@ from fuzz.service.sockets import ANSWER_LIMIT_S, HOST, free_udp_port
 UID: Final = "0123456789ABCDE"
 """The node of the corpus. It is registered."""
 HONEST: Final = ("honest-coap", "honest-node")
-"""Nodes of good requests. They are registered, too."""
+"""Nodes of valid requests. They are registered, too."""
 SECURED: Final = {
     "secured-coap": "coap",
     "secured-edhoc": "edhoc",
@@ -128,7 +128,7 @@ class System:
 
     @property
     def problems(self) -> list[str]:
-        """Lines of the log that must not be there."""
+        """Lines of the log that report a failure."""
         text = self.log.read_text(encoding="utf-8", errors="replace")
         return [line for line in text.splitlines() if "Traceback" in line or " CRITICAL " in line]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Parameters of the HTTP API, and ids that readers of events come back with."""
+"""Parameters of the HTTP API, and the ids with which readers of events return."""
 
 import math
 from urllib.parse import parse_qsl
@@ -31,13 +31,13 @@ NOW = 1_700_000_000.0
 
 
 def fuzz_one(data: bytes) -> None:
-    """What is wrong is a problem of 400; times are finite and not before 1970."""
+    """Invalid parameters are a problem 400; times are finite and not before 1970."""
     text = data.decode("utf-8", "surrogateescape")
     position = Position.from_id(text)
     assert position is None or position.id.endswith(text.rpartition("-")[2].lstrip("0") or "0")
     given = parse_qsl(text, keep_blank_values=True)
     for kind in KINDS:
-        # Each gets what it knows as well, else most of them would look at nothing.
+        # Each also gets its known parameters; otherwise most of them would read nothing.
         for pairs in (given, [pair for pair in given if pair[0] in _names(kind)]):
             wrong: ProblemError | None = None
             try:

@@ -40,7 +40,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """A manifest is read or refused; what is not an archive is refused with a sentence."""
+    """A manifest is read or refused; a file that is not an archive is refused with a sentence."""
     try:
         manifest = from_bytes(data)
     except ProtocolError:

@@ -23,7 +23,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`; what was read is JSON, or is refused there."""
+    """Invalid bytes raise `ProtocolError`; a decoded value is JSON, or `to_json` refuses it."""
     try:
         value = decode_cbor(data)
     except ProtocolError:

@@ -32,7 +32,7 @@ def _steps(data: bytes) -> Iterator[tuple[bytes | None, bytes]]:
 
 
 def fuzz_one(data: bytes) -> None:
-    """No script leads to more than the limits, or to another error than those of peers."""
+    """No script exceeds the limits or raises an error other than those of peers."""
     assemblies = Assemblies(3)
     download, upload = Download(), Upload(b"y" * 3000)
     for index, (option, payload) in enumerate(_steps(data)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A row of messages that arrive at the responder of EDHOC, which begins a handshake before."""
+"""A series of messages to the responder of EDHOC after the start of a handshake."""
 
 import contextlib
 from itertools import count
@@ -33,8 +33,8 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Nobody without the key of the device gets a context."""
-    # Each input begins where no other one has an effect: neither contexts nor rates.
+    """No peer without the key of the device gets a context."""
+    # Each input starts without effects of earlier ones on contexts or rates.
     contexts = OscoreContexts(None)  # type: ignore[arg-type]  # it stores nothing
     identifiers = count(int.from_bytes(IDENTIFIER, "big"))
     responder = edhoc.EdhocResponder(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What comes back to a request: anything, at any time."""
+"""Arbitrary responses to a request, at any time."""
 
 import contextlib
 from random import Random
@@ -19,7 +19,7 @@ LIMIT_S = 60.0
 
 
 def fuzz_one(data: bytes) -> None:
-    """The first byte is the deadline, the second when the rest comes. Nothing leaves late."""
+    """The first byte is the deadline, the second the time of the rest. Nothing is sent late."""
     if len(data) < 2:
         return
     deadline, at = data[0] / 256 * LIMIT_S, data[1] / 256 * LIMIT_S

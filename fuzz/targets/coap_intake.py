@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A row of datagrams from two peers that arrive at the CoAP intake."""
+"""A series of datagrams from two peers that arrive at the CoAP intake."""
 
 from functools import partial
 

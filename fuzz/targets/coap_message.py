@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Datagrams of nodes, and of anybody else who finds the port."""
+"""Datagrams of nodes and of other hosts that reach the port."""
 
 import contextlib
 
@@ -26,7 +26,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`; what was read can be written and read again."""
+    """Invalid bytes raise `ProtocolError`; a parsed message can be encoded and parsed again."""
     answer = rejection(data)
     assert answer is None or len(answer) == 4 <= len(data)
     try:

@@ -15,7 +15,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong options are a `ProtocolError`; nothing is newer than itself."""
+    """Invalid options raise `ProtocolError`; no notification is newer than itself."""
     with contextlib.suppress(ProtocolError):
         message = CoapMessage.from_bytes(data)
         assert 0 <= max_age_s(message) < 2**32

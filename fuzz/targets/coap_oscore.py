@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A row of datagrams from two peers that arrive at the OSCORE layer, with a request on its way."""
+"""A series of datagrams from two peers to the OSCORE layer, with a request in flight."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ PEERS = (Peer(("::ffff:10.0.0.1", 5683, 0, 0)), Peer(("fe80::1%2", 49152, 0, 2))
 
 
 def row(*datagrams: bytes) -> bytes:
-    """Each datagram behind its length, whose lowest bit also chooses the peer."""
+    """Each datagram follows its length, whose lowest bit also selects the peer."""
     return b"".join(bytes((len(datagram),)) + datagram for datagram in datagrams)
 
 

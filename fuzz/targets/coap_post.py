@@ -31,7 +31,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """What is taken is what a whole reader reads; each answer is a short and good message."""
+    """Accepted posts equal those of the complete parser; responses are short and valid."""
     too_many = write_too_many(data, 300)
     assert len(too_many) <= AMPLIFICATION_MAX * len(data)
     if too_many:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What nodes post to `/alive` and `/server`."""
+"""Payloads that nodes post to `/alive` and `/server`."""
 
 import contextlib
 
@@ -20,7 +20,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`; a value keeps every character after the first colon."""
+    """Invalid bytes raise `ProtocolError`; a value keeps every character after the first colon."""
     with contextlib.suppress(ProtocolError):
         alive = parse_alive(data)
         assert alive.uid is None or b":" in data

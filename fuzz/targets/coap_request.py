@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Datagrams that may be requests in order, requests with bad options, or no messages."""
+"""Datagrams that may be valid requests, requests with invalid options, or no messages."""
 
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.coap.message import CoapMessage
@@ -19,7 +19,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`; an error is a good message, and not larger than asked."""
+    """Invalid bytes raise `ProtocolError`; an error response is valid and within its size limit."""
     try:
         message = read_datagram(data)
     except ProtocolError:

@@ -26,7 +26,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong queries are a `ProtocolError`; what was read is within its limits."""
+    """Invalid queries raise `ProtocolError`; parsed queries are within the limits."""
     arguments = data.decode("utf-8", "replace").split("\n")
     link = CoreLink("/a", (("rt", "core.s x"), ("obs", None)))
     try:

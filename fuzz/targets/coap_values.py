@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What nodes answer and post, by the Content-Format that they name in the first byte."""
+"""Values that nodes send. The first byte selects the Content-Format."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ NOW = 1.7e9
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`; a value is JSON, and of a time that can be believed."""
+    """Invalid bytes raise `ProtocolError`; a value is JSON and has a plausible time."""
     with contextlib.suppress(ProtocolError):
         assert content_format(data[:3]) is not None
     format_, payload = (data[0], data[1:]) if data else (None, b"")

@@ -19,7 +19,7 @@ _COOKIES = Cookies(bytes(32))
 
 
 def fuzz_one(data: bytes) -> None:
-    """The answer to a ClientHello is never larger than it, and a cookie fits its sender only."""
+    """The answer is never larger than the ClientHello; a cookie is valid for its sender only."""
     with contextlib.suppress(ProtocolError):
         hello = ClientHello.from_bytes(data)
         assert is_client_hello(data)

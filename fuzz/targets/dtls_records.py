@@ -15,7 +15,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """What is read is written again with the same bytes, whatever the size of datagrams."""
+    """Parsed records are encoded to the same bytes, for any size of datagrams."""
     records = []
     with contextlib.suppress(ProtocolError):
         for record in read_records(data):

@@ -39,7 +39,7 @@ class _Client:
 
 
 def fuzz_one(data: bytes) -> None:
-    """Nothing that others send ends a session or reaches the code above, and no state is left."""
+    """No datagram of another sender ends a session or is delivered, and no state remains."""
     server = DtlsServer(_SERVER_CONTEXT, secret=bytes(32), handshakes_max=4)
     honest = _Client(server, 1)
     for _ in range(4):

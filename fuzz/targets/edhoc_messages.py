@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What surrounds messages of EDHOC in CoAP."""
+"""The parts around EDHOC messages in CoAP."""
 
 import contextlib
 
@@ -23,7 +23,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`, and nothing is lost of the others."""
+    """Invalid bytes raise `ProtocolError`; other inputs lose no bytes."""
     with contextlib.suppress(ProtocolError):
         identifier, message = read_message(data)
         if identifier is None:

@@ -17,7 +17,7 @@ _TRUSTED = TrustedProxies(["192.0.2.0/24", "2001:db8::/32"])
 
 
 def fuzz_one(data: bytes) -> None:
-    """The client is an address, and only a trusted peer can name another one than its own."""
+    """The client is an address, and only a trusted peer can name a different one."""
     values = data.decode("utf-8", "surrogateescape").split("\n")
     ipaddress.ip_address(_TRUSTED.client("192.0.2.1", values))
     assert _TRUSTED.client("198.51.100.1", values) == "198.51.100.1"

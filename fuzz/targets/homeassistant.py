@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What an MQTT broker sends to the bridge: a topic, a zero byte, the payload."""
+"""Messages of an MQTT broker to the bridge: a topic, a zero byte, the payload."""
 
 import json
 
@@ -38,7 +38,7 @@ TYPES = {
 
 
 def fuzz_one(data: bytes) -> None:
-    """A command is refused or is one of the node; whatever else arrives, its messages are valid."""
+    """A command is refused or valid for the node; published messages are valid."""
     head, _, payload = data.partition(b"\0")
     topic = head.decode(errors="replace")
     bridge = Bridge(TOPICS, now=0.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The first bytes of images of floor plans, from the people who upload them."""
+"""The first bytes of uploaded images of floor plans."""
 
 from pyaiot.errors import ProtocolError
 from pyaiot.registry.images import SIDE_MAX, read_image_head

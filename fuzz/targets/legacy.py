@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Frames of deployed pages and gateways."""
+"""Frames of deployed legacy pages and gateways."""
 
 import contextlib
 
@@ -27,7 +27,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong frames are a `ProtocolError`; what was read has a form in either protocol."""
+    """Invalid frames raise `ProtocolError`; parsed messages can be encoded in both protocols."""
     for frame in (data, data.decode("utf-8", "surrogateescape")):
         with contextlib.suppress(ProtocolError):
             message = decode_from_client(frame)

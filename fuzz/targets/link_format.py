@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What nodes answer to `GET /.well-known/core`."""
+"""Responses of nodes to `GET /.well-known/core`."""
 
 import contextlib
 
@@ -28,7 +28,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`; what was read can be written and read again."""
+    """Invalid bytes raise `ProtocolError`; parsed links can be formatted and parsed again."""
     for link in read_links(data).links:
         with contextlib.suppress(ProtocolError):
             name = resource_name(link.uri or "/")

@@ -34,7 +34,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong frames are a `ProtocolError`; what was read can be written and read again."""
+    """Invalid frames raise `ProtocolError`; parsed messages can be encoded and parsed again."""
     for frame in (data, data.decode("utf-8", "surrogateescape")):
         read_again(decode_from_client, frame)
         read_again(from_gateway, frame)

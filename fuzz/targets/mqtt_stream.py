@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Packets of an MQTT broker, as the gateway finds them in the bytes of its connection."""
+"""The byte stream from an MQTT broker, from which the gateway reads packets."""
 
 from pyaiot.errors import ProtocolError
 from pyaiot.protocols.mqtt.packet import PacketReader
@@ -22,7 +22,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """The packets do not depend on how bytes are split, and are those of the other parser."""
+    """Packets do not depend on how bytes are split, and equal those of the complete parser."""
     for has_properties in (False, True):
         whole = _packets(data, len(data) or 1, has_properties=has_properties)
         assert whole == _packets(data, 3, has_properties=has_properties)
@@ -38,7 +38,7 @@ def fuzz_one(data: bytes) -> None:
                 bytes([first]) + _length(len(body + payload)) + body + payload
             )
         except ProtocolError:
-            continue  # it is stricter
+            continue  # the complete parser is stricter
         if isinstance(packet, Publish) and packet.qos < 2:
             assert (topic, payload, packet_id) == (packet.topic, packet.payload, packet.packet_id)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Protected messages of anybody: with and without the keys."""
+"""Protected messages of peers with and without the keys."""
 
 import contextlib
 
@@ -33,7 +33,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`, and what is inside is a message of the same exchange."""
+    """Invalid bytes raise `ProtocolError`; a decrypted message belongs to the same exchange."""
     with contextlib.suppress(ProtocolError):
         option = OscoreOption.from_bytes(data)
         assert OscoreOption.from_bytes(option.to_bytes()) == option

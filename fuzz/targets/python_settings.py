@@ -17,7 +17,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """It is refused, or what it sets can be written as TOML."""
+    """A file is refused, or its settings can be written as TOML."""
     try:
         imported = import_python(data)
     except ProtocolError:

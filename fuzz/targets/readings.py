@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Device text, and the JSON values of the devices that have JSON."""
+"""Text and JSON values of devices."""
 
 import contextlib
 import math
@@ -38,7 +38,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """No error is allowed: what is no quantity is None."""
+    """Nothing raises: a value that is not a quantity is None."""
     text = data.decode("utf-8", "surrogateescape")
     for resource in ("", "temperature", "humidity", "version"):
         check(text, resource)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Types of resources: metadata of a device, values that are read, commands that are written."""
+"""Types of resources: metadata of a device, decoded values, encoded commands."""
 
 import contextlib
 
@@ -39,7 +39,7 @@ _decode_type = msgspec.json.Decoder(ResourceType).decode
 
 
 def fuzz_one(data: bytes) -> None:
-    """Whatever is stated and sent: a valid type, and a payload or a short reason."""
+    """Any metadata gives a valid type, and any command a payload or a short reason."""
     head, _, tail = data.partition(b"\n")
     text = tail.decode("utf-8", "replace")
     name = head[:64].decode("utf-8", "replace")

@@ -21,7 +21,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`; a record has a value of its kind, and finite numbers."""
+    """Invalid bytes raise `ProtocolError`; a record has a value of its kind, and finite numbers."""
     for parse in (parse_json, parse_cbor):
         with contextlib.suppress(ProtocolError):
             records = parse(data)

@@ -18,7 +18,7 @@ RECORD = NodeRecord(
 
 
 def fuzz_one(data: bytes) -> None:
-    """A filter is refused, or it can be asked about every node."""
+    """A filter is refused, or it can be applied to every node."""
     try:
         test = node_test(data.decode("utf-8", "replace"))
     except ProtocolError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Bytes of a WebSocket client, of which simple messages are read."""
+"""Bytes of a WebSocket client, from which simple messages are read."""
 
 from aiohttp.http_websocket import WSMsgType
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What nodes say over a WebSocket, and what they hear."""
+"""Messages between WebSocket nodes and their gateway, in both directions."""
 
 import contextlib
 
@@ -27,7 +27,7 @@ CORPUS: list[bytes] = [
 
 
 def fuzz_one(data: bytes) -> None:
-    """Wrong bytes are a `ProtocolError`; what was read can be written and read again."""
+    """Invalid bytes raise `ProtocolError`; parsed messages can be encoded and parsed again."""
     value = read_value(data)
     assert value is None or decode_from_node(data) == Update(dict([value]))
     with contextlib.suppress(ProtocolError):
