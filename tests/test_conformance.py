@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""docs/conformance.md names tests: they exist."""
+"""docs/conformance.md: the named tests exist, and rows are in the order of sections."""
 
 import ast
+import itertools
 import re
 from pathlib import Path
 
@@ -23,3 +24,21 @@ def test_every_test_that_conformance_names_exists() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     assert [name for name in named if name not in functions and name not in files] == []
+
+
+def section(cell: str) -> list[str]:
+    """The first section in a cell, as a key for sorting: `4.10` after `4.9`, appendices last."""
+    first = re.match(r"[\w.]+", cell)
+    assert first is not None
+    return [part.rjust(3, "0") for part in first[0].split(".")]
+
+
+def test_rows_are_in_the_order_of_sections() -> None:
+    tables = re.findall(r"(?m)^\| section \|.*\n\|.*\n((?:\|.*\n)+)", PAGE)
+    assert len(tables) > 10
+    for table in tables:
+        cells = [row.split("|")[1].strip() for row in table.splitlines()]
+        # `4279: 5.3` and `RFC 8516` are of another standard than the rows before.
+        for is_other, group in itertools.groupby(cells, lambda cell: bool(re.match(r"\d{4}|RFC", cell))):
+            rows = list(group)
+            assert is_other or rows == sorted(rows, key=section)
