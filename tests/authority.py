@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Certificates of an authority that is made with the test."""
+"""Certificates of an authority that is created for the test."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

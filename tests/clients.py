@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Clients of the broker on real sockets: one that speaks `pyaiot.v2`, one of the legacy form."""
+"""Clients of the broker on real sockets: one for `pyaiot.v2`, one for the legacy protocol."""
 
 import contextlib
 import json
@@ -14,18 +14,18 @@ Message: TypeAlias = dict[str, Any]
 
 
 class Client:
-    """A client that has joined, and the state from the messages that it received."""
+    """A client that has joined, and the state that its received messages add up to."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._waiting: list[Message] = []
         self.received: list[Message] = []
         self.nodes: dict[str, dict[str, Any]] = {}
-        """Values by uid and resource, as a page would show them."""
+        """Values by uid and resource, as a dashboard would show them."""
         self._commands = 0
 
     async def next(self) -> Message:
-        """The next message. `nodes` includes it then."""
+        """The next message. `nodes` is updated first."""
         while not self._waiting:
             self._waiting = json.loads(await self._socket.receive_str())
         message = self._waiting.pop(0)
@@ -43,14 +43,14 @@ class Client:
         return message
 
     async def until(self, **parts: Any) -> Message:
-        """The next message with these parts; those before it are taken too."""
+        """The next message with these members. Earlier messages are consumed."""
         while True:
             message = await self.next()
             if parts.items() <= message.items():
                 return message
 
     async def shows(self, uid: str, **values: object) -> None:
-        """Return when the node is there and has these values."""
+        """Return when the node is online and has these values."""
         while uid not in self.nodes or not values.items() <= self.nodes[uid].items():
             await self.next()
 
@@ -84,7 +84,7 @@ class Client:
 
 
 class LegacyClient:
-    """A page of old: text frames, as they are on the wire."""
+    """A legacy page: sends and returns text frames unchanged."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -96,7 +96,7 @@ class LegacyClient:
         return await self._socket.receive_str()
 
     async def until(self, *parts: str) -> list[str]:
-        """The frames up to the first that has all these parts."""
+        """The frames up to the first one that contains all these parts."""
         frames = [await self.next()]
         while not all(part in frames[-1] for part in parts):
             frames.append(await self.next())
@@ -104,7 +104,7 @@ class LegacyClient:
 
 
 class Broker:
-    """A broker at `url` (`http://host:port/`), as its clients see it."""
+    """Requests to a broker at `url` (`http://host:port/`), as its clients send them."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -117,14 +117,14 @@ class Broker:
         await self._session.close()
 
     async def node(self, uid: str) -> dict[str, Any]:
-        """A node, as the HTTP API has it."""
+        """A node, as the HTTP API returns it."""
         async with self._session.get(f"{self.url}api/nodes/{uid}") as answer:
             found: dict[str, Any] = await answer.json()
             return found
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
-        """A client of `pyaiot.v2` that has joined and knows what the broker knows."""
+        """A client of `pyaiot.v2` that has joined and received the state of the broker."""
         async with self._session.ws_connect(self.url + "ws", protocols=(SUBPROTOCOL,)) as socket:
             client = Client(socket)
             await client.send({"type": "new", "data": "client"})
@@ -133,7 +133,7 @@ class Broker:
 
     @contextlib.asynccontextmanager
     async def legacy_client(self) -> AsyncIterator[LegacyClient]:
-        """A legacy client that has asked for everything."""
+        """A legacy client that has requested the state."""
         async with self._session.ws_connect(self.url + "ws") as socket:
             client = LegacyClient(socket)
             await client.send('{"type":"new","data":"client"}')

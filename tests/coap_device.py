@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A CoAP device made of datagrams: the test controls its posts and answers."""
+"""A CoAP device made of datagrams: the test controls its posts and responses."""
 
 import asyncio
 import contextlib
@@ -29,24 +29,24 @@ _TEXT: Final = (OptionNumber.CONTENT_FORMAT, ContentFormat.TEXT)
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer of a device to a request."""
+    """The response of a device to a request."""
 
     code: Code = Code.CONTENT
     payload: bytes = b""
     block_szx: int | None = None
-    """In blocks of `16 << block_szx` bytes (RFC 7959), else in one piece, however long."""
+    """Sent in blocks of `16 << block_szx` bytes (RFC 7959); None: sent without Block2."""
     separate: bool = False
-    """After an empty acknowledgement, as a confirmable message (RFC 7252 section 5.2.2)."""
+    """Sent after an empty acknowledgement, as a Confirmable message (RFC 7252 section 5.2.2)."""
     bare: MessageType | None = None
-    """As a message of this type of its own, without an empty acknowledgement before it."""
+    """Sent as a separate message of this type, without an empty acknowledgement before it."""
     acknowledged_after_s: float | None = None
-    """Seconds from a bare answer to the empty acknowledgement; None: none is sent."""
+    """Seconds from a `bare` response to the empty acknowledgement; None: none is sent."""
     copies: int = 1
-    """Copies of the answer that are sent."""
+    """Number of copies that are sent."""
     options: tuple[tuple[int, bytes | str | int], ...] = ()
     """Further options, such as a Content-Format."""
     observe: int | None = None
-    """The number of the answer to a request with Observe; None: not observable."""
+    """The Observe value of the response to a registration; None: not observable."""
     takes_szx: int | None = None
     """Accepts a payload in blocks of at most `16 << takes_szx` bytes (RFC 7959)."""
 
@@ -87,7 +87,7 @@ class _Socket(asyncio.DatagramProtocol):
 
 
 class CoapDevice:
-    """One device on loopback: a socket that it is asked at, and one that it posts from."""
+    """A device on loopback: one socket receives requests, another one sends posts."""
 
     def __init__(self, gateway_port: int) -> None:
         self._gateway = ("127.0.0.1", gateway_port)
@@ -97,26 +97,26 @@ class CoapDevice:
         self._held: list[tuple[_Socket, CoapMessage, Any]] = []
         self._progress = asyncio.Event()
         self.replies: dict[tuple[Code, str], Reply | None] = {}
-        """By method and path without the first slash; None: no answer at all."""
+        """By method and path without the first slash; None: no response."""
         self.observers: dict[str, list[tuple[bytes, Any]]] = {}
-        """By path: token and address of each that asked to observe, the last one last."""
+        """Token and address of each observer by path, the latest last."""
         self.empty_messages: list[tuple[MessageType, int]] = []
-        """Type and message id of each empty message that came."""
+        """Type and message ID of each empty message received."""
         self.datagrams: list[tuple[float, CoapMessage]] = []
-        """Everything that came, with the time of the loop, also what is then lost."""
+        """All received messages with the loop time, including those that `loses` drops."""
         self._uploads: dict[str, bytes] = {}
         self.requests: list[Request] = []
-        """Each request of a gateway. One that is sent again counts once."""
+        """The requests of the gateway. Retransmissions are not included."""
         self.holds_answers = False
-        """While it is true, answers wait for `release`."""
+        """While true, responses wait for `release`."""
         self.without_accept: dict[str, Code] = {}
-        """Paths for which a request with Accept is answered with this code."""
+        """Response codes of requests with Accept, by path."""
         self.resets: set[str] = set()
-        """Paths for which a request is answered with a reset."""
+        """Paths whose requests are answered with a reset."""
         self.takes_at_once = 65536
-        """Bytes of a payload; a longer one is answered 4.13, as by small boards."""
+        """Longest accepted payload in bytes; a longer one is answered 4.13, as by small boards."""
         self.loses = 0
-        """This number of the next datagrams does not arrive."""
+        """Number of the next received datagrams to drop."""
         self.server: _Socket
         self.source: _Socket
 
@@ -125,29 +125,29 @@ class CoapDevice:
         host: str = self.server.transport.get_extra_info("sockname")[0]
         return host
 
-    # -- what it has ----------------------------------------------------------------------------
+    # -- its resources --------------------------------------------------------------------------
 
     def has(self, values: Mapping[str, str | Reply | None]) -> None:
-        """These are its resources: a text, a reply, or None for one that never answers."""
+        """Set the resources: a text, a reply, or None for a resource that never responds."""
         self.offers(",".join(f"</{name}>" for name in values).encode())
         for name, value in values.items():
             reply = Reply(payload=value.encode()) if isinstance(value, str) else value
             self.replies[Code.GET, name] = reply
 
     def offers(self, links: bytes, *, block_szx: int | None = None) -> None:
-        """Its list of resources, as it is on the wire."""
+        """Set the list of resources, in link format."""
         self.replies[Code.GET, WELL_KNOWN_CORE] = Reply(Code.CONTENT, links, block_szx)
 
     def uploaded(self, path: str) -> bytes:
-        """What came there in blocks."""
+        """The body that the gateway sent to this path in blocks."""
         return self._uploads[path]
 
-    # -- what it posts --------------------------------------------------------------------------
+    # -- its posts ------------------------------------------------------------------------------
 
     def notification(
         self, path: str, text: str | bytes, *, mtype: MessageType = MessageType.NON
     ) -> CoapMessage:
-        """`POST /<path>` as RIOT sends it: Content-Format 0 is an option of no length."""
+        """`POST /<path>` as RIOT sends it: Content-Format 0 is an option of length 0."""
         return CoapMessage(
             mtype,
             Code.POST,
@@ -165,12 +165,12 @@ class CoapDevice:
         mtype: MessageType = MessageType.NON,
         from_server: bool = False,
     ) -> CoapMessage:
-        """Post to the gateway as a board does, and return the answer."""
+        """Post to the gateway as a board does, and return the response."""
         message = self.notification(path, text, mtype=mtype)
         return await self.exchange(message, from_server=from_server)
 
     async def exchange(self, message: CoapMessage, *, from_server: bool = False) -> CoapMessage:
-        """Send a request, and return the answer with its token."""
+        """Send a request, and return the response with its token."""
         answer: asyncio.Future[CoapMessage] = asyncio.get_running_loop().create_future()
         self._awaited[message.token] = answer
         self.send(message, from_server=from_server)
@@ -181,7 +181,7 @@ class CoapDevice:
         sender = self.server if from_server else self.source
         sender.transport.sendto(message.to_bytes(), self._gateway)
 
-    # -- what it is asked -----------------------------------------------------------------------
+    # -- requests to it -------------------------------------------------------------------------
 
     def received(self, at: _Socket, message: CoapMessage, origin: Any) -> None:
         now = asyncio.get_running_loop().time()
@@ -248,7 +248,7 @@ class CoapDevice:
         return message.message_id
 
     async def reply_to(self, message_id: int) -> MessageType:
-        """Wait for an empty message about that one, and return its type."""
+        """Wait for the empty message with this message ID, and return its type."""
         async with time_limit(ANSWER_LIMIT_S):
             while True:
                 for mtype, number in self.empty_messages:
@@ -258,14 +258,14 @@ class CoapDevice:
                 await self._progress.wait()
 
     def release(self) -> None:
-        """Answer what waits, and answer at once from now on."""
+        """Send the responses that wait, and respond at once from now on."""
         self.holds_answers = False
         held, self._held = self._held, []
         for request in held:
             self._answer(*request)
 
     async def requests_for(self, code: Code, path: str, *, times: int = 1) -> list[Request]:
-        """Wait for this number of such requests, and return them."""
+        """Wait until `times` such requests were received, and return them."""
         async with time_limit(ANSWER_LIMIT_S):
             while True:
                 found = [item for item in self.requests if (item.code, item.path) == (code, path)]
@@ -277,7 +277,7 @@ class CoapDevice:
     def _envelope(
         self, at: _Socket, request: CoapMessage, origin: Any, reply: Reply
     ) -> tuple[MessageType, int]:
-        """Type and message id of the answer. Sends the empty acknowledgement, if there is one."""
+        """Type and message ID of the response. Sends the empty acknowledgement, if any."""
         empty = CoapMessage(MessageType.ACK, Code.EMPTY, request.message_id).to_bytes()
         if reply.separate:
             at.transport.sendto(empty, origin)
@@ -356,8 +356,8 @@ async def coap_device(
 ) -> AsyncIterator[CoapDevice]:
     """A device for the gateway at `gateway_port`.
 
-    `at_coap_port`: it is asked at port 5683 of an address of its own and posts from another port,
-    as boards do; else it does both from one port, of `host` if that is given.
+    `at_coap_port`: it receives requests at port 5683 of a separate address and posts from another
+    port, as boards do. Otherwise it uses one port for both, on `host` if given.
     """
     loop = asyncio.get_running_loop()
     device = CoapDevice(gateway_port)
@@ -376,7 +376,7 @@ async def coap_device(
 
 
 def own_address() -> str:
-    """An address of this machine's loopback whose CoAP port is free."""
+    """A loopback address of this machine whose CoAP port is free."""
     with _own_address() as found:
         host: str = found.getsockname()[0]
         return host

@@ -27,7 +27,7 @@ from pyaiot.accounts import passwords
 from tests.no_secrets import NoSecrets
 from tests.time_limits import time_limit
 
-# When it is imported, aiohttp loads the public certificate authorities, twice. No test trusts them.
+# aiohttp loads the public certificate authorities twice on import. No test uses them.
 with pytest.MonkeyPatch.context() as variables:
     variables.setenv("SSL_CERT_FILE", os.devnull)
     variables.setenv("SSL_CERT_DIR", os.devnull)
@@ -38,10 +38,10 @@ settings.load_profile("fixed")
 
 HANG_LIMIT_S = 300.0
 SOCKET_TEST_LIMIT_S = 120.0
-"""A test that takes longer hangs. The slowest takes 7 s alone."""
+"""A test that takes longer is assumed to hang. The slowest one takes 7 s alone."""
 TESTS = Path(__file__).parent
 
-# Nothing that is imported or collected is garbage; to look for some takes a third of the time.
+# Imports and collection create no garbage; searching for it would take a third of the time.
 gc.disable()
 
 
@@ -51,7 +51,7 @@ def pytest_collection_finish() -> None:
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits: what the loop would have slept is added to its clock."""
+    """Never waits: adds the time that the loop would have slept to its clock."""
 
     jumped_s = 0.0
 
@@ -59,7 +59,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(0)
         if not ready:
             if timeout is None:
-                raise RuntimeError("the test waits for something that nothing will ever do")
+                raise RuntimeError("the test waits for an event that cannot happen")
             self.jumped_s += timeout
         return ready
 
@@ -75,12 +75,12 @@ class JumpingClockLoop(asyncio.SelectorEventLoop):
         return 1000.0 + self._jumping_selector.jumped_s
 
     def pause(self, seconds: float) -> None:
-        """The process does not run for a while; the clock does."""
+        """Advance the clock while the process does not run."""
         self._jumping_selector.jumped_s += seconds
 
 
 class _FastSelector(selectors.DefaultSelector):
-    """Waits the share of a timeout that the fast clock has left of it."""
+    """Waits for a timeout divided by the speed of the clock."""
 
     def __init__(self, speed: float) -> None:
         super().__init__()
@@ -112,10 +112,10 @@ def run_on_real_clock(
     *,
     speed: float = 1.0,
 ) -> None:
-    """In the loop of `runner`, which stays open, else in one of its own.
+    """Run in the loop of `runner`, which stays open, else in a new loop.
 
-    That is uvloop's, as `aiot` has it: its transports and timers are others than those of asyncio.
-    With a `speed` it is that of asyncio, with a fast clock.
+    The loop is that of uvloop, as in `aiot`, because its transports and timers differ from those of
+    asyncio. With a `speed` it is that of asyncio, with a fast clock.
     """
 
     async def limited() -> None:
@@ -151,9 +151,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.fixture(autouse=True)
 def own_data_folder(request: pytest.FixtureRequest) -> None:
-    """Services in the process of a test store nothing in the home of the person that runs it.
+    """Services in the process of a test store nothing in the home folder of the user.
 
-    There a test would find what another one stored, or still writes.
+    Otherwise a test would find files of another test.
     """
     if request.node.get_closest_marker("sockets") is not None:
         monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
@@ -163,7 +163,7 @@ def own_data_folder(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def cheap_passwords() -> Iterator[argon2.PasswordHasher]:
-    """Passwords that tests hash in this process cost little. Returns what hashes them elsewhere."""
+    """Make password hashes cheap in this process. Returns the hasher of other processes."""
     real = passwords._hasher
     passwords._hasher = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     yield real
@@ -171,9 +171,9 @@ def cheap_passwords() -> Iterator[argon2.PasswordHasher]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No output of a test may contain a secret.
+    """Fail tests whose output contains a secret.
 
-    A run that is ended by SIGTERM, as `timeout` does, still ends what its tests started.
+    Processes started by tests also end when the run is ended by SIGTERM, as by `timeout`.
     """
 
     config.pluginmanager.register(NoSecrets(), "no-secrets")
@@ -187,7 +187,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Generator[None, object, object]:
-    """A test that waits for ever in spite of its limits, such as in a call of the system, fails."""
+    """Fail a test that hangs in spite of its time limits, for example in a system call."""
 
     def end(_number: int, _frame: object) -> None:
         pytest.fail(f"the test hangs: it was ended after {HANG_LIMIT_S:.0f} s")
@@ -200,7 +200,7 @@ def pytest_runtest_protocol() -> Generator[None, object, object]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-# -- the fast part ----------------------------------------------------------------------------
+# -- the fast tests ---------------------------------------------------------------------------
 
 SLOW = (
     *("attacks", "end_to_end", "examples", "interop", "machines", "web/test_dashboard*.py"),
@@ -249,29 +249,29 @@ LONGEST = tuple(
     interop/test_coap_requests.py
     """.split()  # noqa: SIM905 - a list of ninety names is as many lines
 )
-"""Files that take longest begin first, so that all workers of `scripts/test` end together. One that
-mostly waits follows one that mostly computes, so that the processors are busy."""
+"""The slowest files start first, so that all workers of `scripts/test` end at the same time. Files
+that mostly wait alternate with files that mostly compute, so that the processors stay busy."""
 LAST = "web/test_lighthouse.py"
-"""It measures speed: at the end the least runs beside it."""
+"""It measures speed, so it runs last, when few other tests run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--fast",
         action="store_true",
-        help="Run the pure and the service tests alone: no sockets, programs or browsers.",
+        help="Run only the pure and the service tests: no sockets, programs or browsers.",
     )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Files of slow tests are not even imported."""
+    """With `--fast`, do not import files of slow tests."""
     name = collection_path.relative_to(TESTS).as_posix() if collection_path != TESTS else ""
     is_slow = any(fnmatch.fnmatchcase(name, pattern) for pattern in SLOW)
     return True if config.getoption("--fast") and is_slow else None
 
 
 def is_fast(item: pytest.Item) -> bool:
-    """Whether it has neither sockets nor programs."""
+    """Whether the test uses neither sockets nor programs."""
     return not any(item.get_closest_marker(name) for name in ("sockets", "programs"))
 
 

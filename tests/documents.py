@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The documents of the repository, as their readers see them: headings, prose, blocks."""
+"""The documents of the repository: their headings, prose and fenced blocks."""
 
 import re
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Block:
                 yield Block(path, number, fence["language"], "".join(inside))
 
     def commands(self) -> list[str]:
-        """The commands of a shell block, without what a person would not type."""
+        """The commands of a shell block, without comments and output."""
         lines = self.text.replace("\\\n", " ").splitlines()
         typed = (re.sub(r"(^|\s+)# .*", "", line).strip() for line in lines)
         return [line for line in typed if line]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A DTLS session for a device that speaks CoAP without one: a relay between the two.
 
-It also loses, doubles and swaps the datagrams of the session.
+It also loses, duplicates and swaps datagrams of the session.
 """
 
 import asyncio

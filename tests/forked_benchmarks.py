@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`python -m benchmarks` with a forked `aiot` (tests/preloaded.py), for test_benchmarks.py.
 
-Imports are most of what a service costs that is measured for a tenth of a second.
+Imports take most of the time of a service that is measured for a tenth of a second.
 """
 
 import os
@@ -24,7 +24,7 @@ _preloaded: Any = runpy.run_path(str(Path(__file__).with_name("preloaded.py")))
 
 
 class _Service:
-    """A forked `aiot`, with what benchmarks use of `subprocess.Popen`."""
+    """A forked `aiot`, with the part of `subprocess.Popen` that benchmarks use."""
 
     def __init__(self, command: Sequence[str], forked: Any) -> None:
         self.args = command

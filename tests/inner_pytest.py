@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tests that need a namespace of their own run in a pytest of their own, inside of it."""
+"""Runs tests that need a separate namespace in a separate pytest inside that namespace."""
 
 import os
 import subprocess
@@ -19,8 +19,8 @@ def assert_passes(
 
     `test`: a file in `tests`, or a test in it, as in `tests/folder/file.py::test_name`.
 
-    The test has its files in `folder`, a `tmp_path` of the caller. A pytest without a folder of its
-    own deletes old folders of other runs when it ends, and fails if another one does so too.
+    The test has its files in `folder`, a `tmp_path` of the caller. A pytest without a separate
+    folder deletes old folders of other runs when it ends, and fails if another one does the same.
     """
     result = subprocess.run(
         [

@@ -44,11 +44,11 @@ TS = 1_700_000_000.0
 
 
 class Devices:
-    """Devices that answer writes as the test sets."""
+    """Devices whose outcomes of writes the test sets."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
-        """By uid; a device that is not in it confirms."""
+        """By uid; other devices confirm."""
         self.delays_s: dict[str, float] = {}
         self.written: list[tuple[str, str, str]] = []
 
@@ -71,7 +71,7 @@ class Watcher:
         self.client = broker.client_connected(self)
         broker.from_client(self.client, Join(data="client"))
 
-    # What the broker needs of a socket.
+    # The interface of a socket that the broker uses.
 
     def write(self, data: bytes) -> None:
         for frame in frames(data):
@@ -101,7 +101,7 @@ class Watcher:
                 self.receipts[command_id] += 1
 
     async def until(self, true: Callable[[], object]) -> None:
-        """Wait until a received message makes it true."""
+        """Wait until a received message makes the condition true."""
         while not true():
             self._changed.clear()
             await self._changed.wait()
@@ -113,7 +113,7 @@ class Watcher:
         self._broker.from_client(self.client, command)
 
     async def receipt(self, number: str = "c") -> Receipt:
-        """The receipt of a command, when it comes."""
+        """Wait for the receipt of a command."""
         await self.until(lambda: self.receipts[number])
         (found,) = [x for x in self.received if isinstance(x, Receipt) and x.id == number]
         return found
@@ -126,7 +126,7 @@ class System(ABC):
     """A gateway, a broker and a client, and the link between the first two."""
 
     second_s = 1.0
-    """What counts as a second: less where the clock is a real one."""
+    """Length of a second of the system: shorter if the clock is a real one."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -142,7 +142,7 @@ class System(ABC):
         self._failures: list[dict[str, Any]] = []
 
     async def __aenter__(self) -> Self:
-        # An error in a callback, for example in a client, fails the test.
+        # An exception in a callback, for example in a client, fails the test.
         self.loop.set_exception_handler(lambda _, context: self._failures.append(context))
         return self
 
@@ -155,7 +155,7 @@ class System(ABC):
         assert not self._failures, self._failures
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run this until the system is closed."""
+        """Run a task until the system is closed."""
         self._tasks.append(self.loop.create_task(work))
 
     def new_gateway(self, name: str, *, silence_limit_s: float | None = None) -> Gateway:
@@ -183,7 +183,7 @@ class System(ABC):
         await self.watcher.until(self.watcher.gateway_states)
 
     async def settle(self) -> None:
-        """Return when what the gateway sent before has arrived at the client."""
+        """Return when all earlier messages of the gateway have arrived at the client."""
         self.settled += 1
         uid = f"SETTLED {self.settled}"
         self.gateway.node_seen(uid, {})
@@ -229,13 +229,13 @@ class WebSocketSystem(System):
 
 
 class UnreliableSystem(System):
-    """Its links delay and duplicate messages and are cut; each end notices at a time of its own."""
+    """Its links delay and duplicate messages and are cut; their ends notice at different times."""
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__()
         self.rng = rng
         self.is_reliable = False
-        """Links that are made from now on are reliable."""
+        """Whether new links are reliable."""
         self.wires: list[_Wire] = []
 
     async def connect(self) -> GatewayLink:
@@ -249,7 +249,7 @@ class UnreliableSystem(System):
         return wire.gateway_end
 
     def cut(self) -> None:
-        """The link that is up, if any, carries nothing from now on."""
+        """Cut all links: they carry no more messages."""
         for wire in self.wires:
             wire.cut()
         self.wires.clear()
@@ -270,7 +270,7 @@ class _Wire:
         if not self.is_cut:
             self.is_cut = True
             for end in (self.gateway_end, self.broker_end):
-                # From at once to half a minute: what a heartbeat needs.
+                # Between 0 and 30 s, the time in which a heartbeat detects a lost link.
                 delay_s = self.system.rng.choice((0.0, 0.1, self.system.rng.uniform(0.0, 30.0)))
                 self.system.loop.call_later(delay_s, end.notice)
 
@@ -290,7 +290,7 @@ class _End(Generic[B, C]):
     def send(self, message: C) -> None:
         system = self._wire.system
         delay_s = 0.0 if system.is_reliable else system.rng.expovariate(5.0)
-        # A stream keeps its order, whatever the delay.
+        # A stream keeps its order in spite of different delays.
         self._due = max(self._due, system.loop.time() + delay_s)
         twice = not system.is_reliable and system.rng.random() < 0.1
         for _ in range(2 if twice else 1):

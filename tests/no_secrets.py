@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Fails each test whose log, standard output or standard error contains a secret.
 
-Secrets that our code makes at random are known without a call; a test adds others with `secret`.
+Secrets that Pyaiot makes at random are found without a call; a test declares others with `secret`.
 """
 
 import functools
@@ -13,7 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 SECRET_LENGTH_MIN: Final = 22
-"""Characters of a random text that is a secret: 128 bits in base64. Shorter ones are names."""
+"""Characters of the shortest random text that counts as a secret: 128 bits in base64."""
 
 _known: set[str] = set()
 """Secrets of the test that runs."""
@@ -44,7 +44,7 @@ class NoSecrets:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         for title, text in report.sections:
-            # The sections of a report repeat those of the phases before.
+            # The sections of a report repeat those of earlier phases.
             leaked = found(text) if title.endswith(call.when) else []
             if leaked and report.passed:
                 report.outcome = "failed"

@@ -31,18 +31,18 @@ import pyaiot
 
 _REQUEST_BYTES_MAX: Final = 1 << 17
 _READ_AT_START: Final = ("PYTHON", "LC_", "LANG", "SSL_", "TZ")
-"""Variables that Python, or a module when it is imported, has read before a fork."""
+"""Variables that Python or a module reads before a fork, such as on import."""
 _KEPT_NAME: Final = "PYTHONUNBUFFERED"
-"""The one of them that a fork can still obey."""
+"""The only one of them that still has an effect after a fork."""
 _NOT_IMPORTED: Final = (".__main__", ".die_with_parent", ".arrow")
-"""Programs, and what few commands need."""
+"""Modules that are not preloaded: programs, and modules that few commands need."""
 
 
 # -- in the process of the tests ------------------------------------------------------------------
 
 
 class ForkedProcess:
-    """A forked `aiot`, with what tests use of `subprocess.Popen`."""
+    """A forked `aiot`, with the part of `subprocess.Popen` that tests use."""
 
     def __init__(self, status: IO[bytes], stdout: IO[bytes] | None) -> None:
         """`status`: a line with the process id, and one with the exit code when it has ended."""
@@ -72,10 +72,10 @@ class ForkedProcess:
 
 
 class Preloaded:
-    """The server, as the tests see it. It ends with the process of the tests."""
+    """The server, seen from the tests. It ends with the process of the tests."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """`environment`: what modules read when they are imported."""
+        """`environment`: the variables that modules read on import."""
         self._read_at_start = _read_at_start(environment)
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -88,7 +88,7 @@ class Preloaded:
             )
 
     def can_start(self, environment: Mapping[str, str]) -> bool:
-        """Whether a fork obeys these variables as a new process would."""
+        """Whether these variables have the same effect in a fork as in a new process."""
         return _read_at_start(environment) == self._read_at_start
 
     def start(
@@ -102,7 +102,7 @@ class Preloaded:
         stdout: IO[bytes] | None = None,
         stdin: IO[bytes] | None = None,
     ) -> ForkedProcess:
-        """Start `aiot` in a session of its own. `stdout` None: a pipe; `stdin` None: empty."""
+        """Start `aiot` in its own session. `stdout` None: a pipe; `stdin` None: empty."""
         request = {
             "arguments": [str(argument) for argument in arguments],
             "folder": str(folder),
@@ -147,7 +147,7 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
 
 def serve(requests: socket.socket) -> None:
     """Fork for each request, until the process of the tests has ended."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nothing waits for the processes that wait
     while True:
         text, descriptors, _, _ = socket.recv_fds(requests, _REQUEST_BYTES_MAX, 4)
         if not text:
@@ -193,7 +193,7 @@ def _wait_for_fork(request: dict[str, Any], status: int, *files: int) -> None:
 
 
 def _preload() -> None:
-    """Import what commands import, of ours and of others."""
+    """Import the modules that commands import, of Pyaiot and of others."""
     for module in walk_packages(pyaiot.__path__, "pyaiot."):
         if not module.name.endswith(_NOT_IMPORTED):
             importlib.import_module(module.name)
@@ -202,7 +202,7 @@ def _preload() -> None:
 
 
 def _run() -> int:
-    """`aiot`. Returns the exit code; other exceptions end the process as they end any."""
+    """Run `aiot` and return its exit code. Other exceptions end the process as usual."""
     try:
         runpy.run_module("pyaiot", run_name="__main__")
     except SystemExit as end:
@@ -214,10 +214,10 @@ def _run() -> int:
 
 
 def _end(code: int) -> NoReturn:
-    """End as Python does, but leave its modules to the system.
+    """Exit as Python does, but without freeing its modules.
 
-    To free them takes longer than most commands: each of their pages is copied first. What was made
-    since the fork is collected, so that its warnings are shown.
+    Freeing them takes longer than most commands, because each of their pages is copied first.
+    Objects made since the fork are collected, so that their warnings are shown.
     """
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()

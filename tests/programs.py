@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Our commands, and those of others, as processes: started, read, ended, and nothing left over."""
+"""Starts, reads and ends commands of Pyaiot and of others, and checks that no process remains."""
 
 import contextlib
 import functools
@@ -22,21 +22,21 @@ from tests.time_limits import Stopwatch
 
 AIOT: Final = (sys.executable, "-m", "pyaiot")
 LINE_LIMIT_S: Final = 15.0
-"""How long a program may take for its first words."""
+"""How long a program may take to print its first line."""
 ANY_PORTS: Final = (
     *("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0"),
     *("--mqttsn-port", "0", "--coaps-port", "0"),
 )
 """For `aiot run` and `aiot demo`, beside others on this machine."""
 NO_AUTHORITIES: Final = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
-"""No test trusts the public certificate authorities, and aiohttp loads them at each start: a fifth
-of the time of most commands."""
+"""No test uses the public certificate authorities. aiohttp loads them at each start, which takes a
+fifth of the time of most commands."""
 TCP_LISTEN: Final = "0A"
 """The state of a listening socket in /proc/net/tcp."""
 
 
 class Program:
-    """One process in a session of its own, with its standard output and error."""
+    """One process in its own session, with its standard output and error."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Program:
         preloaded: Preloaded | None = None,
         umask: int | None = None,
     ) -> None:
-        """With `preloaded`, `command` is that of `aiot`, which is forked."""
+        """With `preloaded`, `command` is a command of `aiot`, which is forked."""
         self._stderr = folder / "stderr"
         self._process: subprocess.Popen[bytes] | ForkedProcess
         with self._stderr.open("wb") as stderr:
@@ -104,7 +104,7 @@ class Program:
         return self._stderr.read_text(encoding="utf-8")
 
     def children(self) -> list[int]:
-        """Processes that it started and that live."""
+        """The running processes that it started."""
         return [pid for pid, parent, _ in _processes() if parent == self.pid]
 
     def send(self, number: signal.Signals) -> None:
@@ -122,7 +122,7 @@ class Program:
                     raise
 
     def kill(self) -> None:
-        """End it and everything that it started, without a word."""
+        """Kill it and all processes that it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
@@ -133,7 +133,7 @@ class Program:
         self._process.stdout.close()
 
     def orphans(self) -> list[int]:
-        """Processes that live although it has ended: of its session, and its children of before."""
+        """Processes that still run after its end: those of its session, and its former children."""
         return [
             pid
             for pid, _, session in _processes()
@@ -159,7 +159,7 @@ class Program:
 
 
 class Programs:
-    """Starts programs far from the checkout, with a home of their own."""
+    """Starts programs outside of the checkout, with a separate home folder."""
 
     def __init__(self, home: Path, *, preloaded: bool = True, umask: int | None = None) -> None:
         """`preloaded`: whether `aiot` is forked (`tests/preloaded.py`), where that is the same.
@@ -171,7 +171,7 @@ class Programs:
         self._started: list[Program] = []
 
     def environment(self, **more: str) -> dict[str, str]:
-        """The environment of a person without settings for Python or Pyaiot."""
+        """The environment of a user without settings for Python or Pyaiot."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -201,7 +201,7 @@ class Programs:
         return self.start(*AIOT, *arguments, **environment)
 
     def aiot_by_name(self, *arguments: str | Path, **environment: str) -> Program:
-        """The same, never forked: the system shows its own command line."""
+        """The same, but never forked, so that the system shows its command line."""
         return self._start((*AIOT, *arguments), self.environment(**environment), None)
 
     def run(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -234,7 +234,7 @@ class Programs:
     def _preloaded_for(
         self, command: Sequence[str | Path], environment: Mapping[str, str]
     ) -> Preloaded | None:
-        """The server that forks this command; None: it is started as it is."""
+        """The server that forks this command; None: the command is started directly."""
         if not self._is_preloaded or _arguments_of_aiot(command) is None:
             return None
         return preloaded_aiot() if preloaded_aiot().can_start(environment) else None
@@ -252,7 +252,7 @@ class Programs:
 
 
 def _arguments_of_aiot(command: Sequence[str | Path]) -> Sequence[str | Path] | None:
-    """What follows `aiot` in a command; None for another program."""
+    """The arguments of `aiot` in a command; None for another program."""
     if tuple(command[: len(AIOT)]) == AIOT:
         return command[len(AIOT) :]
     return command[1:] if command[0] == "aiot" else None
@@ -299,13 +299,13 @@ def finish_aiot(
 
 @functools.cache
 def preloaded_aiot() -> Preloaded:
-    """The server of this process, which it starts."""
+    """The server of this process. Starts it if necessary."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
     return Preloaded({**kept, **NO_AUTHORITIES})
 
 
 def fleet_flags(sentence: str) -> list[str]:
-    """Flags of `aiot fleet` for what `aiot run` said at its start."""
+    """Flags of `aiot fleet` for the ports that `aiot run` printed at its start."""
     flags = []
     for flag, pattern in (
         ("--broker-port", r"http://[^ /]*:(\d+)/"),
@@ -342,7 +342,7 @@ def free_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> int:
 
 
 def _processes() -> Iterator[tuple[int, int, int]]:
-    """Process, parent and session of all that live."""
+    """Process, parent and session of all running processes."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):

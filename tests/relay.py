@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A wire that loses, doubles and reorders datagrams, by a seed: not every kernel has netem."""
+"""Loses, duplicates and reorders datagrams by a seed, because not every kernel has netem."""
 
 import asyncio
 import contextlib
@@ -12,16 +12,16 @@ from typing import Any, cast
 
 @dataclass(frozen=True)
 class Trouble:
-    """What happens to how many datagrams, each as a share of all."""
+    """The shares of datagrams that each fault affects."""
 
     loss: float = 0.05
     duplicates: float = 0.05
     reordered: float = 0.05
-    """This share is late by up to `delay_s`, so that others overtake them."""
+    """Share of datagrams that are late by up to `delay_s`, so that others overtake them."""
     delay_s: float = 0.05
 
     def delays(self, rng: random.Random) -> list[float]:
-        """When a datagram arrives, in seconds from now: never, once or twice."""
+        """The delays after which a datagram arrives, in seconds: none, one or two."""
         if rng.random() < self.loss:
             return []
         copies = 2 if rng.random() < self.duplicates else 1
@@ -32,7 +32,7 @@ class Trouble:
 
 
 class UdpRelay(asyncio.DatagramProtocol):
-    """Between clients and one server. Each client has a port of its own towards the server."""
+    """Between clients and one server. Each client has its own port towards the server."""
 
     def __init__(self, server_port: int, trouble: Trouble, seed: int) -> None:
         self.lost = 0
@@ -112,7 +112,7 @@ class _Way(asyncio.DatagramProtocol):
         self._relay.carry(data, lambda late: self._relay.back(late, self._client))
 
     def error_received(self, exc: Exception) -> None:
-        """No socket is open there now: the datagram is lost."""
+        """The target port is closed: the datagram is lost."""
 
     def close(self) -> None:
         if self._transport is not None:
@@ -123,7 +123,7 @@ class _Way(asyncio.DatagramProtocol):
 async def udp_relay(
     server_port: int, *, seed: int, trouble: Trouble | None = None
 ) -> AsyncIterator[UdpRelay]:
-    """A bad wire to a UDP port of loopback, at `port`."""
+    """A faulty connection to a UDP port of loopback, at `port`."""
     _, relay = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: UdpRelay(server_port, trouble or Trouble(), seed), local_addr=("127.0.0.1", 0)
     )
@@ -134,7 +134,7 @@ async def udp_relay(
 
 
 class TcpRelay:
-    """Between clients and one server, until `cut` ends all connections that there are."""
+    """A relay between clients and one server. `cut` ends all open connections."""
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
@@ -149,7 +149,7 @@ class TcpRelay:
         writer.close()
 
     def cut(self) -> None:
-        """End them in the middle of whatever they carry."""
+        """Abort all connections, also in the middle of a message."""
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()
@@ -166,7 +166,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def tcp_relay(
     server_port: int, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[TcpRelay]:
-    """A wire to a TCP port of loopback that can be cut, at `port`; there, it may speak TLS."""
+    """A connection to a TCP port of loopback that can be cut, at `port`, which may use TLS."""
     relay = TcpRelay(server_port)
     server = await asyncio.start_server(relay.serve, "127.0.0.1", 0, ssl=tls)
     relay.port = server.sockets[0].getsockname()[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Our services in the process of the test, on real sockets, built as the commands build them."""
+"""Services in the process of the test, on real sockets, built as the commands build them."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,7 @@ def new_key_file(folder: Path) -> tuple[Path, Keys]:
 
 @contextlib.asynccontextmanager
 async def running_broker(key_file: Path) -> AsyncIterator[Running]:
-    """What `aiot broker` runs."""
+    """The services of `aiot broker`."""
     config = Config(
         broker=BrokerSection(port=0, key_file=str(key_file)),
         history=HistorySection(store=str(key_file.parent / "history.db")),
@@ -69,7 +69,7 @@ async def running_coap(
     coap: CoapSection | None = None,
     devices: Path | None = None,
 ) -> AsyncIterator[Running]:
-    """What `aiot broker` and `aiot coap-gateway` run: less than everything, and there sooner.
+    """The services of `aiot broker` and `aiot coap-gateway`, which start faster than `aiot run`.
 
     `devices`: the file with the credentials of devices; None: there are none.
     """
@@ -147,7 +147,7 @@ async def _running(
 
 @dataclass(frozen=True)
 class Scene:
-    """A device, a client that watches, and our services between them."""
+    """A device, a client that watches, and the services between them."""
 
     running: Running
     broker: Broker
@@ -161,7 +161,7 @@ async def scene(
 ) -> AsyncIterator[Scene]:
     """One device at a CoAP gateway and one client at the broker.
 
-    `everything`: beside all the other gateways, as `aiot run` does; else they are not there.
+    `everything`: start all gateways, as `aiot run` does, instead of the CoAP gateway only.
     """
     async with (
         running_everything() if everything else running_coap(coap=coap) as running,

@@ -13,7 +13,7 @@ LIMIT_S = 15.0
 
 
 def on_terminal(command: Sequence[str], environment: Mapping[str, str], *, columns: int) -> str:
-    """What a program that ends by itself shows on a terminal of this width."""
+    """The output of a program on a terminal of this width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     # COLUMNS would outrank the terminal.

@@ -101,7 +101,7 @@ def test_every_page_is_in_the_index() -> None:
 
 @pytest.mark.parametrize("path", WRITTEN, ids=relative)
 def test_words_are_for_readers(path: Path) -> None:
-    # Written in parts: this file is searched for some of them too. (MQTT has sessions of its own.)
+    # Written in parts: this file is searched for some of them too. (MQTT has other sessions.)
     banned = re.compile("|".join((r"\bhelp" + "ers?\\b", "/wo" + r"rk\b")))
     text = re.sub(r"`[^`\n]*`", "", path.read_text("utf-8"))
     assert banned.findall(text.lower()) == []

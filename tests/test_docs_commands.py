@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Every command in the documents is followed, page by page, as a reader would.
 
-A page is followed from top to bottom in a home of its own, with the default ports replaced by free
+A page is followed from top to bottom in its own home, with the default ports replaced by free
 ones. What a service shows after a command is looked at, not only that it started.
 """
 

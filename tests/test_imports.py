@@ -490,7 +490,7 @@ eight of `model` take 2 ms together."""
 
 
 def imported_by(*arguments: str) -> set[str]:
-    """The modules that a command imports in a process of its own."""
+    """The modules that a command imports in a separate process."""
     script = (
         "import runpy, sys\n"
         f"sys.argv = ['aiot', *{arguments!r}]\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Programs of others that `scripts/tools.py` installs."""
+"""Third-party programs that `scripts/tools.py` installs."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ LIMIT_S = 60.0
 
 
 def tool(name: str) -> Path:
-    """The path of the program. Skips the test if it is not here."""
+    """The path of the program. Skips the test if it is not installed."""
     program = TOOLS.program(name)
     if program is None:
         pytest.skip(f"{name} is not here: scripts/tools.py installs it")
@@ -20,7 +20,7 @@ def tool(name: str) -> Path:
 
 
 def finish(name: str, *words: str | Path) -> "subprocess.CompletedProcess[str]":
-    """Run one of the programs to its end. Skips the test if it is not here."""
+    """Run one of the programs to its end. Skips the test if it is not installed."""
     return subprocess.run(
         [tool(name), *words], capture_output=True, text=True, check=False, timeout=LIMIT_S
     )

@@ -33,7 +33,7 @@ async def test_a_file_that_is_not_valid_changes_nothing_and_is_in_the_log(
         await house.read(31)
 
         assert house.active == ["warm a"]
-        assert "the alerts stay as they were: The file of alerts" in caplog.text
+        assert "the alerts are unchanged: The file of alerts" in caplog.text
 
 
 @pytest.mark.parametrize(("mode", "is_refused"), [(0o644, True), (0o604, True), (0o640, False)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A service that has started. In a process of its own: what is frozen there stays so."""
+"""A service that has started, in a separate process: its objects stay frozen."""
 
 import subprocess
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The log of an attack, and programs that end with the test."""
+"""Fixtures: the log of an attack, and programs that end with the test."""
 
 from collections.abc import Iterator
 

@@ -210,7 +210,7 @@ class System:
 
 @contextlib.asynccontextmanager
 async def running_system(unix_time: Callable[[], float] = time.time) -> AsyncIterator[System]:
-    """The whole path on real sockets, with an honest node and client."""
+    """The complete path on real sockets, with an honest node and client."""
     keys = generate_keys()
     async with (
         running_broker(keys, unix_time=unix_time) as broker_side,
@@ -249,7 +249,7 @@ class Log:
         ]
 
     def shown(self) -> list[str]:
-        """What an operator sees who changed nothing: this package's lines from INFO on."""
+        """The lines of this package from INFO on, which an operator sees by default."""
         return [
             record.getMessage()
             for record in self._records

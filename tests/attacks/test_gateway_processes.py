@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two gateways on machines of their own: a device has a credential at one, and a claim without it
+"""Two gateways on separate machines: a device has a credential at one, and a claim without it
 comes to the other, on this protocol and another one."""
 
 import asyncio
@@ -24,7 +24,7 @@ REFUSAL = "the node lamp ha"
 
 
 def gateway(programs: Programs, kind: str, home: Path, broker: str, *flags: str) -> Program:
-    """A gateway with a home of its own, as on another machine."""
+    """A gateway with its own home, as on another machine."""
     home.mkdir(exist_ok=True)
     links = ("--broker-port", broker, "--key-file", str(programs.key_file()))
     return programs.aiot(kind, *links, *flags, HOME=str(home))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Gateways with tokens of their own: who is refused, and what ends when a token is removed."""
+"""Gateways with their own tokens: which are refused, and what ends when a token is removed."""
 
 import contextlib
 import time

@@ -10,7 +10,7 @@ import pytest
 LISTENERS = Path(__file__).parents[2] / "fuzz" / "listeners.py"
 INPUTS = 130
 LIMIT_MS = 250.0
-"""Of a good request, in processes that run beside other tests."""
+"""Time limit of a valid request, in processes that run beside other tests."""
 GROWTH_MAX = 6_000_000
 """In bytes. A short run has hardly a warm-up."""
 NAMES = (

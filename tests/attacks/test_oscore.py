@@ -30,7 +30,7 @@ PROMPT_S = 5.0
 
 
 class Peer:
-    """A socket at an address of its own."""
+    """A socket at its own address."""
 
     def __init__(self, host: str, port: int) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -153,7 +153,7 @@ async def test_client_that_joins_too_often_is_closed_with_1008() -> None:
     async with running_system() as system, raw_client(system.url, extended=True) as greedy:
         await greedy.send_json([{"type": "new", "data": "client"}] * 100)
         code, reason = await greedy.closed()
-        assert (code, reason) == (1008, "asked for everything too often")
+        assert (code, reason) == (1008, "requested the state too often")
         assert 0 < system.broker.router.refused <= 90
         await system.serves()
 

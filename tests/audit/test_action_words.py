@@ -11,7 +11,7 @@ from pyaiot.web.auditing import ACTIONS, NOT_RECORDED
 
 WORDS: Final = Path(__file__).parents[2] / "dashboard" / "src" / "i18n" / "audit.ts"
 AS_COMMANDS: Final = {"write", "write-nodes"}
-"""Each command has an entry of its own, `command`."""
+"""Each command has its own entry, `command`."""
 
 
 @pytest.mark.skipif(not WORDS.exists(), reason="The sources of the dashboard are not here.")

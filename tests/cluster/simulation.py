@@ -41,7 +41,7 @@ TS = 1_700_000_000.0
 
 @dataclass
 class Network:
-    """Between brokers. Cut pairs lose everything, in one direction each."""
+    """The network between brokers. A cut pair loses all packets, in one direction."""
 
     random: random.Random
     loss: float = 0.0
@@ -50,7 +50,7 @@ class Network:
     cut: set[tuple[str, str]] = field(default_factory=set)
 
     def delays(self, sender: str, receiver: str) -> list[float]:
-        """When copies of a packet arrive; none: it is lost."""
+        """The times at which copies of a packet arrive; none: it is lost."""
         if (sender, receiver) in self.cut or self.random.random() < self.loss:
             return []
         copies = 2 if self.random.random() < self.duplicates else 1
@@ -58,7 +58,7 @@ class Network:
 
 
 class SimBroker:
-    """What `Broker` does with a router and a member, without sockets."""
+    """A `Broker` without sockets: its router and its member."""
 
     def __init__(self, world: "World", name: str, number: int) -> None:
         self.world = world
@@ -72,15 +72,15 @@ class SimBroker:
         self.links: dict[int, SimGateway] = {}
         self.link_number = 0
         self.view: dict[str, dict[str, object]] = {}
-        """What a client sees that joined at the start."""
+        """The state of a client that joined at the start."""
         self.seen: set[str] = set()
-        """Nodes that sent readings, as other brokers reported."""
+        """Nodes that sent readings according to other brokers."""
         self.published: Counter[str] = Counter()
         """Messages to clients about each node, by type and uid."""
         self.receipts: list[tuple[str, Receipt]] = []
         self.waiting_messages: list[tuple[int, object]] = []
         self.waiting_packets: list[bytes] = []
-        """Received while the process is paused."""
+        """Packets received while the process is paused."""
 
     # -- the shell ------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class SimBroker:
                 pass
 
     def shown(self, values: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
-        """The part of these values that its clients show."""
+        """The values that its clients show."""
         interest = self.member.local.interest
         return {
             uid: {
@@ -204,7 +204,7 @@ class SimBroker:
 
 
 class SimGateway:
-    """Nodes with values, and a link to one broker at a time."""
+    """A gateway: nodes with values, and a link to one broker at a time."""
 
     def __init__(self, world: "World", name: str, brokers: list[str], *, has_token: bool) -> None:
         self.world = world
@@ -220,11 +220,11 @@ class SimGateway:
         self.checkpoint_due = False
         self.executed: Counter[str] = Counter()
         self.refused: set[str] = set()
-        """Nodes that another gateway has."""
+        """Nodes that another gateway owns."""
         self.claimed_at: dict[str, float] = {}
-        """When refused nodes were claimed again: the answer may be on the way."""
+        """When refused nodes were claimed again; the response may be in transit."""
         self.unconfirmed: list[tuple[float, NodeReset | NodeLeft]] = []
-        """Events that the broker may not have."""
+        """Events that no broker has confirmed."""
 
     def connect(self) -> None:
         """Connect to the next broker that accepts."""
@@ -390,7 +390,7 @@ class World:
                 for delay in self.network.delays(sender.name, broker.name):
                     self.later(delay, partial(broker.receive, packet))
 
-    # -- trouble --------------------------------------------------------------------------------
+    # -- faults ---------------------------------------------------------------------------------
 
     def kill(self, name: str) -> None:
         broker = self.brokers[name]
@@ -407,7 +407,7 @@ class World:
             self.start(name)
 
     def pause(self, name: str) -> None:
-        """SIGSTOP. Gateways notice after two seconds."""
+        """Stop a broker, as SIGSTOP does. Gateways notice after two seconds."""
         broker = self.brokers[name]
         broker.is_paused = True
         for gateway in self.gateways:
@@ -451,7 +451,7 @@ class World:
                 self.resume(name)
             self.restart(name)
 
-    # -- what must hold -------------------------------------------------------------------------
+    # -- invariants -----------------------------------------------------------------------------
 
     def issue(self, name: str, uid: str) -> None:
         broker = self.brokers[name]
@@ -459,19 +459,19 @@ class World:
             payload = f"command {len(self.issued)}"
             self.issued[payload] = broker
             command = Command(id=payload, uid=uid, resource="led", payload=payload, timeout_s=2.0)
-            # Each from another client: the rate of a client is not the subject.
+            # Each from another client, so that the rate limit of a client does not apply.
             broker.command(f"client {payload}", command)
 
     def watch(
         self, name: str, uids: Sequence[str] | None, resources: Sequence[str], *, seen: bool
     ) -> None:
-        """Clients of a broker show something else from now on; `uids` None: everything."""
+        """Set the nodes that the clients of a broker show; None: all."""
         broker = self.brokers[name]
         if broker.is_alive and not broker.is_paused:
             broker.member.local.set_interest(uids, resources, seen=seen)
 
     def truth(self) -> dict[str, dict[str, object]]:
-        """The nodes and their values, where one gateway has them."""
+        """The nodes and their values, according to the gateways that own them."""
         found: dict[str, dict[str, object]] = {}
         for gateway in self.gateways:
             for uid, values in gateway.nodes.items():
@@ -516,7 +516,7 @@ class World:
                 assert receipts[payload] <= 1
 
     def check_seen(self) -> None:
-        """Every node sends a reading: brokers that request it learn which nodes did."""
+        """Let every node send a reading, which is reported to brokers that requested it."""
         for broker in self.brokers.values():
             broker.seen.clear()
         for gateway in self.gateways:
@@ -531,7 +531,7 @@ class World:
             assert broker.seen == (others if requested else set()), broker.name
 
     def _check_peers(self, broker: SimBroker) -> None:
-        """A broker knows of each other one what that knows of itself, and of nobody else."""
+        """Check that the brokers agree about the nodes of each of them."""
         others = {it.run: it for it in self.brokers.values() if it is not broker}
         member = broker.member
         assert member.peers.keys() == others.keys()
@@ -551,7 +551,7 @@ class World:
 
 
 def differences(found: object, expected: object) -> dict[str, tuple[object, object]]:
-    """What is found and what is expected, where they differ."""
+    """The differences between the found and the expected values."""
     assert isinstance(found, dict)
     assert isinstance(expected, dict)
     return {

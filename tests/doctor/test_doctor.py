@@ -38,7 +38,7 @@ TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 
 
 class Doctor:
-    """`aiot doctor` with a home directory and free ports of its own."""
+    """`aiot doctor` with its own home directory and free ports."""
 
     def __init__(self, programs: Programs) -> None:
         self.programs = programs
@@ -426,7 +426,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def in_namespace(kind: str, script: str, doctor: Doctor) -> dict[str, Any]:
-    """The findings in a namespace of its own, which `script` prepares."""
+    """The findings in a separate namespace, which `script` prepares."""
     words = f"{sys.executable} -m pyaiot doctor --no-trip --json"
     if shutil.which("unshare") is None:
         pytest.skip("no unshare: install util-linux")

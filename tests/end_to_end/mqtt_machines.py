@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Machines whose embedded MQTT brokers are one, and devices that connect to any of them."""
+"""Machines whose embedded MQTT brokers are a cluster, and devices that connect to any of them."""
 
 import asyncio
 import itertools
@@ -28,7 +28,7 @@ ACKNOWLEDGED_LIMIT_S = 2.0
 
 
 class Machines:
-    """`aiot run` on three machines, which are addresses of loopback here."""
+    """`aiot run` on three machines, simulated by addresses of loopback."""
 
     def __init__(self, programs: Programs, database: str) -> None:
         """`database`: the URL of their history, registry and accounts."""
@@ -43,7 +43,7 @@ class Machines:
         self.urls = [self._url(it) for it in self.running]
 
     def start(self, number: int) -> Program:
-        """Start one. Wait with `url_of`: it works when a second one runs."""
+        """Start one machine. It is ready when a second one runs: wait with `url_of`."""
         folder = self._programs.home / f"machine-{number}"
         folder.mkdir(exist_ok=True)
         settings = folder / "pyaiot.toml"
@@ -175,7 +175,7 @@ _RECORDED = """
 
 
 class Seen:
-    """What a client of one machine gets."""
+    """The messages that a client of one machine receives."""
 
     def __init__(self, messages: list[dict[str, object]]) -> None:
         self._messages = messages
@@ -188,7 +188,7 @@ class Seen:
         ]
 
     def came_and_went(self) -> Counter[str]:
-        """How many nodes appeared and left."""
+        """Number of nodes that appeared, and of nodes that left."""
         return Counter(str(it["type"]) for it in self._messages if it["type"] in ("new", "out"))
 
 
@@ -199,7 +199,7 @@ async def seen_at(url: str) -> AsyncIterator[Seen]:
 
 
 async def brokers_at(url: str) -> list[str]:
-    """The other brokers that are online, as this one sees them."""
+    """The other brokers that are online according to this one."""
     async with aiohttp.ClientSession() as web, web.get(f"{url}/api/cluster") as answer:
         return [it["name"] for it in (await answer.json())["peers"] if it["state"] == "online"]
 

@@ -46,7 +46,7 @@ Aiot: TypeAlias = Callable[..., Result]
 def aiot(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Aiot:
-    """Calls the command line as its script does, with a home of its own."""
+    """Calls the command line as its script does, with its own home."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in [name for name in os.environ if name.startswith(("AIOT_", "XDG_"))]:
         monkeypatch.delenv(name)

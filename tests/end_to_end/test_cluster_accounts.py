@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two brokers on machines of their own and one database: people, tokens and the audit log."""
+"""Two brokers on separate machines and one database: people, tokens and the audit log."""
 
 import asyncio
 import re

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Three brokers with a nats-server each, and PostgreSQL: one is killed while nodes post.
 
-A short form of `benchmarks/faults`, which has more faults, more nodes and machines of their own.
+A short form of `benchmarks/faults`, which has more faults, more nodes and separate machines.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ LIMIT_S: Final = 60.0
 
 
 class Machines:
-    """Three brokers, each with a nats-server of its own, and a gateway that knows all."""
+    """Three brokers, each with its own nats-server, and a gateway that knows all."""
 
     def __init__(self, programs: Programs, database: str) -> None:
         self._programs = programs

@@ -44,7 +44,7 @@ class Result:
 def aiot(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Aiot:
-    """Calls the command line as its script does, with a home of its own."""
+    """Calls the command line as its script does, with its own home."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)

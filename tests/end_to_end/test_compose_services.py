@@ -45,7 +45,7 @@ class Stack:
         }
 
     def start(self, name: str) -> Program:
-        """Start a service in a folder of its own, which stands for its volume."""
+        """Start a service in its own folder, which stands for its volume."""
         service = SERVICES[name]
         home = self._programs.home / f"volume-{name}"
         home.mkdir(exist_ok=True)

@@ -44,7 +44,7 @@ def network_namespaces() -> None:
 def started(
     programs: Programs, *flags: str, on_terminal: bool
 ) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
-    """`aiot broker` in a network of its own, and all that it prints up to its last line."""
+    """`aiot broker` in its own network, and all that it prints up to its last line."""
     command = (
         *("unshare", "--map-root-user", "--net", "sh", "-c", NETWORK, "sh"),
         *(sys.executable, "-m", "pyaiot", "broker", "--port", "8000", "--key-file", "off"),

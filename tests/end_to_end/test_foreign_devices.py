@@ -37,7 +37,7 @@ def _programs_are_here() -> None:
 
 
 async def play(port: int, messages: Recording) -> None:
-    """Publish each message with a client of its own, in order."""
+    """Publish each message with its own client, in order."""
     for topic, payload, retained in messages:
         arguments = ["-p", str(port), "-V", "311", "-q", "1", "-t", topic, "-s"]
         process = await asyncio.create_subprocess_exec(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A gateway in a process of its own, with a token of its own, as an operator sets it up."""
+"""A gateway in a separate process, with its own token, as an operator sets it up."""
 
 import os
 import socket

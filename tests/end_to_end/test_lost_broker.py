@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Gateway and broker in processes of their own: what was acknowledged survives a killed broker, and
+"""Gateway and broker in separate processes: what was acknowledged survives a killed broker, and
 a command that was delayed between them is not sent after its deadline."""
 
 import asyncio

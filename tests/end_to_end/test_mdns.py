@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Another system on the network finds Pyaiot by name: Avahi, in a network namespace of its own."""
+"""Another system on the network finds Pyaiot by name: Avahi, in a separate network namespace."""
 
 import os
 import shutil

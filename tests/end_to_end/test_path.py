@@ -53,7 +53,7 @@ def start_road(programs: Programs, *flags: str) -> Road:
 def start_node(programs: Programs, road: Road, uid: str, *flags: str) -> Program:
     node = programs.aiot(
         *("node", "coap", "--gateway-port", str(road.coap_port), "--uid", uid),
-        # Its address has a CoAP port of its own, which no other server answers at.
+        # Its address has its own CoAP port, which no other server answers at.
         *("--host", own_address(), *flags),
     )
     node.line()
@@ -131,7 +131,7 @@ async def test_script_longer_than_a_datagram_is_written_in_blocks(
 async def test_refusal_of_a_node_is_refused(
     road: Road, programs: Programs, resource: str, payload: str, detail: str
 ) -> None:
-    # A name of its own: the broker remembers the nodes of other tests for a while.
+    # Its own name: the broker remembers the nodes of other tests for a while.
     uid = f"STUBBORN {resource}"
     start_node(programs, road, uid, "--led", "--temperature")
     async with Broker(road.url) as broker, broker.client() as client:

@@ -64,7 +64,7 @@ async def test_what_can_be_applied_is_and_what_needs_a_restart_is_named(
     # The next time, only what is new is named; what waits is named again.
     running.write('[registry]\nadmission = "approve"\n')
     await running.hangup("applied: log.debug")
-    await running.hangup("nothing is different")
+    await running.hangup("nothing changed")
     assert await add_node(running.url, "lamp") == 200
     assert not re.search("Traceback|ERROR", running.program.stderr)
 
@@ -108,7 +108,7 @@ async def info_lines(program: Program) -> list[str]:
 async def test_invalid_settings_change_nothing(text: str, programs: Programs) -> None:
     running = await asyncio.to_thread(Running, programs)
     running.write(text)
-    await running.hangup("the settings stay as they were: ")
+    await running.hangup("the settings are unchanged: ")
     assert await add_node(running.url, "lamp") == 200
     assert "Traceback" not in running.program.stderr
 
@@ -122,7 +122,7 @@ async def test_replaced_key_file_is_used_for_the_next_gateway(programs: Programs
     assert await handshake(running.url, mint_token(old)) == 401
     assert await handshake(running.url, mint_token(load_keys(path))) == 101
     path.write_text("broken", "utf-8")
-    await running.hangup("the keys stay as they were")
+    await running.hangup("the keys are unchanged")
 
 
 async def handshake(url: str, token: str) -> int:

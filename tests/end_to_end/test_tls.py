@@ -307,7 +307,7 @@ async def test_reload_keeps_connections_and_changes_every_certificate(
         kept = running.made.key("server").read_bytes()
         running.made.key("server").write_bytes(running.made.key("client").read_bytes())
         running.program.send(signal.SIGHUP)
-        while "the certificate stays as it was" not in running.program.stderr:
+        while "the certificate is unchanged" not in running.program.stderr:
             await fingerprint(ports[0], tmp_path)
         assert [await fingerprint(port, tmp_path) for port in ports] == before
         running.made.key("server").write_bytes(kept)

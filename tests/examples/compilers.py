@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Programs for boards, compiled for this machine with headers of the tests in place of theirs."""
+"""Compiles programs for boards on this machine, with stub headers of the tests."""
 
 import shutil
 import subprocess
@@ -12,10 +12,10 @@ COMPILE_LIMIT_S = 60
 
 
 def compiled(compiler: str, folder: Path, *arguments: str | Path) -> Path:
-    """The program that `arguments` make. Skips the test where there is no such compiler."""
+    """Compile a program with `arguments`. Skips the test if the compiler is not installed."""
     found = shutil.which(compiler)
     if found is None:
-        pytest.skip(f"{compiler} is not here (apt install {compiler})")
+        pytest.skip(f"{compiler} is not installed (apt install {compiler})")
     program = folder / "program"
     result = subprocess.run(
         [found, *WARNINGS, *arguments, "-o", program],
@@ -29,7 +29,7 @@ def compiled(compiler: str, folder: Path, *arguments: str | Path) -> Path:
 
 
 def output_of(program: Path, *lines: str) -> list[str]:
-    """The lines that it prints for these lines of input."""
+    """The lines that the program prints for these lines of input."""
     result = subprocess.run(
         [program],
         input="".join(f"{line}\n" for line in lines),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One address floods the showroom through Caddy, and a visitor with another one is served.
 
-Needs a network namespace of its own, in which it has these addresses: test_showroom.py runs it in
+Needs a separate network namespace, in which it has these addresses: test_showroom.py runs it in
 one. Beyond loopback, whose clients have no limits.
 """
 
@@ -20,9 +20,9 @@ from tests.time_limits import time_limit
 pytestmark = pytest.mark.sockets
 
 FLOODING, POLITE = "198.18.77.2", "198.18.77.3"
-"""In a range for tests of networks (RFC 2544)."""
+"""An address in the range for network tests (RFC 2544)."""
 FLOODS = 8
-"""Requests of the flood that are open at once."""
+"""Number of simultaneous requests of the flood."""
 LIMIT_S = 30.0
 
 
@@ -34,7 +34,7 @@ def addresses() -> None:
 
 
 async def visit(visitor: aiohttp.ClientSession, url: str) -> None:
-    """What a dashboard does first."""
+    """The first requests of a dashboard."""
     for path in ("/", "/dashboard.json", "/api/info", "/api/nodes"):
         async with visitor.get(url + path, headers={"Accept": "*/*"}) as answer:
             assert (path, answer.status) == (path, 200)

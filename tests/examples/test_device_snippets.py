@@ -124,7 +124,7 @@ NAMES = {
     "zigbee2mqtt": "zigbee2mqtt",
     "sparkplug": "desk.lamp",
 }
-"""Names in protocols where they have a form of their own."""
+"""Names in protocols where they have their own form."""
 
 
 @pytest.mark.parametrize("protocol", accesses())

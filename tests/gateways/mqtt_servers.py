@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""MQTT brokers of others, and a device of paho, for tests."""
+"""Third-party MQTT brokers, and a device based on paho, for tests."""
 
 import contextlib
 import shutil
@@ -19,16 +19,16 @@ PATIENCE_S = 10.0
 
 
 def nats_server() -> str:
-    """The nats-server of the environment. Skips the test if there is none."""
+    """The nats-server of the environment. Skips the test if it is not installed."""
     beside = Path(sys.executable).with_name("nats-server")
     found = str(beside) if beside.exists() else shutil.which("nats-server")
     if found is None:
-        pytest.skip("nats-server is not here")
+        pytest.skip("nats-server is not installed")
     return found
 
 
 def mosquitto() -> str:
-    """Skips the test if it is not here."""
+    """The path of mosquitto. Skips the test if it is not installed."""
     found = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if found is None:
         pytest.skip("mosquitto is not here (apt install mosquitto)")
@@ -64,7 +64,7 @@ class Server:
             time.sleep(0.01)
 
     def stop_answering(self) -> None:
-        """Its connections stay, and nobody is there."""
+        """Stop the process (SIGSTOP): its connections stay open, and it does not answer."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -81,7 +81,7 @@ class Server:
 
 @contextlib.contextmanager
 def server(kind: str, folder: Path, *more: str) -> Iterator[Server]:
-    """`nats` or `mosquitto`, not started yet, with more lines for its settings."""
+    """`nats` or `mosquitto`, not started yet, with additional lines of settings."""
     port = free_port(socket.SOCK_STREAM)
     settings = folder / f"{kind}.conf"
     if kind == "nats":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A device that speaks MQTT-SN in bare datagrams, for tests of the gateway."""
+"""An MQTT-SN device that sends given datagrams, for tests of the gateway."""
 
 import asyncio
 import contextlib
@@ -139,7 +139,7 @@ async def watcher(port: int, *filters: str) -> AsyncIterator[Watcher]:
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """Until it is so, or the patience ends."""
+    """Wait until the condition is true, or the time limit ends."""
     async with time_limit(PATIENCE_S):
         for pause_s in itertools.chain((0.0,), itertools.repeat(0.01)):
             await asyncio.sleep(pause_s)

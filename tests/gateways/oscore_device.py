@@ -19,7 +19,7 @@ from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers
 
 
 def credential(uid: str, *, created_at: float = 0.0) -> DeviceCredential:
-    """The credential of a device. Its secret is made of its uid."""
+    """The credential of a device. Its secret is derived from its uid."""
     return DeviceCredential(uid, "oscore", uid.encode().ljust(16, b"."), created_at)
 
 
@@ -36,7 +36,7 @@ class OscoreTestDevice:
         self._of_token: dict[bytes, RequestIds] = {}
 
     def protect(self, request: bytes, number: int | None = None) -> bytes:
-        """A protected request. `number`: an own choice of the sequence number."""
+        """A protected request. `number`: the sequence number; None: the next one."""
         if number is None:
             number, self.number = self.number, self.number + 1
         protected, ids = protect_request(self.context, request, number)
@@ -44,13 +44,13 @@ class OscoreTestDevice:
         return protected
 
     def read_response(self, datagram: bytes) -> CoapMessage:
-        """The response inside. Raises `ProtocolError` for another one."""
+        """The decrypted response. Raises `ProtocolError` if it is not one to this request."""
         message = read_protected(datagram)
         ids = self._of_token[message.token]
         return CoapMessage.from_bytes(unprotect_response(self.context, message, ids))
 
     def read_request(self, datagram: bytes) -> tuple[CoapMessage, RequestIds]:
-        """The request of the gateway, and what its response is bound to."""
+        """The decrypted request of the gateway, and the ids that its response is bound to."""
         message = read_protected(datagram)
         inner = CoapMessage.from_bytes(unprotect_request(self.context, message))
         return inner, RequestIds(GATEWAY_ID, message.option.partial_iv)

@@ -17,7 +17,7 @@ INTERNALS = (
     *("outgoing_requests", "request_interfaces", "token_interface", "token_manager"),
 )
 OWN = {"_next_message_id": "gateways/coap/requests.py"}
-"""Names that another file uses for something of its own."""
+"""Names that another file uses for something else."""
 
 
 def reads_aiocoap(path: Path, text: str) -> bool:

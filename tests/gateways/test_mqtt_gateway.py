@@ -228,7 +228,7 @@ async def test_commands_are_not_held_back_by_the_system(mqtt_server: Server) -> 
 async def test_a_value_before_any_check_is_kept(mqtt_server: Server) -> None:
     async with world(at(mqtt_server)) as here, device(mqtt_server.port, "b") as board:
         await here.until(lambda: here.value("b", "led"))
-        # One that never says who it is, but speaks on a topic of its own.
+        # A node that never announces itself, but publishes on its topic.
         board.send("quiet/humidity", {"value": "40.82%"})
         await here.until(lambda: here.value("quiet", "humidity") == "40.82%")
 
@@ -350,7 +350,7 @@ async def test_a_broker_that_closes_instead_of_answering_is_tried_with_both_vers
 async def old_broker() -> AsyncIterator[tuple[int, list[int]]]:
     """A broker of MQTT 3.1.1 as RSMB is one: its port, and the level of each CONNECT.
 
-    It refuses other versions as section 3.1.2.2 says, with a CONNACK of its own version, and gives
+    It refuses other versions as section 3.1.2.2 says, with a CONNACK of its version, and gives
     back to its only client what that publishes.
     """
     levels: list[int] = []

@@ -555,7 +555,7 @@ async def test_all_ends_with_the_gateway(mosquitto: Server) -> None:
                 await board.connects(b"board")
 
     tasks = len(asyncio.all_tasks())
-    await serves_one()  # uvloop keeps a file of its own from the first connection on
+    await serves_one()  # uvloop keeps a file open from the first connection on
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
     files = open_files()
     await serves_one()

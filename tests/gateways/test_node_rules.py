@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What people decided about nodes reaches the gateway: bans, and offline timeouts of their own."""
+"""Rules that people set for nodes reach the gateway: bans and offline timeouts."""
 
 import asyncio
 import random

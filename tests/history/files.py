@@ -15,7 +15,7 @@ from pyaiot.history.store import Chunk, RetentionPolicy
 from pyaiot.messages import Reading
 
 HOUR: Final = 1_800_000_000.0 // 3600 * 3600
-"""The begin of an hour, in Unix time."""
+"""The start of an hour, in Unix time."""
 FOR_EVER: Final = RetentionPolicy(None, None, None, None)
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Machines with one address family, with two, and without a network.
 
-Each needs a network namespace of its own: test_address_families.py runs it in one.
+Each needs a separate network namespace: test_address_families.py runs it in one.
 """
 
 import json
@@ -44,7 +44,7 @@ def switch_ipv6_off() -> None:
 
 
 def is_ready(url: str) -> bool:
-    """Whether every part says that it works."""
+    """Whether every part reports that it works."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=10) as answer:
             parts = json.loads(answer.read())["parts"]
@@ -89,13 +89,13 @@ class Running:
         return (self.web, self.ws, self.metrics, self.mqtt)
 
     def lists_nodes(self) -> str:
-        """What `aiot nodes` prints, with its own idea of where the broker is."""
+        """The output of `aiot nodes` with the default address of the broker."""
         ended = self.programs.run("nodes", "--broker-port", str(self.web))
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
     def takes_coap_at(self, host: str, uid: str) -> None:
-        """A simulated board at this address of the gateway appears."""
+        """Check that a simulated board which uses this address of the gateway appears."""
         node = self.programs.aiot(
             *("node", "coap", "--gateway-host", host, "--gateway-port", str(self.coap)),
             *("--uid", uid, "--port", "0", "--alive-period-s", "0.2"),
@@ -157,7 +157,7 @@ class _Socket(socket.socket):
 
 socket.socket = _Socket
 """
-"""What a Python program meets in a kernel that was built or booted without IPv6."""
+"""Makes Python behave as in a kernel that was built or booted without IPv6."""
 
 
 def test_a_kernel_without_ipv6(programs: Programs) -> None:

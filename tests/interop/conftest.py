@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Other people's CoAP programs. A test of one that is missing is skipped, and says what is."""
+"""Third-party CoAP programs. If one is missing, its tests are skipped with its name."""
 
 import asyncio
 import shutil
@@ -12,7 +12,7 @@ import pytest
 from tests.programs import Programs
 
 Tool = Callable[..., Awaitable[str]]
-"""Runs a program with arguments, and returns what it says on both its outputs."""
+"""Runs a program with arguments, and returns its standard output and error."""
 
 
 def located(tool: str, package: str, *names: str) -> str:

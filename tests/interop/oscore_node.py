@@ -25,7 +25,7 @@ def write_line(*words: object) -> None:
 
 
 def check(request: Any) -> None:
-    """Refuse what is not protected, as a node with a credential should."""
+    """Refuse unprotected requests, as a node with a credential should."""
     if not isinstance(request.remote, OSCOREAddress):
         raise aiocoap.error.Unauthorized
 

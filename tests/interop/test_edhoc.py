@@ -54,7 +54,7 @@ def added(devices: Path, port: int, name: str, public_key: str = "") -> AddedDev
 
 @pytest.mark.parametrize("combined", ["true", "false"])
 async def test_pasted_commands_of_aiocoap_post_a_reading(tmp_path: Path, combined: str) -> None:
-    """With the third message in front of the first request, and in a request of its own."""
+    """With the third message in front of the first request, and in its own request."""
     devices = tmp_path / "devices.db"
     added(devices, 5683, "desk")
     async with (

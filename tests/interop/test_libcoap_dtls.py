@@ -125,7 +125,7 @@ async def test_long_reading_arrives_in_blocks(coaps_client: Tool, devices: Path)
 async def test_handshake_and_posts_survive_a_bad_wire(
     coaps_client: Tool, devices: Path, loss: float
 ) -> None:
-    """The client retransmits its flights itself, and the gateway those of its own."""
+    """Client and gateway each retransmit their own flights."""
     trouble = Trouble(loss=loss, duplicates=0.3, reordered=0.3)
     async with (
         running_coap(devices=devices) as running,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""OSCORE with a node of aiocoap in a process of its own, and with its command line."""
+"""OSCORE with a node of aiocoap in a separate process, and with its command line."""
 
 import asyncio
 import contextlib

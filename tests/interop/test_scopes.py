@@ -26,7 +26,7 @@ def no_links() -> str:
 
 @pytest.fixture
 def namespace() -> tuple[str, ...]:
-    """How to run a program in a network namespace of its own, without being root."""
+    """How to run a program in a separate network namespace, without being root."""
     if reason := no_links():
         pytest.skip(reason)
     return NAMESPACE

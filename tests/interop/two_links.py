@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Two nodes with one and the same address, on two interfaces.
 
-Needs a network namespace of its own: test_scopes.py runs it in one.
+Needs a separate network namespace: test_scopes.py runs it in one.
 """
 
 import re
@@ -24,14 +24,14 @@ def ip(*arguments: str, inside: int | None = None) -> None:
 
 
 def network_namespace(programs: Programs) -> int:
-    """A process in a network namespace of its own, whose number this is."""
+    """The pid of a process in a separate network namespace."""
     holder = programs.start("unshare", "-n", "sh", "-c", "echo ready; exec sleep 60")
     holder.line()
     return holder.pid
 
 
 def connect(side: str, inside: int) -> None:
-    """A cable from us to a node; both ends have only the address that they are given."""
+    """A cable from this machine to a node. Each end has only the given address."""
     here, there = f"here-{side}", f"there-{side}"
     ip("link", "add", here, "type", "veth", "peer", "name", there, "netns", str(inside))
     for name, address, where in ((here, GATEWAY_ADDRESS, None), (there, NODE_ADDRESS, inside)):
@@ -65,6 +65,6 @@ async def test_nodes_are_distinguished_by_their_interface(programs: Programs) ->
             await client.shows(side.upper(), led="0", name=f"the {side} one", ip=NODE_ADDRESS)
         assert (await client.write("RIGHT", "led", "1"))["state"] == "confirmed"
         await client.shows("RIGHT", led="1")
-        # A refusal is a round trip to the left one, after which its LED is known.
+        # The refusal takes a round trip to the left node, after which its LED is known.
         assert (await client.write("LEFT", "name", "x"))["state"] == "refused"
         assert client.nodes["LEFT"]["led"] == "0"

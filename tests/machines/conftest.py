@@ -27,7 +27,7 @@ def more_time() -> None:
 
 @pytest.fixture(scope="package", params=RELEASES)
 def release(request: pytest.FixtureRequest) -> str:
-    """The release of Debian. One that was asked for and cannot be started is a failure."""
+    """The release of Debian. A requested release that cannot be started is a failure."""
     name: str = request.param
     if not name:
         pytest.skip("PYAIOT_TEST_DEBIANS names no release of Debian")
@@ -42,7 +42,7 @@ def release(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="package")
 def machine(release: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A machine that has just been installed."""
+    """A newly installed machine."""
     folder = tmp_path_factory.mktemp("machine")
     with Machine(machines.folder_of(release), folder / "m") as running:
         yield running

@@ -18,7 +18,7 @@ _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Machine:
-    """Boots at the start of the block, and is gone at its end. What it writes is in an overlay."""
+    """Boots at the start of the block, and is removed at its end. Its writes go to an overlay."""
 
     def __init__(self, base: Path, folder: Path) -> None:
         self._base = base
@@ -54,7 +54,7 @@ class Machine:
         self._end()
 
     def boot(self) -> None:
-        """Start it, and wait until it has started everything."""
+        """Boot the machine, and wait until all units have started."""
         console = self._folder / "console"
         with console.open("ab") as output:
             self._nspawn = subprocess.Popen(

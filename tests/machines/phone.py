@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A phone beside a machine: a browser in a network of its own, which reaches the machine only."""
+"""A phone beside a machine: a browser in a separate network that reaches the machine only."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ _LIMIT_S: Final = 120.0
 
 
 class Phone:
-    """Joined to a running machine at the start of the block, and gone at its end."""
+    """Is connected to a running machine at the start of the block, and removed at its end."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -62,7 +62,7 @@ class Phone:
         return result.stdout
 
     def _end(self) -> None:
-        # The pair of devices goes with it.
+        # The pair of devices is removed with the namespace.
         self._ip("netns", "delete", self._name)
 
     def _ip(self, *words: str) -> None:

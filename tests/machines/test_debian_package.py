@@ -112,7 +112,7 @@ def test_page_about_the_service_can_be_followed(machine: Machine) -> None:
         if block.language == "sh":
             for command in block.commands():
                 if "--user" in command:
-                    continue  # root has no manager of its own here
+                    continue  # root has no user manager here
                 machine.run(command.removeprefix("sudo ").replace("--web-port", "--web-port"))
                 if "--apart" in command:
                     units = "aiot-broker aiot-coap-gateway aiot-ws-gateway aiot-dashboard"

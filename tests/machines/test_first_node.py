@@ -60,7 +60,7 @@ class Person:
     def _as_person(self, command: str) -> str:
         if self.is_root:
             return f"HOME=~root && export HOME && cd && {command}"
-        # As after signing in: with a service manager of one's own.
+        # As after signing in: with the service manager of the user.
         home = f"cd && export XDG_RUNTIME_DIR={RUNTIME} && {command}"
         return f"runuser -l {PERSON} -c {shlex.quote(home)}"
 

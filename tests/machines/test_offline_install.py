@@ -42,7 +42,7 @@ def wheels_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def install(command: list[str | Path], home: Path, **variables: Path) -> None:
-    """Run an installation with a home of its own, and look at the program that it put there."""
+    """Run an installation with its own home, and look at the program that it put there."""
     environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
     environment |= {name: str(value) for name, value in variables.items()}
     subprocess.run(command, env=environment, check=True, timeout=120)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a machine without network needs to install Pyaiot from."""
+"""Wheels from which a machine without network installs Pyaiot."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ from scripts.packaging.targets import DEBIANS, PLATFORMS
 
 
 def made_wheelhouse(folder: Path, python: str) -> Path:
-    """The wheels for x86-64 and one Python; those that are known are not downloaded."""
+    """The wheels for x86-64 and one Python. Wheels in the cache are not downloaded."""
     target = PLATFORMS["x86_64"]
     packages = list(wheelhouse.contents(target, python))
     cache = wheelhouse.cache("x86_64")
@@ -28,7 +28,7 @@ def made_wheelhouse(folder: Path, python: str) -> Path:
 
 
 def add_build_tools(wheels: Path, release: str, folder: Path) -> Path:
-    """The same wheelhouse in another folder, with what builds the checkout."""
+    """The same wheelhouse in another folder, with the packages that build the checkout."""
     shutil.copytree(wheels, folder)
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),

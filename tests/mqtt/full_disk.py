@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The embedded MQTT broker on a disk that is full for a while.
 
-Needs a mount namespace of its own: test_mqtt_embedded.py runs it in one.
+Needs a separate mount namespace: test_mqtt_embedded.py runs it in one.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ async def test_it_works_again_after_the_disk_was_full(
                 await asyncio.sleep(0.05)
         await here.until(lambda: broker.problem == "the disk is full", 20)
         await asyncio.sleep(3)
-        # A restart would not help, and disconnect those that publish with QoS 0.
+        # A restart would not help, and would disconnect devices that publish with QoS 0.
         assert broker.starts == 1
         filler.unlink()
         await here.until(lambda: broker.problem == "", 30)

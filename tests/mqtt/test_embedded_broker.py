@@ -468,7 +468,7 @@ async def test_one_that_works_is_not_restarted(tmp_path: Path) -> None:
 
 
 def test_it_works_again_after_the_disk_was_full(tmp_path: Path) -> None:
-    """In a mount namespace of its own, where a small disk is mounted."""
+    """In a separate mount namespace, where a small disk is mounted."""
     namespace = ("unshare", "--mount", "--map-root-user")
     assert_passes(namespace, "tests/mqtt/full_disk.py", tmp_path)
 

@@ -42,7 +42,7 @@ def _nats_is_here() -> None:
 def small_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a gigabyte and minutes takes a few megabytes and seconds."""
     monkeypatch.setattr(nats_settings, "STORE_MAX", ROOM)
-    # The account of Home Assistant has room of its own in that store.
+    # The account of Home Assistant has separate room in that store.
     monkeypatch.setattr(nats_settings, "HOME_STORE_MAX", 1024 * 1024)
     part = 10 * 1024 * 1024
     smaller = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What tests of the registry share."""
+"""Fixtures of tests of the registry."""
 
 import subprocess
 from collections.abc import Iterator

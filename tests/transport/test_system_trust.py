@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""When the certificates of the system are read. In processes of their own: aiohttp is new there."""
+"""When the certificates of the system are read. In separate processes: aiohttp is new there."""
 
 import os
 import subprocess

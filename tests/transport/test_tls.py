@@ -78,7 +78,7 @@ def test_key_that_every_user_can_read_is_refused_with_the_remedy(made: Authority
     made.key("server").chmod(0o644)
     sentence = complaint(made.certificate("server"), made.key("server"))
     assert f"run chmod 600 {made.key('server')}" in sentence
-    # A group of its own may read it, as Debian's `ssl-cert`.
+    # Its own group may read it, as Debian's `ssl-cert`.
     made.key("server").chmod(0o640)
     load(made)
 

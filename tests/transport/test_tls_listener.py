@@ -85,7 +85,7 @@ class Served:
         return socket
 
     async def hello(self) -> str:
-        """A request on a connection of its own, that trusts the authority."""
+        """A request on a new connection that trusts the authority."""
         trust = client_context(str(self.made.ca))
         async with (
             open_http_session(timeout=aiohttp.ClientTimeout(total=10)) as session,

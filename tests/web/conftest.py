@@ -25,8 +25,7 @@ CHROMIUM_NAMES = (
     *("chromium-headless-shell", "chrome-headless-shell"),
     *("chromium", "chromium-browser", "google-chrome"),
 )
-"""The headless shell is the same Chromium without the window that nobody sees. A test takes less
-than half of the CPU with it."""
+"""The headless shell is Chromium without a window. It takes less than half of the CPU per test."""
 CHROMIUM_FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -42,7 +41,7 @@ START_LIMIT_S = 30.0
 OPEN_LIMIT_S = 9.0
 OPEN_ATTEMPTS = 3
 STEP_LIMIT_MS = 15_000.0
-"""For one step of a test in a page, and for each expectation."""
+"""Time limit of one step of a test in a page, and of each expectation."""
 
 # Runs before the scripts of the page; its findings are collected below.
 WATCH = """
@@ -112,7 +111,7 @@ class Browser:
         raise AssertionError("unreachable")
 
     async def _close(self, profile: "BrowserContext") -> None:
-        """Without an answer of Chromium, the next page has a connection of its own."""
+        """If Chromium does not answer, open a new connection for the next page."""
         try:
             async with time_limit(OPEN_LIMIT_S):
                 await profile.close()

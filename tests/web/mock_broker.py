@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A mock broker: serves the dashboard, speaks its protocol, and does what a test sets.
+"""A mock broker: serves the dashboard and its protocol, and behaves as a test sets.
 
 By hand, with moving nodes: `python tests/web/mock_broker.py --port 8000 --nodes 12 --rate 50`.
 """
@@ -43,7 +43,7 @@ def update(uid: str, resource: str, data: object, *, age_s: float = 0.0) -> Mess
 
 
 class MockBroker:
-    """One broker, on a free port of loopback unless told otherwise."""
+    """One broker, by default on a free port of loopback."""
 
     def __init__(
         self, *, port: int = 0, legacy: bool = False, dashboard: Dashboard | None = None
@@ -56,16 +56,16 @@ class MockBroker:
         self.nodes: dict[str, dict[str, Message]] = {}
         """The latest update of each resource of each node."""
         self.since: dict[str, float] = {}
-        """Unix time at which a node appeared, if it was not just now."""
+        """Unix time at which nodes appeared, by uid; absent: now."""
         self.answers: dict[tuple[str, str], str] = {}
         """The outcome of commands by uid and resource: a key of `ANSWERS`, or `held`."""
         self.held: list[Message] = []
-        """Commands whose receipt the test sends, or nobody."""
+        """Commands without a receipt; the test may send one."""
         self.commands: list[Message] = []
         self.subscriptions: list[Message] = []
         self.joins = 0
         self.may_join = asyncio.Event()
-        """Cleared: a client that joins waits."""
+        """While cleared, clients that join wait."""
         self.may_join.set()
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
@@ -132,7 +132,7 @@ class MockBroker:
             await self._send(socket, list(messages))
 
     async def change(self, uid: str, resource: str, data: object) -> None:
-        """A node reports a value."""
+        """Report a value of a node."""
         self.nodes[uid][resource] = update(uid, resource, data)
         await self.broadcast(self.nodes[uid][resource])
 

@@ -59,7 +59,7 @@ OUTCOMES: Final[dict[str, Receipt]] = {
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """Wait for a condition that other threads or sockets bring about."""
+    """Wait for a condition that other threads or sockets cause."""
     while True:
         if condition():
             return
@@ -73,7 +73,7 @@ class Gateway:
     link: MemoryLink[ToGateway, FromGateway]
     commands: list[Command] = field(default_factory=list)
     mappings: list[tuple[TopicMapping, ...]] = field(default_factory=list)
-    """What it got, the latest last."""
+    """The received mappings, the latest last."""
     otherwise: str = ""
     """The outcome of commands with other payloads."""
 
@@ -91,17 +91,17 @@ class Gateway:
         self.link.send(Receipt(id=command.id, state=receipt.state, detail=receipt.detail))
 
     def send(self, uid: str, resource: str, data: object, ts: float | None = None) -> None:
-        """A reading; the node appears with its first one."""
+        """Send a reading. The node appears with the first one."""
         self.link.send(Reading.received(uid, resource, data, time.time() if ts is None else ts))
 
     def lose(self, uid: str) -> None:
-        """The node is offline."""
+        """Report that the node is offline."""
         self.link.send(NodeLeft(uid=uid, ts=time.time(), reason="silent"))
 
 
 @dataclass
 class Served:
-    """A running broker as a test sees it."""
+    """A running broker, for a test."""
 
     url: str
     web: aiohttp.ClientSession
@@ -119,7 +119,7 @@ class Served:
             return await answer.json(content_type=None)
 
     async def json_with(self, path: str, **parts: object) -> Any:
-        """The response, as soon as it has these members."""
+        """Repeat a request until the response has these members, and return it."""
         while True:
             document = await self.json(path)
             if parts.items() <= document.items():

@@ -140,7 +140,7 @@ async def guarded(*, viewers: bool) -> AsyncIterator[Served]:
 
 
 async def statuses(served: Served, **headers: str) -> AsyncIterator[tuple[Need, str, int, str]]:
-    # Signing out has tests of its own: it would end the session of the requests after it.
+    # Signing out has separate tests: it would end the session of the requests after it.
     for method, path in sorted(await routes() - {("POST", "/logout")}):
         async with served.web.request(
             method, filled(path), headers=headers, allow_redirects=False

@@ -33,7 +33,7 @@ WIDE: Final[dict[str, Any]] = {"viewport": {"width": 1440, "height": 900}}
 
 
 def numbered(broker: MockBroker, seed: int) -> None:
-    """Twelve nodes, in an order of their own."""
+    """Twelve nodes, in their own order."""
     numbers = list(range(1, 12))
     random.Random(seed).shuffle(numbers)
     broker.nodes.clear()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Steps a node through a minute, and prints when it said what."""
+"""Runs a node for a minute of simulated time, and prints its messages with their times."""
 
 import time
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A board whose pins say on standard output what they do."""
+"""A simulated board whose pins print their changes to standard output."""
 
 
 def unique_id():

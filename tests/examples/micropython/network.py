@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Wi-Fi as ESP32 and Pycom know it, gone while there is a file `no-wifi` beside this one."""
+"""Simulated Wi-Fi of ESP32 and Pycom, which is down while a file `no-wifi` is beside this one."""
 
 import os
 

@@ -25,7 +25,7 @@ def dialect_named(name: str, *others: str) -> Dialect:
 
 
 class Reader:
-    """A dialect, and what it made of what it received."""
+    """A dialect, and the nodes and values that it found in the messages it received."""
 
     def __init__(self, name: str, *others: str) -> None:
         self.dialect = dialect_named(name, *others)
@@ -54,7 +54,7 @@ class Reader:
         return self.dialect.describe(uid).types[resource]
 
     def online(self, uid: str) -> bool | None:
-        """Its latest stated presence; None: it stated none."""
+        """The latest reported presence; None: none was reported."""
         states = [
             it.online for it in self.events if isinstance(it, DevicePresence) and it.uid == uid
         ]

@@ -4,9 +4,9 @@
     python device.py PORT UID KEY-IN-HEX
 
 Each line of input is a datagram in hexadecimal digits, which it sends in its session. It prints
-`connected` when the session is there, `alert LEVEL CODE`, and `received DIGITS` for each datagram.
-A confirmable request gets 2.04. `reboot` on a line begins anew with another port, without a word to
-the gateway.
+`connected` when the session is established, `alert LEVEL CODE`, and `received DIGITS` for each
+datagram. A Confirmable request is answered 2.04. The line `reboot` starts again at another port,
+without closing the session.
 """
 
 import select
@@ -17,7 +17,7 @@ from typing import Any, Final
 from DTLSSocket import dtls  # type: ignore[import-not-found]  # see scripts/tinydtls.py
 
 GATEWAY: Final = "::1"
-"""Names the peer within tinydtls, which takes IPv6 addresses; the socket has the real one."""
+"""Stands for the peer within tinydtls, which takes IPv6 addresses. The socket has the real one."""
 CONNECTED: Final = 0x1DE
 PUT, CHANGED = 3, 0x44
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A session by itself, for tests that speak both of its sides."""
+"""A session alone, for tests that act as both its client and its MQTT broker."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ CONNECT = Connect("node", 360)
 
 
 class Harness:
-    """A session on a clock that the test moves."""
+    """A session on a clock that the test advances."""
 
     def __init__(self, **config: object) -> None:
         """`config` as in the settings, and `account` for the messages."""
@@ -31,7 +31,7 @@ class Harness:
         assert account is None or isinstance(account, Account)
         self.now = 1000.0
         self.deadline_s = float("inf")
-        """How long messages that come from now on may be sent."""
+        """How long messages that arrive from now on may be sent."""
         self.session = Session(
             "node",
             msgspec.convert({"predefined": {7: "alarm"}, **config}, SessionConfig),
@@ -47,7 +47,7 @@ class Harness:
         return [e for event in events for e in self.session.receive_mqtt_event(event, now=self.now)]  # type: ignore[arg-type]
 
     def wait(self) -> list[Effect]:
-        """Until the session wants to be woken."""
+        """Advance the clock to the next timer of the session."""
         timer_at = self.session.get_timer()
         assert timer_at is not None
         self.now = timer_at

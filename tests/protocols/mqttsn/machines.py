@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Tools for the tests of the MQTT-SN machines: a broker of a few lines, and a bad link."""
+"""Tools for tests of the MQTT-SN state machines: a minimal broker, and an unreliable link."""
 
 import heapq
 import itertools
@@ -71,7 +71,7 @@ class Broker:
                 return [(client_id, MqttUnsubscribed(token))]
 
     def publish(self, topic: str, payload: bytes, qos: int) -> list[tuple[str, MqttEvent]]:
-        """Somebody else publishes."""
+        """Publish a message of another client."""
         return self._route(None, topic, payload, qos)
 
     def _connect(self, client_id: str, action: MqttConnect) -> list[tuple[str, MqttEvent]]:
@@ -104,7 +104,7 @@ class Broker:
 
 
 class World:
-    """A gateway, a broker and clients, over links that lose, double, delay and reorder."""
+    """A gateway, a broker and clients, over links that lose, duplicate, delay and reorder."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class World:
         heapq.heappush(self._queue, (when, next(self._order), do))
 
     def do(self, name: str, effects: list[Any]) -> None:
-        """Carry out what a client wants; `effects` as its methods return them."""
+        """Perform the effects that methods of a client returned."""
         client = self.clients[name]
         for effect in effects:
             if isinstance(effect, Packet):
@@ -161,7 +161,7 @@ class World:
                     self.mqtt(self.broker.act(client_id, action))
 
     def mqtt(self, events: list[tuple[str, MqttEvent]]) -> None:
-        """The broker answers a little later, in order."""
+        """Let the broker answer after a short delay, in order."""
         for client_id, event in events:
             self.at(self.now + 0.001, partial(self._deliver, client_id, event))
 
@@ -169,7 +169,7 @@ class World:
         self.gateway(self.table.receive_mqtt_event(client_id, event, now=self.now))
 
     def restart_gateway(self) -> None:
-        """Everything that the gateway knew is gone."""
+        """Restart the gateway without its state."""
         self.table = MqttSnGatewayProtocol(self.config, now=self.now)
         for client_id in list(self.broker.connected):
             self.mqtt(self.broker.act(client_id, MqttDisconnect(with_will=True)))

@@ -187,7 +187,7 @@ def test_fields_that_do_not_fill_the_length_are_wrong(packet: Packet) -> None:
             other = parse_packet(datagram)
         except ProtocolError:
             continue
-        # Only where the last field has no length of its own, or is optional.
+        # Only where the last field has no length, or is optional.
         assert other.TYPE in MAY_END_ANYWHERE
         assert other != packet or packet in (WillTopic(), WillTopicUpd())
 

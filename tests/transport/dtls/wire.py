@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""DTLS clients and a server in one process, with a wire between them that loses chosen datagrams.
-Time is a number."""
+"""DTLS clients and a server in one process, with a network between them that loses chosen
+datagrams. Time is simulated."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,7 @@ KEYS: Final = {"lamp": KEY, "robot": b"another key of 24 bytes!", "Küche 1": b"
 
 
 class Client:
-    """A device at an address of its own."""
+    """A device at its own address."""
 
     def __init__(
         self,
@@ -71,18 +71,18 @@ class Wire:
         ]
 
     def arrives(self, datagram: bytes, peer: Peer) -> list[bytes]:
-        """Give the server a datagram. Returns its answers to any address."""
+        """Pass a datagram to the server. Returns its answers to any address."""
         self.server.receive_datagram(datagram, peer, now=self.now)
         return self.take()
 
     def take(self) -> list[bytes]:
-        """What the server sends, and its events."""
+        """The datagrams and the events of the server."""
         while (event := self.server.next_event()) is not None:
             self.events.append(event)
         return [datagram for datagram, _peer in self.server.datagrams_to_send()]
 
     def run(self, client: Client) -> None:
-        """Carry datagrams until nobody sends any."""
+        """Deliver datagrams until neither end sends any."""
         to_client: list[bytes] = self.take()
         while True:
             to_server = client.connection.datagrams_to_send()
@@ -97,7 +97,7 @@ class Wire:
                     client.connection.receive_datagram(datagram)
 
     def run_until(self, client: Client, until: float) -> None:
-        """Carry datagrams, and let both ends retransmit, until a time."""
+        """Deliver datagrams, and let both ends retransmit, until the given time."""
         self.run(client)
         while not (client.connection.is_established and not self.server.handshakes):
             timers = [client.connection.get_timer()]
@@ -111,7 +111,7 @@ class Wire:
             self.run(client)
 
     def session(self, uid: str = "lamp", *, port: int = 49152, host: str = "2001:db8::1") -> Client:
-        """A client with a session that is ready."""
+        """A client with an established session."""
         client = Client(uid, KEYS[uid], port=port, host=host, now=self.now)
         self.run(client)
         assert client.connection.is_established

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """umqtt.simple, as it is documented, for a MicroPython without it: MQTT 3.1.1 with QoS 0.
 
-It is written anew, with the manners of the real one: `check_msg` does not wait, a callback may
-publish, and a lost connection shows as whatever comes first.
+It is a new implementation that behaves like the real one: `check_msg` does not wait, a callback may
+publish, and a lost connection raises the first exception that it causes.
 """
 
 import socket
@@ -46,7 +46,7 @@ class MQTTClient:
 
     def publish(self, topic, msg, retain=False, qos=0):
         assert not retain and qos == 0
-        # The real one takes a text too, and counts its letters: a fault that shows here.
+        # The real one also accepts text, but counts characters, not bytes: a bug to detect.
         assert isinstance(topic, bytes) and isinstance(msg, bytes)
         self._send(0x30, struct.pack("!H", len(topic)), topic, msg)
 
