@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Home Assistant, in an environment of its own, for the tests that talk to the real one.
+"""Home Assistant, in its own environment, for the tests that talk to the real one.
 
 Usage: scripts/home_assistant.py          install what the lock file names, once
        scripts/home_assistant.py --lock   write the lock file again

@@ -3,7 +3,7 @@
 """Install the programs of others that check or install what is published, once.
 
 hadolint checks the Dockerfile, check-jsonschema the compose files, twine the distributions, and
-pipx installs the wheelhouse. They are in an environment of their own (90 MB), whose folder is
+pipx installs the wheelhouse. They are in their own environment (90 MB), whose folder is
 printed. Exit code 2: it cannot be installed.
 """
 

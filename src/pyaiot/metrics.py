@@ -14,7 +14,7 @@ import msgspec
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 
 OTHER: Final = "other"
-"""The label value for everything without one of its own."""
+"""The label value for everything that has no separate value."""
 PROTOCOLS: Final[list[str]] = [OTHER]
 """Values of the label `protocol`. `app/protocols.py` inserts its protocols before the last one."""
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

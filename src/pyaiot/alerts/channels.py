@@ -57,8 +57,8 @@ def check_channels(channels: Mapping[str, str]) -> None:
     for name, url in channels.items():
         if not apprise.Apprise().add(url):
             raise OperatorError(
-                f"The URL of the channel {name} is of no service that Apprise knows, or a part of"
-                " it is missing."
+                f"Apprise does not support the URL of the channel {name}, or a part of the URL is"
+                " missing."
             )
 
 
@@ -78,13 +78,13 @@ def _send(url: str, notice: Notice) -> str:
     kinds = {"critical": "failure", "warning": "warning", "info": "info"}
     target = apprise.Apprise()
     if not target.add(url):
-        return "the URL is of no service that Apprise knows"
+        return "Apprise does not support the URL"
     kind = kinds[notice.severity]
     try:
         sent = target.notify(title=notice.title, body=notice.body, notify_type=kind)
     except (OSError, TypeError, ValueError) as error:
         # The text may contain the URL, and with it a password.
-        return f"{type(error).__name__} in the code of the service"
+        return f"the code of the service raised {type(error).__name__}"
     return "" if sent else "the service did not accept it"
 
 

@@ -85,6 +85,6 @@ def _check_id(path: Path, name: str, what: str) -> None:
         msgspec.convert(name, RuleId)
     except msgspec.ValidationError as error:
         raise OperatorError(
-            f"{path}: {name[:64]!r} is no name of a {what}: use lower-case letters, digits and"
-            " hyphens, at most 64."
+            f"{path}: {name[:64]!r} is not a valid name of a {what}: use lower-case letters, digits"
+            " and hyphens, at most 64."
         ) from error

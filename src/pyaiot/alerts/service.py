@@ -147,17 +147,17 @@ class AlertService:
             observers.set_readings(self, wanted=wanted)
 
     async def _follow_leader(self) -> None:
-        """Watch for alerts while this broker leads the cluster. They last when another one does."""
+        """Evaluate the rules while this broker leads the cluster. Alerts survive a new leader."""
         await self._registry.loaded.wait()
         while True:
             await asyncio.sleep(LEADER_INTERVAL_S)
             leads = self._broker.observers.leads()
             if leads and not self._is_started:
-                log.info("alerts: this broker watches for them from now on")
+                log.info("alerts: this broker evaluates the rules from now on")
                 self._load()
                 await self._read_values()
             elif self._is_started and not leads:
-                log.info("alerts: another broker watches for them from now on")
+                log.info("alerts: another broker evaluates the rules from now on")
                 self._is_started = False
                 self._want_readings(wanted=False)
                 self.actions.keep_rules(())
@@ -297,7 +297,7 @@ class AlertService:
         ts: float,
         who: str,  # noqa: ARG002 - rules do not depend on it
     ) -> None:
-        # A command that was not sent does not tell the state of the node.
+        # A command that was not sent does not show the state of the node.
         if not self._is_started or not command.id:
             return
         self.engine.command_ended(
@@ -350,7 +350,7 @@ class AlertService:
         if changed:
             self._store(changed)
         due = self.engine.get_timer()
-        # The handle cannot be asked: that of uvloop for a time that has passed does not know it.
+        # The handle cannot be used: that of uvloop has no time after its time has passed.
         if self._timer is not None and (due is None or self._timer_due > due):
             self._timer.cancel()
             self._timer = None

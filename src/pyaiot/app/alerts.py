@@ -27,7 +27,7 @@ def reload_alerts(section: AlertsSection, alerts: AlertService) -> None:
     try:
         file = _read(section)
     except OperatorError as error:
-        log.error("the alerts stay as they were: %s", error)  # noqa: TRY400 - no traceback
+        log.error("the alerts are unchanged: %s", error)  # noqa: TRY400 - no traceback
         return
     alerts.set_file(file)
     if section.file:

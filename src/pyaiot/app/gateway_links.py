@@ -87,7 +87,7 @@ def reload_keys(section: BrokerSection, check: TokenCheck) -> None:
     try:
         check.replace_keys(load_keys(path))
     except OperatorError as error:
-        log.error("the keys stay as they were: %s", error)  # noqa: TRY400 - no traceback
+        log.error("the keys are unchanged: %s", error)  # noqa: TRY400 - no traceback
     else:
         log.info("the key file %s was read again", path)
 

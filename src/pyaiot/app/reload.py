@@ -68,7 +68,7 @@ class Reload:
             for apply in dict.fromkeys(self._applied[key] for key in applied):
                 apply(new)
         except OperatorError as error:
-            log.error("the settings stay as they were: %s", redact(str(error)))  # noqa: TRY400
+            log.error("the settings are unchanged: %s", redact(str(error)))  # noqa: TRY400
             return
         waiting = [key for key in changed if key not in self._applied]
         if applied:
@@ -76,7 +76,7 @@ class Reload:
         if waiting:
             log.warning("these settings need a restart: %s", ", ".join(waiting))
         if not changed:
-            log.info("the settings were read again; nothing is different")
+            log.info("the settings were read again; nothing changed")
         self._config = _with_applied(self._config, new, applied)
 
     @contextmanager

@@ -51,7 +51,7 @@ class ProcessTls:
             for gateway in gateways:
                 gateway.reload_tls()
         except OperatorError as error:
-            log.error("the certificate stays as it was: %s", error)  # noqa: TRY400 - no traceback
+            log.error("the certificate is unchanged: %s", error)  # noqa: TRY400 - no traceback
             return
         certificate = read_certificate(tls.certificate_path)
         log.info("the certificate was read again; valid until %s", certificate.valid_until.date())

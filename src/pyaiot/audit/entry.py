@@ -2,7 +2,7 @@
 """Entries of the audit log and their JSON form. Pure.
 
 Entries contain neither payloads of commands nor values of edits, because these may be personal or
-secret. The history stores payloads, with a retention of its own.
+secret. The history stores payloads, with its own retention.
 """
 
 from collections.abc import Iterable, Iterator

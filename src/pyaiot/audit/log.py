@@ -180,7 +180,7 @@ class AuditLog:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CLOSE_LIMIT_S):
                         await self._write()
-                # A database has an event loop of its own, which runs in that thread only.
+                # A database has its own event loop, which runs in that thread only.
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._executor, self._files.close)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From one message to all subscribers: gather, encode once, write once per subscriber and flush.
 
-A write costs about the same whatever its size, so messages are gathered: there is one flush per
+The cost of a write hardly depends on its size, so messages are gathered: there is one flush per
 `flush_interval_s` on average. A quiet time earns credit for some immediate flushes. A quiet system
 therefore answers within a millisecond, and a busy one batches.
 """
@@ -28,7 +28,7 @@ from pyaiot.registry.record import NodeRecord
 from pyaiot.transport.rate_limit import RateLimit
 
 BATCH_COST_MAX: Final = 256 * 1024
-"""Bytes gathered. Beyond that, they are flushed at once, whatever the credit."""
+"""Bytes gathered. Beyond that, they are flushed at once, regardless of the credit."""
 FLUSH_CREDIT_MAX: Final = 10.0
 """Flushes that may follow each other at once after a quiet time. Without this credit, readings at
 exactly the rate of flushes would wait half an interval each."""

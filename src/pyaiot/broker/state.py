@@ -133,9 +133,9 @@ class NodeTable:
     ) -> Reading | None:
         """Store the latest readings of known resources, and append what clients get.
 
-        Stops at a reading of which nothing is stored, and returns it: the gateway owns no such
+        Stops at a reading that it does not store, and returns it: the gateway does not own the
         node, the resource is new, or the reading may need one of the `units` of the node. None: all
-        are stored.
+        readings are stored.
         """
         by_uid, touched = self._by_uid, self.touched
         for reading in readings:

@@ -243,7 +243,7 @@ class Subscriber:
     def may_join(self, now: float) -> bool:
         """Whether it is within the rate limit of joins. If not, it is closed."""
         if self._joins.take(now):
-            self.close(CLOSE_POLICY, "asked for everything too often")
+            self.close(CLOSE_POLICY, "requested the state too often")
         return not self.closed
 
     def join(self, nodes: NodeTable, registry: RegistryView | None = None) -> None:

@@ -64,7 +64,7 @@ class ReadingIndex:
                 self.others.append(place)
 
     def places(self, uids: AbstractSet[str]) -> list[int]:
-        """Of what is no reading, and of the readings of these nodes. Unordered."""
+        """Places of the readings of these nodes, and of all other messages. Unordered."""
         if len(uids) < len(self.by_uid):
             known = [uid for uid in uids if uid in self.by_uid]
         else:
@@ -75,7 +75,7 @@ class ReadingIndex:
         return found
 
     def of_nodes(self, uids: AbstractSet[str]) -> list[ToAll]:
-        """What is no reading, and the readings of these nodes, in their order."""
+        """The readings of these nodes, and all other messages, in their order."""
         return [self.deliveries[place] for place in sorted(self.places(uids))]
 
 

@@ -49,7 +49,7 @@ MODULES: Final = (
 
 def build(words: Sequence[str] = ()) -> typer.Typer:
     """The program with the module of the command that begins with these words, or with all."""
-    # Help and completion ask for all of it, without words.
+    # Help and completion need all commands; they are requested without words.
     is_whole = not words or words[0].startswith("-")
     app = typer.Typer(
         name="aiot",

@@ -129,7 +129,7 @@ async def _get(options: Options, node: str, resource: str | None) -> int:
 
 
 def _note_if_not_online(record: RegistryEntry) -> int:
-    """Print why these are no current values. Returns the exit code."""
+    """Print why the values are not current. Returns the exit code."""
     if record.state == "online":
         return 0
     last = " These are its last values." if record.resources else ""

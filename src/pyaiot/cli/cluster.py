@@ -35,7 +35,7 @@ async def _cluster(options: Options) -> int:
 
 
 def cluster_table(row: ClusterRow, paint: Paint) -> str:
-    """The broker that was asked comes first."""
+    """The table of brokers. The one that answered comes first."""
     own = [row.name, "this one", "", "", _count(row.nodes), _count(row.gateways), row.version, ""]
     rows = [own] + [
         [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`aiot gateway`: the tokens of gateways in processes of their own."""
+"""`aiot gateway`: the tokens of gateways in separate processes."""
 
 import time
 from typing import Annotated, Final
@@ -23,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
     gateways = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,
-        help=f"Tokens of gateways in processes of their own. {HINT}",
+        help=f"Tokens of gateways in separate processes. {HINT}",
     )
     gateways.command("add")(add)
     gateways.command("list")(list_)

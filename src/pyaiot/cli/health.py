@@ -69,10 +69,10 @@ def _own_url() -> str:
 
 
 def _get(address: Any, path: str) -> tuple[int, dict[str, Any]]:
-    """The status and the JSON object of an answer; empty if it is none."""
+    """The status and the JSON object of the response; an empty object if it is not one."""
     connection: http.client.HTTPConnection
     if address.scheme == "https":
-        # This asks whether the service works, not who it is: its certificate is for a name.
+        # The certificate is not checked: it is for a host name, and the check needs no identity.
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

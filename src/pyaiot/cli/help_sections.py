@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Help texts in sections: commands by what a person wants, flags by what they set."""
+"""Help texts in sections: commands by purpose, flags by the settings that they set."""
 
 from collections.abc import Iterable
 from typing import Any, Final

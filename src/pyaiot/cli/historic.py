@@ -69,5 +69,5 @@ def _switch(name: str, value: str, argument: str) -> list[str]:
 
 
 def _skip_value(rest: list[str]) -> str:
-    """Remove the value of a flag that was given as a word of its own."""
+    """Remove the value of a flag that was given as its own word."""
     return rest.pop(0) if rest and not rest[0].startswith("--") else ""

@@ -40,13 +40,13 @@ def _generate_keys(
 ) -> None:
     """Write the key file that broker and gateways share. Only its owner can read it.
 
-    It is needed only for gateways in processes of their own.
+    It is needed only for gateways in separate processes.
     """
     from pyaiot.broker.keys import generate_keys, write_keys  # noqa: PLC0415 - cryptography
 
     path = Path(key_file).expanduser()
     if if_missing and path.exists():
-        print_line(f"The keys in {path} stay as they are.")
+        print_line(f"The keys in {path} are unchanged.")
         return
     write_keys(path, generate_keys(), replace=force)
     print_line(f"Keys written to {path}. Copy this file to the machines of the gateways.")

@@ -64,7 +64,7 @@ class BrokerAddress(msgspec.Struct, frozen=True):
         return f"ws{'s' * self.ssl}://{authority(self.host, self.port)}/ws"
 
     def sign_in_url(self, link: str) -> str:
-        """The sign-in link, with this address in place of its own. Raises `OperatorError`."""
+        """The sign-in link, with its address replaced by this one. Raises `OperatorError`."""
         parts = _parts(link)
         return f"{self.http_url}{parts.path}?{parts.query}"
 

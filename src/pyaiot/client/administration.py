@@ -26,13 +26,13 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True):
     silent_s: float = 0.0
     """Seconds since its last packet."""
     lag_s: float = 0.0
-    """Seconds since all that it reports was known to the broker that was asked."""
+    """Seconds since the broker that answered had the complete state of this one."""
     ahead_s: float = 0.0
-    """Seconds by which its clock is ahead of that of the broker that was asked; 0: by at most
-    10."""
+    """Seconds by which its clock is ahead of that of the broker that answered; 0: they differ by
+    at most 10 s."""
     nodes: int | None = None
     gateways: int | None = None
-    """None: the client may not know."""
+    """None: the client may not see it."""
 
 
 class EmbeddedBrokerRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class EmbeddedBrokerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The broker that was asked, and the others."""
+    """The broker that answered, and the others."""
 
     in_cluster: bool
     """False: the broker is alone."""

@@ -49,7 +49,7 @@ class HttpApi:
 
     @property
     def address(self) -> BrokerAddress:
-        """Of the broker that is asked."""
+        """The address of the broker that gets the requests."""
         return self._addresses.current
 
     async def open(

@@ -80,9 +80,9 @@ class Client(RegistryClient, AdministrationClient):
         `login_link`: the sign-in link that the broker printed, if it requires one. It works once.
         `token`: a token of `aiot token add`; None: that of the environment variable `AIOT_TOKEN`.
         `cookie_file`: file for the cookie of the sign-in, which later clients use.
-        `ca_file`: file with the certificates that are trusted (PEM), for a broker with a
-        certificate of its own; None: that of the environment variable `AIOT_CA_FILE`, else those of
-        the system.
+        `ca_file`: file with the trusted certificates (PEM), for a broker with a self-signed
+        certificate; None: that of the environment variable `AIOT_CA_FILE`, else those of the
+        system.
         `uids`, `resources`: filters. The broker sends nothing about other nodes and resources. A
         unique label works in place of a uid; entering resolves it.
         `tags`, `gateways`: the same by one of several tags of a node, or names of gateways; at most

@@ -54,7 +54,7 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     resource: str = ""
     detail: str = ""
     suppressed: int = 0
-    """Refused attempts before this one that have no entries of their own."""
+    """Refused attempts before this one that have no separate entries."""
 
 
 class _AuditAnswer(msgspec.Struct):

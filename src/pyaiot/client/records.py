@@ -70,7 +70,7 @@ class ResourceEntry(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def value(self) -> TypedValue:
         """The latest value by its type (`pyaiot.model.decode`): a number, true or false, a text.
 
-        None if there is no reading, or if its text is no such value.
+        None if there is no reading, or if its text does not fit the type.
         """
         if self.reading is None:
             return None

@@ -142,10 +142,10 @@ class RegistryClient(ABC):
         return await self._patch(uid, body, _if_match(revision))
 
     async def set_type(self, name: str, resource: str, **fields: Any) -> ResourceType:
-        """State what a resource of a node is: fields of `ResourceType`. None clears a field.
+        """Set the type of a resource of a node: fields of `ResourceType`. None clears a field.
 
-        What people state comes before what devices and gateways say. Returns all that is known
-        now. Raises `ApiProblem` with the kind `bad-request` for a type that is not valid.
+        These fields take precedence over those from devices and gateways. Returns the resulting
+        type. Raises `ApiProblem` with the kind `bad-request` for a type that is not valid.
         """
         entry = await self.edit(name, types={resource: fields})
         return entry.resource_types.get(resource, UNKNOWN)

@@ -11,7 +11,7 @@ CaFile = Annotated[
     str,
     Meta(
         description="Certificates that are trusted (PEM), for a broker with a self-signed"
-        " certificate or an authority of its own; empty: `AIOT_CA_FILE`, else those of the system."
+        " certificate or its own authority; empty: `AIOT_CA_FILE`, else those of the system."
     ),
 ]
 AllowedHosts = Annotated[
@@ -43,8 +43,9 @@ NodesPerHostMax = Annotated[
     Meta(
         ge=1,
         le=100_000,
-        description="Nodes of one host (address), so that no host takes the places of others. One"
-        " more is refused. Raise it where many nodes are behind one router or proxy.",
+        description="Maximum number of nodes of one host (address). Further ones are refused, so"
+        " that one host cannot use up the places of others. Raise it where many nodes are behind"
+        " one router or proxy.",
     ),
 ]
 NewNodesPerS = Annotated[
@@ -52,8 +53,8 @@ NewNodesPerS = Annotated[
     Meta(
         gt=0,
         le=100_000,
-        description="New nodes that are accepted each second, and ten times as many at once."
-        " Beyond that, they are refused until later; known nodes are served first.",
+        description="Maximum rate of new nodes per second; the burst is ten times that. Further"
+        " ones are refused until later; known nodes are served first.",
     ),
 ]
 GatewayName = Annotated[

@@ -29,8 +29,8 @@ class BrokerSection(Section, frozen=True, kw_only=True):
     key_file: Annotated[
         str,
         Meta(
-            description="Key file that gateways in processes of their own share with the broker."
-            " `off`: each gateway needs a token of its own (aiot gateway add)."
+            description="Key file that gateways in separate processes share with the broker."
+            " `off`: each gateway needs its own token (aiot gateway add)."
         ),
     ] = KEY_FILE
     legacy_protocols: Annotated[
@@ -264,7 +264,7 @@ class DashboardSection(Section, frozen=True, kw_only=True):
 
 
 class GatewaySection(Section, frozen=True, kw_only=True):
-    """The connection of a gateway in a process of its own to the broker."""
+    """The connection of a gateway in a separate process to the broker."""
 
     broker_host: Annotated[
         str,

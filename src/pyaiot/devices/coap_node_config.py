@@ -37,7 +37,7 @@ class CoapNodeConfig(NodeConfig, frozen=True, kw_only=True):
         bool,
         Meta(
             description="Post from a second, random port, as boards do. The gateway then sends "
-            "requests to port 5683: set `port` to 5683 and `host` to a loopback address of its own."
+            "requests to port 5683: set `port` to 5683 and `host` to a separate loopback address."
         ),
     ] = False
     confirmable: Annotated[

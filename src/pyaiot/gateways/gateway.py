@@ -52,7 +52,7 @@ SEEN_NODES_MAX: Final = 1000
 _OFFLINE_CHECK_STEP_S: Final = 0.01
 """Shortest interval between two checks for offline nodes."""
 CHECKPOINT_INTERVAL_S: Final = 0.5
-"""Delay after an event before the broker is asked to confirm it."""
+"""Delay after an event before a confirmation is requested from the broker."""
 CLOCK_INTERVAL_S: Final = 10.0
 """Interval at which a gateway sends its clock to the broker, for the deadlines of commands."""
 

@@ -160,7 +160,7 @@ class SharedService(msgspec.Struct, frozen=True):
     """Opens it in `aiot run` and `aiot demo`. The folder, if given, replaces that of the
     settings."""
     for_one_gateway: Callable[[Config], Any]
-    """Returns it for a gateway in a process of its own."""
+    """Returns it for a gateway in a separate process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ There are two times. The time of *recording* follows the wall clock, but follows
 deleted. It never runs faster than the steady clock, and adopts the wall clock only after
 `TRUST_AFTER_S` without a jump.
 
-Brokers of a cluster take the clock of their database for the wall clock, so that all of them record
-the same time for the same reading. Timestamps of a machine whose own clock differs are shifted.
+Brokers of a cluster use the clock of their database as the wall clock, so that all of them record
+the same time for the same reading. Timestamps of a machine whose clock differs are shifted.
 """
 
 import logging

@@ -32,7 +32,7 @@ from pyaiot.messages.types import (
 from pyaiot.model import ResourceType, check_type
 
 SHORT_LENGTH: Final = VALUE_SIZE_MAX // 6
-"""Characters of a text that is within `VALUE_SIZE_MAX`, whatever they are: at most `\\u0000`."""
+"""Longest text that is always within `VALUE_SIZE_MAX`: `\\u0000`, with 6 bytes, is the longest."""
 _encode: Final = msgspec.json.Encoder().encode
 
 

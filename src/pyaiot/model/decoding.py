@@ -106,7 +106,7 @@ def read_number(data: object) -> float | None:
         return None
     if isinstance(data, str):
         digits = data.strip()
-        if _NUMBER.fullmatch(digits):  # also the identifiers that are no quantities: `0042`
+        if _NUMBER.fullmatch(digits):  # also identifiers that are not quantities: `0042`
             number = float(digits)  # `float` strips less than `strip`
             return number if math.isfinite(number) else None
     elif not isinstance(data, int | float):

@@ -20,14 +20,14 @@ _CHOICES_SHOWN: Final = 120
 """Longest list of choices in an error message, in characters."""
 
 READ_ONLY: Final = "the resource is read-only"
-"""Why a command is refused, whatever its value is."""
+"""Why every command is refused, regardless of its value."""
 
 
 def payload_for(it: ResourceType, certain: ResourceType, value: object) -> str:
     """The payload of a command, in the representation that the device uses.
 
     `it`: everything known about the resource. `certain`: what people and the metadata of the
-    device state. Only `certain` can refuse a value, with a `ProtocolError` that says what is
+    device state. Only `certain` can refuse a value, with a `ProtocolError` that states what is
     allowed. Inferred types may be wrong, so a value that does not fit one is sent unchanged.
     """
     try:

@@ -26,7 +26,7 @@ _SPELLED: Final = {
 
 def title_of(name: str) -> str:
     """`Soil moisture` for `soil_moisture` and `soilMoisture`, `BME280 temperature` for
-    `bme280_temperature`, `Temperature` for `temperature_0`. What is no plain name stays as it is.
+    `bme280_temperature`, `Temperature` for `temperature_0`. Other names are returned unchanged.
     """
     if not _PLAIN.fullmatch(name):
         return name

@@ -212,7 +212,7 @@ def resolve(
 ) -> ResourceType:
     """Everything known about a resource. `device`: metadata or links that its gateway sent.
 
-    A link whose format is JSON tells little, because a number is JSON too: a type inferred from a
+    The format JSON of a link is not specific, because a number is JSON too: a type inferred from a
     value takes precedence.
     """
     if people is None and device is None:

@@ -261,7 +261,7 @@ class ReconnectingMqttClient:
     async def run(self) -> None:
         """Stay connected until cancelled or permanently refused.
 
-        Each lost connection is one `MqttLost`; failed attempts are no events. If the broker refuses
+        Each lost connection is one `MqttLost`; failed attempts have no event. If the broker refuses
         the client permanently, `MqttRefused` follows and this method returns.
         """
         backoff = Backoff(first_s=PAUSE_FIRST_S, limit_s=PAUSE_MAX_S)

@@ -11,7 +11,7 @@ import struct
 from typing import Final, NamedTuple
 
 COMMENT_BYTES_MAX: Final = 400
-"""Bytes of a comment, and of a name. A longer one is cut."""
+"""Longest comment and name, in bytes. Longer ones are cut."""
 
 _SECTION, _INTERFACE, _NAMES, _PACKET = 0x0A0D0D0A, 1, 4, 6
 _BYTE_ORDER_MAGIC: Final = 0x1A2B3C4D

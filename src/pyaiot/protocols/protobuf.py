@@ -33,7 +33,7 @@ Field: TypeAlias = tuple[int, int, "int | bytes"]
 
 
 def read_fields(data: bytes) -> list[Field]:
-    """The fields of a message, in order. Raises `ProtocolError` for bytes that are no message.
+    """The fields of a message, in order. Raises `ProtocolError` for malformed bytes.
 
     There are at most half as many as bytes.
     """

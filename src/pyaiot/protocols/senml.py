@@ -193,10 +193,10 @@ _OTHER: Final = re.compile(r"_(?=[0-9a-f]{2})|[^A-Za-z0-9\-:._]")
 
 
 def name_of(uid: str, resource: str) -> str:
-    """A name for a resource of a node, with the characters of section 4.5.1.
+    """A SenML name for a resource of a node, with the characters of section 4.5.1.
 
-    Others become `_` and two digits for each byte, as an `_` does that could be read so: no two
-    resources share a name.
+    Other characters become `_` and two hexadecimal digits per byte. An `_` that could be read as
+    such an escape is escaped too, so no two resources share a name.
     """
     return f"pyaiot:{_escaped(uid)}/{_escaped(resource)}"
 

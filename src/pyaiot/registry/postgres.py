@@ -95,8 +95,8 @@ T = TypeVar("T")
 class PostgresStore:
     """A `RegistryStore` in a schema of a database.
 
-    A second writer is refused, unless all writers are brokers of a cluster. The store has an event
-    loop of its own, which runs only during a call.
+    A second writer is refused, unless all writers are brokers of a cluster. The store has its own
+    event loop, which runs only during a call.
     """
 
     def __init__(self, url: str, *, is_shared: bool = False) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The registry in a file of its own: SQLite with a write-ahead log."""
+"""The registry in its own file: SQLite with a write-ahead log."""
 
 import contextlib
 import fcntl

@@ -2,7 +2,7 @@
 """The filter of a saved view, as far as a rule of alerts may use it. Pure.
 
 The search language is that of the dashboard (`model/query.ts`). Terms about values and states
-change with every reading, so they do not say which nodes a rule watches.
+change with every reading, so they cannot select the nodes that a rule watches.
 """
 
 import re
@@ -19,9 +19,9 @@ _LASTING: Final = ("tag", "room", "gateway", "protocol", "uid", "label")
 
 
 def node_test(query: str) -> NodeTest:
-    """A function that tells whether a node matches all terms of a query.
+    """A function that returns whether a node matches all terms of a query.
 
-    Raises `ProtocolError` if a term is not about what people or gateways say of a node.
+    Raises `ProtocolError` if a term is not one of `_LASTING`.
     """
     tests = [_test_of(*match.groups(default="")) for match in _TERM.finditer(query)]
     known = [it for it in tests if it is not None]

@@ -26,7 +26,7 @@ VIEW_QUERY_LENGTH_MAX: Final = 1000
 VIEW_PINS_MAX: Final = 100
 """Nodes that one view pins. More are refused."""
 VIEW_ORDER_MAX: Final = 500
-"""Nodes that one view puts in an order of its own. More are refused."""
+"""Nodes in the order that one view defines. More are refused."""
 
 ViewId: TypeAlias = Annotated[
     str,
@@ -100,7 +100,7 @@ class ViewBook:
         self.version = 0
         """Incremented with each change."""
         self.checks: list[ViewCheck] = []
-        """Asked before a view is changed."""
+        """Called before a view is changed. Each may raise."""
         documents.changed_elsewhere.append(lambda kinds: self._changed() if VIEW in kinds else None)
         self.observers: list[Callable[[], None]] = []
         """Called after views have changed."""
@@ -125,7 +125,7 @@ class ViewBook:
     ) -> SavedView:
         """Add or replace a view. It is on disk when this returns.
 
-        `revision`: the one that the author has read; 0: there must be none; None: whatever it is.
+        `revision`: the one that the author has read; 0: there must be none; None: any.
         Raises `Refused`, `StaleRevision`, `NotStored`.
         """
         try:

@@ -248,8 +248,8 @@ def open_batches(
 ) -> DatagramBatches | None:
     """Batches on a bound socket; None where the system has no such calls.
 
-    `packet_info`: level and kind of the control message with the local address, if the socket was
-    told to report it. `sends_info`: datagrams are sent from the local address of their route, else
+    `packet_info`: level and kind of the control message with the local address, if the socket is
+    set to report it. `sends_info`: datagrams are sent from the local address of their route, else
     from the one that the socket is bound to.
     """
     # musl writes the lengths of struct msghdr as two halves, which only differs on big-endian.

@@ -258,7 +258,7 @@ class HttpConnection(RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._payload_parser is None:  # WebSockets have limits of their own
+        if self._payload_parser is None:  # WebSockets have other limits
             self._watch_unread()
 
     def resume_writing(self) -> None:

@@ -28,7 +28,7 @@ DATAGRAMS_PER_TURN: Final = 64
 DATAGRAMS_AT_ONCE: Final = 4
 """Datagrams of which each may take long that are processed before the time is checked."""
 TURN_LIMIT_S: Final = 0.005
-"""Time after which a turn ends, whatever was read. A request outside the fast path takes 1 to 3
+"""Time after which a turn always ends. A request outside the fast path takes 1 to 3
 ms."""
 GATHERING_RATE: Final = 10_000
 """Datagrams a second above which they are gathered before they are read."""
@@ -40,7 +40,7 @@ RATE_WINDOW_S: Final = 0.02
 PEERS_MAX: Final = 32_768
 """Peers whose addresses are kept in their parsed form. Beyond that, all are parsed again."""
 LOCAL_ADDRESSES_MAX: Final = 256
-"""Local addresses that peers share. Beyond that, further peers have copies of their own."""
+"""Local addresses that peers share. Beyond that, further peers have copies."""
 # Linux; Python 3.11 has no names for these. recvmsg(2), ipv6(7), ip(7).
 _MSG_ERRQUEUE: Final = 0x2000
 _IPV6_RECVERR: Final = 25
@@ -128,7 +128,7 @@ class DatagramEndpoint:
 
         With `fail`, ICMP errors are delivered to the peer that caused them (Linux).
 
-        Where the system has epoll, the socket is read through an epoll of its own: libuv stops
+        Where the system has epoll, the socket is read through its own epoll: libuv stops
         watching a socket for good after an ICMP error (`uv__poll_io`), so that one node that is
         switched off would end all reception. An epoll never reports an error itself.
         """
@@ -210,8 +210,8 @@ class DatagramEndpoint:
             self._send_again(datagram, peer, error)
 
     def _send_again(self, datagram: bytes, peer: Peer, error: OSError) -> None:
-        """Sending failed. Linux reports the ICMP error of an earlier datagram to the next send,
-        whatever its destination, and then clears it."""
+        """Sending failed. Linux reports the ICMP error of an earlier datagram to the next send
+        to any destination, and then clears it."""
         try:
             if not isinstance(error, BlockingIOError):
                 self._send_once(datagram, peer)

@@ -12,7 +12,7 @@ older than `UNREAD_GRACE_S`; else the new request is answered 503."""
 UNREAD_SHARE: Final = 0.5
 """The share of these that one address may hold. More: 503. Loopback is exempt."""
 SMALL_RESPONSE_BYTES_MAX: Final = 64 * 1024
-"""Responses up to this size have as many bytes of their own, which larger ones cannot use."""
+"""Responses up to this size have a reserve of as many bytes, which larger ones cannot use."""
 TINY_RESPONSE_BYTES_MAX: Final = 4 * 1024
 """Responses up to this size, such as that of `/healthz`, are never refused."""
 UNREAD_GRACE_S: Final = 10.0

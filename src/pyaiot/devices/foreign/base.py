@@ -85,7 +85,7 @@ class ForeignDevice(ABC):
 
     @abstractmethod
     def switch_to(self, topic: str, payload: bytes) -> bool | None:
-        """The state that a command asks for; None: it is no command to switch."""
+        """The state that a command requests; None: it is not a command to switch."""
         ...
 
     # -- as `TopicNode` -------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class ForeignDevice(ABC):
         return outbox
 
     def receive_publication(self, topic: str, payload: bytes, *, now: float) -> None:  # noqa: ARG002
-        """Handle a command. What is none gets no answer."""
+        """Handle a command. Other messages are ignored."""
         state = self.switch_to(topic, payload) if self.has_switch else None
         if state is not None:
             self.on = state

@@ -46,7 +46,7 @@ class Observation(msgspec.Struct, Generic[P], eq=False):
     peer: P
     token: bytes
     observes: bool
-    """Whether the node is asked to send notifications."""
+    """Whether the node is requested to send notifications."""
     due_at: float
     accept: int | None = None
     """The Content-Format to request."""

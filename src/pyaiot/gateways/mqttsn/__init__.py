@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""MQTT-SN: clients over UDP, each with a connection of its own to an MQTT broker."""
+"""MQTT-SN: clients over UDP, each with its own connection to an MQTT broker."""

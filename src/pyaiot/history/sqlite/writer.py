@@ -157,7 +157,7 @@ class SqliteWriter:
         return None if newest is None else ClockState.of_newest(newest / MICROSECONDS)
 
     def server_time(self) -> float | None:
-        """A file has no clock of its own: always None."""
+        """Always None: a file has no clock."""
         return None
 
     def save_clock(self, state: ClockState) -> None:

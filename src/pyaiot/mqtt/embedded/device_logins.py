@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Decides which devices may connect to the embedded MQTT broker with a user name and a password.
 
-nats-server requests the decision for each of them. They are in an account of their own: a client
+nats-server requests the decision for each of them. They are in a separate account: a client
 without a credential sees none of their messages, and cannot take over their sessions.
 """
 
@@ -90,7 +90,7 @@ class DeviceLogins:
                 for wait in self.before_login:
                     await wait()
         except TimeoutError:
-            # The gateway cannot connect, as its log says. Others are not held up once more.
+            # The gateway cannot connect, which its log reports. Do not delay other logins again.
             self.before_login.clear()
         return answer
 
@@ -147,7 +147,7 @@ class DeviceLogins:
         if rights is False:
             return f"the user name {_shown(login.user)} or its password is wrong"
         # A client that connects with the id of another one replaces it (MQTT 3.1.1 section
-        # 3.1.4-2), so each device has ids of its own.
+        # 3.1.4-2), so each device has its own ids.
         ids = rights.client_ids if isinstance(rights, DeviceRights) else (login.user,)
         if _GENERATED.fullmatch(client_id) or any(
             f"{client_id}/".startswith(f"{it}/") for it in ids

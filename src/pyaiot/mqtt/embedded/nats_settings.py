@@ -54,7 +54,7 @@ ENFORCER: Final = "pyaiot/enforcer"
 SECURED_ENFORCER: Final = "pyaiot/secured-enforcer"
 LOGINS: Final = "pyaiot/logins"
 BROKERS: Final = "pyaiot/brokers"
-"""The user of the workers of `aiot run`, in an account of their own."""
+"""The user of the workers of `aiot run`, in a separate account."""
 HOME_ASSISTANT: Final = "pyaiot/homeassistant"
 """The user that publishes for Home Assistant."""
 SYSTEM: Final = "pyaiot/system"
@@ -73,9 +73,9 @@ SHARE_LEVEL: Final = "share"
 """In a cluster, `node/<id>/<resource>` becomes `node/<id>/<resource>/share/<number>`: the gateway
 that serves this share subscribes to it."""
 PRESENCE_TOPIC: Final = "pyaiot/gateways"
-"""Where the gateways of a cluster tell each other that they are there. Devices may not use it."""
+"""The topic on which gateways of a cluster announce their presence. Devices may not use it."""
 ROUTES_USER: Final = "pyaiot"
-"""As which the nats-servers of a cluster log in at each other."""
+"""The user with which the nats-servers of a cluster authenticate to each other."""
 HANDSHAKE_LIMIT_S: Final = 10
 """Seconds for a TLS handshake with the embedded MQTT broker. Then the connection is closed."""
 
@@ -265,7 +265,7 @@ cluster {{
 
 
 def move_store_of_before(folder: Path) -> None:
-    """Keep what was acknowledged before clients without a credential had an account of their own.
+    """Keep what was acknowledged before clients without a credential had their own account.
 
     Raises `OperatorError`.
     """

@@ -176,7 +176,7 @@ def over_their_share(
     """The subject filters of the owners, other than `spared`, with more than `share` messages.
 
     The owner of a message is the level of its subject after `prefix`. One that is called `*` or
-    `>`, which MQTT allows, has no filter of its own: it would match the messages of others.
+    `>`, which MQTT allows, has no separate filter: it would match the messages of others.
     """
     counts: Counter[str] = Counter()
     for subject, count in subjects.items():

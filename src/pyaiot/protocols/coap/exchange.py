@@ -116,7 +116,7 @@ class Exchange:
             self._due_at = None
             self.is_reset = self.is_reset or message.mtype is MessageType.RST
             return None
-        # Section 5.2.2: a response implies the acknowledgement, whatever its message type.
+        # Section 5.2.2: a response of any message type implies the acknowledgement.
         self._due_at = None
         if self.answer is None:
             self.answer = message

@@ -128,7 +128,7 @@ class CoapMessage(msgspec.Struct, frozen=True, gc=False):
             raise ProtocolError(f"option {number} is not UTF-8") from error
 
     def __repr__(self) -> str:
-        """For example `CON GET /led mid=0x1234 token=ab12`; safe in a log, whatever was sent."""
+        """For example `CON GET /led mid=0x1234 token=ab12`; safe in a log for any message."""
         words = [self.mtype.name, code_text(self.code)]
         path = "".join(
             "/" + quote(value, safe="") for number, value in self.options if number == _URI_PATH

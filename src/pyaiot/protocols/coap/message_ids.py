@@ -26,9 +26,9 @@ class MessageIds:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._recent: dict[Hashable, int] = {}
-        """Peers with a request since the last change of generation."""
+        """The last message IDs of peers with a request in the current generation."""
         self._earlier: dict[Hashable, int] = {}
-        """Those with one in the generation before, and none since."""
+        """The same of peers whose last request was in the previous generation."""
         self._changed_at = float("-inf")
 
     def __len__(self) -> int:

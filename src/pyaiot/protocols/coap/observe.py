@@ -8,7 +8,7 @@ from pyaiot.protocols.coap.message import CoapMessage, decode_uint
 from pyaiot.protocols.coap.numbers import OptionNumber
 
 SEQUENCE_LIFE_S: Final = 128.0
-"""RFC 7641 section 3.4: a notification that arrives this much later is newer, whatever its
+"""RFC 7641 section 3.4: a notification that arrives this much later is newer, regardless of its
 number."""
 MAX_AGE_DEFAULT_S: Final = 60.0
 """RFC 7252 section 5.10.5: the freshness of a response without Max-Age."""

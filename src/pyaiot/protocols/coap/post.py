@@ -258,9 +258,9 @@ _HEEDED: Final = frozenset(
 )
 """Elective options that must not be ignored as others may be (RFC 7252 section 5.4.1)."""
 _VALUE_ROUTE: Final = Route(SERVER)
-"""That of all posts of values whose options say no more."""
+"""The route of all posts of values without other options."""
 _routes: Final[dict[bytes, Route]] = {
-    # With and without Content-Format 0. They are here whatever else was cached.
+    # With and without Content-Format 0. They do not depend on the cache.
     b"\xb6server": _VALUE_ROUTE,
     b"\xb6server\x10": _VALUE_ROUTE,
 }

@@ -65,7 +65,7 @@ def read_values(payload: bytes, format_: int | None, resource: str) -> list[Reso
     """The values in the response to a GET of `resource`. Raises `ProtocolError`.
 
     The response has one value of that resource, unless it is a SenML pack with several names. In
-    such a pack, a record without a name of its own, or with the name of the resource, is a value of
+    such a pack, a record without its own name, or with the name of the resource, is a value of
     the resource. Any other record is a value of `<resource>/<name>`: the name after the base name,
     or only the name if that is a path (`/3/0/9`). If all records have the same name, they are
     values of the resource, whatever the name is. If one name has several units, as in RFC 8428

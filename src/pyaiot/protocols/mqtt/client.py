@@ -3,11 +3,11 @@
 
 Requests and bytes from the broker go in; events, bytes for the broker and the time of the next
 timer come out. `now` is the loop's time in seconds. One object serves many connections, one after
-the other: after `connection_opened` there are no events of the connection before.
+the other: after `connection_opened` there are no events of the previous connection.
 
 Deviation from 4.4: messages that are unacknowledged when a connection ends are not sent again, even
-if the session is kept. The caller learns of the end and decides. Their packet ids are not reused
-while the broker may know them.
+if the session is kept. The caller is notified of the end and decides. Their packet ids are not
+reused while the broker may know them.
 """
 
 from collections.abc import Iterator

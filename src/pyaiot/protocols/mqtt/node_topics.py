@@ -32,9 +32,10 @@ SUBSCRIPTIONS: Final = ("node/+", "node/+/+", "node/+/+/+/#")
 resources and values; messages on other topics are counted, so that a wrong topic is found.
 """
 SUBSCRIPTIONS_OF_EACH: Final = ("node/+", "node/+/+", "node/+/+/+")
-"""The same for gateways that share the nodes. What nodes publish arrives on topics of their shares,
-but not what a client publishes before the MQTT broker has accepted it: nats-server maps topics only
-from then on. All of these gateways get that, and the one that serves the node processes it."""
+"""The same for gateways that share the nodes. Publications of nodes arrive on topics of their
+shares, except those that a client sends before the MQTT broker has accepted it: nats-server maps
+topics only from then on. All of these gateways receive these publications, and the one that serves
+the node processes them."""
 DISCOVER_RESOURCES: Final = b"resources"
 DISCOVER_VALUES: Final = b"values"
 
@@ -50,7 +51,7 @@ _FORBIDDEN: Final = frozenset("/+# ")
 _DETAIL_LENGTH_MAX: Final = 200
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _PADDING: Final = b"\0 \t\r\n"
-"""Some firmware sends its whole buffer, or the terminating zero of the string."""
+"""Bytes that some firmware appends: its whole buffer, or the terminating zero of the string."""
 
 
 class NodeCheck(msgspec.Struct, frozen=True):

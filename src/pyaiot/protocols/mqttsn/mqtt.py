@@ -6,7 +6,7 @@ The contract of the code that performs the actions:
 * `MqttConnect` closes an existing connection without publishing its will, and opens a new one. The
   answer is `MqttConnected` or `MqttRefused`. If the connection ends by itself, `MqttLost` follows,
   and it is opened again with the same values until another action; then `MqttConnected` follows.
-* After `MqttConnect`, `MqttDisconnect` and `MqttLost` there are no events of the connection before.
+* After `MqttConnect`, `MqttDisconnect` and `MqttLost`, the previous connection has no events.
 * Every `MqttPublish` with a token ends in one `MqttPublished`, every `MqttSubscribe` in one
   `MqttSubscribed`, every `MqttUnsubscribe` in one `MqttUnsubscribed`, or in the end of the
   connection. A session never uses a token twice.

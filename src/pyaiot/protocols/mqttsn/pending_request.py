@@ -8,7 +8,7 @@ RequestPacket = Subscribe | Unsubscribe | WillTopicUpd | WillMsgUpd
 
 
 class PendingRequest:
-    """A publication, or another request as its packet, with the progress of it."""
+    """A publication, or another request as its packet, with its progress."""
 
     __slots__ = ("data", "message_id", "number", "qos", "released", "request", "retain", "topic")
 

@@ -233,7 +233,7 @@ OPERATIONS: Final = (
             200: ResponseSpec("The node confirmed the command.", schemas.CommandStatus),
             202: ResponseSpec(
                 "The command was sent to a node that does not acknowledge (`sent`), or the client "
-                "asked not to wait (`pending`).",
+                "requested not to wait (`pending`).",
                 schemas.CommandStatus,
                 headers={
                     "Location": "Where to query the state of the command.",

@@ -252,7 +252,7 @@ class HistoryQuery(RangeQuery, frozen=True, kw_only=True):
                 pattern=f"^({'|'.join(AGGREGATES)})(,({'|'.join(AGGREGATES)})){{0,4}}$",
                 description="Aggregates of a step: one of `mean`, `min`, `max`, `last`, `count`, or"
                 " several, separated by commas. The first one is `value`; if there are several,"
-                " each is also a field of its own. Absent: `mean`. Requires `every`.",
+                " each is also its own field. Absent: `mean`. Requires `every`.",
             ),
         ]
         | None
