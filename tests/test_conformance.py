@@ -39,6 +39,8 @@ def test_rows_are_in_the_order_of_sections() -> None:
     for table in tables:
         cells = [row.split("|")[1].strip() for row in table.splitlines()]
         # `4279: 5.3` and `RFC 8516` are of another standard than the rows before.
-        for is_other, group in itertools.groupby(cells, lambda cell: bool(re.match(r"\d{4}|RFC", cell))):
+        for is_other, group in itertools.groupby(
+            cells, lambda cell: bool(re.match(r"\d{4}|RFC", cell))
+        ):
             rows = list(group)
             assert is_other or rows == sorted(rows, key=section)

@@ -45,6 +45,6 @@ def fuzz_one(data: bytes) -> None:
         with contextlib.suppress(ProtocolError, Refused):
             download.add(option, None, payload)
         with contextlib.suppress(ProtocolError):
-            upload.receive_answer(0x5F if len(payload) % 2 else 0x8D, option)
+            upload.receive_response(0x5F if len(payload) % 2 else 0x8D, option)
         block, piece = upload.block()
         assert len(piece) <= block.size

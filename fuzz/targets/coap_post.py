@@ -7,11 +7,11 @@ from pyaiot.protocols.coap.numbers import Code, MessageType
 from pyaiot.protocols.coap.post import (
     PAYLOAD_BYTES_MAX,
     SERVER,
-    answer_id,
     read_post,
     read_value,
-    write_answer,
+    response_id,
     write_changed,
+    write_response,
     write_too_many,
 )
 from pyaiot.protocols.coap.post_payload import parse_value
@@ -52,9 +52,9 @@ def fuzz_one(data: bytes) -> None:
     assert 0 < len(post.payload) <= PAYLOAD_BYTES_MAX
     assert (message.mtype == MessageType.CON) == post.confirmable
     short = write_changed(post)
-    assert short == write_answer(post, Code.CHANGED, answer_id(message.message_id))
+    assert short == write_response(post, Code.CHANGED, response_id(message.message_id))
     for code in (Code.CHANGED, Code.FORBIDDEN, Code.SERVICE_UNAVAILABLE):
-        written = write_answer(post, code, 0xFFFF, words="wörter" * 40, max_age_s=30)
+        written = write_response(post, code, 0xFFFF, words="wörter" * 40, max_age_s=30)
         assert len(written) <= AMPLIFICATION_MAX * len(data)
         if not written:
             assert not post.confirmable

@@ -83,7 +83,7 @@ async def test_reading_before_a_uid_is_known_is_not_acknowledged_and_not_lost() 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A node is given up after less than the four seconds that a real one has."""
-    monkeypatch.setattr(discovery, "FIRST_ANSWER_S", 0.3)
+    monkeypatch.setattr(discovery, "FIRST_RESPONSE_S", 0.3)
 
 
 async def claimed(thief: CoapDevice, uid: str) -> Code:

@@ -17,8 +17,8 @@ from pyaiot.devices.actuators import ACTUATORS
 from pyaiot.devices.coap_node import Datagram, SimulatedCoapNode
 from pyaiot.devices.coap_node_config import CoapNodeConfig
 from pyaiot.devices.coap_node_server import (
-    ANSWERS_MAX,
     REQUEST_BYTES_MAX,
+    RESPONSES_MAX,
     SCRIPT_BYTES_MAX,
     UPLOADS_MAX,
 )
@@ -590,9 +590,9 @@ def test_duplicates_are_recognised_for_247_seconds(later_s: float, executed: boo
 
 def test_the_oldest_answer_is_discarded_at_the_limit() -> None:
     node = quiet(led=True)
-    for mid in range(ANSWERS_MAX + 1):
+    for mid in range(RESPONSES_MAX + 1):
         send_request(node, Code.PUT, "led", b"1", mid=mid)
-    assert len(node._server._answers) == ANSWERS_MAX
+    assert len(node._server._answers) == RESPONSES_MAX
     assert len(send_request(node, Code.PUT, "led", b"1", mid=1)) == 1  # still known
     assert len(send_request(node, Code.PUT, "led", b"1", mid=0)) == 2  # forgotten
 

@@ -29,7 +29,7 @@ from pyaiot.protocols.amplification import AMPLIFICATION_MAX
 from pyaiot.protocols.coap.deduplication import CON_WINDOW_S, NON_WINDOW_S
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
-from pyaiot.protocols.coap.post import ANSWER_IDS, PAYLOAD_BYTES_MAX
+from pyaiot.protocols.coap.post import PAYLOAD_BYTES_MAX, RESPONSE_IDS
 from pyaiot.transport.peers import Peer
 
 CON, NON = MessageType.CON, MessageType.NON
@@ -138,7 +138,7 @@ def test_answer_to_a_post_has_its_token_and_a_message_id_of_the_intake(mtype: Me
     if mtype is CON:
         assert (answer.mtype, answer.message_id) == (MessageType.ACK, 0xFEDC)
     else:
-        assert (answer.mtype, answer.message_id) == (NON, ANSWER_IDS | 0x3EDC)
+        assert (answer.mtype, answer.message_id) == (NON, RESPONSE_IDS | 0x3EDC)
 
 
 @pytest.mark.parametrize(("mtype", "window_s"), [(CON, CON_WINDOW_S), (NON, NON_WINDOW_S)])
@@ -351,7 +351,7 @@ def test_too_large_request_is_answered_with_the_largest_size() -> None:
     (answer,) = Port().receive(request("server", "t:" + "1" * PAYLOAD_BYTES_MAX))
     assert answer.code == Code.REQUEST_ENTITY_TOO_LARGE
     assert answer.option(OptionNumber.SIZE1) == PAYLOAD_BYTES_MAX.to_bytes(2, "big")
-    assert answer.message_id & ANSWER_IDS
+    assert answer.message_id & RESPONSE_IDS
 
 
 def test_without_limits_posts_are_for_aiocoap_too() -> None:

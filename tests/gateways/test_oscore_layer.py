@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.coap.oscore.contexts import OscoreContexts
-from pyaiot.gateways.coap.oscore.device import ANSWERS_MAX, OBSERVATIONS_MAX, REQUESTS_MAX
+from pyaiot.gateways.coap.oscore.device import OBSERVATIONS_MAX, REQUESTS_MAX, RESPONSES_MAX
 from pyaiot.gateways.coap.oscore.layer import CHALLENGES_BURST, OscoreLayer, Unprotected
 from pyaiot.gateways.coap.oscore.refusals import HOST_FAILURES_BURST, MUTED_S
 from pyaiot.protocols.amplification import AMPLIFICATION_MAX
@@ -137,7 +137,7 @@ def test_replay_is_refused_when_its_answer_is_forgotten() -> None:
     rig = Rig()
     first = rig.lamp.protect(POST)
     rig.receive(first)
-    for number in range(ANSWERS_MAX):
+    for number in range(RESPONSES_MAX):
         rig.receive(rig.lamp.protect(request("server", "led:0", token=bytes((number,)))))
     assert rig.refusal(first)[0] == Code.UNAUTHORIZED
 

@@ -12,11 +12,11 @@ import pytest
 
 from pyaiot.gateways.coap import requests as requests_module
 from pyaiot.gateways.coap.requests import (
-    ANSWERED_S,
+    CONFIRMABLE_RESPONSES_S,
     READ_YIELDS_AFTER_S,
     Requests,
     ResetReceived,
-    UnprotectedAnswer,
+    UnprotectedResponse,
 )
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import EXCHANGE_LIFETIME_S, Code, MessageType, OptionNumber
@@ -267,12 +267,12 @@ async def test_copy_of_a_confirmable_answer_is_acknowledged_for_a_minute() -> No
     assert wire.receive(copy, node()) == b"\x60\0\0\x07"
     assert wire.receive(copy, node(2)) is None
     assert wire.receive(answer, node()) is None
-    await asyncio.sleep(ANSWERED_S)
+    await asyncio.sleep(CONFIRMABLE_RESPONSES_S)
     assert wire.receive(copy, node()) is None
 
 
 async def test_answers_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests_module, "ANSWERED_MAX", 10)
+    monkeypatch.setattr(requests_module, "CONFIRMABLE_RESPONSES_MAX", 10)
     wire = Wire(lambda it: [CoapMessage(MessageType.CON, Code.CHANGED, 7, it.token)])
     for _ in range(20):
         await wire.put(node())
@@ -337,7 +337,7 @@ async def test_unprotected_answer_ends_a_protected_request_without_an_answer() -
         wire.requests.receive_unprotected(sent.token, peer, Code.UNAUTHORIZED)
 
     answering = asyncio.create_task(answer())
-    with pytest.raises(UnprotectedAnswer, match="without OSCORE"):
+    with pytest.raises(UnprotectedResponse, match="without OSCORE"):
         await wire.put(peer)
     await answering
 

@@ -29,10 +29,10 @@ REQUEST_BYTES_MAX: Final = 128  # larger datagrams are answered 4.13
 REQUEST_WITH_SCRIPT_BYTES_MAX: Final = 1152  # the same, for a board that accepts scripts
 SCRIPT_BYTES_MAX: Final = 65536  # larger scripts are answered 4.13
 BODY_BYTES_MAX: Final = 1024  # any other body; larger ones are answered 4.13
-ANSWERS_MAX: Final = 64  # kept for deduplication
+RESPONSES_MAX: Final = 64  # kept for deduplication
 UPLOADS_MAX: Final = 4  # block-wise writes in progress
 
-LARGEST_SZX: Final = 6  # blocks of 1024 bytes, if an answer exceeds one datagram
+LARGEST_SZX: Final = 6  # blocks of 1024 bytes, if a response exceeds one datagram
 PREFERRED_SZX: Final = 2  # blocks of 64 bytes, the buffer of the firmware; on request
 
 _SUPPORTED_OPTIONS: Final = frozenset(
@@ -108,12 +108,12 @@ class CoapNodeServer:
         return RequestResult(data, answer.changed)
 
     def _answered(self, peer: RemoteAddress, message_id: int, now: float) -> "_Answered | None":
-        """Deduplication: a duplicate gets the same answer (RFC 7252 section 4.5)."""
+        """Deduplication: a duplicate gets the same response (RFC 7252 section 4.5)."""
         answered = self._answers.get((peer, message_id))
         if answered is not None and now < answered.expires_at:
             return answered
         self._answers.pop((peer, message_id), None)
-        if len(self._answers) >= ANSWERS_MAX:
+        if len(self._answers) >= RESPONSES_MAX:
             del self._answers[next(iter(self._answers))]
         return None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The CoRE link format of RFC 6690: the answer of a node to `GET /.well-known/core`.
+"""The CoRE link format of RFC 6690: the response of a node to `GET /.well-known/core`.
 
 `</led>,</cli/stats>;ct=0;rt="count";obs` is two links; the second has three attributes. Pure.
 """

@@ -106,31 +106,31 @@ def test_upload_in_any_block_size_is_complete(szx: int, length: int) -> None:
         assert block.offset == len(got)
         got += part
         code = Code.CONTINUE if block.more else Code.CHANGED
-        more = upload.receive_answer(code, block.to_bytes())
+        more = upload.receive_response(code, block.to_bytes())
     assert got == BODY[:length]
 
 
 def test_upload_goes_on_in_the_smaller_blocks_that_the_node_names() -> None:
     upload = Upload(BODY, 6)
     assert upload.block()[0] == Block(0, True, 6)
-    assert upload.receive_answer(Code.CONTINUE, option(0, True, 2))
+    assert upload.receive_response(Code.CONTINUE, option(0, True, 2))
     assert upload.block() == (Block(16, True, 2), BODY[1024:1088])
 
 
 def test_upload_begins_again_in_the_smaller_blocks_of_a_413() -> None:
     upload = Upload(BODY, 6)
-    assert upload.receive_answer(Code.REQUEST_ENTITY_TOO_LARGE, option(0, True, 2))
+    assert upload.receive_response(Code.REQUEST_ENTITY_TOO_LARGE, option(0, True, 2))
     assert upload.block() == (Block(0, True, 2), BODY[:64])
-    assert not upload.receive_answer(Code.REQUEST_ENTITY_TOO_LARGE, option(0, True, 2))
-    assert not Upload(BODY, 6).receive_answer(Code.REQUEST_ENTITY_TOO_LARGE, None)
+    assert not upload.receive_response(Code.REQUEST_ENTITY_TOO_LARGE, option(0, True, 2))
+    assert not Upload(BODY, 6).receive_response(Code.REQUEST_ENTITY_TOO_LARGE, None)
 
 
 def test_continue_for_another_block_is_wrong() -> None:
     for block1 in (None, option(1, True, 6)):
         with pytest.raises(ProtocolError):
-            Upload(BODY, 6).receive_answer(Code.CONTINUE, block1)
+            Upload(BODY, 6).receive_response(Code.CONTINUE, block1)
     with pytest.raises(ProtocolError):
-        Upload(b"short", 6).receive_answer(Code.CONTINUE, option(0, False, 6))
+        Upload(b"short", 6).receive_response(Code.CONTINUE, option(0, False, 6))
 
 
 # -- assemblies ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyaiot.protocols.coap.exchange import (
     COMMAND_ACK_TIMEOUT_MIN_S,
     COMMAND_TRANSMISSIONS,
-    LAST_ANSWER_S,
+    LAST_RESPONSE_S,
     READ_ACK_TIMEOUT_MIN_S,
     Exchange,
     Spacing,
@@ -55,7 +55,7 @@ def test_command_of_five_seconds_is_sent_four_times_before_its_deadline() -> Non
         it = Exchange(REQUEST, command_spacing(5.0), deadline=5.0, now=0.0, random=Random(seed))
         times = transmissions(it, 5.0)
         assert len(times) == COMMAND_TRANSMISSIONS
-        assert times[-1] <= 5.0 - LAST_ANSWER_S
+        assert times[-1] <= 5.0 - LAST_RESPONSE_S
 
 
 def test_each_wait_is_twice_the_one_before_it() -> None:
@@ -70,7 +70,7 @@ def test_each_wait_is_twice_the_one_before_it() -> None:
 def test_last_transmission_fits_before_the_deadline(limit_s: float) -> None:
     for spacing in (read_spacing(limit_s), command_spacing(limit_s)):
         last_s = spacing.ack_timeout_s * ((1 << spacing.retransmissions) - 1) * ACK_RANDOM_FACTOR
-        assert last_s <= limit_s - min(LAST_ANSWER_S, limit_s / 10) + 1e-9
+        assert last_s <= limit_s - min(LAST_RESPONSE_S, limit_s / 10) + 1e-9
         assert spacing.retransmissions >= 1
 
 
@@ -98,7 +98,7 @@ def test_answer_in_any_message_ends_the_retransmission(mtype: MessageType) -> No
     it.datagrams_to_send(now=0.0)
     answer = reply(mtype)
     acknowledged = it.receive_message(answer)
-    assert it.answer is answer
+    assert it.response is answer
     assert transmissions(it, 5.0) == []
     assert (acknowledged is not None) == (mtype is MessageType.CON)
     if acknowledged is not None:
@@ -109,7 +109,7 @@ def test_acknowledgement_ends_the_retransmission_and_the_answer_is_still_awaited
     it = exchange()
     it.datagrams_to_send(now=0.0)
     assert it.receive_message(reply(MessageType.ACK, Code.EMPTY, REQUEST.message_id)) is None
-    assert (it.answer, it.is_reset) == (None, False)
+    assert (it.response, it.is_reset) == (None, False)
     assert transmissions(it, 5.0) == []
     assert it.get_timer() == 5.0
 
@@ -127,7 +127,7 @@ def test_second_answer_does_not_replace_the_first_and_is_acknowledged_too() -> N
     first = reply(MessageType.CON)
     it.receive_message(first)
     again = it.receive_message(reply(MessageType.CON, Code.FORBIDDEN, 8))
-    assert it.answer is first
+    assert it.response is first
     assert again is not None
     assert again.message_id == 8
 

@@ -10,15 +10,15 @@ from pyaiot.protocols.coap.message import CoapMessage, build_options, decode_uin
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from pyaiot.protocols.coap.post import (
     ALIVE,
-    ANSWER_IDS,
     PAYLOAD_BYTES_MAX,
+    RESPONSE_IDS,
     SERVER,
     Post,
-    answer_id,
     read_post,
     read_value,
-    write_answer,
+    response_id,
     write_changed,
+    write_response,
     write_too_many,
 )
 from pyaiot.protocols.coap.post_payload import parse_value
@@ -44,7 +44,7 @@ def post(datagram: bytes) -> Post:
 
 
 def answer(datagram: bytes, code: int = Code.CHANGED, **arguments: object) -> CoapMessage:
-    return CoapMessage.from_bytes(write_answer(post(datagram), code, 7, **arguments))  # type: ignore[arg-type]
+    return CoapMessage.from_bytes(write_response(post(datagram), code, 7, **arguments))  # type: ignore[arg-type]
 
 
 def test_post_as_riot_sends_it_is_accepted() -> None:
@@ -131,7 +131,7 @@ def test_answer_states_when_to_try_again_and_why() -> None:
 @given(st.text(max_size=200), st.binary(min_size=1, max_size=20))
 def test_answer_is_at_most_three_times_its_post_and_valid_text(words: str, payload: bytes) -> None:
     datagram = message((OptionNumber.URI_PATH, "alive"), payload=payload)
-    written = write_answer(post(datagram), Code.BAD_REQUEST, 7, words=words)
+    written = write_response(post(datagram), Code.BAD_REQUEST, 7, words=words)
     assert len(written) <= AMPLIFICATION_MAX * len(datagram)
     assert words.startswith(CoapMessage.from_bytes(written).payload.decode())
 
@@ -151,8 +151,8 @@ def test_answer_with_2_04_is_the_same_in_its_short_form(
     sent = CoapMessage(mtype, Code.POST, message_id, token, options, b"t:1")
     read = read_post(sent.to_bytes())
     assert read is not None
-    assert write_changed(read) == write_answer(read, Code.CHANGED, answer_id(message_id))
-    assert ANSWER_IDS <= answer_id(message_id) < 2 * ANSWER_IDS
+    assert write_changed(read) == write_response(read, Code.CHANGED, response_id(message_id))
+    assert RESPONSE_IDS <= response_id(message_id) < 2 * RESPONSE_IDS
 
 
 @given(
@@ -214,9 +214,9 @@ def test_answers_that_are_not_wanted_are_not_sent(no_response: int, unwanted: li
         (OptionNumber.NO_RESPONSE, no_response),
     ]
     for code in (Code.CHANGED, Code.BAD_REQUEST, Code.SERVICE_UNAVAILABLE):
-        written = write_answer(post(message(*options)), code, 7)
+        written = write_response(post(message(*options)), code, 7)
         assert (written == b"") == (code in unwanted)
-        acknowledged = write_answer(post(message(*options, mtype=MessageType.CON)), code, 7)
+        acknowledged = write_response(post(message(*options, mtype=MessageType.CON)), code, 7)
         reply = CoapMessage.from_bytes(acknowledged)
         assert (reply.mtype, reply.message_id) == (MessageType.ACK, 0x1235)
         assert reply.code == (Code.EMPTY if code in unwanted else code)

@@ -24,11 +24,11 @@ REMEMBERED_S: Final = 60.0
 """How long aiocoap remembers a request for deduplication: as long as posts are remembered, for the
 same reason. aiocoap's default is 247 s, at 3.4 kB each."""
 ANSWER_MESSAGE_IDS: Final = 0x4000
-"""Answers of aiocoap use message IDs below this. See `ANSWER_IDS` in protocols/coap/post.py."""
+"""Responses of aiocoap use message IDs below this. See `RESPONSE_IDS` in protocols/coap/post.py."""
 _PROXY_OPTIONS: Final = frozenset({OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME})
 _CANCELLED: Final = asyncio.InvalidStateError
 """aiocoap learns one turn of the event loop later that a request was cancelled, for example at its
-deadline. An answer or error that arrives in between has no receiver and is dropped."""
+deadline. A response or error that arrives in between has no receiver and is dropped."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class AiocoapPeer(UDP6EndpointAddress):  # type: ignore[misc]  # aiocoap has no 
     """A peer in the form of aiocoap, with its scope and identity: fe80::1 on two interfaces is two
     peers, and so are a secured and an unsecured one at one address.
 
-    aiocoap does not compare scopes, so that an answer from one interface would complete a request
+    aiocoap does not compare scopes, so that a response from one interface would complete a request
     to the other.
     """
 
@@ -193,7 +193,7 @@ class StrictSite(Site):  # type: ignore[misc]  # aiocoap has no types
 
 
 def _suppress(pipe: Any, classes: int) -> None:
-    """RFC 7967: mark answers of these classes (bits) as unwanted; see `is_unwanted`.
+    """RFC 7967: mark responses of these classes (bits) as unwanted; see `is_unwanted`.
 
     aiocoap's own support does not cover errors, and builds messages in a way that it warns of.
     """
@@ -207,6 +207,6 @@ def _suppress(pipe: Any, classes: int) -> None:
     pipe.add_response = add
 
 
-def is_unwanted(answer: aiocoap.Message) -> bool:
-    """Whether the client asked for no answer of this class (RFC 7967 section 2.1)."""
-    return getattr(answer, "is_unwanted", False)
+def is_unwanted(response: aiocoap.Message) -> bool:
+    """Whether the client asked for no response of this class (RFC 7967 section 2.1)."""
+    return getattr(response, "is_unwanted", False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Block-wise transfer of request bodies and answers (RFC 7959), within limits.
+"""Block-wise transfer of request bodies and responses (RFC 7959), within limits.
 
 aiocoap itself has no limit on the number and size of bodies, and answers unverified peers in blocks
 of 1,024 bytes.
@@ -24,11 +24,11 @@ ASSEMBLIES_MAX: Final = 256
 UNKNOWN_ASSEMBLIES_MAX: Final = 32
 """The same for unknown peers."""
 _OVERHEAD_BYTES: Final = 20
-"""Bytes of an answer without payload: header, ETag, Content-Format, Block2, payload marker."""
+"""Bytes of a response without payload: header, ETag, Content-Format, Block2, payload marker."""
 
 
 class BlockwiseBodies:
-    """Assembles request bodies, and splits answers into blocks."""
+    """Assembles request bodies, and splits responses into blocks."""
 
     def __init__(self, is_node: Callable[[PeerAddress], bool], time: Callable[[], float]) -> None:
         self._is_node = is_node
@@ -37,7 +37,7 @@ class BlockwiseBodies:
         self._of_unknown = Assemblies(UNKNOWN_ASSEMBLIES_MAX)
 
     def complete_body(self, request: aiocoap.Message) -> bytes | aiocoap.Message:
-        """The body of a request, or the answer to a block that does not complete it."""
+        """The body of a request, or the response to a block that does not complete it."""
         block = request.opt.block1
         if block is None:
             return bytes(request.payload)
@@ -61,10 +61,12 @@ class BlockwiseBodies:
             return aiocoap.Message(code=aiocoap.BAD_REQUEST, payload=str(error).encode())
         if result.body is not None:
             return result.body
-        answer = aiocoap.Message(code=aiocoap.Code(int(result.code)))
-        return acknowledged(request, answer)
+        response = aiocoap.Message(code=aiocoap.Code(int(result.code)))
+        return acknowledged(request, response)
 
-    def answer(self, request: aiocoap.Message, body: bytes, content_format: int) -> aiocoap.Message:
+    def respond(
+        self, request: aiocoap.Message, body: bytes, content_format: int
+    ) -> aiocoap.Message:
         """2.05 with the requested block of the body, in a block size that may be sent there."""
         szx = SZX_MAX
         if not self._is_node(request.remote.peer.address):
@@ -80,19 +82,21 @@ class BlockwiseBodies:
         piece = body[block.offset : block.offset + block.size]
         if not piece and block.num:
             return aiocoap.Message(code=aiocoap.BAD_OPTION)
-        answer = aiocoap.Message(code=aiocoap.CONTENT, payload=piece, content_format=content_format)
+        response = aiocoap.Message(
+            code=aiocoap.CONTENT, payload=piece, content_format=content_format
+        )
         if block2 is not None or len(body) > block.size:
-            answer.opt.block2 = block.num, block.offset + block.size < len(body), szx
+            response.opt.block2 = block.num, block.offset + block.size < len(body), szx
             # Section 2.4: the client must not combine blocks of two versions.
-            answer.opt.etag = hashlib.blake2b(body, digest_size=4).digest()
-        return answer
+            response.opt.etag = hashlib.blake2b(body, digest_size=4).digest()
+        return response
 
 
-def acknowledged(request: aiocoap.Message, answer: aiocoap.Message) -> aiocoap.Message:
-    """Add the Block1 option of the request to its answer (section 2.3)."""
+def acknowledged(request: aiocoap.Message, response: aiocoap.Message) -> aiocoap.Message:
+    """Add the Block1 option of the request to its response (section 2.3)."""
     block1 = request.opt.block1
     if block1 is not None:
-        answer.opt.block1 = block1.block_number, block1.more, block1.size_exponent
-        if answer.code == Code.REQUEST_ENTITY_TOO_LARGE:
-            answer.opt.size1 = BODY_BYTES_MAX
-    return answer
+        response.opt.block1 = block1.block_number, block1.more, block1.size_exponent
+        if response.code == Code.REQUEST_ENTITY_TOO_LARGE:
+            response.opt.size1 = BODY_BYTES_MAX
+    return response

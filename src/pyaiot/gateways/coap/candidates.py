@@ -6,7 +6,7 @@ from typing import Final
 
 from pyaiot.protocols.coap.numbers import COAP_PORT
 
-LOCAL_ANSWER_S: Final = 1.0
+LOCAL_RESPONSE_S: Final = 1.0
 """How long a node on this machine may take to answer at the port that it posts from. Nothing is
 lost there. Then the CoAP port is tried."""
 

@@ -54,7 +54,7 @@ class CommandWriter:
         uri = resource_uri(resource.removeprefix("/"))
         try:
             try:
-                answer = await self._requests.put(peer, uri, payload.encode(), deadline)
+                response = await self._requests.put(peer, uri, payload.encode(), deadline)
             except TimeoutError:
                 raise  # a `TimeoutError` is an OSError too
             except OSError:
@@ -62,7 +62,7 @@ class CommandWriter:
                 if not others:
                     raise
                 peer = others[0]
-                answer = await self._requests.put(peer, uri, payload.encode(), deadline)
+                response = await self._requests.put(peer, uri, payload.encode(), deadline)
         except TimeoutError:
             raise  # a `TimeoutError` is an OSError too
         except OSError as error:
@@ -72,11 +72,11 @@ class CommandWriter:
             return Outcome("timeout", str(error))
         except (ProtocolError, Refused, UnicodeEncodeError) as error:
             return Outcome("refused", str(error))
-        code = code_text(answer.code)
-        if answer.code >= Code.BAD_REQUEST:
-            words = answer.payload[:100].decode(errors="replace")
+        code = code_text(response.code)
+        if response.code >= Code.BAD_REQUEST:
+            words = response.payload[:100].decode(errors="replace")
             return Outcome("refused", f"{code} {words}".strip())
-        reported, colon, value = answer.payload.decode(errors="replace").partition(":")
+        reported, colon, value = response.payload.decode(errors="replace").partition(":")
         if colon and reported == resource:
             # Deployed firmware answers with the new value: `led:1`.
             self._posts.keep(uid, resource, value)

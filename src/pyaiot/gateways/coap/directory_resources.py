@@ -44,7 +44,7 @@ OFFERED: Final = (
     CoreLink(f"/{LOOKUP}/ep", (("rt", "core.rd-lookup-ep"), _CT)),
     CoreLink(f"/{LOOKUP}/res", (("rt", "core.rd-lookup-res"), _CT)),
 )
-"""The answer to `GET /.well-known/core` (RFC 9176 section 4)."""
+"""The response to `GET /.well-known/core` (RFC 9176 section 4)."""
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class RegisteredNodes:
         self._time = time
 
     def claim(self, uid: str, peer: Peer) -> aiocoap.Message | None:
-        """Admit the address that registers a uid. None: admitted; else the answer.
+        """Admit the address that registers a uid. None: admitted; else the response.
 
         Raises `ProtocolError`, `Refused`.
         """
@@ -122,7 +122,7 @@ class RegisteredNodes:
         return "" if node is None else node.address.uid
 
     def refused(self, peer: Peer, problem: PyaiotError) -> aiocoap.Message:
-        """Count a refusal. Returns the answer."""
+        """Count a refusal. Returns the response."""
         return as_message(self._posts.refusal(problem, peer.address))
 
 
@@ -197,11 +197,11 @@ class DirectoryServer:
         if len(body) > LINK_BYTES_MAX:
             return aiocoap.Message(code=aiocoap.REQUEST_ENTITY_TOO_LARGE, size1=LINK_BYTES_MAX)
         parameters = read_parameters(request.opt.uri_query)
-        answer, location = self._accept(request, parameters, parse_links(body).links)
-        if answer is None:
-            answer = aiocoap.Message(code=aiocoap.CREATED)
-            answer.opt.location_path = (RD, location)
-        return answer
+        response, location = self._accept(request, parameters, parse_links(body).links)
+        if response is None:
+            response = aiocoap.Message(code=aiocoap.CREATED)
+            response.opt.location_path = (RD, location)
+        return response
 
     def _register_simply(self, request: aiocoap.Message) -> aiocoap.Message:
         """Section 5.1: without links. The gateway reads them from the node."""
@@ -210,8 +210,8 @@ class DirectoryServer:
             parameters = read_parameters(request.opt.uri_query)
             if parameters.base is not None:
                 raise ProtocolError("a simple registration must not have base")
-            answer, _ = self._accept(request, parameters, ())
-            return answer or aiocoap.Message(code=aiocoap.CHANGED)
+            response, _ = self._accept(request, parameters, ())
+            return response or aiocoap.Message(code=aiocoap.CHANGED)
 
         return self._or_refusal(request, take)
 
@@ -319,7 +319,7 @@ class DirectoryServer:
         accept = request.opt.accept
         if accept is not None and int(accept) != ContentFormat.LINK_FORMAT:
             return aiocoap.Message(code=aiocoap.NOT_ACCEPTABLE)
-        return self._bodies.answer(request, body, ContentFormat.LINK_FORMAT)
+        return self._bodies.respond(request, body, ContentFormat.LINK_FORMAT)
 
 
 def _target_peer(peer: Peer, parameters: RegistrationParameters) -> Peer:

@@ -18,7 +18,7 @@ from pyaiot.transport.peers import Peer
 
 LINKS_MAX: Final = 256
 """Largest number of links of a node that are read. Further ones are ignored."""
-FIRST_ANSWER_S: Final = 4.0
+FIRST_RESPONSE_S: Final = 4.0
 """How long a node may take to answer at one address. After that the next one is tried."""
 VALUE_LIMIT_S: Final = 5.0
 """How long a node may take to answer with one value. After that it counts as unanswered."""
@@ -47,10 +47,10 @@ class Candidate(NamedTuple):
     """An address at which a node may answer requests."""
 
     peer: Peer
-    limit_s: float = FIRST_ANSWER_S
+    limit_s: float = FIRST_RESPONSE_S
     """How long it may take to answer."""
     offers: bool = False
-    """Whether an error counts as its answer only if no other candidate answers: posts and server
+    """Whether an error counts as its response only if no other candidate answers: posts and server
     may be different programs."""
 
 
@@ -92,7 +92,7 @@ class Discovery:
                 peer = candidate.peer
                 # A retransmission here would use up bytes of the anti-amplification limit that the
                 # candidate with the closed port needs.
-                once = bool(refused) or candidate.limit_s < FIRST_ANSWER_S
+                once = bool(refused) or candidate.limit_s < FIRST_RESPONSE_S
                 limit_s = min(candidate.limit_s, REFUSED_AGAIN_S) if refused else candidate.limit_s
                 try:
                     limit = self._loop.time() + limit_s
@@ -120,9 +120,9 @@ class Discovery:
         return Found(links, await self.follow(peer, links, read))
 
     async def answers(self, peer: Peer) -> bool:
-        """Whether a node answers at this peer. Any answer counts, including an error."""
+        """Whether a node answers at this peer. Any response counts, including an error."""
         try:
-            limit = self._loop.time() + FIRST_ANSWER_S
+            limit = self._loop.time() + FIRST_RESPONSE_S
             await self._requests.get(peer, WELL_KNOWN_CORE, limit)
         except (OSError, ProtocolError) as error:
             log.debug("%s: GET %s: %r", peer, WELL_KNOWN_CORE, error)

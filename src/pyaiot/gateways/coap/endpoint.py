@@ -44,7 +44,7 @@ UNVERIFIED_REQUESTS_BURST: Final = 500.0
 NODE_REQUESTS_PER_S: Final = 50.0
 NODE_REQUESTS_BURST: Final = 1200.0
 """Requests that reach aiocoap from one verified host, for example the blocks of a large value.
-Above: 4.29, or no answer to a Non-confirmable request."""
+Above: 4.29, or no response to a Non-confirmable request."""
 NODES_REQUESTS_PER_S: Final = 500.0
 NODES_REQUESTS_BURST: Final = 2000.0
 """The same of all verified hosts together. Above: not answered, and counted."""
@@ -58,8 +58,8 @@ class ResponseHandler(Protocol):
     """Handles responses to requests that do not go through aiocoap."""
 
     def receive_response(self, message: CoapMessage, peer: Peer) -> bytes | None:
-        """The answer to a response (empty: none), or None if it belongs to no request of this
-        handler."""
+        """Returns the acknowledgement or reset (empty: none); None if the response belongs to no
+        request of this handler."""
         ...
 
 
@@ -262,8 +262,8 @@ class CoapEndpoint:
         self._send_all(self.intake.datagrams_to_send())
         if oscore is not None:
             self._datagrams.send_all(oscore.datagrams_to_send())
-            while self.requests is not None and (answer := oscore.next_unprotected()) is not None:
-                self.requests.receive_unprotected(answer.token, answer.peer, answer.code)
+            while self.requests is not None and (response := oscore.next_unprotected()) is not None:
+                self.requests.receive_unprotected(response.token, response.peer, response.code)
 
         return taken
 
@@ -315,14 +315,14 @@ class CoapEndpoint:
 
     def _receive_response(self, message: CoapMessage, datagram: bytes, peer: Peer) -> None:
         for handler in (self.requests, self.observer):
-            answer = None if handler is None else handler.receive_response(message, peer)
-            if answer is not None:
+            response = None if handler is None else handler.receive_response(message, peer)
+            if response is not None:
                 break
         else:
             # RFC 7252 section 4.2: a Confirmable response that matches no request is rejected.
-            answer = rejection(datagram)
-        if answer:
-            self.send_to(answer, peer)
+            response = rejection(datagram)
+        if response:
+            self.send_to(response, peer)
 
     def _receive_empty(self, message: CoapMessage, datagram: bytes, peer: Peer) -> None:
         if self.requests is not None and self.requests.receive_empty(message, peer):
@@ -331,7 +331,7 @@ class CoapEndpoint:
             self._transport.receive_datagram(datagram, peer)
 
     def fail_requests(self, error: OSError, peer: Peer) -> None:
-        """Fail the requests to this peer, from which no further answer can arrive."""
+        """Fail the requests to this peer, from which no further response can arrive."""
         self._receive_error(error, peer, None)
 
     def _receive_error(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
@@ -354,5 +354,5 @@ def _unprotected(
 
 async def answers_ping(host: str, port: int, limit_s: float) -> bool:
     """Whether an endpoint of this machine answers a CoAP ping (RFC 7252 section 4.3)."""
-    # Empty, Confirmable, message ID 1. The answer is an empty reset with that ID.
+    # Empty, Confirmable, message ID 1. The reply is an empty reset with that ID.
     return await answers_probe(host, port, b"\x40\x00\x00\x01", b"\x70\x00\x00\x01".__eq__, limit_s)

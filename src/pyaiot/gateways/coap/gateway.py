@@ -13,11 +13,11 @@ from pyaiot.gateways import metrics
 from pyaiot.gateways.coap.address_table import AddressTable, NodeEntry
 from pyaiot.gateways.coap.aiocoap_adapter import StrictSite
 from pyaiot.gateways.coap.bodies import BlockwiseBodies
-from pyaiot.gateways.coap.candidates import LOCAL_ANSWER_S, candidate_ports
+from pyaiot.gateways.coap.candidates import LOCAL_RESPONSE_S, candidate_ports
 from pyaiot.gateways.coap.claims import ClaimCheck
 from pyaiot.gateways.coap.commands import CommandWriter
 from pyaiot.gateways.coap.directory_resources import DirectoryServer, RegisteredNodes
-from pyaiot.gateways.coap.discovery import FIRST_ANSWER_S, Candidate, Discovery, Read
+from pyaiot.gateways.coap.discovery import FIRST_RESPONSE_S, Candidate, Discovery, Read
 from pyaiot.gateways.coap.discovery_queue import DiscoveryQueue
 from pyaiot.gateways.coap.endpoint import CoapEndpoint, host_limits
 from pyaiot.gateways.coap.intake import CoapIntake
@@ -328,7 +328,7 @@ class CoapGateway:
                 continue
             if self._directory.directory.of(other_uid) is not None:
                 continue  # its registration states its address
-            # The answers so far may have come from the node that has just appeared.
+            # The responses so far may have come from the node that has just appeared.
             if port == address.port or not other.source_unanswered:
                 self._table.does_not_answer(other_uid)
                 self._unanswered.forget(other_uid)
@@ -425,7 +425,7 @@ class CoapGateway:
             taken=[port for port, at in known.items() if self._is_taken(uid, peer, at)],
         )
         # Nothing is lost on this machine: a short timeout is enough.
-        source_s = LOCAL_ANSWER_S if is_local and len(ports) > 1 else FIRST_ANSWER_S
+        source_s = LOCAL_RESPONSE_S if is_local and len(ports) > 1 else FIRST_RESPONSE_S
         source = Candidate(peer, source_s, offers=source_first)
         return [source if port == peer.address.port else Candidate(known[port]) for port in ports]
 

@@ -14,7 +14,7 @@ from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.address_table import AddressTable
 from pyaiot.gateways.coap.intake_events import (
     ACCEPTED,
-    NO_ANSWER,
+    NOT_ANSWERED,
     EmptyReceived,
     IntakeEvent,
     Posted,
@@ -28,11 +28,11 @@ from pyaiot.protocols.coap.message import CoapMessage, rejection
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from pyaiot.protocols.coap.post import (
     PAYLOAD_BYTES_MAX,
-    answer_id,
     read_post,
     read_value,
-    write_answer,
+    response_id,
     write_changed,
+    write_response,
     write_too_many,
 )
 from pyaiot.protocols.coap.request import (
@@ -80,7 +80,7 @@ class CoapIntake:
         return self._events.popleft() if self._events else None
 
     def datagrams_to_send(self) -> list[tuple[bytes, Peer]]:
-        """The answers since the last call, each with the peer to send it to."""
+        """The responses since the last call, each with the peer to send it to."""
         if not self._to_send:
             return self._to_send
         to_send, self._to_send = self._to_send, []
@@ -103,11 +103,11 @@ class CoapIntake:
             ts = unix_time()
             value = read_value(datagram) if has_limits else None
             if value is not None:
-                resource, data, answer = value
+                resource, data, response = value
                 reading = receive_value(datagram, resource, data, peer, now, ts)
                 if reading is not None:
                     readings.append(reading)
-                    to_send.append((answer, peer))
+                    to_send.append((response, peer))
                     continue
             if readings:
                 events.append(ValuesPosted(readings))
@@ -124,19 +124,19 @@ class CoapIntake:
         if post is not None:
             reply = self.posts.receive_post(post, peer, now=now, ts=ts)
             if reply is ACCEPTED:
-                answer = write_changed(post)
-            elif reply is None or reply is NO_ANSWER:
+                response = write_changed(post)
+            elif reply is None or reply is NOT_ANSWERED:
                 return
             else:
-                answer = write_answer(
+                response = write_response(
                     post,
                     reply.code,
-                    answer_id(datagram[2] << 8 | datagram[3]),
+                    response_id(datagram[2] << 8 | datagram[3]),
                     words=reply.words,
                     max_age_s=reply.max_age_s,
                 )
-            if answer:
-                self._to_send.append((answer, peer))
+            if response:
+                self._to_send.append((response, peer))
             return
         try:
             message = read_datagram(datagram)
@@ -155,8 +155,8 @@ class CoapIntake:
     def _receive_empty(self, message: CoapMessage, datagram: bytes, peer: Peer) -> None:
         if message.mtype in (MessageType.ACK, MessageType.RST):
             self._events.append(EmptyReceived(message, datagram, peer))
-        elif answer := rejection(datagram):
-            self._to_send.append((answer, peer))  # a ping (RFC 7252 section 4.3)
+        elif response := rejection(datagram):
+            self._to_send.append((response, peer))  # a ping (RFC 7252 section 4.3)
 
     def _receive_request(
         self, request: CoapMessage, datagram: bytes, peer: Peer, now: float
@@ -178,25 +178,25 @@ class CoapIntake:
         if problem:
             # RFC 7252 section 5.4.1: a Non-confirmable request is ignored.
             confirmable = request.mtype is MessageType.CON
-            answer = write_error(request, Code.BAD_OPTION, 0) if confirmable else b""
-            self._refuse(peer, answer, problem)
+            response = write_error(request, Code.BAD_OPTION, 0) if confirmable else b""
+            self._refuse(peer, response, problem)
         elif problem := block_problem(request):
-            answer = write_error(request, Code.BAD_REQUEST, answer_id(request.message_id))
-            self._refuse(peer, answer, problem)
+            response = write_error(request, Code.BAD_REQUEST, response_id(request.message_id))
+            self._refuse(peer, response, problem)
         elif len(request.payload) > PAYLOAD_BYTES_MAX:
             # RFC 7959 section 4: Size1 is the largest acceptable payload of one request.
             size1 = OptionNumber.SIZE1, PAYLOAD_BYTES_MAX
             code = Code.REQUEST_ENTITY_TOO_LARGE
-            answer = write_error(request, code, answer_id(request.message_id), size1)
-            self._refuse(peer, answer, f"more than {PAYLOAD_BYTES_MAX} bytes of payload")
+            response = write_error(request, code, response_id(request.message_id), size1)
+            self._refuse(peer, response, f"more than {PAYLOAD_BYTES_MAX} bytes of payload")
         else:
             readable = without_malformed_texts(request)
             if readable is not request:
                 datagram = readable.to_bytes()
             self._events.append(ToAiocoap(datagram, peer))
 
-    def _refuse(self, peer: Peer, answer: bytes, problem: object) -> None:
-        if answer:
-            self._to_send.append((answer, peer))
+    def _refuse(self, peer: Peer, response: bytes, problem: object) -> None:
+        if response:
+            self._to_send.append((response, peer))
         if self._limits is not None:
             self.posts.refuse("post from %s refused: %s", peer.address.host, problem)

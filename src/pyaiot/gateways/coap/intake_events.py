@@ -118,7 +118,7 @@ def senders_of(posts: Iterable[Posted]) -> Iterator[str]:
 
 
 class Reply(NamedTuple):
-    """The answer to a post."""
+    """The response to a post."""
 
     code: int
     words: str = ""
@@ -127,8 +127,8 @@ class Reply(NamedTuple):
 
 ACCEPTED: Final = Reply(int(Code.CHANGED))
 UNKNOWN_MAX_AGE_S: Final = 30
-"""Max-Age of the answer to readings of an unknown peer. Nodes send `alive` every 30 s."""
-NO_ANSWER: Final = Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
+"""Max-Age of the response to readings of an unknown peer. Nodes send `alive` every 30 s."""
+NOT_ANSWERED: Final = Reply(Code.SERVICE_UNAVAILABLE, max_age_s=UNKNOWN_MAX_AGE_S)
 """Not answered: all unknown peers together send too much."""
 
 

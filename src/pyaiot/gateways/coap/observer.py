@@ -133,12 +133,12 @@ class Observer:
     ) -> bool:
         """Read a resource once. Returns whether it answered."""
         try:
-            answer = await self._requests.get(peer, path, deadline, accept=accept)
+            response = await self._requests.get(peer, path, deadline, accept=accept)
         except _FAILURES as error:
             log.debug("%s: GET %s: %r", uid, path, error)
             return False
-        if answer.code == Code.CONTENT:
-            self._on_values(uid, resource, answer.payload, _format(answer), False)
+        if response.code == Code.CONTENT:
+            self._on_values(uid, resource, response.payload, _format(response), False)
         return True
 
     def forget(self, uid: str) -> None:
@@ -149,7 +149,8 @@ class Observer:
     # -- receiving ------------------------------------------------------------------------------
 
     def receive_response(self, message: CoapMessage, peer: Peer) -> bytes | None:
-        """The answer to a response (empty: none), or None if it belongs to no observation."""
+        """Returns the acknowledgement or reset (empty: none); None if the response belongs to no
+        observation."""
         if len(message.token) != TOKEN_BYTES_MAX or message.token[0] != _MARK:
             return None
         try:
@@ -234,37 +235,41 @@ class Observer:
         return answered
 
     async def _poll(self, observation: Observation[Peer], deadline: float) -> bool:
-        answer = await self._requests.get(
+        response = await self._requests.get(
             observation.peer, observation.path, deadline, accept=observation.accept
         )
         kind = self._observations.receive_response(
-            observation, answer.code, None, 0.0, now=self._loop.time()
+            observation, response.code, None, 0.0, now=self._loop.time()
         )
         if kind is ResponseKind.FRESH and not observation.ended:
             self._on_values(
-                observation.uid, observation.resource, answer.payload, _format(answer), False
+                observation.uid, observation.resource, response.payload, _format(response), False
             )
         return True
 
     async def _fetch(self, observation: Observation[Peer]) -> None:
         try:
             deadline = self._loop.time() + READ_LIMIT_S
-            answer = await self._requests.get(
+            response = await self._requests.get(
                 observation.peer, observation.path, deadline, accept=observation.accept
             )
         except _FAILURES as error:
             log.debug("%s: GET %s: %r", observation.uid, observation.path, error)
         else:
-            if answer.code == Code.CONTENT and not observation.ended:
+            if response.code == Code.CONTENT and not observation.ended:
                 self._on_values(
-                    observation.uid, observation.resource, answer.payload, _format(answer), False
+                    observation.uid,
+                    observation.resource,
+                    response.payload,
+                    _format(response),
+                    False,
                 )
         finally:
             self._fetching.discard(observation)
 
     async def _register(self, observation: Observation[Peer], deadline: float) -> bool:
         """GET with Observe 0 (RFC 7641 section 3.1)."""
-        answer = await self._requests.observe(
+        response = await self._requests.observe(
             observation.peer,
             observation.path,
             observation.token,
@@ -272,7 +277,7 @@ class Observer:
             accept=observation.accept,
         )
         if not observation.ended:
-            self._receive_response(observation, answer, notified=False)
+            self._receive_response(observation, response, notified=False)
         return True
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -289,8 +294,8 @@ def _reset(message: CoapMessage) -> bytes:
     return CoapMessage(MessageType.RST, 0, message.message_id).to_bytes()
 
 
-def _format(answer: CoapMessage) -> int | None:
-    return content_format(answer.option(OptionNumber.CONTENT_FORMAT))
+def _format(response: CoapMessage) -> int | None:
+    return content_format(response.option(OptionNumber.CONTENT_FORMAT))
 
 
 _FAILURES: Final = (OSError, ProtocolError)

@@ -19,10 +19,10 @@ from pyaiot.transport.peers import Peer, PeerAddress
 
 def as_message(reply: Reply) -> aiocoap.Message:
     """A reply as a message of aiocoap."""
-    answer = aiocoap.Message(code=aiocoap.Code(reply.code), payload=reply.words.encode()[:64])
+    response = aiocoap.Message(code=aiocoap.Code(reply.code), payload=reply.words.encode()[:64])
     if reply.max_age_s is not None:
-        answer.opt.max_age = reply.max_age_s
-    return answer
+        response.opt.max_age = reply.max_age_s
+    return response
 
 
 class PostIntake:
@@ -48,7 +48,7 @@ class PostIntake:
         return self._table.has_node_on(address)
 
     def receive_post(self, path: str, peer: Peer, body: bytes, format_: int | None = None) -> Reply:
-        """The answer to a post that is known not to be a duplicate."""
+        """The response to a post that is known not to be a duplicate."""
         try:
             return self._posts.receive_body(
                 path, peer, body, format_, now=self._time(), ts=self._unix_time()
@@ -57,7 +57,7 @@ class PostIntake:
             self._apply_events()
 
     def claim(self, uid: str, peer: Peer, *, rebooted: bool) -> Reply:
-        """The answer to a peer that claims this uid. Raises `TooFast`, `Refused`."""
+        """The response to a peer that claims this uid. Raises `TooFast`, `Refused`."""
         try:
             return self._posts.claim(
                 uid, peer, rebooted=rebooted, now=self._time(), ts=self._unix_time()
@@ -84,7 +84,7 @@ class PostIntake:
     def receive_values(
         self, uid: str, resource: str, payload: bytes, format_: int | None, notified: bool
     ) -> None:
-        """The payload of an answer to a GET, or of a notification (`notified`).
+        """The payload of a response to a GET, or of a notification (`notified`).
 
         Raises `TooFast` for notifications above the rate limit.
         """
@@ -102,7 +102,7 @@ class PostIntake:
             self._apply_events()
 
     def keep(self, uid: str, resource: str, data: object) -> None:
-        """Record a reading that needs no answer. A refused one is counted."""
+        """Record a reading that needs no response. A refused one is counted."""
         self._posts.keep(uid, resource, data, now=self._time(), ts=self._unix_time())
         self._apply_events()
 
@@ -112,7 +112,7 @@ class PostIntake:
         self._apply_events()
 
     def refusal(self, problem: PyaiotError, address: PeerAddress) -> Reply:
-        """Count a refusal. Returns the answer, with a short reason."""
+        """Count a refusal. Returns the response, with a short reason."""
         reply = self._posts.refusal(problem, address)
         self._apply_events()
         return reply

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The posts of nodes: their sender, whether they count, and their answers. Pure.
+"""The posts of nodes: their sender, whether they count, and their responses. Pure.
 
 `now` is the loop's time in seconds, `ts` Unix time in seconds. Changes by posts are appended to
 `events`.
@@ -13,7 +13,7 @@ from pyaiot.errors import ProtocolError, PyaiotError, Refused, TooFast
 from pyaiot.gateways.coap.address_table import AddressTable, Claim, HeldReading
 from pyaiot.gateways.coap.intake_events import (
     ACCEPTED,
-    NO_ANSWER,
+    NOT_ANSWERED,
     UNKNOWN_MAX_AGE_S,
     ClaimToCheck,
     IntakeEvent,
@@ -40,7 +40,7 @@ from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.peers import Peer, PeerAddress
 
 CLAIM_MAX_AGE_S: Final = 5
-"""Max-Age of the answer to a claim while the old address of the uid is checked."""
+"""Max-Age of the response to a claim while the old address of the uid is checked."""
 HOST_POSTS_PER_S: Final = 100.0
 HOST_POSTS_BURST: Final = 2000.0
 """Posts of a host from unknown addresses, sustained and at once. Above: 4.29, with the time to
@@ -110,7 +110,7 @@ class Posts:
         return reading
 
     def receive_post(self, post: Post, peer: Peer, *, now: float, ts: float) -> Reply | None:
-        """The answer to a post; None for a duplicate that is not answered."""
+        """The response to a post; None for a duplicate that is not answered."""
         if post.route.path is ALIVE:
             return self._receive_alive(post, peer, now, ts)
         if peer.security == "oscore":  # RFC 8613 section 7.4: without duplicates
@@ -174,7 +174,7 @@ class Posts:
     def receive_body(
         self, path: str, peer: Peer, body: bytes, format_: int | None, *, now: float, ts: float
     ) -> Reply:
-        """The answer to a post that is known not to be a duplicate, possibly because of its
+        """The response to a post that is known not to be a duplicate, possibly because of its
         protection."""
         try:
             if path is not SERVER:
@@ -244,7 +244,7 @@ class Posts:
         return self._elsewhere(uid, now) or ACCEPTED
 
     def _elsewhere(self, uid: str, now: float) -> Reply | None:
-        """The answer to a post of a node that another gateway owns; None if this gateway owns it.
+        """The response to a post of a node that another gateway owns; None if this gateway owns it.
 
         The post is reported anyway: the broker accepts it as soon as the other gateway has lost the
         node.
@@ -289,7 +289,7 @@ class Posts:
             self._events.append(NodeRenamed(address.host, reports))
 
     def claim(self, uid: str, peer: Peer, *, rebooted: bool, now: float, ts: float) -> Reply:
-        """The answer to a peer that claims this uid.
+        """The response to a peer that claims this uid.
 
         Raises `TooFast`, `Refused`.
         """
@@ -373,7 +373,7 @@ class Posts:
         now: float,
         ts: float,
     ) -> None:
-        """The payload of an answer to a GET, or of a notification (`notified`).
+        """The payload of a response to a GET, or of a notification (`notified`).
 
         Raises `TooFast` for notifications above the rate limit. Malformed payloads are counted and
         ignored.
@@ -426,7 +426,7 @@ class Posts:
         self._events.append(Refusal(text, details))
 
     def refusal(self, problem: PyaiotError, address: PeerAddress) -> Reply:
-        """Count a refusal. Returns the answer, with a short reason."""
+        """Count a refusal. Returns the response, with a short reason."""
         self.refuse("post from %s refused: %s", address.host, problem)
         match problem:
             case TooFast():
@@ -441,4 +441,4 @@ class Posts:
         if wait_s == 0:
             return None
         self.refused += 1
-        return NO_ANSWER if wait_s is None else too_many(wait_s)
+        return NOT_ANSWERED if wait_s is None else too_many(wait_s)

@@ -51,12 +51,12 @@ bytes."""
 READ_YIELDS_AFTER_S: Final = 1.0
 """How long a command waits for an unanswered read. After that the read is interrupted and repeated
 later."""
-ANSWERED_MAX: Final = 4096
-"""Largest number of Confirmable answers that are remembered. Beyond it, a copy of the oldest is
+CONFIRMABLE_RESPONSES_MAX: Final = 4096
+"""Largest number of Confirmable responses that are remembered. Beyond it, a copy of the oldest is
 rejected."""
-ANSWERED_S: Final = 60.0
-"""How long copies of a Confirmable answer are acknowledged. After that they are rejected. RFC 7252
-section 4.8.2: they are sent for 45 s (MAX_TRANSMIT_SPAN)."""
+CONFIRMABLE_RESPONSES_S: Final = 60.0
+"""How long copies of a Confirmable response are acknowledged. After that they are rejected. They
+are sent for 45 s (MAX_TRANSMIT_SPAN of RFC 7252 section 4.8.2)."""
 _RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class ResetReceived(ProtocolError):
     """The peer rejected the request with a reset. It may have carried it out before."""
 
 
-class UnprotectedAnswer(ResetReceived):
+class UnprotectedResponse(ResetReceived):
     """The node answered a protected request with an unprotected error. A host that sees the request
     can forge it, so the node may have carried it out nevertheless."""
 
@@ -88,7 +88,7 @@ class RequestSocket(Protocol):
 
 
 class _PendingRequest(msgspec.Struct, eq=False):
-    """A request that waits for its answer."""
+    """A request that waits for its response."""
 
     exchange: Exchange
     peer: Peer
@@ -120,7 +120,7 @@ class Requests:
         self._by_token: dict[tuple[bytes, PeerAddress], _PendingRequest] = {}
         self._by_message: dict[tuple[int, PeerAddress], _PendingRequest] = {}
         self._answered: OrderedDict[tuple[bytes, PeerAddress], float] = OrderedDict()
-        """Tokens and addresses of Confirmable answers, and until when copies are acknowledged."""
+        """Tokens and addresses of Confirmable responses, and until when copies are acknowledged."""
         self._message_ids = MessageIds(self._random)
         self._ids_timer: asyncio.TimerHandle | None = None
 
@@ -133,7 +133,7 @@ class Requests:
         accept: int | None = None,
         once: bool = False,
     ) -> CoapMessage:
-        """GET a percent-encoded path with query. Returns the answer, whatever its code.
+        """GET a percent-encoded path with query. Returns the response, whatever its code.
 
         `accept` is the Content-Format to request; if the node does not support it, the request is
         repeated without. `once`: no retransmission. A body in blocks is read completely (RFC 7959
@@ -150,19 +150,22 @@ class Requests:
                 options = _accept_options(accept)
                 if block is not None:
                     options.append((OptionNumber.BLOCK2, block.to_bytes()))
-                answer = await self._request(peer, Code.GET, target, deadline, spacing, options)
-                if accept is not None and answer.code in NOT_ACCEPTED:
+                response = await self._request(peer, Code.GET, target, deadline, spacing, options)
+                if accept is not None and response.code in NOT_ACCEPTED:
                     accept = None
                     continue
-                if answer.code != Code.CONTENT:
-                    return answer
-                option, etag = answer.option(OptionNumber.BLOCK2), answer.option(OptionNumber.ETAG)
+                if response.code != Code.CONTENT:
+                    return response
+                option, etag = (
+                    response.option(OptionNumber.BLOCK2),
+                    response.option(OptionNumber.ETAG),
+                )
                 try:
-                    block = download.add(option, etag, answer.payload)
+                    block = download.add(option, etag, response.payload)
                 except Refused as error:
                     raise ProtocolError(str(error)) from error
                 if block is None:
-                    return msgspec.structs.replace(answer, payload=download.body)
+                    return msgspec.structs.replace(response, payload=download.body)
 
     async def observe(
         self, peer: Peer, uri: str, token: bytes, deadline: float, *, accept: int | None = None
@@ -185,14 +188,14 @@ class Requests:
         refusal = None
         async with self._turn(peer, deadline, is_command=True):
             if len(payload) <= WHOLE_BYTES_MAX:
-                answer = await self._request(
+                response = await self._request(
                     peer, Code.PUT, target, deadline, command_spacing, [_TEXT], payload=payload
                 )
-                too_large = answer.code == Code.REQUEST_ENTITY_TOO_LARGE
+                too_large = response.code == Code.REQUEST_ENTITY_TOO_LARGE
                 if not too_large or len(payload) <= 16 << SZX_AFTER_413:
-                    return answer
-                refusal = answer
-                upload = Upload(payload, _smaller(answer.option(OptionNumber.BLOCK1)))
+                    return response
+                refusal = response
+                upload = Upload(payload, _smaller(response.option(OptionNumber.BLOCK1)))
             else:
                 upload = Upload(payload)
             while True:
@@ -200,13 +203,13 @@ class Requests:
                 options: list[Option] = [_TEXT, (OptionNumber.BLOCK1, block.to_bytes())]
                 if block.num == 0:
                     options.append((OptionNumber.SIZE1, len(payload)))
-                answer = await self._request(
+                response = await self._request(
                     peer, Code.PUT, target, deadline, command_spacing, options, payload=piece
                 )
-                if not upload.receive_answer(answer.code, answer.option(OptionNumber.BLOCK1)):
-                    if refusal is not None and answer.code == Code.BAD_OPTION:
-                        return refusal  # no support for blocks: its first answer is the reason
-                    return answer
+                if not upload.receive_response(response.code, response.option(OptionNumber.BLOCK1)):
+                    if refusal is not None and response.code == Code.BAD_OPTION:
+                        return refusal  # no support for blocks: its first response is the reason
+                    return response
 
     # -- turns ----------------------------------------------------------------------------------
 
@@ -298,21 +301,21 @@ class Requests:
         finally:
             del self._by_token[by_token], self._by_message[by_message]
             del self._current[peer]
-        if pending.exchange.answer is None:
+        if pending.exchange.response is None:
             raise ResetReceived("the node rejected the request with a reset")
-        answer = pending.exchange.answer
-        if not token and answer.mtype is MessageType.CON:
+        response = pending.exchange.response
+        if not token and response.mtype is MessageType.CON:
             self._remember(by_token)
-        echo = answer.option(OptionNumber.ECHO) if answer.code == Code.UNAUTHORIZED else None
+        echo = response.option(OptionNumber.ECHO) if response.code == Code.UNAUTHORIZED else None
         if echo is None or any(number == OptionNumber.ECHO for number, _ in options):
-            return answer
+            return response
         options = [*options, (OptionNumber.ECHO, echo)]
         return await self._request(
             peer, code, target, deadline, spacing, options, payload=payload, token=token
         )
 
     async def _until_ended(self, pending: _PendingRequest) -> None:
-        """Send until the answer. Raises `TimeoutError` at the deadline, or the error received."""
+        """Send until the response. Raises `TimeoutError` at the deadline, or the error received."""
         exchange, ended = pending.exchange, pending.ended
         while not ended.done():
             now = self._loop.time()
@@ -343,14 +346,15 @@ class Requests:
     # -- receiving ------------------------------------------------------------------------------
 
     def receive_response(self, message: CoapMessage, peer: Peer) -> bytes | None:
-        """The answer to a response (empty: none), or None if it belongs to no request."""
+        """Returns the acknowledgement or reset (empty: none); None if the response belongs to no
+        request."""
         if message.code >> 5 not in _RESPONSE_CLASSES:
             return None
         key = message.token, peer.address
         pending = self._by_token.get(key)
         if pending is not None:
-            if pending.observes and pending.exchange.answer is not None:
-                return None  # a notification, in the same turn as the answer to its registration
+            if pending.observes and pending.exchange.response is not None:
+                return None  # a notification, in the same turn as the response to its registration
             self._socket.verify(pending.peer)
             reply = pending.exchange.receive_message(message)
             pending.end()
@@ -375,7 +379,7 @@ class Requests:
         """A secured peer answered a request with this token by an unprotected error."""
         pending = self._by_token.get((token, peer.address))
         if pending is not None:
-            pending.end(UnprotectedAnswer(f"the node answered {code_text(code)} without OSCORE"))
+            pending.end(UnprotectedResponse(f"the node answered {code_text(code)} without OSCORE"))
 
     def receive_error(self, error: OSError, peer: Peer, quoted: bytes | None) -> None:
         """A peer cannot be reached: by an ICMP error, or (`quoted` None) because sending failed.
@@ -388,7 +392,7 @@ class Requests:
             pending.end(error)
 
     def _remember(self, key: tuple[bytes, PeerAddress]) -> None:
-        """RFC 7252 section 4.2: each copy of a Confirmable answer is acknowledged.
+        """RFC 7252 section 4.2: each copy of a Confirmable response is acknowledged.
 
         Most nodes answer in the acknowledgement, whose copies need no reply.
         """
@@ -396,10 +400,10 @@ class Requests:
         answered = self._answered
         while answered:
             oldest, until = next(iter(answered.items()))
-            if until > now and len(answered) < ANSWERED_MAX:
+            if until > now and len(answered) < CONFIRMABLE_RESPONSES_MAX:
                 break
             del answered[oldest]
-        answered[key] = now + ANSWERED_S
+        answered[key] = now + CONFIRMABLE_RESPONSES_S
 
 
 def _accept_options(accept: int | None) -> list[Option]:

@@ -2,7 +2,7 @@
 """Records the datagrams of chosen nodes in a pcapng file, with the outcome of each exchange.
 
 The endpoint only appends to a list. A task writes it in a thread, a second later, when the outcome
-of requests is known from their answers.
+of requests is known from their responses.
 """
 
 import asyncio
@@ -135,7 +135,7 @@ class Trace:
         return self._uid_at(address)
 
     def _match(self, item: _Datagram) -> None:
-        """Find the request of an answer, and note its outcome."""
+        """Find the request of a response, and note its outcome."""
         data = item.data
         if len(data) < 4:
             return
@@ -152,18 +152,18 @@ class Trace:
                     item.uid = request.uid
 
 
-def _outcome(answer: _Datagram) -> str:
-    code = answer.data[1]
-    answer_code = code_text(code)
-    if answer.inbound:
-        return f"answered {answer_code}"
+def _outcome(response: _Datagram) -> str:
+    code = response.data[1]
+    response_code = code_text(code)
+    if response.inbound:
+        return f"answered {response_code}"
     if code < Code.BAD_REQUEST:
-        return f"accepted: {answer_code}"
+        return f"accepted: {response_code}"
     try:
-        reason = CoapMessage.from_bytes(answer.data).payload.decode(errors="replace")
+        reason = CoapMessage.from_bytes(response.data).payload.decode(errors="replace")
     except ProtocolError:
         reason = ""
-    return f"refused: {answer_code}" + (f", {reason}" if reason else "")
+    return f"refused: {response_code}" + (f", {reason}" if reason else "")
 
 
 def _comment(item: _Datagram) -> str:

@@ -83,7 +83,7 @@ class Upload:
         block = Block(self._at >> self._szx + 4, end < len(self._body), self._szx)
         return block, self._body[self._at : end]
 
-    def receive_answer(self, code: int, option: bytes | None) -> bool:
+    def receive_response(self, code: int, option: bytes | None) -> bool:
         """Take the response to the block. Returns whether to send another one.
 
         Raises `ProtocolError` for a 2.31 that does not acknowledge the block that was sent,

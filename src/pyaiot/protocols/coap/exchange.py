@@ -25,7 +25,7 @@ COMMAND_ACK_TIMEOUT_MIN_S: Final = 0.4
 COMMAND_TRANSMISSIONS: Final = 4
 """Transmissions that a command should have: with 20 % loss in both directions, all 4 fail in 1.7 %
 of cases, all 3 in 4.7 %."""
-LAST_ANSWER_S: Final = 0.5
+LAST_RESPONSE_S: Final = 0.5
 """Time reserved for the response to the last transmission, or a tenth of the limit if that is
 less."""
 
@@ -58,7 +58,7 @@ def _spacing(limit_s: float, ack_timeout_min_s: float, retransmissions: int) -> 
 
     Transmission n + 1 leaves after ACK_TIMEOUT * (2 ** n - 1) * ACK_RANDOM_FACTOR at the latest.
     """
-    usable_s = limit_s - min(LAST_ANSWER_S, limit_s / 10)
+    usable_s = limit_s - min(LAST_RESPONSE_S, limit_s / 10)
     while True:
         ack_timeout_s = usable_s / (((1 << retransmissions) - 1) * ACK_RANDOM_FACTOR)
         if retransmissions == 1 or ack_timeout_s >= ack_timeout_min_s:
@@ -82,7 +82,7 @@ class Exchange:
         now: float,
         random: Random,
     ) -> None:
-        self.answer: CoapMessage | None = None
+        self.response: CoapMessage | None = None
         self.is_reset = False
         """The peer rejected the request. It may have carried it out before."""
         self.transmissions = 0
@@ -118,8 +118,8 @@ class Exchange:
             return None
         # Section 5.2.2: a response of any message type implies the acknowledgement.
         self._due_at = None
-        if self.answer is None:
-            self.answer = message
+        if self.response is None:
+            self.response = message
         return acknowledgement(message)
 
 

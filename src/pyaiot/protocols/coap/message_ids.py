@@ -11,7 +11,7 @@ PEERS_MAX: Final = 65_536
 """Peers whose last message ID is remembered. Beyond that, the half that was used longest ago gets
 random ones again."""
 FIRST_MESSAGE_ID: Final = 0x8000
-"""Requests use message IDs from this. Those below are for responses; see `ANSWER_IDS` in
+"""Requests use message IDs from this. Those below are for responses; see `RESPONSE_IDS` in
 protocols/coap/post.py."""
 _COUNT: Final = 0x10000 - FIRST_MESSAGE_ID
 

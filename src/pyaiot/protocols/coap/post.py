@@ -37,10 +37,10 @@ _OPTIONS_BYTES_MAX: Final = 64
 _ROUTES_MAX: Final = 256
 """Encoded options whose meaning is cached. Further ones are decoded each time."""
 
-ANSWER_IDS: Final = 0x4000
+RESPONSE_IDS: Final = 0x4000
 """Message IDs of these responses are from this to 0x7FFF: those below and above are for responses
 and requests of other parts."""
-_ANSWER_ID_MASK: Final = ANSWER_IDS - 1
+_RESPONSE_ID_MASK: Final = RESPONSE_IDS - 1
 
 _CHANGED: Final = int(Code.CHANGED)
 _MARKER: Final = bytes((PAYLOAD_MARKER,))
@@ -55,8 +55,8 @@ _TOKEN_LENGTH: Final = 0x0F
 _ACK_CHANGED: Final = tuple(bytes((_ACK | size, _CHANGED)) for size in range(TOKEN_BYTES_MAX + 1))
 _NON_CHANGED: Final = tuple(
     tuple(
-        bytes((_NON_CONFIRMABLE | size, _CHANGED, ANSWER_IDS >> 8 | high))
-        for high in range(ANSWER_IDS >> 8)
+        bytes((_NON_CONFIRMABLE | size, _CHANGED, RESPONSE_IDS >> 8 | high))
+        for high in range(RESPONSE_IDS >> 8)
     )
     for size in range(TOKEN_BYTES_MAX + 1)
 )
@@ -143,7 +143,7 @@ def read_value(datagram: bytes) -> tuple[str, str, bytes] | None:
         return None
     kind = first & 0xF0
     if kind == _NON_CONFIRMABLE:
-        head = _NON_CHANGED[token_end - 4][datagram[2] & _ANSWER_ID_MASK >> 8]
+        head = _NON_CHANGED[token_end - 4][datagram[2] & _RESPONSE_ID_MASK >> 8]
         return resource, data, head + datagram[3:token_end]
     if kind == _CONFIRMABLE:
         return resource, data, _ACK_CHANGED[token_end - 4] + datagram[2:token_end]
@@ -153,27 +153,27 @@ def read_value(datagram: bytes) -> tuple[str, str, bytes] | None:
 def write_changed(post: Post) -> bytes:
     """The datagram that answers 2.04 to a post, or b"" if nothing is to be sent.
 
-    See `answer_id` for the message ID of a Non-confirmable response.
+    See `response_id` for the message ID of a Non-confirmable response.
     """
     if post.route.suppressed:
         datagram = post.datagram
-        return write_answer(post, _CHANGED, answer_id(datagram[2] << 8 | datagram[3]))
+        return write_response(post, _CHANGED, response_id(datagram[2] << 8 | datagram[3]))
     datagram, token_end = post.datagram, post.token_end
     if datagram[0] & 0x30 == 0:
         return _ACK_CHANGED[token_end - 4] + datagram[2:token_end]
-    return _NON_CHANGED[token_end - 4][datagram[2] & _ANSWER_ID_MASK >> 8] + datagram[3:token_end]
+    return _NON_CHANGED[token_end - 4][datagram[2] & _RESPONSE_ID_MASK >> 8] + datagram[3:token_end]
 
 
-def answer_id(message_id: int) -> int:
+def response_id(message_id: int) -> int:
     """The message ID of the response to a Non-confirmable request with this one.
 
     It repeats the low bits of its request, so that it is not reused towards a node before the node
     reuses its own.
     """
-    return ANSWER_IDS | message_id & _ANSWER_ID_MASK
+    return RESPONSE_IDS | message_id & _RESPONSE_ID_MASK
 
 
-def write_answer(
+def write_response(
     post: Post, code: int, message_id: int, *, words: str = "", max_age_s: int | None = None
 ) -> bytes:
     """The datagram that answers a post, or b"" if nothing is to be sent.

@@ -149,5 +149,5 @@ def write_error(
             return b""
         return CoapMessage(MessageType.ACK, Code.EMPTY, request.message_id).to_bytes()
     mtype = MessageType.ACK if confirmable else MessageType.NON
-    answer_id = request.message_id if confirmable else message_id
-    return CoapMessage(mtype, code, answer_id, request.token, build_options(*options)).to_bytes()
+    response_id = request.message_id if confirmable else message_id
+    return CoapMessage(mtype, code, response_id, request.token, build_options(*options)).to_bytes()

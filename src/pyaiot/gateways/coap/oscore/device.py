@@ -13,7 +13,7 @@ from pyaiot.protocols.oscore.numbers import ReplayWindow, SequenceNumbers
 from pyaiot.transport.peers import Peer, PeerAddress
 from pyaiot.transport.rate_limit import RateLimit
 
-ANSWERS_MAX: Final = 8
+RESPONSES_MAX: Final = 8
 """Largest number of requests of one device whose answers are remembered. A copy of an older one is
 refused as a replay."""
 REQUESTS_MAX: Final = 8
@@ -61,14 +61,14 @@ class ContextNumbers(msgspec.Struct, eq=False):
 
 
 class ReceivedRequest(msgspec.Struct, eq=False):
-    """A request of the device, and its answer."""
+    """A request of the device, and its response."""
 
     datagram: bytes
     ids: RequestIds
     plaintext: bytes = b""
-    """The answer that uses the nonce of the request."""
+    """The response that uses the nonce of the request."""
     reply: bytes = b""
-    """The datagram of the answer, for copies of the request."""
+    """The datagram of the response, for copies of the request."""
 
 
 class SentRequest(msgspec.Struct, eq=False):
@@ -81,11 +81,11 @@ class SentRequest(msgspec.Struct, eq=False):
     ids: RequestIds
     answered: bool = False
     notified: int = -1
-    """The highest sequence number in an answer: notifications must arrive in order."""
+    """The highest sequence number in a response: notifications must arrive in order."""
 
-    def take_answer(self, partial_iv: bytes) -> bool:
-        """Whether an answer with this Partial IV is new. Records it: a second answer with it is a
-        copy."""
+    def take_response(self, partial_iv: bytes) -> bool:
+        """Record a response with this Partial IV. Returns whether it is new: a second one with the
+        same value is a copy."""
         if partial_iv:
             number = int.from_bytes(partial_iv, "big")
             is_new = number > self.notified

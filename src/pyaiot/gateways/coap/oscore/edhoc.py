@@ -109,9 +109,9 @@ class EdhocResponder:
                 self._devices[name] = device, its
 
     def receive_message(self, payload: bytes, host: str, now: float) -> bytes:
-        """The answer to a POST to `/.well-known/edhoc`: a second or fourth message.
+        """The response to a POST to `/.well-known/edhoc`: a second or fourth message.
 
-        Raises `EdhocRefused`, which has the answer, and `TooManyHandshakes`.
+        Raises `EdhocRefused`, which has the response, and `TooManyHandshakes`.
         """
         try:
             if len(payload) > MESSAGE_BYTES_MAX:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.coap.oscore.contexts import OscoreContexts
 from pyaiot.gateways.coap.oscore.device import (
-    ANSWERS_MAX,
+    RESPONSES_MAX,
     ExchangeKey,
     OscoreDevice,
     ReceivedRequest,
     SentRequest,
     keep,
 )
-from pyaiot.gateways.coap.oscore.refusals import OscoreRefusals, build_answer
+from pyaiot.gateways.coap.oscore.refusals import OscoreRefusals, build_response
 from pyaiot.protocols.coap.message import CoapMessage, rejection
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
 from pyaiot.protocols.edhoc.responder import EdhocRefused
@@ -51,7 +51,7 @@ CHALLENGE_BYTES: Final = 8
 """Length of an Echo value, in bytes."""
 CHALLENGES_PER_S: Final = 1.0
 CHALLENGES_BURST: Final = 10.0
-"""Rate limit and burst of Echo values for one device. Above it there is no answer. Only copies of
+"""Rate limit and burst of Echo values for one device. Above it there is no response. Only copies of
 the device's own messages can exceed it."""
 _REQUEST_CODES_END: Final = 0x20
 _RESPONSE_CLASSES: Final = frozenset((2, 4, 5))
@@ -87,14 +87,14 @@ class OscoreLayer:
         self._unprotected: list[Unprotected] = []
 
     def datagrams_to_send(self) -> list[tuple[bytes, Peer]]:
-        """Answers of this layer since the last call, in their form on the wire."""
+        """Responses of this layer since the last call, in their form on the wire."""
         if not self._to_send:
             return self._to_send
         to_send, self._to_send = self._to_send, []
         return to_send
 
     def next_unprotected(self) -> Unprotected | None:
-        """The next unprotected answer to a protected request; None if there are no more."""
+        """The next unprotected response to a protected request; None if there are no more."""
         return self._unprotected.pop(0) if self._unprotected else None
 
     # -- receiving ------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class OscoreLayer:
             window = device.stored.window
             if window is not None and not window.is_new(number):
                 self.refusals.replayed += 1
-                if self._answer_copy(device, request, peer):
+                if self._respond_to_copy(device, request, peer):
                     return None
                 problem = Unacceptable(Code.UNAUTHORIZED, "replay detected")
                 continue
@@ -174,13 +174,13 @@ class OscoreLayer:
                 self._send_challenge(device, request, peer, now)
                 return None
             received = ReceivedRequest(request.datagram, _ids_of(device, request))
-            keep(device.received, (peer.address, request.token), received, ANSWERS_MAX)
+            keep(device.received, (peer.address, request.token), received, RESPONSES_MAX)
             return inner, device.at(peer)
         raise problem
 
-    def _answer_copy(self, device: OscoreDevice, request: ProtectedMessage, peer: Peer) -> bool:
-        """RFC 7252 section 4.5: a copy of an accepted request gets the same answer again, if it is
-        Confirmable. Returns False if it is not a copy of a remembered request."""
+    def _respond_to_copy(self, device: OscoreDevice, request: ProtectedMessage, peer: Peer) -> bool:
+        """RFC 7252 section 4.5: a copy of an accepted Confirmable request gets the same response
+        again. Returns False if it is not a copy of a remembered request."""
         known = device.received.get((peer.address, request.token))
         if known is None or known.datagram != request.datagram:
             return False
@@ -215,9 +215,9 @@ class OscoreLayer:
         if not device.challenge:
             device.challenge = self._random_bytes(CHALLENGE_BYTES)
         echo = OptionNumber.ECHO, device.challenge
-        answer = build_answer(request.datagram, Code.UNAUTHORIZED, echo)
+        response = build_response(request.datagram, Code.UNAUTHORIZED, echo)
         ids = _ids_of(device, request)
-        self._to_send.append((protect_response(device.context, answer, ids, number), peer))
+        self._to_send.append((protect_response(device.context, response, ids, number), peer))
 
     # -- responses ------------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class OscoreLayer:
         except ProtocolError:
             self.refusals.refused += 1
             return None
-        if not sent.take_answer(response.option.partial_iv):
+        if not sent.take_response(response.option.partial_iv):
             self.refusals.replayed += 1
             self._acknowledge(response.datagram, peer)
             return None
@@ -318,19 +318,19 @@ class OscoreLayer:
         if not request.plaintext:
             request.plaintext = plaintext
         elif request.plaintext != plaintext:
-            # A different answer than the one that used the nonce of the request.
+            # A different response than the one that used the nonce of the request.
             number = self._contexts.take_number(device)
             if number is None:
                 return None
         request.reply = protect_response(device.context, datagram, request.ids, number)
         return request.reply
 
-    # -- answers of this layer ------------------------------------------------------------------
+    # -- responses of this layer ----------------------------------------------------------------
 
     def _refuse(self, datagram: bytes, peer: Peer, problem: Unacceptable, now: float) -> None:
-        answer = self.refusals.refuse(datagram, peer.host, problem, now=now)
-        if answer:
-            self._to_send.append((answer, peer))
+        response = self.refusals.refuse(datagram, peer.host, problem, now=now)
+        if response:
+            self._to_send.append((response, peer))
 
     def _acknowledge(self, datagram: bytes, peer: Peer) -> None:
         if _is_confirmable(datagram):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Limits the cost of protected messages that cannot be accepted, and the answers to them. Pure."""
+"""Limits the cost of protected messages that cannot be accepted, and of their responses. Pure."""
 
 import logging
 from collections import OrderedDict
@@ -9,7 +9,7 @@ from typing import Final
 from pyaiot.gateways.coap.oscore.device import keep
 from pyaiot.protocols.coap.message import CoapMessage, build_options
 from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
-from pyaiot.protocols.coap.post import answer_id
+from pyaiot.protocols.coap.post import response_id
 from pyaiot.protocols.oscore.messages import Unacceptable
 from pyaiot.transport.host_rate_limit import HostRateLimit, Rate
 from pyaiot.transport.rate_limit import RateLimitedLog
@@ -62,7 +62,7 @@ class OscoreRefusals:
             keep(self._proved, host, None, PROVED_HOSTS_MAX)
 
     def refuse(self, datagram: bytes, host: str, problem: Unacceptable, *, now: float) -> bytes:
-        """Count a request that is not accepted. Returns its answer, which is not protected (RFC
+        """Count a request that is not accepted. Returns its response, which is not protected (RFC
         8613 section 8.2); empty: none."""
         self.refused += 1
         self._lines.warning("OSCORE message from %s refused: %s", host, problem, now=now)
@@ -71,26 +71,26 @@ class OscoreRefusals:
         if wait_s == 0:
             if problem.edhoc_error:
                 format_ = OptionNumber.CONTENT_FORMAT, ContentFormat.EDHOC
-                return build_answer(datagram, problem.code, format_, payload=problem.edhoc_error)
+                return build_response(datagram, problem.code, format_, payload=problem.edhoc_error)
             # Section 8.2: a cache must not keep 4.01.
             no_cache = OptionNumber.MAX_AGE, 0
-            return build_answer(datagram, problem.code, no_cache, payload=str(problem).encode())
+            return build_response(datagram, problem.code, no_cache, payload=str(problem).encode())
         if wait_s is not None:
             keep(self._muted, host, now + MUTED_S, MUTED_HOSTS_MAX)
         return b""
 
 
-def build_answer(
+def build_response(
     datagram: bytes, code: Code, option: tuple[int, bytes | int], *, payload: bytes = b""
 ) -> bytes:
-    """An unprotected answer to the request in a datagram."""
+    """An unprotected response to the request in a datagram."""
     token = datagram[4 : 4 + (datagram[0] & 0x0F)]
     message_id = datagram[2] << 8 | datagram[3]
     confirmable = datagram[0] >> 4 & 3 == MessageType.CON
     return CoapMessage(
         MessageType.ACK if confirmable else MessageType.NON,
         code,
-        message_id if confirmable else answer_id(message_id),
+        message_id if confirmable else response_id(message_id),
         token,
         build_options(option),
         payload,

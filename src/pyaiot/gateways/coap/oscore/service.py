@@ -170,7 +170,7 @@ class EdhocResource(Resource):  # type: ignore[misc]  # aiocoap has no types
         except EdhocRefused as problem:
             code, payload = aiocoap.BAD_REQUEST, problem.answer
         except TooManyHandshakes as problem:
-            answer = aiocoap.Message(code=aiocoap.TOO_MANY_REQUESTS)
-            answer.opt.max_age = math.ceil(problem.wait_s)
-            return answer
+            response = aiocoap.Message(code=aiocoap.TOO_MANY_REQUESTS)
+            response.opt.max_age = math.ceil(problem.wait_s)
+            return response
         return aiocoap.Message(code=code, payload=payload, content_format=ContentFormat.EDHOC)
