@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** What people do about alerts, and their rules (`/api/alerts`, `/api/alert-rules`). */
 import { apiUrl } from "./config";
-import { request } from "./registryApi";
+import { visible } from "./model/text";
+import { ApiProblem, request } from "./registryApi";
 import type { Severity } from "./alerts";
 
 export const CONDITIONS = ["above", "below", "change", "no data", "offline", "gateway lost", "update failed", "command failed"] as const;
@@ -39,7 +40,10 @@ export interface Channel {
   problem: string;
 }
 
-/** All functions throw `ApiProblem`. */
+/** Why a request failed, for people. */
+export const reasonOf = (error: unknown): string => (error instanceof ApiProblem ? visible(error.message) : String(error));
+
+/** All functions below throw `ApiProblem`. */
 export const editAlerts = async (ids: readonly string[], change: { acknowledge?: true; snooze?: number }): Promise<void> => {
   await request("PATCH", `${apiUrl()}alerts`, { ids, ...change });
 };
@@ -57,8 +61,9 @@ export interface NodeLimit {
   title: string;
 }
 
+/** None of a broker whose answer has none. */
 export const readLimits = async (uid: string): Promise<NodeLimit[]> =>
-  ((await request("GET", `${apiUrl()}nodes/${encodeURIComponent(uid)}/limits`)) as { limits: NodeLimit[] }).limits;
+  ((await request("GET", `${apiUrl()}nodes/${encodeURIComponent(uid)}/limits`)) as { limits?: NodeLimit[] } | null)?.limits ?? [];
 
 export const putRule = async (id: string, rule: Rule): Promise<void> => {
   await request("PUT", ruleUrl(id), rule);

@@ -3,8 +3,11 @@
 import { render } from "preact";
 import { config, isKept, isKiosk, loadConfig } from "./config";
 import "./style.css";
-import { connect } from "./store";
+import { connect, second, state } from "./store";
 import { App } from "./ui/App";
+
+/** With more nodes, the page subscribes to the readings that it shows. */
+const FLEET = 300;
 
 async function start(): Promise<void> {
   const place = document.getElementById("app");
@@ -15,6 +18,9 @@ async function start(): Promise<void> {
   if (isKiosk) document.documentElement.dataset.kiosk = "";
   render(<App />, place);
   connect();
+  second.subscribe(() => {
+    if (state.nodes.size > FLEET && !state.legacy) void import("./narrow").then((it) => it.begin());
+  });
   if (!import.meta.env.PROD) return;
   const { install, awaitServer } = await import("./install");
   if (isKept()) awaitServer();

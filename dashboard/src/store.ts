@@ -19,8 +19,6 @@ import { t } from "./i18n";
 const RATE_OVER_S = 3;
 const SPARK_MS = 250;
 const BACK_SHOWN_S = 6;
-/** With more nodes, the page asks the broker for the readings that it shows. */
-const FLEET = 300;
 
 export const clock = (): number => performance.now() / 1000;
 
@@ -225,7 +223,6 @@ function everySecond(): void {
   for (const node of visible) ring(node.clock);
   if (missed.value && now - missedAt > BACK_SHOWN_S) missed.value = 0;
   if (parsedQuery.peek().moving) choose();
-  if (state.nodes.size > FLEET && !state.legacy) void import("./narrow").then((it) => it.begin());
   schedule();
 }
 

@@ -9,7 +9,7 @@ import { fill, typeset } from "../src/i18n/typeset";
 vi.mock("../src/i18n/index", () => ({ language: { value: "en" } }));
 
 type Dictionary = Record<string, string>;
-const modules = import.meta.glob<Record<string, unknown>>(["../src/i18n/*.ts", "!../src/i18n/{index,texts,typeset,ages,en,fr,de,more}.ts"], { eager: true });
+const modules = import.meta.glob<Record<string, unknown>>(["../src/i18n/*.ts", "!../src/i18n/{index,texts,typeset,ages,words,en,fr,de,more}.ts"], { eager: true });
 const parts = Object.entries(modules).map(([path, exports]): [string, Record<"en" | "fr" | "de", Dictionary>] => {
   const found = Object.values(exports).find((it): it is { words: Record<"en" | "fr" | "de", Dictionary> } => typeof it === "function" && "words" in it);
   if (!found) throw new Error(path);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-import type { Words } from ".";
+import type { Words } from "./words";
 
 export const fr: Words = {
   skip: "Aller aux nœuds",

@@ -4,11 +4,10 @@ import { computed, effect, signal } from "@preact/signals";
 import { settings } from "../settings";
 import { formatAge, formatDuration, type Code } from "./ages";
 import { en } from "./en";
-import type { more } from "./more";
 import { fill, typeset, type Values } from "./typeset";
+import type { Key, Words } from "./words";
 
-export type Key = keyof typeof en | keyof typeof more;
-export type Words = Record<Key, string>;
+export type { Key } from "./words";
 
 const loaders: Record<Exclude<Code, "en">, () => Promise<Words>> = {
   fr: async () => (await import("./fr")).fr,

@@ -2,12 +2,11 @@
 /** The rules of alerts, and the channels of notifications, for administrators. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { CONDITIONS, putRule, readChannels, readRules, removeRule, SEVERITIES, testChannel, type Channel, type Condition, type Rule, type StoredRule } from "../alertsApi";
+import { CONDITIONS, putRule, readChannels, readRules, reasonOf, removeRule, SEVERITIES, testChannel, type Channel, type Condition, type Rule, type StoredRule } from "../alertsApi";
 import type { Severity } from "../alerts";
 import { newId } from "../model/ids";
 import { views } from "../views";
 import { quote, visible } from "../model/text";
-import { reasonOf } from "./Alerts";
 import { titleOf } from "./rows";
 import { duration, localDigits } from "../i18n";
 import { a } from "../i18n/alerts";

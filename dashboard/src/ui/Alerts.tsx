@@ -2,10 +2,9 @@
 /** Alerts that are active, what people do about them, and for administrators their rules. */
 import { useSignal } from "@preact/signals";
 import { alerts, unread, type Alert } from "../alerts";
-import { editAlerts } from "../alertsApi";
+import { editAlerts, reasonOf } from "../alertsApi";
 import { info, mayEdit } from "../info";
-import { quote, visible } from "../model/text";
-import { ApiProblem } from "../registryApi";
+import { quote } from "../model/text";
 import { navigate } from "../route";
 import { settings } from "../settings";
 import { titleByUid } from "../store";
@@ -24,9 +23,6 @@ const HOUR_S = 3600;
 const CLEARED_SHOWN = 20;
 
 const close = () => (overlay.value = "");
-
-/** Why a request failed, for people. */
-export const reasonOf = (error: unknown): string => (error instanceof ApiProblem ? visible(error.message) : String(error));
 
 export function Alerts() {
   const problem = useSignal("");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The card of a node: name, state, and a row for each resource. */
 import { effect, signal, useComputed } from "@preact/signals";
-import { memo } from "preact/compat";
 import { useRef } from "preact/hooks";
 import { natural } from "../model/order";
 import { FACTS } from "../model/readings";
@@ -18,6 +17,7 @@ import { rendererOf } from "./registry";
 import { estimatedSpan, useMasonry } from "./masonry";
 import { useVisibility } from "./visibility";
 import { isOld } from "./notes";
+import { isRenamed, startRenaming, type Place } from "./renaming";
 import { NumberRow, TextRow } from "./rows";
 import { duration, reasonText, t, timeOf } from "../i18n";
 
@@ -92,8 +92,8 @@ const rank = ({ name }: Resource): number => {
   return place < 0 ? RANKS.length : place;
 };
 
-export const Card = memo(function Card({ node }: { node: Node }) {
-  void triggerOf(node).value;
+export function Card({ node }: { node: Node }) {
+  void triggerOf(node).value; // signals skip a component whose properties are the same
   const ref = useRef<HTMLLIElement>(null);
   useVisibility(ref, node);
   useMasonry(ref);
@@ -122,27 +122,16 @@ export const Card = memo(function Card({ node }: { node: Node }) {
       <Discovery node={node} />
     </li>
   );
-});
+}
 
 const PRELOAD_MS = 1500;
 
-/** The node whose name is being edited. */
-export const renaming = signal<{ node: Node; place: Place } | null>(null);
-/** Where a name is edited: on the card, or in the details over it. */
-export type Place = "card" | "details";
-export const isRenamed = (node: Node, place: Place): boolean => renaming.value?.node === node && renaming.value.place === place;
 const loadRename = () => import("./Rename").then((it) => it.Rename);
 const Rename = lazy<{ node: Node; place: Place }>(loadRename);
 // Loaded before it is needed: what is typed after F2 must not be lost.
 effect(() => {
   if (mayEdit.value) setTimeout(() => void loadRename().catch(() => undefined), PRELOAD_MS);
 });
-
-export function startRenaming(event: Event, node: Node, place: Place): void {
-  if (!mayEdit.peek() || !node.registered) return;
-  event.preventDefault();
-  renaming.value = { node, place };
-}
 
 function Head({ node }: { node: Node }) {
   void triggerOf(node).value; // signals skip a component whose properties are the same

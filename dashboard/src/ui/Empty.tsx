@@ -8,7 +8,7 @@ import { link, membership, offline, offlineCount, parsedQuery, present, state } 
 import { Copy } from "./Copy";
 import { IgnoredTopics } from "./IgnoredTopics";
 import { overlay } from "./keys";
-import { Sign } from "./Nodes";
+import { Sign } from "./Sign";
 import { count, t } from "../i18n";
 
 /** The reason why no node is shown: there are none, or none matches. */

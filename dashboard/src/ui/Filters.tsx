@@ -9,7 +9,7 @@ import { fact } from "../model/state";
 import { navigate, query } from "../route";
 import { settings } from "../settings";
 import { membership, state, titleByUid, unhide } from "../store";
-import { filtersOpen } from "./Header";
+import { filtersOpen } from "./keys";
 import { titleOf } from "./rows";
 import { translate, t } from "../i18n";
 

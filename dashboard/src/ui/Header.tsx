@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Title, screens, search, filters, and the badge of the connection state. */
-import { signal, useComputed, useSignal } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { alerts, unread, worst } from "../alerts";
 import { config } from "../config";
@@ -10,11 +10,9 @@ import { settings } from "../settings";
 import { isLive, link, past, pause, paused, present, rate, retry, second, timelineOpen, waiting } from "../store";
 import { lazy } from "./lazy";
 import { Icon } from "./icons";
-import { overlay, toggleTimeline } from "./keys";
+import { filtersOpen, overlay, toggleTimeline } from "./keys";
 import { count, formatNumber, t } from "../i18n";
 
-/** Whether the filters are open. */
-export const filtersOpen = signal(false);
 const Filters = lazy(() => import("./Filters").then((it) => it.Filters));
 
 const TABS: readonly Exclude<Screen, "settings" | "fleet" | "audit">[] = ["nodes", "table", "map", "updates", "path"];

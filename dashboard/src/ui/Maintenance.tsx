@@ -2,11 +2,10 @@
 /** Times in which nobody is notified of some nodes, for administrators. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { addMaintenance, readMaintenance, removeMaintenance, REPEATS, type Maintenance, type MaintenanceWindow } from "../alertsApi";
+import { addMaintenance, readMaintenance, reasonOf, removeMaintenance, REPEATS, type Maintenance, type MaintenanceWindow } from "../alertsApi";
 import { natural } from "../model/order";
 import { quote, visible } from "../model/text";
 import { membership, second, state } from "../store";
-import { reasonOf } from "./Alerts";
 import { timeOf } from "../i18n";
 import { a } from "../i18n/alerts";
 

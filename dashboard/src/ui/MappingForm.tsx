@@ -4,8 +4,13 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { formOf, guessRoles, payloadOf, PAYLOADS, ROLES, tryMapping, type PayloadForm, type Role, type TopicMapping, type Tried } from "../mappingsApi";
 import { visible } from "../model/text";
+import { ApiProblem } from "../registryApi";
 import { m } from "../i18n/topics";
-import { reasonOf } from "./Topics";
+
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof ApiProblem)) throw error;
+  return error.kind === "unreachable" ? m("unreachable") : error.message;
+}
 
 /** What is in the form. `id` empty: a new mapping. */
 export interface Draft {

@@ -6,7 +6,8 @@ import { nodeTitle, quote, visible } from "../model/text";
 import { navigate } from "../route";
 import { hideNode } from "../store";
 import { moveBy } from "./arrange";
-import { menu, startRenaming } from "./Card";
+import { menu } from "./Card";
+import { startRenaming } from "./renaming";
 import { Drawer } from "./Drawer";
 import { h } from "../i18n/home";
 

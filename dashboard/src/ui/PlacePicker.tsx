@@ -4,10 +4,15 @@ import * as L from "leaflet";
 import "leaflet/dist/leaflet.css";
 import { useEffect, useRef } from "preact/hooks";
 import { addOutlines, CanvasOfMap } from "./map/outlineLayer";
-import type { PickerProperties } from "./SetValue";
 import "../map.css";
 
 const NEAR_ZOOM = 12;
+
+export interface PickerProperties {
+  at: { lat: number; lng: number } | null;
+  /** Called with the place that was pressed. */
+  pick: (lat: number, lng: number) => void;
+}
 
 export function PlacePicker({ at, pick }: PickerProperties) {
   const place = useRef<HTMLDivElement>(null);

@@ -6,7 +6,7 @@ import type { Node } from "../model/state";
 import { nodeTitle, quote } from "../model/text";
 import { ApiProblem, editNode, readNode } from "../registryApi";
 import { problemText } from "./edits";
-import { renaming, type Place } from "./Card";
+import { renaming, type Place } from "./renaming";
 import { t } from "../i18n";
 import "../registry.css";
 

@@ -6,17 +6,13 @@ import { nodeTitle, quote } from "../model/text";
 import { sendCommand } from "../store";
 import { Drawer, focusOn } from "./Drawer";
 import { lazy } from "./lazy";
+import type { PickerProperties } from "./PlacePicker";
 import { nameOf, NoteLine, setting, textValue, useOff } from "./rows";
 import { t } from "../i18n";
 import { h } from "../i18n/home";
 import "../typed.css";
 
 const PlacePicker = lazy<PickerProperties>(() => import("./PlacePicker").then((it) => it.PlacePicker), 280);
-
-export interface PickerProperties {
-  at: { lat: number; lng: number } | null;
-  pick: (lat: number, lng: number) => void;
-}
 
 /** The broker accepts no longer payload in a command of a page. */
 const PAYLOAD_MAX = 1024;

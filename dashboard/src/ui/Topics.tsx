@@ -3,19 +3,13 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { guessRoles, newMappingId, putMapping, readMappings, removeMapping, rolesOf, type SavedMapping, type TopicMapping } from "../mappingsApi";
-import { ApiProblem } from "../registryApi";
 import { quote, visible } from "../model/text";
 import { membership, state } from "../store";
 import { Drawer } from "./Drawer";
 import { overlay } from "./keys";
-import { MappingForm, type Draft } from "./MappingForm";
+import { MappingForm, reasonOf, type Draft } from "./MappingForm";
 import { m } from "../i18n/topics";
 import "../topics.css";
-
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof ApiProblem)) throw error;
-  return error.kind === "unreachable" ? m("unreachable") : error.message;
-}
 
 export function Topics() {
   void membership.value;

@@ -9,6 +9,9 @@ import type { Key } from "../i18n";
 /** The open overlay, besides the details of a node. */
 export const overlay = signal<"" | "activity" | "alerts" | "help" | "device" | "account" | "topics" | "menu">("");
 
+/** Whether the filters are open. */
+export const filtersOpen = signal(false);
+
 const SCREEN_KEYS: Record<string, Screen> = { "1": "nodes", "2": "table", "3": "map", "4": "updates", "5": "path", ",": "settings" };
 
 export const KEYS: readonly [keys: string, what: Key][] = [
