@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The texts of the audit log, which are loaded with it; the English ones define the keys. */
+import { fromBroker, localDigits } from ".";
 import { texts } from "./texts";
 
 const en = {
@@ -34,6 +35,7 @@ const en = {
   "kind.token": "token",
   "kind.gateway": "gateway",
   "kind.invitation": "invitation",
+  "kind.session": "session",
   "kind.rule": "alert rule",
   "kind.homeassistant": "Home Assistant",
   "kind.anonymous": "not signed in",
@@ -53,6 +55,23 @@ const en = {
   "detail.viewer": "viewer",
   "detail.operator": "operator",
   "detail.admin": "administrator",
+  "part.label": "name",
+  "part.room": "room",
+  "part.latitude": "latitude",
+  "part.longitude": "longitude",
+  "part.tags": "tags",
+  "part.add_tags": "tags added",
+  "part.remove_tags": "tags removed",
+  "part.notes": "notes",
+  "part.interval_s": "reports every",
+  "part.offline_after_s": "offline after",
+  "part.types": "types of resources",
+  "part.types_of": "types of {names}",
+  "part.admission=accepted": "accepted",
+  "part.admission=banned": "banned",
+  "part.old tokens": "old tokens",
+  "part.tag": "tag {name}",
+  "part.gateway": "gateway {name}",
   "action.command": "Command",
   "action.edit": "Node edited",
   "action.edit-nodes": "Nodes edited",
@@ -128,6 +147,7 @@ const fr: Record<AuditKey, string> = {
   "kind.token": "jeton",
   "kind.gateway": "passerelle",
   "kind.invitation": "invitation",
+  "kind.session": "session",
   "kind.rule": "règle d’alerte",
   "kind.homeassistant": "Home Assistant",
   "kind.anonymous": "non connecté",
@@ -147,6 +167,23 @@ const fr: Record<AuditKey, string> = {
   "detail.viewer": "lecteur",
   "detail.operator": "opérateur",
   "detail.admin": "administrateur",
+  "part.label": "nom",
+  "part.room": "salle",
+  "part.latitude": "latitude",
+  "part.longitude": "longitude",
+  "part.tags": "étiquettes",
+  "part.add_tags": "étiquettes ajoutées",
+  "part.remove_tags": "étiquettes retirées",
+  "part.notes": "notes",
+  "part.interval_s": "transmet toutes les",
+  "part.offline_after_s": "hors ligne après",
+  "part.types": "types de ressources",
+  "part.types_of": "types de {names}",
+  "part.admission=accepted": "accepté",
+  "part.admission=banned": "banni",
+  "part.old tokens": "anciens jetons",
+  "part.tag": "étiquette {name}",
+  "part.gateway": "passerelle {name}",
   "action.command": "Commande",
   "action.edit": "Nœud modifié",
   "action.edit-nodes": "Nœuds modifiés",
@@ -220,6 +257,7 @@ const de: Record<AuditKey, string> = {
   "kind.token": "Token",
   "kind.gateway": "Gateway",
   "kind.invitation": "Einladung",
+  "kind.session": "Sitzung",
   "kind.rule": "Alarmregel",
   "kind.homeassistant": "Home Assistant",
   "kind.anonymous": "nicht angemeldet",
@@ -239,6 +277,23 @@ const de: Record<AuditKey, string> = {
   "detail.viewer": "Betrachter",
   "detail.operator": "Bediener",
   "detail.admin": "Administrator",
+  "part.label": "Name",
+  "part.room": "Raum",
+  "part.latitude": "Breite",
+  "part.longitude": "Länge",
+  "part.tags": "Schlagwörter",
+  "part.add_tags": "Schlagwörter hinzugefügt",
+  "part.remove_tags": "Schlagwörter entfernt",
+  "part.notes": "Notizen",
+  "part.interval_s": "meldet sich alle",
+  "part.offline_after_s": "offline nach",
+  "part.types": "Typen von Ressourcen",
+  "part.types_of": "Typen von {names}",
+  "part.admission=accepted": "freigegeben",
+  "part.admission=banned": "gesperrt",
+  "part.old tokens": "alte Token",
+  "part.tag": "Schlagwort {name}",
+  "part.gateway": "Gateway {name}",
   "action.command": "Befehl",
   "action.edit": "Knoten bearbeitet",
   "action.edit-nodes": "Mehrere Knoten bearbeitet",
@@ -295,5 +350,47 @@ const worded = (group: string, word: string): string => {
 };
 export const actionText = (action: string): string => worded("action", action);
 export const kindText = (kind: string): string => worded("kind", kind);
-export const detailText = (detail: string): string => worded("detail", detail);
+
+/** Actions whose detail is a list of changed fields. */
+const EDITS = new Set(["edit", "edit-nodes"]);
+/** Actions whose detail is about who has access: `user:ada, viewer, tag lab`. */
+const ACCESS = /^(sign-|invite|access-|user-|token-|gateway-(add|rotate|remove))/;
+
+const partText = (part: string): string => worded("part", part);
+
+function fieldText(part: string): string {
+  const [name, value] = part.split("=");
+  if (value === undefined || partText(part) !== part) return partText(part);
+  return partText(name) + (value === "None" ? ": –" : ` ${localDigits(value.replace(/\.0$/, ""))}\u00a0s`);
+}
+
+function fieldsText(detail: string): string {
+  const [fields, names = ""] = detail.split("types of ");
+  const list = fields.split(", ").filter(Boolean).map(fieldText);
+  return [...list, names && typesText(names)].filter(Boolean).join(", ");
+}
+
+/** `admission` may follow the names. */
+function typesText(text: string): string {
+  const [, names = text, admission = ""] = /^(.*?)(?:, (admission=\w+))?$/.exec(text) ?? [];
+  return [au("part.types_of", { names }), partText(admission)].filter(Boolean).join(", ");
+}
+
+function accessText(part: string): string {
+  const [, kind, name] = /^(user|token|gateway|invitation|session):(.*)$/s.exec(part) ?? [];
+  if (kind) return `${kindText(kind)} ${name}`;
+  const [, scope, its] = /^(tag|gateway) (.*)$/s.exec(part) ?? [];
+  if (scope === "tag" || scope === "gateway") return au(`part.${scope}`, { name: its });
+  return worded("detail", partText(part));
+}
+
+/** The detail of an entry, which the broker wrote in English; names that people chose stay. */
+export function detailText(action: string, detail: string): string {
+  const text = worded("detail", detail);
+  if (text !== detail) return text;
+  const known = fromBroker(detail);
+  if (known !== detail) return known;
+  if (EDITS.has(action)) return fieldsText(detail);
+  return ACCESS.test(action) ? detail.split(", ").map(accessText).join(", ") : detail;
+}
 export const resultText = (result: string): string => worded("result", result);

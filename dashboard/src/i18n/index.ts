@@ -26,6 +26,8 @@ export const allTexts: Promise<void> = import("./more").then(({ more }) => {
   if (isShown) words.value = english;
 });
 export const language = signal<Code>("en");
+/** Of texts of the broker; null until another language than English needs it. */
+const translator = signal<((code: Code, text: string) => string) | null>(null);
 
 const wanted = computed<Code>(() => {
   if (settings.language.value) return settings.language.value;
@@ -41,7 +43,11 @@ effect(() => {
     language.value = code;
     document.documentElement.lang = code;
   });
+  if (code !== "en") void import("./brokerTexts").then((it) => (translator.value = it.brokerText));
 });
+
+/** A text that the broker wrote in English, in the language of the user if it is a known one. */
+export const fromBroker = (text: string): string => translator.value?.(language.value, text) ?? text;
 
 /** The text for `key`, with `{name}` replaced by `values.name`. */
 export const t = (key: Key, values: Values = {}): string => fill(words.value[key], values);

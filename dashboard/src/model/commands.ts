@@ -54,7 +54,8 @@ export function finish(
     kind: "command",
     what: `outcome.${outcome}`,
     uid: resource.node.uid,
-    detail: `${resource.name} = ${command.payload.slice(0, 60)}${detail ? ` · ${detail}` : ""}`,
+    detail: `${resource.name} = ${command.payload.slice(0, 60)}`,
+    why: detail,
     good: outcome === "confirmed" || outcome === "sent",
   });
   touch(state, resource);

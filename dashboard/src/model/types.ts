@@ -162,6 +162,8 @@ export interface ActivityEvent {
   ts: number;
   uid: string;
   detail: string;
+  /** Why a command failed, as its receipt has it. */
+  why?: string;
   good: boolean;
 }
 

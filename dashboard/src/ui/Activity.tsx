@@ -6,7 +6,7 @@ import { activityCount, state, titleByUid } from "../store";
 import { Drawer } from "./Drawer";
 import { IgnoredTopics } from "./IgnoredTopics";
 import { overlay } from "./keys";
-import { reasonText, translate, t, timeOf } from "../i18n";
+import { fromBroker, reasonText, translate, t, timeOf } from "../i18n";
 
 const MARKS = { joined: "＋", left: "○", reset: "↻", command: "→", gateway: "◆", link: "⇄", error: "⚠" } as const;
 
@@ -17,7 +17,7 @@ export function Activity() {
       <IgnoredTopics />
       {state.activity.length === 0 && <p class="wait">{t("activity.none")}</p>}
       <ol class="activity">
-        {state.activity.map(({ kind, what, ts, uid, detail, good }, index) => (
+        {state.activity.map(({ kind, what, ts, uid, detail, why, good }, index) => (
           <li key={state.activityCount - index} data-good={good}>
             <span class="mark" aria-hidden="true">
               {MARKS[kind]}
@@ -36,7 +36,8 @@ export function Activity() {
                 </a>
               )}{" "}
               {visible(translate(what))}
-              {detail && <span class="soft"> · {quote(kind === "left" ? reasonText(detail) : detail)}</span>}
+              {detail && <span class="soft"> · {quote(kind === "left" ? reasonText(detail) : fromBroker(detail))}</span>}
+              {why && <span class="soft"> · {quote(fromBroker(why))}</span>}
             </span>
             <time>{timeOf(ts)}</time>
           </li>

@@ -10,11 +10,12 @@ import { settings } from "../settings";
 import { titleByUid } from "../store";
 import { AlertRules } from "./AlertRules";
 import { MaintenanceWindows } from "./Maintenance";
+import { alertValue } from "./alertText";
 import { Drawer } from "./Drawer";
 import { overlay } from "./keys";
 import { whoText } from "./details/NodeActivity";
 import { titleOf } from "./rows";
-import { formatNumber, localDigits, momentOf, reasonText, timeOf } from "../i18n";
+import { formatNumber, momentOf, timeOf } from "../i18n";
 import { a } from "../i18n/alerts";
 import "../more.css";
 import "../alerts.css";
@@ -100,13 +101,6 @@ function Groups({ list, act }: { list: Alert[]; act: Act }) {
   );
 }
 
-/** A value as the broker wrote it, such as `22.3°C`; for an alert about a node, why it went offline. */
-function valueText({ resource, value = "" }: Alert): string {
-  if (!resource) return quote(reasonText(value));
-  const [, digits, unit] = /^(-?\d+(?:\.\d+)?)\s*(\D*)$/.exec(value) ?? [];
-  return digits ? `${localDigits(digits)}\u00a0${quote(unit)}`.trim() : quote(value);
-}
-
 function Row({ alert, act }: { alert: Alert; act: Act }) {
   const { id, uid, title, state, resource, value } = alert;
   const where = uid ? titleByUid(uid) : a("gateway", { name: quote(alert.gateway ?? "") });
@@ -129,7 +123,7 @@ function Row({ alert, act }: { alert: Alert; act: Act }) {
           where
         )}
         <small>
-          {[resource && titleOf(resource), value && valueText(alert)].filter(Boolean).map((part) => `${part} · `)}
+          {[resource && titleOf(resource), value && alertValue(alert)].filter(Boolean).map((part) => `${part} · `)}
           <time>{status(alert)}</time>
         </small>
       </span>

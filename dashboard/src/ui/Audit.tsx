@@ -205,7 +205,7 @@ function Line({ entry }: { entry: AuditEntry }) {
           </a>
         ))}
         {uids.length > UIDS_SHOWN && <span>{au("and_more", { n: formatNumber(uids.length - UIDS_SHOWN) })}</span>}
-        {detail && <small>{quote(detailText(detail))}</small>}
+        {detail && <small>{quote(detailText(action, detail))}</small>}
         {suppressed > 0 && <small>{au("suppressed", { n: formatNumber(suppressed) })}</small>}
       </span>
       <span class="outcome">{resultText(result)}</span>

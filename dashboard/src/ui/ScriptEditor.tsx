@@ -8,7 +8,7 @@ import { quote } from "../model/text";
 import { draft } from "../settings";
 import { sendCommand, triggerOf, isLive } from "../store";
 import { NoteLine } from "./rows";
-import { translate, t } from "../i18n";
+import { fromBroker, translate, t } from "../i18n";
 
 export function ScriptEditor({ resource }: { resource: Resource }) {
   const { node } = resource;
@@ -23,7 +23,7 @@ export function ScriptEditor({ resource }: { resource: Resource }) {
   const last = useComputed(() => {
     void triggerOf(resource).value;
     const command = node.log.find((entry) => entry.name === resource.name && entry.state !== "pending");
-    return command ? `${translate(`outcome.${command.state}`)}${command.detail ? ` · ${quote(command.detail)}` : ""}` : "";
+    return command ? `${translate(`outcome.${command.state}`)}${command.detail ? ` · ${quote(fromBroker(command.detail))}` : ""}` : "";
   });
   const send = () => {
     if (!off.peek() && !busy.peek()) sendCommand(resource, text.peek(), 10);

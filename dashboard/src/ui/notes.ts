@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The note below a value: its age, or the state of a command. */
-import { ago, duration, momentOf, translate, t, timeText } from "../i18n";
+import { ago, duration, fromBroker, momentOf, translate, t, timeText } from "../i18n";
 import { isUsual, truthOf } from "../model/resourceTypes";
 import type { Resource } from "../model/state";
 import { quote } from "../model/text";
@@ -28,7 +28,7 @@ export function noteOf(resource: Resource): Note {
         ? `${Math.max(1, Math.round(command.elapsed_ms))} ms`
         : command.state === "timeout"
           ? ""
-          : quote(command.detail);
+          : quote(fromBroker(command.detail));
     return { kind: good ? "good" : "bad", text: more ? `${text} · ${more}` : text };
   }
   if (unread) return { kind: "unread", text: t("value.unread", { text: quote(unread.slice(0, 60)) }) };

@@ -2,6 +2,8 @@
 /** The charts of a node: linked, over one span, in one resolution. */
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
+import { alerts, type Alert } from "../../alerts";
+import { alertsOf, concerning } from "../../model/alertSpans";
 import { curvesOf, CURVES_SHOWN, type Curves } from "./curves";
 import { toCsv } from "../../model/curves";
 import { limitsOf, type Limit } from "../../model/limits";
@@ -17,6 +19,7 @@ import { clock, link, onSample, second, setVisible } from "../../store";
 import { duration, formatNumber, t, timeOf, translate } from "../../i18n";
 import { d } from "../../i18n/details";
 import { nameOf } from "../rows";
+import { AlertStrip } from "./AlertStrip";
 import { Compare, comparedName } from "./Compare";
 import { brokerTime, type Drawing, type Shared } from "./context";
 import { load, nothing, SAMPLES_READ, type Loaded } from "./load";
@@ -56,6 +59,8 @@ interface Group {
   unit: string;
   lines: Line[];
   limits: Limit[];
+  /** Alerts about what it shows, and about the node. */
+  alerts: Alert[];
 }
 
 export function Charts({ node, resources }: { node: Node; resources: Resource[] }) {
@@ -151,7 +156,8 @@ export function Charts({ node, resources }: { node: Node; resources: Resource[] 
         <p class="soft">{t("details.no_numbers")}</p>
       </section>
     );
-  const groups = groupsOf(node, shown, compared.value, loaded.value, limits.value);
+  const ofNode = alertsOf(alerts.value ?? [], node.uid);
+  const groups = groupsOf(node, shown, compared.value, loaded.value, limits.value, ofNode);
   // Without a history there is nothing to draw of a node that was not online here.
   const drawn = groups.filter(({ lines }) => !node.left?.filed || status.value !== "live" || lines.some(({ ring }) => ring()));
   const choose = (key: string, show: boolean) => {
@@ -200,6 +206,7 @@ export function Charts({ node, resources }: { node: Node; resources: Resource[] 
       <p class="hint" role={status.value === "failed" ? "alert" : undefined}>
         {noteOf(status.value, problem.value, loaded.value)}
       </p>
+      {ofNode.length > 0 && <AlertStrip alerts={ofNode} shared={shared} />}
       {drawn.map((group) => (
         <NumberChart key={`${group.id} ${group.lines.map(({ name }) => name).join()}`} {...group} shared={shared} />
       ))}
@@ -230,10 +237,10 @@ function noteOf(status: "live" | "loading" | "stored" | "failed", reason: string
 }
 
 /** Charts of what is shown; what is compared is in the first of its unit, or in one of its own. */
-function groupsOf(node: Node, shown: Curves[], compared: Resource[], { steps, vectors }: Loaded, nodeLimits: readonly NodeLimit[]): Group[] {
+function groupsOf(node: Node, shown: Curves[], compared: Resource[], { steps, vectors }: Loaded, nodeLimits: readonly NodeLimit[], ofNode: readonly Alert[]): Group[] {
   const groups = shown.map((curves): Group => {
     const { key, resource, vector } = curves;
-    if (!vector) return { id: key, title: curvesTitle(curves), unit: resource.unit, lines: [{ name: "", resource, ring: () => resource.ring, stored: steps.get(resource) }], limits: limitsOf(nodeLimits, resource.name) };
+    if (!vector) return { id: key, title: curvesTitle(curves), unit: resource.unit, lines: [{ name: "", resource, ring: () => resource.ring, stored: steps.get(resource) }], limits: limitsOf(nodeLimits, resource.name), alerts: concerning(ofNode, resource.name) };
     const axes = resource.vectors?.get(vector)?.rings ?? [];
     const stored = vectors.get(resource)?.get(vector);
     return {
@@ -242,12 +249,13 @@ function groupsOf(node: Node, shown: Curves[], compared: Resource[], { steps, ve
       unit: resource.unit || UNITS[vector] || "",
       lines: axes.map((_, axis) => ({ name: AXES[axis] ?? String(axis), resource, ring: () => resource.vectors?.get(vector)?.rings[axis] ?? null, stored: stored?.[axis] })),
       limits: [],
+      alerts: concerning(ofNode, resource.name),
     };
   });
   for (const resource of compared) {
     const line: Line = { name: comparedName(resource, node), resource, ring: () => resource.ring, stored: steps.get(resource) };
     const place = groups.find(({ unit, lines }) => unit === resource.unit && lines[0]?.name.length !== 1 && lines.every((its) => its.resource !== resource));
-    if (!place) groups.push({ id: `${resource.node.uid} ${resource.name}`, title: line.name, unit: resource.unit, lines: [{ ...line, name: "" }], limits: [] });
+    if (!place) groups.push({ id: `${resource.node.uid} ${resource.name}`, title: line.name, unit: resource.unit, lines: [{ ...line, name: "" }], limits: [], alerts: [] });
     else {
       if (place.lines[0].name === "") place.lines[0] = { ...place.lines[0], name: comparedName(place.lines[0].resource, node) };
       place.lines.push(line);

@@ -7,7 +7,7 @@ import { merged, shorter } from "../../model/happened";
 import type { Node } from "../../model/state";
 import { quote, visible } from "../../model/text";
 import { clockOf, past, triggerOf } from "../../store";
-import { formatNumber, reasonText, t, timeOf, translate } from "../../i18n";
+import { formatNumber, fromBroker, reasonText, t, timeOf, translate } from "../../i18n";
 import { d } from "../../i18n/details";
 import { titleOf } from "../rows";
 import { brokerTime } from "./context";
@@ -139,7 +139,7 @@ function Command({ row, waiting }: { row: StoredCommand; waiting: boolean }) {
       <span class="outcome">
         {waiting ? t("outcome.pending") : how === null ? d("no_receipt") : quote(translate(`outcome.${how}`))}
         {how === "confirmed" && elapsed_ms !== null && ` · ${formatNumber(Math.max(1, Math.round(elapsed_ms)))} ms`}
-        {detail && ` · ${quote(detail)}`}
+        {detail && ` · ${quote(fromBroker(detail))}`}
       </span>
     </li>
   );

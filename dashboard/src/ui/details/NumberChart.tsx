@@ -4,6 +4,8 @@ import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import type { Alert } from "../../alerts";
+import { spansOf } from "../../model/alertSpans";
 import { aligned, joined, liveCurve, summary, withGaps, type Curve, type Stored, type Summary } from "../../model/curves";
 import { axisRange, axisTicks, share, shortDigits, type Tick } from "../../model/figures";
 import { withLimits, type Limit } from "../../model/limits";
@@ -40,6 +42,17 @@ interface Drawn {
   ticks: Tick[];
   /** Where on the axis, 0 to 1. */
   limits: { share: number; colour: string }[];
+  alerts: Mark[];
+}
+
+/** An alert in the chart, from its rise to the end of it or of the view. */
+interface Mark {
+  from: number;
+  to: number;
+  colour: string;
+  /** Whether its rise and its end are in the view. */
+  rises: boolean;
+  ends: boolean;
 }
 
 const spelledOut = (value: number): string => localDigits(shortDigits(String(Number(value.toPrecision(7)))));
@@ -50,17 +63,20 @@ export interface ChartProperties {
   unit: string;
   lines: Line[];
   limits: Limit[];
+  alerts: Alert[];
   shared: Shared;
 }
 
-export function NumberChart({ id, title, unit, lines, limits, shared }: ChartProperties) {
+export function NumberChart({ id, title, unit, lines, limits, alerts, shared }: ChartProperties) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const drawn = useRef<Drawn>({ curves: [], times: [], ticks: [], limits: [] });
+  const drawn = useRef<Drawn>({ curves: [], times: [], ticks: [], limits: [], alerts: [] });
   const given = useRef(lines);
   given.current = lines;
   const watched = useRef(limits);
   watched.current = limits;
+  const raised = useRef(alerts);
+  raised.current = alerts;
   const summaries = useSignal<(Summary | null)[]>([]);
   const isEmpty = useSignal(false);
   const { view, cursor } = shared;
@@ -86,7 +102,8 @@ export function NumberChart({ id, title, unit, lines, limits, shared }: ChartPro
     const [low, high] = rangeOf(curves, from, to, unit, watched.current);
     const { times, columns } = aligned(curves);
     const marks = watched.current.filter(({ at }) => at >= low && at <= high).map(({ at, severity }) => ({ share: share(at, low, high), colour: colours.peek().limits[severity] }));
-    drawn.current = { curves, times, ticks: axisTicks(low, high), limits: marks };
+    const spans = spansOf(raised.current, from, to).map(({ alert: its, ...span }): Mark => ({ ...span, colour: colours.peek().limits[its.severity], rises: (its.raised ?? 0) >= from, ends: span.to < to || its.cleared === to }));
+    drawn.current = { curves, times, ticks: axisTicks(low, high), limits: marks, alerts: spans };
     summaries.value = curves.map((curve) => summary(curve, from, to));
     isEmpty.value = summaries.peek().every((its) => its === null);
     const shares = columns.map((column) => column.map((value) => (typeof value === "number" ? share(value, low, high) : value)));
@@ -130,7 +147,7 @@ export function NumberChart({ id, title, unit, lines, limits, shared }: ChartPro
       shared.drawings.delete(id);
     };
   }, []);
-  useEffect(fill, [lines.map(({ stored }) => stored), limits.length].flat());
+  useEffect(fill, [lines.map(({ stored }) => stored), limits.length, alerts.map(({ id, raised: from, cleared }) => `${id} ${from} ${cleared}`).join()].flat());
   useSignalEffect(() => {
     void view.value;
     void shared.pulse.value;
@@ -317,7 +334,13 @@ function make(place: HTMLElement, look: Look, drawn: { current: Drawn }, shared:
       series: [{}, ...look.strokes.flatMap((stroke) => [{ stroke, width: 1.75, points, spanGaps: false }, bandLine, bandLine])],
       bands: look.strokes.map((stroke, index) => ({ series: [3 * index + 3, 3 * index + 2], fill: `${stroke}33` })),
       hooks: {
-        drawAxes: [({ ctx, bbox: { left, top, width, height } }) => drawn.current.limits.forEach((limit) => drawLimit(ctx, left, width, top + (1 - limit.share) * height, limit.colour))],
+        drawAxes: [
+          (it) => {
+            const { ctx, bbox } = it;
+            drawn.current.alerts.forEach((mark) => drawAlert(ctx, bbox, mark, it.valToPos(mark.from, "x", true), it.valToPos(mark.to, "x", true)));
+            drawn.current.limits.forEach((limit) => drawLimit(ctx, bbox.left, bbox.width, bbox.top + (1 - limit.share) * bbox.height, limit.colour));
+          },
+        ],
         setCursor: [
           (it) => {
             if (!it.cursor.event || !it.over.matches(":hover")) return;
@@ -350,5 +373,38 @@ function drawLimit(context: CanvasRenderingContext2D, left: number, width: numbe
   context.moveTo(left, y);
   context.lineTo(left + width, y);
   context.stroke();
+  context.restore();
+}
+
+const MARK_PX = 5;
+
+/** An alert: tinted while it was active, a line with a triangle where it rose, a dotted line where it ended. */
+function drawAlert(context: CanvasRenderingContext2D, { top, height }: uPlot.BBox, { colour, rises, ends }: Mark, from: number, to: number): void {
+  const scale = devicePixelRatio;
+  // On whole pixels: sharp, and as wide everywhere.
+  const line = (x: number) => {
+    context.beginPath();
+    context.moveTo(Math.round(x), top);
+    context.lineTo(Math.round(x), top + height);
+    context.stroke();
+  };
+  context.save();
+  context.strokeStyle = context.fillStyle = colour;
+  context.lineWidth = 2 * Math.max(1, Math.round(scale));
+  context.globalAlpha = 0.1;
+  context.fillRect(from, top, Math.max(scale, to - from), height);
+  context.globalAlpha = 1;
+  if (rises) {
+    line(from);
+    context.beginPath();
+    context.moveTo(from - MARK_PX * scale, top);
+    context.lineTo(from + MARK_PX * scale, top);
+    context.lineTo(from, top + MARK_PX * 1.6 * scale);
+    context.fill();
+  }
+  if (ends) {
+    context.setLineDash([2 * scale, 3 * scale]);
+    line(to);
+  }
   context.restore();
 }
