@@ -3,13 +3,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
 from pyaiot.errors import LinkLost
-from pyaiot.links import GatewayCodec, WebSocketLink
-from pyaiot.messages import FromGateway, NodeAppeared, ToGateway
+from pyaiot.links import BrokerCodec, GatewayCodec, WebSocketLink
+from pyaiot.messages import FromGateway, NodeAppeared, NodeLeft, ToGateway, encode
+
+if TYPE_CHECKING:
+    from pyaiot.transport.frame_check import TakeMessages
 
 
 class ClosedSocket:
@@ -61,3 +65,25 @@ async def test_service_that_ends_while_its_link_is_lost_ends() -> None:
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
+
+
+async def test_frames_of_one_read_are_received_together_and_invalid_ones_refused() -> None:
+    takers: list[TakeMessages] = []
+    problems: list[str] = []
+    received: list[Sequence[FromGateway]] = []
+    it: WebSocketLink[FromGateway, ToGateway] = WebSocketLink(
+        ClosedSocket(),  # type: ignore[arg-type]
+        BrokerCodec(problems.append),
+        take_simple=takers.append,
+    )
+    task = asyncio.get_running_loop().create_task(it.run(received.append))
+    await asyncio.sleep(0)
+    (take,) = takers
+    first, second = NodeAppeared(uid="A"), NodeLeft(uid="A")
+    assert take([encode([first]), b"[{}]", b"\xff", encode([second, first])]) == 4
+    assert received == [[first, second, first]]
+    assert len(problems) == 2
+    assert take([b"[]"]) == 1
+    assert len(received) == 1
+    with pytest.raises(LinkLost):
+        await task

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pyaiot.transport.frame_check import FRAGMENTS_MAX, TURN_HEADERS_MAX, FrameCheck
+from pyaiot.transport.frame_check import (
+    FRAGMENTS_MAX,
+    PART_SIZE_MAX,
+    TURN_FRAMES_MAX,
+    TURN_HEADERS_MAX,
+    TURN_SIZE_MAX,
+    FrameCheck,
+)
 from tests.attacks.raw import CONTINUATION, PING, frame
 
 if TYPE_CHECKING:
@@ -18,7 +25,7 @@ if TYPE_CHECKING:
 class Reader:
     """Records what the check passes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, checks_text: bool = True) -> None:
         self.fed = b""
         self.errors: list[WebSocketError] = []
         self.ended = False
@@ -30,6 +37,7 @@ class Reader:
             end=self.end,
             call_soon=self.calls.append,
             hold=self.held.append,
+            checks_text=checks_text,
         )
 
     def feed(self, data: bytes) -> None:
@@ -167,15 +175,101 @@ def test_after_another_message_all_go_to_the_reader_until_it_has_been_received(
     assert taker.taken == [b"1", b"4"]
 
 
-@pytest.mark.parametrize("size", [1, 5, 9])
-def test_a_message_that_arrives_in_parts_is_the_readers(size: int) -> None:
+@pytest.mark.parametrize("size", [1, 2, 5, 10])
+def test_a_message_that_arrives_in_parts_is_taken_when_it_is_complete(size: int) -> None:
+    reader = Reader()
+    taker = Taker(reader)
+    for whole in (frame(b"12345"), frame(b"x" * 126)):
+        reader.check.feed_data(frame(b"0") + whole[:size])
+        reader.check.feed_data(whole[size : size + 1])
+        reader.check.feed_data(whole[size + 1 :] + frame(b"6"))
+    assert taker.taken == [b"0", b"12345", b"6", b"0", b"x" * 126, b"6"]
+    assert (reader.fed, reader.calls) == (b"", [])
+
+
+def test_a_part_is_the_readers_when_messages_are_no_longer_taken() -> None:
     reader = Reader()
     taker = Taker(reader)
     whole = frame(b"12345")
-    reader.check.feed_data(frame(b"0") + whole[:size])
-    reader.check.is_awaited = True  # the reader has no message yet
-    reader.check.feed_data(whole[size:] + frame(b"6"))
-    assert (taker.taken, reader.fed) == ([b"0"], whole + frame(b"6"))
+    reader.check.feed_data(whole[:4])
+    reader.check.is_awaited = False
+    reader.check.feed_data(whole[4:] + frame(b"6"))
+    assert (taker.taken, reader.fed) == ([], whole + frame(b"6"))
+
+
+def test_a_part_is_read_before_the_end() -> None:
+    reader = Reader()
+    Taker(reader)
+    reader.check.feed_data(frame(b"1") + frame(b"12345")[:-1])
+    assert (reader.fed, reader.ended) == (b"", False)
+    reader.check.feed_eof()
+    assert (reader.fed, reader.ended) == (frame(b"12345")[:-1], True)
+
+
+def test_the_size_of_a_part_is_bounded() -> None:
+    reader = Reader()
+    taker = Taker(reader)
+    whole = frame(b"x" * 60_000)
+    reader.check.feed_data(whole[:PART_SIZE_MAX])
+    assert reader.fed == b""
+    reader.check.feed_data(whole[PART_SIZE_MAX : PART_SIZE_MAX + 1])
+    assert reader.fed == whole[: PART_SIZE_MAX + 1]
+    reader.check.feed_data(whole[PART_SIZE_MAX + 1 :])
+    assert (taker.taken, reader.fed) == ([], whole)
+
+
+def test_text_that_is_not_utf_8_is_the_readers_if_it_is_checked() -> None:
+    for checks_text, taken in ((True, [b"1"]), (False, [b"1", b"\xff", b"2"])):
+        reader = Reader(checks_text=checks_text)
+        taker = Taker(reader)
+        reader.check.feed_data(frame(b"1") + frame(b"\xff") + frame(b"2"))
+        assert taker.taken == taken
+        assert reader.fed == (frame(b"\xff") + frame(b"2") if checks_text else b"")
+
+
+@pytest.mark.parametrize(
+    ("payload", "in_turn"),
+    [
+        (b"[]", TURN_FRAMES_MAX),
+        (b"x" * 65_535, 1),
+        # One header of eight bytes more than the turn has.
+        (b"x" * (TURN_SIZE_MAX // 4 - 8), 4),
+    ],
+)
+def test_many_messages_are_taken_in_turns_while_reading_is_paused(
+    payload: bytes, in_turn: int
+) -> None:
+    reader = Reader()
+    taker = Taker(reader)
+    one = frame(payload)
+    reader.check.feed_data(one * (in_turn * 2 + 1) + one[:5])
+    assert (len(taker.taken), reader.held) == (in_turn, [True])
+    reader.check.feed_data(one[5:] + one)  # bytes that were already on their way
+    assert len(taker.taken) == in_turn
+    while reader.calls:
+        reader.turn()
+    assert taker.taken == [payload] * (in_turn * 2 + 3)
+    assert (reader.held[-1], reader.fed) == (False, b"")
+
+
+def test_messages_that_wait_for_a_turn_are_the_readers_after_one_that_is() -> None:
+    reader = Reader()
+    taker = Taker(reader)
+    rest = frame(b"other") + frame(b"2") * TURN_FRAMES_MAX
+    reader.check.feed_data(frame(b"1") * TURN_FRAMES_MAX + rest)
+    while reader.calls:
+        reader.turn()
+    assert (taker.taken, reader.fed) == ([b"1"] * TURN_FRAMES_MAX, rest)
+    assert reader.held[-1] is False
+
+
+def test_messages_that_wait_for_a_turn_are_not_taken_after_the_receiver_has_stopped() -> None:
+    reader = Reader()
+    taker = Taker(reader)
+    reader.check.feed_data(frame(b"1") * (TURN_FRAMES_MAX + 1))
+    reader.check.take = None
+    reader.turn()
+    assert (len(taker.taken), reader.fed) == (TURN_FRAMES_MAX, frame(b"1"))
 
 
 def test_frames_that_are_not_allowed_end_the_connection_behind_those_before_them() -> None:

@@ -3,13 +3,16 @@
 
 import pytest
 
+from pyaiot.transport.websocket import REMOVE_MASK
 from pyaiot.transport.websocket_frames import (
     CLOSE_REASON_MAX,
     PING,
     close_frame,
     cut_reason,
+    is_incomplete_message,
     read_messages,
     text_frame,
+    without_mask,
 )
 from tests.attacks import raw
 from tests.attacks.raw import BINARY, CONTINUATION, frame
@@ -63,8 +66,31 @@ def test_key_of_a_frame_is_removed() -> None:
     assert read_messages(bytes.fromhex("818537fa213d7f9f4d5158"), 1) == ([b"Hello"], [11])
 
 
+def test_compiled_function_removes_the_same_key() -> None:
+    for size in (*range(70), 1000):
+        payload = bytes(number * 7 & 0xFF for number in range(size))
+        assert REMOVE_MASK(b"\x01\xfe\x80\x00", payload) == without_mask(
+            b"\x01\xfe\x80\x00", payload
+        )
+
+
 def test_number_of_messages_is_bounded() -> None:
     assert len(read_messages(frame(b"1") * 10, 3)[0]) == 3
+
+
+def test_no_message_is_read_after_the_limit_of_bytes() -> None:
+    one = frame(b"x" * 10)
+    for size, count in ((1, 1), (len(one), 1), (len(one) + 1, 2)):
+        assert len(read_messages(one * 10, 10, size)[0]) == count
+
+
+def test_beginning_of_a_message_lacks_its_end() -> None:
+    for payload in (b"", b"a", b"x" * 125, b"y" * 126, b"z" * 65_535):
+        whole = frame(payload, BINARY)
+        for size in {*range(1, min(len(whole), 300)), len(whole) - 1}:
+            assert is_incomplete_message(whole[:size])
+        assert not is_incomplete_message(whole)
+        assert not is_incomplete_message(whole + b"\x81")
 
 
 @pytest.mark.parametrize(
@@ -84,6 +110,27 @@ def test_other_frames_are_left_to_the_complete_reader(other: bytes) -> None:
     data = frame(b"first") + other + frame(b"last")
     assert read_messages(data, 10)[0] == [b"first"]
     assert read_messages(other + frame(b"last"), 10) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        frame(b"x", raw.PING),
+        frame(b"x", CONTINUATION),
+        frame(b"x", fin=False),
+        frame(b"x", reserved=4),
+        frame(b"x" * 200, masked=False),
+        frame(b"x" * 65_536),
+    ],
+)
+def test_beginning_of_another_frame_is_not_that_of_a_message(other: bytes) -> None:
+    for size in range(2, 8):
+        assert not is_incomplete_message(other[:size])
+
+
+def test_text_need_not_be_utf_8_if_it_is_not_checked() -> None:
+    data = frame(b"\xff") + frame(b"2")
+    assert read_messages(data, 10, checks_text=False)[0] == [b"\xff", b"2"]
 
 
 def test_binary_messages_need_not_be_text() -> None:

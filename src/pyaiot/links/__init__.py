@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     # Programs that are only clients need no server; its import takes 40 ms.
     from aiohttp import web
 
+    from pyaiot.transport.frame_check import TakeMessages
+
 PLAIN_MAX: Final = 20_000
 """Messages that wait on a link unconflated. Beyond that, readings are conflated to the latest."""
 COST_MAX: Final = 64 * 1024 * 1024
@@ -162,9 +164,14 @@ class WebSocketLink(Generic[B, C]):
         self,
         socket: "web.WebSocketResponse | aiohttp.ClientWebSocketResponse",
         codec: Codec[B, C],
+        *,
+        take_simple: "Callable[[TakeMessages], None] | None" = None,
     ) -> None:
+        """`take_simple` of a server's socket: frames are decoded as they arrive, without waking
+        `run` for each."""
         self._socket = socket
         self._codec = codec
+        self._take_simple = take_simple
         self._outbox: Backlog[C] = Backlog(cost_max=COST_MAX, plain_max=PLAIN_MAX)
         self._replies: list[bytes] = []
         self._wake = asyncio.Event()
@@ -198,7 +205,18 @@ class WebSocketLink(Generic[B, C]):
         return len(self._outbox), self._outbox.conflated
 
     async def run(self, received: Callable[[Sequence[B]], None]) -> None:
+        def take(frames: Sequence[bytes]) -> int:
+            messages: list[B] = []
+            for frame in frames:
+                messages += self._codec.decode(frame)
+            if messages:
+                received(messages)
+            self._reply()
+            return len(frames)
+
         sender = asyncio.create_task(self._send_all(), name="link sender")
+        if self._take_simple is not None:
+            self._take_simple(take)
         try:
             async for frame in self._socket:
                 if frame.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checks on WebSocket frames that aiohttp's reader omits, and fairness between connections.
 
-Messages that are simple need no reader: see `FrameCheck.take_simple`.
+Messages that are simple need no reader: see `FrameCheck.take`.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,14 +9,25 @@ from typing import Final, TypeAlias
 
 from aiohttp import WebSocketError, WSCloseCode
 
-from pyaiot.transport.websocket_frames import read_messages
+from pyaiot.transport.websocket_frames import (
+    RemoveMask,
+    is_incomplete_message,
+    read_messages,
+    without_mask,
+)
 
 TURN_FRAMES_MAX: Final = 64
 """Messages of one WebSocket that are handled in a row. Then other connections have their turn."""
+TURN_SIZE_MAX: Final = 32 * 1024
+"""Bytes of messages that are taken in a row. The sockets of their receivers are written to between
+turns; what many readings cause at once would not fit into their buffers."""
 TURN_HEADERS_MAX: Final = 1000
 """Frames of one WebSocket that are parsed in a row. Then other connections have their turn."""
 FRAGMENTS_MAX: Final = 1024
 """Frames of one WebSocket message. More: closed with 1008."""
+PART_SIZE_MAX: Final = 16 * 1024
+"""Bytes of an incomplete message that wait here for the rest, to be taken together. The reader gets
+a larger part: each read copies what waits."""
 
 _CONTROL: Final = 0x8
 _LENGTH_16: Final = 126
@@ -33,7 +44,8 @@ class FrameCheck:
 
     `feed` passes bytes on to the reader; `fail` reports the error that ends the connection, `end`
     the end of the stream; `call_soon` schedules the next turn; `hold` pauses (True) and resumes
-    (False) reading.
+    (False) reading. `remove_mask` is used for messages that are taken; without `checks_text`, their
+    text may be other than UTF-8.
     """
 
     def __init__(
@@ -44,6 +56,8 @@ class FrameCheck:
         end: Callable[[], object],
         call_soon: Callable[[Callable[[], None]], object],
         hold: Callable[[bool], None],
+        remove_mask: RemoveMask = without_mask,
+        checks_text: bool = True,
     ) -> None:
         self.is_awaited = False
         """The receiver waits, and has all that the reader was given. The receiver sets it."""
@@ -52,7 +66,11 @@ class FrameCheck:
         self._end = end
         self._call_soon = call_soon
         self._hold = hold
+        self._remove_mask = remove_mask
+        self._checks_text = checks_text
         self._data = b""
+        self._part = b""
+        """The beginning of a simple message. `_data` is empty then."""
         self._skip = 0
         """Bytes of a masking key and payload that were not received yet."""
         self._fragments = 0
@@ -65,6 +83,8 @@ class FrameCheck:
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """As `feed_data` of aiohttp's reader: returns True if the connection has ended."""
         is_idle = self._is_idle()
+        if self._part:
+            data, self._part = self._part + data, b""
         if self.take is not None and self.is_awaited and is_idle:
             data = self._pass_simple(data, self.take)
             if not data:
@@ -78,14 +98,32 @@ class FrameCheck:
         return self._over, b""
 
     def _is_idle(self) -> bool:
-        """The next byte begins a message."""
+        """The next byte begins a message, or continues `_part`."""
         return not (self._data or self._skip or self._fragments or self._turn_due or self._over)
 
     def _pass_simple(self, data: bytes, take: TakeMessages) -> bytes:
-        """Pass simple messages on. Returns the bytes after the last that was taken."""
-        messages, ends = read_messages(data, TURN_FRAMES_MAX)
+        """Pass simple messages on. Returns the bytes that the reader must get now.
+
+        More messages than a turn has wait for the next turn, and an incomplete one for its rest.
+        """
+        messages, ends = read_messages(
+            *(data, TURN_FRAMES_MAX, TURN_SIZE_MAX),
+            self._remove_mask,
+            checks_text=self._checks_text,
+        )
         taken = take(messages) if messages else 0
-        return data[ends[taken - 1] :] if taken else data
+        if taken:
+            data = data[ends[taken - 1] :]
+        if taken < len(messages) or not data:
+            return data
+        if taken == TURN_FRAMES_MAX or (taken and ends[-1] >= TURN_SIZE_MAX):
+            self._data = data
+            self._wait_for_turn()
+            return b""
+        if len(data) <= PART_SIZE_MAX and is_incomplete_message(data):
+            self._part = data
+            return b""
+        return data
 
     def _feed(self, data: bytes) -> None:
         self.is_awaited = False
@@ -93,6 +131,8 @@ class FrameCheck:
 
     def feed_eof(self) -> None:
         """The connection was lost. Bytes that were received before are still read."""
+        self._data += self._part
+        self._part = b""
         while self._data and not self._over and self._read():
             pass
         self._over = True
@@ -100,13 +140,22 @@ class FrameCheck:
 
     def _take_turn(self) -> None:
         if not self._over and self._read():
-            self._turn_due = True
-            self._hold(True)
-            self._call_soon(self._next_turn)
+            self._wait_for_turn()
+
+    def _wait_for_turn(self) -> None:
+        self._turn_due = True
+        self._hold(True)
+        self._call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self._turn_due = False
-        self._take_turn()
+        data, self._data = self._data, b""
+        if self.take is not None and self.is_awaited and self._is_idle():
+            data = self._pass_simple(data, self.take)
+        if not self._turn_due:
+            self._data = data
+            if data:
+                self._take_turn()
         if not self._turn_due:
             self._hold(False)
 

@@ -13,7 +13,13 @@ from aiohttp.http_websocket import WebSocketWriter
 
 from pyaiot.transport.frame_check import TURN_FRAMES_MAX, FrameCheck, TakeMessages
 from pyaiot.transport.pauses import PAUSED_MIN_S, READ_FIRST_S
-from pyaiot.transport.websocket_frames import close_frame, cut_reason, is_utf8
+from pyaiot.transport.websocket_frames import (
+    RemoveMask,
+    close_frame,
+    cut_reason,
+    is_utf8,
+    without_mask,
+)
 
 CLOSE_LIMIT_S: Final = 2.0
 """Time for a peer to answer a close. Then the connection is aborted."""
@@ -31,6 +37,26 @@ CLOSE_CODE_MAX: Final = 4999
 """The largest code of a close frame (RFC 6455 section 7.4.2). Larger: closed with 1002."""
 SEND_BUFFER_SIZE: Final = 256 * 1024
 """Bytes that the kernel may hold for one peer; Linux doubles it for its own use (socket(7))."""
+
+
+def _compiled_remove_mask() -> RemoveMask:
+    """`without_mask` of aiohttp, which is compiled: 0.2 µs instead of 0.5 for a short message, and
+    0.4 instead of 10 for 5 kB."""
+    try:
+        # Private: another version may not have it.
+        from aiohttp._websocket.helpers import websocket_mask  # noqa: PLC0415
+    except ImportError:
+        return without_mask
+
+    def remove_mask(key: bytes, payload: bytes) -> bytes:
+        data = bytearray(payload)
+        websocket_mask(key, data)
+        return bytes(data)
+
+    return remove_mask
+
+
+REMOVE_MASK: Final = _compiled_remove_mask()
 
 
 class TransportSink:
@@ -130,6 +156,8 @@ class NonBlockingWebSocket(web.WebSocketResponse):
             end=self._parser.feed_eof,
             call_soon=asyncio.get_running_loop().call_soon,
             hold=hold,
+            remove_mask=REMOVE_MASK,
+            checks_text=self._checks_text,
         )
         self._check = connection._payload_parser = check
         if first and check.feed_data(first)[0]:
@@ -163,7 +191,7 @@ class NonBlockingWebSocket(web.WebSocketResponse):
     def take_simple(self, take: TakeMessages) -> None:
         """Call `take` with messages in one frame that arrive while `receive` waits, without waking
         it. `receive` returns those that `take` does not take, and all after them that arrived
-        before it waits again. Text is UTF-8.
+        before it waits again. Text is UTF-8, if this is checked.
         """
         if self._check is not None:
             self._check.take = take

@@ -306,7 +306,7 @@ class Sockets:
             codec = BrokerCodec(refuse_message)
         else:
             codec = LegacyBrokerCodec(refuse_message, self._unix_time)
-        link = WebSocketLink(socket, codec)
+        link = WebSocketLink(socket, codec, take_simple=socket.take_simple)
 
         def end(reason: str) -> None:
             self._broker.end_gateway(link)
