@@ -25,7 +25,6 @@ from benchmarks.services import broker_with_registry
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.deliveries import ToAll
 from pyaiot.broker.subscriber import Sink
 from pyaiot.messages import Join, NodeAppeared, Reading
 from pyaiot.registry.service import VALUES_INTERVAL_S, RegistryService
@@ -124,7 +123,12 @@ def _broker(sinks: Sequence[Sink], nodes: int) -> Broker:
     broker = Broker(flush_interval_s=1 / FLUSHES_PER_S, timer=StoppedTimer(), unix_time=time.time)
     broker.router.gateway_connected(GATEWAY, acknowledges=True, ts=0.0)
     for at in range(nodes):
-        broker.router.from_gateway(GATEWAY, NodeAppeared(uid=f"node{at}"), now=0.0, ts=1.0)
+        first = (
+            NodeAppeared(uid=f"node{at}"),
+            Reading.received(f"node{at}", "temperature", "0", 1.0),
+        )
+        for message in first:
+            broker.router.from_gateway(GATEWAY, message, now=0.0, ts=1.0)
     for sink in sinks:
         broker.from_client(broker.client_connected(sink), Join(data="client"))
     return broker
@@ -137,8 +141,8 @@ def _flush(broker: Broker, at: int, nodes: int) -> float:
         for i in range(RATE // FLUSHES_PER_S)
     ]
     began = time.thread_time()
-    deliveries = broker.router.readings_from_gateway(GATEWAY, readings, now=1.0, ts=1.0 + at)
-    broker.fanout.publish_readings([it for it in deliveries if type(it) is ToAll])
+    sequences, _ = broker.router.known_readings(GATEWAY, iter(readings))
+    broker.fanout.publish_readings(readings, sequences)
     broker.fanout.flush()
     return time.thread_time() - began
 

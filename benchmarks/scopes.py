@@ -16,7 +16,7 @@ from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results
 from pyaiot.accounts.scopes import Scope
 from pyaiot.broker.broker import Broker
-from pyaiot.broker.deliveries import ToAll
+from pyaiot.broker.deliveries import GatheredMessages
 from pyaiot.broker.fanout import Fanout, Scheduler
 from pyaiot.broker.subscriber import EncodedBatch
 from pyaiot.messages import Join, NodeAppeared, Reading
@@ -34,8 +34,7 @@ class PlainFanout(Fanout):
         if not self._gathered:
             return
         batch = EncodedBatch(self._gathered, self.position)
-        self._gathered = []
-        self._gathered_cost = 0
+        self._gathered = GatheredMessages()
         now = self._timer.time()
         self.flushes += 1
         self.flush_wait.observe(now - self._gathered_at)
@@ -127,12 +126,11 @@ def _broker(
 def _flush(broker: Broker, number: int) -> float:
     """Seconds to publish some readings and write them to all clients."""
     readings = [
-        ToAll(
-            Reading.received(f"node{i % NODES}", "temperature", f"{number}.{i}°C", 1.0), i % NODES
-        )
+        Reading.received(f"node{i % NODES}", "temperature", f"{number}.{i}°C", 1.0)
         for i in range(BATCH)
     ]
+    sequences = [i % NODES for i in range(BATCH)]
     began = time.perf_counter()
-    broker.fanout.publish_readings(readings)
+    broker.fanout.publish_readings(readings, sequences)
     broker.fanout.flush()
     return time.perf_counter() - began

@@ -3,17 +3,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
 from pyaiot.errors import LinkLost
-from pyaiot.links import BrokerCodec, GatewayCodec, WebSocketLink
+from pyaiot.links import BrokerCodec, GatewayCodec, TakeFrames, WebSocketLink
 from pyaiot.messages import FromGateway, NodeAppeared, NodeLeft, ToGateway, encode
-
-if TYPE_CHECKING:
-    from pyaiot.transport.frame_check import TakeMessages
 
 
 class ClosedSocket:
@@ -68,7 +64,7 @@ async def test_service_that_ends_while_its_link_is_lost_ends() -> None:
 
 
 async def test_frames_of_one_read_are_received_together_and_invalid_ones_refused() -> None:
-    takers: list[TakeMessages] = []
+    takers: list[TakeFrames] = []
     problems: list[str] = []
     received: list[Sequence[FromGateway]] = []
     it: WebSocketLink[FromGateway, ToGateway] = WebSocketLink(

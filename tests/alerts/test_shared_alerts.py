@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from pyaiot.alerts.alert import Alert
-from pyaiot.broker.deliveries import ToAll
+from pyaiot.messages import Reading
 from pyaiot.registry.documents import Documents
 from pyaiot.registry.registry import Registry
 from tests.alerts.test_service import WARM, House, running
@@ -23,7 +23,7 @@ class Pair:
         self.published = first.broker.observers.readings_published
         first.broker.observers.readings_published = self._publish  # type: ignore[method-assign]
 
-    def _publish(self, readings: Sequence[ToAll]) -> None:
+    def _publish(self, readings: Sequence[Reading]) -> None:
         self.published(readings)
         elsewhere = self.second.broker.observers.elsewhere
         assert elsewhere is not None

@@ -24,7 +24,7 @@ from pyaiot.registry.record import Edit
 from pyaiot.registry.registry import Registry
 from pyaiot.registry.resource_types import DESCRIBED_SIZE_OF_GATEWAY_MAX, TypeEdit
 from tests.broker.test_registered_nodes import System, approving, kinds
-from tests.broker.test_router import OURS, THEIRS, TS, published, router, send
+from tests.broker.test_router import OURS, THEIRS, TS, published, router, send, send_together
 
 SPEED = ResourceType(kind="number", unit="/100", minimum=0, maximum=100, writable=True)
 SPEED_STATED = ResourceType(
@@ -200,7 +200,7 @@ def test_a_number_without_a_unit_gets_the_stated_one() -> None:
     describe(it, level=ResourceType(kind="number", unit="%EL"))
     assert units(send(it, reading("level", 41))) == ["%EL"]
     batch = [reading("level", 42), reading("level", "43 V"), reading("level", "full")]
-    assert units(it.readings_from_gateway(OURS, batch, now=0.0, ts=TS)) == ["%EL", "V", ""]
+    assert units(send_together(it, batch)) == ["%EL", "V", ""]
     edit(it, level=TypeEdit(unit="/100"))
     assert units(send(it, reading("level", 44))) == ["/100"]
     describe(it, level=UNKNOWN)

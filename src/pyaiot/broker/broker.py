@@ -364,13 +364,19 @@ class Broker:
     def _deliver_readings(
         self, gateway: int, readings: Sequence[Reading], now: float, ts: float
     ) -> None:
-        deliveries = self.router.readings_from_gateway(gateway, readings, now=now, ts=ts)
-        plain = cast("Sequence[ToAll]", deliveries)
-        if set(map(type, deliveries)) != {ToAll} or {type(it.message) for it in plain} != {Reading}:
-            self._deliver(deliveries)
-            return
-        self.fanout.publish_readings(plain)
-        self.observers.readings_published(plain)
+        router = self.router
+        router.gateways.count(gateway, len(readings))
+        rest, first = iter(readings), 0
+        other: Reading | None = None
+        while first < len(readings):
+            sequences, other = router.known_readings(gateway, rest)
+            if known := len(sequences):
+                published = readings if known == len(readings) else readings[first : first + known]
+                self.fanout.publish_readings(published, sequences)
+                self.observers.readings_published(published)
+            first += known + 1
+            if other is not None:
+                self._deliver(router.from_gateway(gateway, other, now=now, ts=ts))
 
     def _deliver(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The decisions of the router: messages to send, and their receivers. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
 
+from pyaiot.backlog import costs
 from pyaiot.broker.commands import ReceiptFor
 from pyaiot.broker.connected_gateway import ConnectedGateway
 from pyaiot.messages import (
     Command,
     NodeForgotten,
     NodeRules,
+    Reading,
     Receipt,
     ReceiptState,
     ToClient,
@@ -28,6 +30,52 @@ class ToAll(msgspec.Struct, frozen=True, gc=False):
     sequence: int = 0
     is_registry: bool = False
     """Only for clients that joined with `registry`."""
+
+
+class GatheredMessages:
+    """Messages for all clients, in order, without an object for each: nearly all are readings."""
+
+    __slots__ = ("_messages", "_registry", "_sequences", "cost")
+
+    def __init__(self, deliveries: Iterable[ToAll] = ()) -> None:
+        self.cost = 0
+        """Bytes, by `backlog.cost`, of what `add_readings` and `add` were given."""
+        self._messages: list[ToClient] = []
+        self._sequences: list[int] = []
+        """The sequence of the node of each message."""
+        self._registry: set[int] = set()
+        """Places of messages that are only for clients that joined with `registry`."""
+        for delivery in deliveries:
+            self.add(delivery, 0)
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def add(self, delivery: ToAll, cost: int) -> None:
+        if delivery.is_registry:
+            self._registry.add(len(self._messages))
+        self._messages.append(delivery.message)
+        self._sequences.append(delivery.sequence)
+        self.cost += cost
+
+    def add_readings(self, readings: Sequence[Reading], sequences: Sequence[int]) -> None:
+        """`sequences`: of the node of each."""
+        self._messages += readings
+        self._sequences += sequences
+        self.cost += sum(costs(readings))
+
+    def messages_for(self, *, has_registry: bool) -> Sequence[ToClient]:
+        """The messages for clients that joined with `registry`, or for those without."""
+        if has_registry or not self._registry:
+            return self._messages
+        registry = self._registry
+        return [it for place, it in enumerate(self._messages) if place not in registry]
+
+    def deliveries(self) -> list[ToAll]:
+        together = list(map(ToAll, self._messages, self._sequences))
+        for place in self._registry:
+            together[place] = ToAll(self._messages[place], self._sequences[place], is_registry=True)
+        return together
 
 
 class ToOneClient(msgspec.Struct, frozen=True):

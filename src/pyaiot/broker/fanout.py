@@ -12,8 +12,8 @@ from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
 from pyaiot.accounts.scopes import EVERYTHING, Scope
-from pyaiot.backlog import cost, costs
-from pyaiot.broker.deliveries import ToAll
+from pyaiot.backlog import cost
+from pyaiot.broker.deliveries import GatheredMessages, ToAll
 from pyaiot.broker.encoders import Position
 from pyaiot.broker.replay_buffer import ReplayBuffer
 from pyaiot.broker.scoped_view import VIEWS_MAX, ScopedView
@@ -22,7 +22,7 @@ from pyaiot.broker.state_parts import PARTS_LIFE_S, StateParts
 from pyaiot.broker.subscriber import CLOSE_SLOW, EncodedBatch, Subscriber
 from pyaiot.broker.wanted_readings import SEEN_S, seen
 from pyaiot.errors import Refused
-from pyaiot.messages import Subscription, ToClient
+from pyaiot.messages import Reading, Subscription, ToClient
 from pyaiot.metrics import Histogram
 from pyaiot.registry.record import NodeRecord
 from pyaiot.transport.rate_limit import RateLimit
@@ -99,8 +99,7 @@ class Fanout:
         self._flush_interval_s = flush_interval_s
         self._timer = timer
         self._unix_time = unix_time
-        self._gathered: list[ToAll] = []
-        self._gathered_cost = 0
+        self._gathered = GatheredMessages()
         self._gathered_at = 0.0
         self._flush_due = False
         self._poll_due = False
@@ -207,28 +206,25 @@ class Fanout:
             return
         if not self._gathered:
             self._gathered_at = self._timer.time()
-        self._gathered.append(delivery)
-        self._gathered_cost += cost(delivery.message)
-        if self._gathered_cost >= BATCH_COST_MAX:
-            self.flush()
-        elif not self._flush_due:
-            self._flush_due = True
-            self._timer.call_later(self._flush_delay_s(), self._on_flush_due)
+        self._gathered.add(delivery, cost(delivery.message))
+        self._flush_soon()
 
-    def publish_readings(self, deliveries: Sequence[ToAll]) -> None:
-        """`publish` each of them. None is about the registry."""
+    def publish_readings(self, readings: Sequence[Reading], sequences: Sequence[int]) -> None:
+        """`publish` each of them. `sequences`: of the node of each."""
         if self.replay_buffer is not None:
-            for delivery in deliveries:
+            for delivery in map(ToAll, readings, sequences):
                 self.publish(delivery)
             return
-        self.messages += len(deliveries)
-        if not self.clients:
+        self.messages += len(readings)
+        if not self.clients or not readings:
             return
         if not self._gathered:
             self._gathered_at = self._timer.time()
-        self._gathered += deliveries
-        self._gathered_cost += sum(costs([delivery.message for delivery in deliveries]))
-        if self._gathered_cost >= BATCH_COST_MAX:
+        self._gathered.add_readings(readings, sequences)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self._gathered.cost >= BATCH_COST_MAX:
             self.flush()
         elif not self._flush_due:
             self._flush_due = True
@@ -240,11 +236,12 @@ class Fanout:
             return
         everything = EncodedBatch(self._gathered, self.position)
         of_view = {
-            view: EncodedBatch(view.filtered(self._gathered), self.position)
+            view: EncodedBatch(
+                GatheredMessages(view.filtered(everything.deliveries)), self.position
+            )
             for view in self.views.values()
         }
-        self._gathered = []
-        self._gathered_cost = 0
+        self._gathered = GatheredMessages()
         now = self._timer.time()
         self.flushes += 1
         self.flush_wait.observe(now - self._gathered_at)

@@ -2,7 +2,7 @@
 """Parts of this process that observe the broker: the history, alerts."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 from pyaiot.broker.deliveries import ToAll
 from pyaiot.messages import Command, Reading, ReadingsDropped, Receipt, ToClient
@@ -67,13 +67,10 @@ class Observers:
         """Whether an observer receives readings."""
         return bool(self._of_readings)
 
-    def readings_published(self, readings: Sequence[ToAll]) -> None:
+    def readings_published(self, readings: Sequence[Reading]) -> None:
         """These readings are sent to all clients."""
-        if not self._of_readings:
-            return
-        messages = [cast("Reading", delivery.message) for delivery in readings]
         for observer in self._of_readings:
-            observer.readings_published(messages)
+            observer.readings_published(readings)
 
     def published(self, deliveries: Iterable[ToAll]) -> None:
         """These messages are sent to all clients."""

@@ -5,7 +5,7 @@ Messages go in; deliveries come out. `now` is the loop's time in seconds (for du
 Unix time in seconds (for people).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -117,19 +117,15 @@ class Router:
             self.refused += 1
             return self._refuse(gateway, getattr(message, "uid", ""), refusal)
 
-    def readings_from_gateway(
-        self, gateway: int, readings: Sequence[Reading], *, now: float, ts: float
-    ) -> Sequence[Delivery]:
-        """`from_gateway` for several: most are of known resources and change nothing else."""
-        self.gateways.count(gateway, len(readings))
+    def known_readings(
+        self, gateway: int, readings: Iterator[Reading]
+    ) -> tuple[list[int], Reading | None]:
+        """Store readings that change only the value of a known resource, as nearly all do, up to
+        the first other one. Returns the sequence of the node of each, and the other one, for
+        `from_gateway`; None: there is none."""
         if gateway not in self.gateways or self.commands.awaits_readings:
-            several = (self.from_gateway(gateway, each, now=now, ts=ts) for each in readings)
-            return [delivery for each in several for delivery in each]
-        deliveries: list[Delivery] = []
-        rest = iter(readings)
-        while (reading := self.nodes.replace_known(gateway, rest, deliveries)) is not None:
-            deliveries += self.from_gateway(gateway, reading, now=now, ts=ts)
-        return deliveries
+            return [], next(readings, None)
+        return self.nodes.replace_leading(gateway, readings)
 
     def _from_gateway_itself(
         self, gateway: int, message: FromGateway, now: float, ts: float

@@ -150,6 +150,29 @@ class NodeTable:
                 deliveries.append(ToAll(reading, node.sequence))
         return None
 
+    def replace_leading(
+        self, gateway: int, readings: Iterator[Reading]
+    ) -> tuple[list[int], Reading | None]:
+        """`replace_known`, which also stops at a reading that clients do not get.
+
+        Returns the sequence of the node of each reading that was stored, and the one at which it
+        stopped.
+        """
+        get, touch = self._by_uid.get, self.touched.add
+        sequences: list[int] = []
+        for reading in readings:
+            node = get(reading.uid)
+            if node is None or (resource := reading.resource) not in (held := node.readings):
+                return sequences, reading
+            if node.plain_gateway != gateway and (node.gateway != gateway or not reading.unit):
+                return sequences, reading
+            if node.is_waiting:
+                return sequences, reading
+            held[resource] = reading
+            touch(node)
+            sequences.append(node.sequence)
+        return sequences, None
+
     def take_touched(self) -> set[KnownNode]:
         """The nodes with a new reading since the last call."""
         touched, self.touched = self.touched, set()

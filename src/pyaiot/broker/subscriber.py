@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from pyaiot import legacy
 from pyaiot.accounts.scopes import EVERYTHING, Scope
 from pyaiot.backlog import Backlog, BacklogFull
-from pyaiot.broker.deliveries import ToAll
+from pyaiot.broker.deliveries import GatheredMessages, ToAll
 from pyaiot.broker.encoders import (
     ARRAYS,
     ARRAYS_WITH_REGISTRY,
@@ -76,14 +76,22 @@ class Sink(Protocol):
 class EncodedBatch:
     """Messages for all subscribers, encoded at most once for each form."""
 
-    __slots__ = ("_encoded", "_index", "deliveries", "position")
+    __slots__ = ("_deliveries", "_encoded", "_gathered", "_index", "position")
 
-    def __init__(self, deliveries: Sequence[ToAll], position: Position) -> None:
+    def __init__(self, gathered: GatheredMessages, position: Position) -> None:
         """`position`: after the last of them."""
-        self.deliveries = deliveries
         self.position = position
+        self._gathered = gathered
+        self._deliveries: Sequence[ToAll] | None = None
         self._encoded: dict[Encoder, bytes] = {}
         self._index: ReadingIndex | None = None
+
+    @property
+    def deliveries(self) -> Sequence[ToAll]:
+        """Made only if there are subscribers that do not get all of them."""
+        if self._deliveries is None:
+            self._deliveries = self._gathered.deliveries()
+        return self._deliveries
 
     @property
     def index(self) -> ReadingIndex:
@@ -94,11 +102,7 @@ class EncodedBatch:
     def encoded(self, encoder: Encoder) -> bytes:
         data = self._encoded.get(encoder)
         if data is None:
-            messages = [
-                delivery.message
-                for delivery in self.deliveries
-                if not delivery.is_registry or encoder.has_registry
-            ]
+            messages = self._gathered.messages_for(has_registry=encoder.has_registry)
             data = encoder.encode(messages, legacy.TO_ALL, self.position)
             self._encoded[encoder] = data
         return data

@@ -227,7 +227,8 @@ class ClusteredBroker(Broker):
         """Deliver messages about nodes of other brokers to clients. The other brokers record them
         in the history.
         """
-        readings: list[ToAll] = []
+        readings: list[Reading] = []
+        sequences: list[int] = []
         others: list[Delivery] = []
         before = self.fanout.messages
         self.remote_observers.published([it for it in deliveries if type(it) is ToAll])
@@ -238,16 +239,15 @@ class ClusteredBroker(Broker):
         for delivery in deliveries:
             if type(delivery) is ToAll:
                 if type(delivery.message) is Reading:
-                    readings.append(delivery)
+                    readings.append(delivery.message)
+                    sequences.append(delivery.sequence)
                     continue
-                if readings:
-                    self.fanout.publish_readings(readings)
-                    readings = []
+                self.fanout.publish_readings(readings, sequences)
+                readings, sequences = [], []
                 self.fanout.publish(delivery)
             else:
                 others.append(delivery)
-        if readings:
-            self.fanout.publish_readings(readings)
+        self.fanout.publish_readings(readings, sequences)
         self.fanout.recorded_elsewhere += self.fanout.messages - before
         if others:
             self._deliver(others)

@@ -7,7 +7,7 @@ A lost link is not restored: `run` raises `LinkLost`, and the caller opens anoth
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import aiohttp
 
@@ -26,8 +26,6 @@ from pyaiot.messages import (
 if TYPE_CHECKING:
     # Programs that are only clients need no server; its import takes 40 ms.
     from aiohttp import web
-
-    from pyaiot.transport.frame_check import TakeMessages
 
 PLAIN_MAX: Final = 20_000
 """Messages that wait on a link unconflated. Beyond that, readings are conflated to the latest."""
@@ -51,6 +49,9 @@ GATEWAY_FRAME_SIZE_MAX: Final = 2 * 1024 * 1024
 """Bytes of one WebSocket message between a gateway and its broker. A larger message closes the link
 with 1009. A value in it that is too large is refused, and the link stays."""
 _FRAME_MESSAGES_MAX: Final = 1000
+
+TakeFrames: TypeAlias = Callable[[Sequence[bytes]], int]
+"""Takes the payloads of frames. Returns how many of them it has taken, from the first on."""
 
 In_co = TypeVar("In_co", bound=Message, covariant=True)
 Out_contra = TypeVar("Out_contra", bound=Message, contravariant=True)
@@ -165,7 +166,7 @@ class WebSocketLink(Generic[B, C]):
         socket: "web.WebSocketResponse | aiohttp.ClientWebSocketResponse",
         codec: Codec[B, C],
         *,
-        take_simple: "Callable[[TakeMessages], None] | None" = None,
+        take_simple: Callable[[TakeFrames], None] | None = None,
     ) -> None:
         """`take_simple` of a server's socket: frames are decoded as they arrive, without waking
         `run` for each."""
