@@ -3,7 +3,7 @@
 
 One broker alone, two and three run at the same time, each with a gateway and the same clients, and
 get the same readings in turn. CPU is the sum of the brokers, that of the nats-server is counted
-apart: it is one process per machine, whatever the number of brokers.
+apart: it is one process per machine for any number of brokers.
 """
 
 import contextlib

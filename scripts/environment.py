@@ -165,7 +165,7 @@ def become(folder: Path, command: list[str]) -> NoReturn:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.environ["VIRTUAL_ENV"] = str(folder)
     os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    os.execvp(command[0], command)  # noqa: S606 - a command of our own scripts
+    os.execvp(command[0], command)  # noqa: S606 - a command of our scripts
 
 
 def main(arguments: list[str]) -> NoReturn:

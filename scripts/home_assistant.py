@@ -55,7 +55,7 @@ def _base_python() -> Path:
         )
         if found.returncode == 0 and found.stdout.split() == [str(part) for part in PYTHON]:
             return Path(candidate)
-    raise NoPython("Home Assistant needs Python {}.{}, which is not here.".format(*PYTHON))
+    raise NoPython("Home Assistant needs Python {}.{}, which is not installed.".format(*PYTHON))
 
 
 def _candidates() -> Iterator[str]:

@@ -128,7 +128,7 @@ def main(arguments: list[str]) -> None:
             print(install(Path(folder)))
         case [name, *rest] if name in PROGRAMS:
             words = wanted(name)
-            os.execve(words[0], [*words, *rest], environment(words))  # noqa: S606 - what was asked for
+            os.execve(words[0], [*words, *rest], environment(words))  # noqa: S606 - the requested program
         case _:
             raise Missing("Usage: scripts/node node|npm|npx ARGUMENT... or --packages FOLDER")
 

@@ -6,7 +6,7 @@ Usage: sbom.py [FILE]
 
 FILE is a file of scripts/lock; by default requirements/run.txt, what a user installs. Every package
 has its version, its package URL, its hashes, the condition under which it is installed and the
-packages that require it. No index is asked, so the output is the same for the same file.
+packages that require it. No index is queried, so the output is the same for the same file.
 """
 
 import json

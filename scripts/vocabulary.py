@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Find words that this project does not use. docs/reference/glossary.md says which it uses instead.
+"""Find words that this project does not use. docs/reference/glossary.md lists the words to use.
 
 Usage: vocabulary.py [PATH...]
 
-Without a path, all sources, tests, documents and texts of the dashboard are read. Each finding is a
-line `file:line: word: text`; the exit code is 1 if there are any. Names of identifiers, comments,
-docstrings and other texts are searched. Words of the wire and of quoted code are not: text between
-backticks is left out.
+Without a path, all sources, tests, documents, scripts, examples and texts of the dashboard are
+read. Each finding is a line `file:line: word: text`; the exit code is 1 if there are any. In Python
+sources, names of identifiers, comments, docstrings and other texts are searched. Words of the wire
+and of quoted code are allowed: text between backticks is not searched.
 """
 
 import ast
@@ -42,8 +42,19 @@ PHRASES: Final = (
     *("mended", "mends", "in vain", "as one pleases", "the road", "lest", "silence limit"),
     *("here since", "who comes", "who came", "who is there", "who asks", "who asked", "who reads"),
     *("a moment ago", "gone for", "gone since", "gone now", "gone with"),
+    *("say", "says", "said", "tells", "told", "hears", "heard", "whatever", "the begin of"),
+    *("is asked", "are asked", "was asked", "were asked", "is not here", "are not here"),
 )
-_PHRASE: Final = re.compile(rf"\b(?:{'|'.join(PHRASES)})\b", re.IGNORECASE)
+PATTERNS: Final = (
+    # `its own token`, `a separate process`
+    r"of (?:its|their|our|one's) own"
+    r"(?=\W*$|[^\w ]| (?:and|or|in|at|on|with|which|that|is|for|to)\b)",
+    # `is not a file`
+    r"(?<!there )(?:is|are|was|were) no(?= (?!longer|more|such)\w)",
+)
+"""Phrases that depend on the words around them."""
+_HINTS: Final = (*PHRASES, " own", " no ")
+_PHRASE: Final = re.compile(rf"\b(?:{'|'.join((*PHRASES, *PATTERNS))})\b", re.IGNORECASE)
 
 ALLOWED: Final = re.compile(r"https?://\S+|`[^`\n]*`|\"\"\"", re.IGNORECASE)
 """Text that is not searched."""
@@ -53,7 +64,14 @@ DOCUMENTS: Final = (
     *("docs", "examples"),
 )
 PROGRAMS: Final = ("src/pyaiot", "tests", "fuzz", "examples", "scripts", "benchmarks")
-NOT_SEARCHED: Final = frozenset({"docs/reference/glossary.md", "scripts/vocabulary.py"})
+OTHERS: Final = ("deploy", "examples", "scripts", "tests", "Dockerfile", "pyproject.toml")
+OTHER_SUFFIXES: Final = frozenset(
+    {"", ".yml", ".yaml", ".toml", ".sh", ".c", ".h", ".cpp", ".conf"}
+)
+"""Settings, shell scripts and C sources are read as text, with the code in them."""
+NOT_SEARCHED: Final = frozenset(
+    {"docs/reference/glossary.md", "scripts/vocabulary.py", "tests/test_vocabulary.py"}
+)
 KEPT: Final[dict[str, frozenset[str]]] = {
     "src/pyaiot/client/client.py": frozenset({"tell"}),
     "src/pyaiot/client/view.py": frozenset({"heard_at"}),
@@ -94,7 +112,7 @@ def _has_forbidden_part(letters: str) -> bool:
 def _may_have_phrase(text: str) -> bool:
     """Searches for plain texts first, which takes a tenth of the time of the expression."""
     lower = text.lower()
-    return any(phrase in lower for phrase in PHRASES) and _PHRASE.search(text) is not None
+    return any(hint in lower for hint in _HINTS) and _PHRASE.search(text) is not None
 
 
 def identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -120,7 +138,10 @@ def python_findings(path: Path) -> Iterator[tuple[int, str, str]]:
     if not _may_have_phrase(text) and not _may_have_phrase(ALLOWED.sub(" ", text)):
         return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type in (tokenize.COMMENT, tokenize.STRING):
+        # A string without spaces is a key or a name.
+        if token.type == tokenize.COMMENT or (
+            token.type == tokenize.STRING and " " in token.string
+        ):
             yield from text_findings(token.string, token.start[0])
 
 
@@ -139,10 +160,19 @@ def documents() -> Iterator[Path]:
         yield from sorted(path.rglob("*.md")) if path.is_dir() else [path]
 
 
+def others() -> Iterator[Path]:
+    for name in OTHERS:
+        path = ROOT / name
+        for found in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if found.suffix in OTHER_SUFFIXES and found.is_file():
+                yield found
+
+
 def all_paths() -> list[Path]:
     return [
         *(path for name in PROGRAMS for path in sorted((ROOT / name).rglob("*.py"))),
         *documents(),
+        *others(),
         ROOT / "dashboard" / "src" / "i18n" / "en.ts",
     ]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the documents say is so: links, tables, generated pages, examples and names."""
+"""The documents are correct: links, tables, generated pages, examples and names."""
 
 import json
 import re
@@ -233,7 +233,7 @@ def test_decisions_are_numbered_and_listed() -> None:
 
 def test_every_limit_has_a_consequence() -> None:
     silent = [limit.name for limit in limits.limits() if not limit.text]
-    assert silent == [], "say it in a text below the constant"
+    assert silent == [], "describe it in a docstring below the constant"
 
 
 def test_no_exception_outlives_its_constant() -> None:

@@ -43,7 +43,7 @@ class Reader:
         self.mqtt_port = free_port(socket.SOCK_STREAM)
         self.url = f"http://localhost:{self.web_port}/"
         self.lines: list[str] = []
-        """What the last service said at its start."""
+        """The lines that the last service printed at its start."""
         self._programs = programs
         self._running: list[Program] = []
         self._token = ""
@@ -177,7 +177,7 @@ async def logs_are_json(reader: Reader, _output: str) -> None:
 
 
 async def nothing_more(_reader: Reader, _output: str) -> None:
-    """It said that it is there."""
+    """Whether the service reported that it is ready."""
 
 
 async def link_lets_in(reader: Reader, _output: str) -> None:
@@ -385,7 +385,7 @@ PROGRAM = Elsewhere("tests/examples/test_python_clients.py does")
 INSTALL = Elsewhere("tests/test_package.py installs the wheel into a fresh environment")
 BOOTED = Elsewhere("tests/machines does, on a machine with systemd")
 RELEASE = Elsewhere("tests/test_release.py and tests/machines do")
-CONTAINER = Elsewhere("it needs Docker; the page says what was tried")
+CONTAINER = Elsewhere("it needs Docker; the page lists what was tested")
 ZEPHYR = Elsewhere("tests/interop/test_coap_directory.py has such a device")
 BROKER_ELSEWHERE = Elsewhere("it needs a broker with a name or on another machine")
 

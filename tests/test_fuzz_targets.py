@@ -84,7 +84,7 @@ NO_PARSERS = {
 
 
 def load_run() -> Any:
-    # fuzz/ is no package, so that each of its files can be run as it is.
+    # fuzz/ is not a package, so that each of its files can be run directly.
     spec = importlib.util.spec_from_file_location("fuzz_run", RUN)
     assert spec is not None
     assert spec.loader is not None

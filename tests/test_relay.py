@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The bad wire of the tests is as bad as it says, and the same for each seed."""
+"""The relay of the tests has the set faults, the same ones for the same seed."""
 
 import asyncio
 import random

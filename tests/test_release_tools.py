@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What programs of others say about the files for containers."""
+"""Third-party programs check the files for containers."""
 
 from pathlib import Path
 

@@ -250,7 +250,7 @@ def test_without_a_python_for_home_assistant_the_script_names_it(tmp_path: Path)
         check=False,
     )
     assert ended.returncode == 3
-    assert ended.stderr == "Home Assistant needs Python 4.0, which is not here.\n"
+    assert ended.stderr == "Home Assistant needs Python 4.0, which is not installed.\n"
 
 
 NO_PYTHON = """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A WebSocket link ends on request, whatever else ends at the same time."""
+"""A WebSocket link ends on request, also if another task ends at the same time."""
 
 import asyncio
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ def tool(name: str) -> Path:
     """The path of the program. Skips the test if it is not installed."""
     program = TOOLS.program(name)
     if program is None:
-        pytest.skip(f"{name} is not here: scripts/tools.py installs it")
+        pytest.skip(f"{name} is not installed: scripts/tools.py installs it")
     return program
 
 

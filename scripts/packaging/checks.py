@@ -28,9 +28,9 @@ def check_changelog(*, final: bool, root: Path = ROOT, version: str = VERSION) -
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", heading[1]):
         if final:
             raise CannotRelease(
-                f'CHANGELOG.md says "{heading[1]}" for {version}: write the date, as 2026-01-31.'
+                f'CHANGELOG.md has "{heading[1]}" for {version}: write the date, as 2026-01-31.'
             )
-        report(f'Note: CHANGELOG.md says "{heading[1]}" for {version}; --final wants a date.')
+        report(f'Note: CHANGELOG.md has "{heading[1]}" for {version}; --final requires a date.')
 
 
 def check_metadata(wheel: Path) -> None:

@@ -26,7 +26,7 @@ that is not given takes its value from the environment, the file or the default.
 
 SIGINT (Ctrl+C) and SIGTERM stop every service within two seconds, with exit code 0. If the
 operator has to act first (a port in use, an invalid setting, no key file), a command prints one
-sentence that says what to do, and exits with code 2. Logs go to standard error.
+sentence with the remedy, and exits with code 2. Logs go to standard error.
 """
 
 

@@ -202,7 +202,7 @@ def wire_type(struct: Struct) -> str:
 
 
 def title(struct: Struct) -> str:
-    """Two messages are `new` on the wire; their class tells them apart."""
+    """Two messages are `new` on the wire; their class distinguishes them."""
     return f"`{wire_type(struct)}` – {struct.__name__}"
 
 

@@ -160,7 +160,7 @@ def test_handler_writes_what_was_left_out_by_itself(monkeypatch: pytest.MonkeyPa
     ended = threading.Event()
 
     class AtOnce(threading.Timer):
-        """The minute ends as soon as the test says so."""
+        """The minute ends when the test ends it."""
 
         def run(self) -> None:
             assert ended.wait(10)

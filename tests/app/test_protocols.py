@@ -312,11 +312,11 @@ def test_the_command_of_a_further_protocol_can_be_built() -> None:
 # -- names of protocols -------------------------------------------------------------------------
 
 NAMED = re.compile(r"(?i)coap|oscore|edhoc|mqtt")
-"""WebSocket is a transport too: clients and gateways speak it, so its name is no sign."""
+"""WebSocket is a transport too: clients and gateways speak it, so its name shows nothing."""
 PLACES = re.compile(
     r"gateways/(coap|mqtt|mqttsn|websocket)/|protocols/(coap|oscore|edhoc|mqtt|mqttsn)/|mqtt/"
     r"|(devices|fleet)/\w*(coap|oscore|mqtt|mqttsn|websocket|topic)\w*\.py|app/protocols\.py"
-    # Settings and units that the older system had, whatever we support.
+    # Settings and units that the older system had.
     r"|config/python_file\.py|systemd/units\.py"
     # Mappings are of MQTT topics by definition.
     r"|app/topic_mappings\.py|cli/mappings\.py|web/api/mapping_operations\.py"

@@ -42,7 +42,7 @@ async def test_discovered_resource_with_a_reserved_name_is_ignored() -> None:
 
 async def test_claim_of_the_honest_uid_is_refused_counted_and_logged(log: Log) -> None:
     async with running_system() as system, coap_device(system.coap.port) as thief:
-        # Not accepted before the owner was asked, refused from then on.
+        # Not accepted before the owner was queried; refused from then on.
         assert (await thief.post("alive", f"alive:{HONEST}")).code == Code.SERVICE_UNAVAILABLE
         async with time_limit(PROMPT_S):
             while (await thief.post("alive", f"alive:{HONEST}")).code != Code.FORBIDDEN:
@@ -87,7 +87,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def claimed(thief: CoapDevice, uid: str) -> Code:
-    """Claim a uid, and what is said when that was looked at."""
+    """Claim a uid. Returns the response after the check of the claim."""
     assert (await thief.post("alive", f"alive:{uid}")).code == Code.SERVICE_UNAVAILABLE
     await asyncio.sleep(1.0)
     return Code((await thief.post("alive", f"alive:{uid}")).code)
@@ -132,7 +132,7 @@ async def test_node_that_answers_no_request_and_is_not_seen_has_moved(
 
 @pytest.mark.usefixtures("soon")
 async def test_uid_of_an_offline_node_is_not_given_to_a_forged_address() -> None:
-    # A datagram with a forged source: who has that address answers nothing that he was not told.
+    # The owner of a forged source address cannot answer with a token that it did not receive.
     async with running_system() as system, coap_device(system.coap.port) as victim:
         victim.holds_answers = True
         async with coap_device(system.coap.port) as gone:

@@ -39,7 +39,7 @@ def bad_tokens(keys: Keys) -> dict[str, str]:
         "empty": "",
         "no base64": "!!!!",
         "a letter beyond ASCII": "é",
-        "bytes that are no text": b"\xff\xfe".decode("utf-8", "surrogateescape"),
+        "bytes that are not text": b"\xff\xfe".decode("utf-8", "surrogateescape"),
         "the secret itself": keys.secret,
         "7,000 letters": "A" * 7_000,
         "words": "token, token, token",

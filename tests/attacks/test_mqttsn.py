@@ -265,7 +265,7 @@ async def test_client_id_moves_to_the_last_client_and_the_other_gets_disconnect(
 
 
 async def test_a_client_id_of_mqtt_is_not_used(mosquitto: Server) -> None:
-    """Attack 15: the watcher's own MQTT client id, said over MQTT-SN, is another one there."""
+    """Attack 15: the MQTT client id of the watcher, used over MQTT-SN, is a different client id."""
     async with scene(mosquitto.port) as it:
         with Device(it.running.port) as odd:
             await odd.connects(b"watcher")
@@ -284,7 +284,7 @@ async def test_a_puback_means_that_the_mqtt_broker_has_the_message(mosquitto: Se
             )
         )
         answer = await it.honest.exchange(f"LL 0c 20 {it.topic_id} 0777", b"lost?")
-        assert answer == f"070d{it.topic_id}077701"  # congestion: it may say it again
+        assert answer == f"070d{it.topic_id}077701"  # congestion: the client may publish again
         assert it.running.gateway.clients == 1
 
 

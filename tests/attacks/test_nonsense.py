@@ -63,7 +63,7 @@ WRONG_FRAMES = {
         f"a close with the code {code}": (frame(struct.pack("!H", code), CLOSE), 1002)
         for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535)
     },
-    "a close with a reason that is no UTF-8": (frame(b"\x03\xe8\xff", CLOSE), 1007),
+    "a close with a reason that is not UTF-8": (frame(b"\x03\xe8\xff", CLOSE), 1007),
     "no JSON": (frame(b"nonsense"), 1003),
 }
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.sockets
 
 @contextlib.asynccontextmanager
 async def silent_node(system: System, uid: str) -> AsyncIterator[CoapDevice]:
-    """A node that says that it is there, and then answers no request."""
+    """A node that announces itself, and then answers no request."""
     async with coap_device(system.coap.port) as device:
         device.holds_answers = True
         assert (await device.post("alive", f"alive:{uid}")).code == Code.CHANGED

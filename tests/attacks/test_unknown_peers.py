@@ -43,7 +43,7 @@ class UnknownPeer:
             (f"127.{40 + number // 62_500}.{number // 250 % 250}.{number % 250 + 1}", 0)
         )
         self.socket.connect(("127.0.0.1", gateway_port))
-        # What is asked of the CoAP port of this address counts too.
+        # Requests to the CoAP port of this address count too.
         self.server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.server.setblocking(False)
         self.server.bind((self.socket.getsockname()[0], 5683))
@@ -167,7 +167,7 @@ async def test_host_gets_at_most_three_times_the_bytes_that_came_in_its_name() -
             for number, host in enumerate(hosts):
                 host.receive()
                 assert host.received <= 3 * host.sent, list(FLOODS)[number // 3]
-            # The signs of life made us ask: as far as that was due.
+            # The signs of life caused requests, as far as the limits allow.
             requested = [item for item in hosts[3].answers if item.code == Code.GET]
             assert requested
         await system.serves()
@@ -278,7 +278,7 @@ async def test_unknown_peer_that_answers_nothing_causes_few_lines_to_the_log(log
                 for number in range(5):
                     name = f"alive:{host.socket.getsockname()[0]}-{number}"
                     host.send(request(number, Code.POST, "alive", name.encode(), NON))
-                # Nobody there, so that the system says at once that nobody answers.
+                # With a closed socket, an ICMP error arrives at once.
                 host.close()
             await system.serves()
             await asyncio.sleep(1.0)

@@ -14,7 +14,7 @@ AS_COMMANDS: Final = {"write", "write-nodes"}
 """Each command has its own entry, `command`."""
 
 
-@pytest.mark.skipif(not WORDS.exists(), reason="The sources of the dashboard are not here.")
+@pytest.mark.skipif(not WORDS.exists(), reason="The sources of the dashboard are missing.")
 def test_every_recorded_action_has_words_in_each_language() -> None:
     text = WORDS.read_text("utf-8")
     recorded = {

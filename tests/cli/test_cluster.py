@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The table of `aiot cluster`, and what it says is wrong."""
+"""The table of `aiot cluster`, and the problems that it reports."""
 
 import io
 

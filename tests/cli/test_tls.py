@@ -65,7 +65,7 @@ def test_openssl_accepts_it_for_its_names_and_under_strict_rules(tmp_path: Path)
     made = write_self_signed(tmp_path, ["pi.lan", "192.0.2.7"], days=DAYS_MAX)
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("openssl is not here (apt install openssl)")
+        pytest.skip("openssl is not installed (apt install openssl)")
     for flags in (
         ("-verify_hostname", "pi.lan"),
         ("-verify_ip", "192.0.2.7"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A broker gets the values that its clients watch, whatever filter they have."""
+"""A broker gets the values that its clients watch, with any filter."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -142,7 +142,7 @@ def test_a_config_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
         msgspec.convert(wrong, CoapNodeConfig)
 
 
-# What it says by itself
+# Posts of the node
 
 
 def test_a_boot_posts_reset_and_then_alive() -> None:

@@ -63,7 +63,7 @@ async def test_mqtt_node_without_a_broker_logs_it_once_and_retries(
         config = MqttNodeConfig(uid="lamp", mqtt_port=mosquitto.port)
         with caplog.at_level(logging.WARNING, logger="pyaiot"):
             async with running(run_mqtt_node(config)):
-                while not caplog.records:  # noqa: ASYNC110 - the log is no event
+                while not caplog.records:  # noqa: ASYNC110 - the log has no event
                     await asyncio.sleep(0.01)
                 mosquitto.start()
                 async with world(MqttServer("127.0.0.1", mosquitto.port)) as here:

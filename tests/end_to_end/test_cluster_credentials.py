@@ -169,6 +169,6 @@ async def test_tls_needs_a_certificate_of_the_authority(programs: Programs, tmp_
     )
     trusting = ssl.create_default_context(cafile=str(made.ca))
     assert await connects(nats, "tls://", tls=trusting)
-    # The server demands TLS, whatever the URL says.
+    # The server requires TLS, also for a URL without it.
     assert await connects(nats, "nats://", tls=trusting)
     assert not await connects(nats, "tls://", tls=ssl.create_default_context())

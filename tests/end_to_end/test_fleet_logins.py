@@ -26,7 +26,7 @@ def users(tmp_path: Path) -> Path:
     """mosquitto's file with the user `us`, whose password is `right`."""
     program = shutil.which("mosquitto_passwd")
     if program is None:
-        pytest.skip("mosquitto_passwd is not here (apt install mosquitto)")
+        pytest.skip("mosquitto_passwd is not installed (apt install mosquitto)")
     path = tmp_path / "users"
     subprocess.run([program, "-b", "-c", path, "us", "right"], check=True)
     return path

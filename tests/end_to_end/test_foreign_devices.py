@@ -33,7 +33,7 @@ pytestmark = pytest.mark.sockets
 def _programs_are_here() -> None:
     nats_server()
     if shutil.which("mosquitto_pub") is None:
-        pytest.skip("mosquitto_pub is not here (apt install mosquitto-clients)")
+        pytest.skip("mosquitto_pub is not installed (apt install mosquitto-clients)")
 
 
 async def play(port: int, messages: Recording) -> None:

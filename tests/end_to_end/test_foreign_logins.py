@@ -44,7 +44,7 @@ async def test_devices_of_dialects_use_their_own_topics_and_no_others(programs: 
         assert not await plug.subscribe("cmnd/other/#")
         assert not await plug.subscribe("shellies/#")
         for device, topic, payload in (
-            # What they may not say comes first: it would be seen before the rest.
+            # Forbidden messages come first: they would be seen before the rest.
             (plug, "tele/other/STATE", '{"POWER":"ON"}'),
             (plug, "shellies/shelly1-AB12/relay/0", "on"),
             (relay, "tele/plug/STATE", '{"POWER":"ON"}'),

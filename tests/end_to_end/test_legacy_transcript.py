@@ -74,7 +74,7 @@ class Stage:
             expected = expected.replace(f"<{name}>", client_id)
         pattern = re.sub(r"<(\w+)>", r"(?P<\1>[^\"]+)", re.escape(expected))
         found = re.fullmatch(pattern, frame)
-        assert found is not None, f"heard   {frame}\ninstead {expected}"
+        assert found is not None, f"received {frame}\nexpected {expected}"
         assert "all" not in found.groups()
         self._ids |= found.groupdict()
 

@@ -120,7 +120,7 @@ def test_every_command_that_takes_a_node_takes_its_label(lab: Lab) -> None:
         lab.remark(1, "get", "Desk lmp") == "there is no node Desk lmp (did you mean Desk lamp?)."
     )
     assert lab.remark(1, "set", "b11", "led", "1") == "there is no node b11 (did you mean b1?)."
-    # What a device calls itself is no label: another device may call itself the same.
+    # The name that a device reports is not a label: another device may report the same name.
     assert lab.remark(1, "get", "simulated node") == (
         "no node has the label simulated node, but b2 reports this name: use its uid, or aiot node"
         " rename b2."

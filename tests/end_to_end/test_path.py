@@ -167,7 +167,7 @@ async def test_node_that_is_switched_off_is_unreachable(road: Road, programs: Pr
     async with Broker(road.url) as broker, broker.client() as client:
         await client.shows("GONE", led="0")
         node.kill()
-        # Nobody listens at its port any more, and its machine says so.
+        # Its port is closed, which an ICMP error reports.
         receipt = await client.write("GONE", "led", "1")
         assert receipt["state"] == "unreachable"
 
@@ -245,7 +245,7 @@ async def test_silent_node_is_out_after_the_limit_and_a_living_one_stays(
 
 
 async def stays(client: Client, uid: str) -> None:
-    """A command's way there and back, later than whatever was said before."""
+    """A command and its receipt, after all earlier messages."""
     assert (await client.write(uid, "led", "1"))["state"] == "confirmed"
     assert uid in client.nodes
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Each command as a process: how it starts, what it says when it cannot, and how it ends."""
+"""Each command as a process: its start, its errors, and its end."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ def typed_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program
 
 
 def start(programs: Programs, command: str) -> Program:
-    """Start a service and wait until it says that it is there."""
+    """Start a service and wait until it reports that it is ready."""
     keys = ("--key-file", programs.key_file())
     match command:
         case "run" | "demo":
@@ -75,7 +75,9 @@ def ends_well(service: Program) -> None:
     assert service.exit_code(END_LIMIT_S) == 0
     assert service.orphans() == []
     assert "Traceback" not in service.stderr
-    assert "never" not in service.stderr  # awaited, retrieved: what asyncio says of lost tasks
+    assert (
+        "never" not in service.stderr
+    )  # "never awaited", "never retrieved": how asyncio reports lost tasks
     assert service.rest() == ""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""SIGHUP: settings and keys are read again, and the log says what needs a restart."""
+"""SIGHUP: settings and keys are read again, and the log lists what needs a restart."""
 
 import asyncio
 import fcntl

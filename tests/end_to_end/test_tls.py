@@ -69,7 +69,7 @@ def running(shared_programs: Programs, tmp_path_factory: pytest.TempPathFactory)
 def curl(*arguments: str | Path) -> str:
     path = shutil.which("curl")
     if path is None:
-        pytest.skip("curl is not here (apt install curl)")
+        pytest.skip("curl is not installed (apt install curl)")
     result = subprocess.run(
         [path, "-sS", "--max-time", "10", *arguments], capture_output=True, text=True, check=False
     )
@@ -80,7 +80,7 @@ def curl(*arguments: str | Path) -> str:
 async def publish(running: Running, topic: str, payload: str) -> None:
     path = shutil.which("mosquitto_pub")
     if path is None:
-        pytest.skip("mosquitto_pub is not here (apt install mosquitto-clients)")
+        pytest.skip("mosquitto_pub is not installed (apt install mosquitto-clients)")
     process = await asyncio.create_subprocess_exec(
         *(path, "-h", "127.0.0.1", "-p", str(running.mqtt_port), "-q", "1"),
         *("--cafile", str(running.made.ca), "-t", topic, "-m", payload),

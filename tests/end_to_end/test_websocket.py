@@ -37,7 +37,7 @@ async def test_node_is_seen_and_commanded_and_comes_back_after_its_gateway_was_k
         gateway.kill()
         await client.until(type="out", uid="lamp", reason="gateway lost")
         programs.aiot(*words).line()
-        # It said its uid again, so it is the same node.
+        # It sent its uid again, so it is the same node.
         await client.shows("lamp", led="1", protocol="WebSocket")
 
 

@@ -141,7 +141,7 @@ def test_the_details_are_the_same_in_three_languages(tmp_path: Path, protocol: s
         store.close()
         texts.append(added.summary.replace(added.secret or "-", "SECRET"))
     assert len(set(texts)) == 3
-    # Whatever is not a word: addresses, names, paths, numbers.
+    # Everything that is not a word: addresses, names, paths, numbers.
     facts = [
         sorted(set(re.findall(r"[\w./:]*[\d/][\w./:]*\w|desk-lamp|SECRET", it))) for it in texts
     ]

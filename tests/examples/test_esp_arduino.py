@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The C++ example, compiled for this machine: everything that it says, and when."""
+"""The C++ example, compiled for this machine: all its messages with their times."""
 
 from pathlib import Path
 

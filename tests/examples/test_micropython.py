@@ -28,12 +28,12 @@ def micropython() -> str:
     beside = Path(sys.executable).with_name("micropython")
     found = str(beside) if beside.exists() else shutil.which("micropython")
     if found is None:
-        pytest.skip("micropython is not here (its wheel is for x86-64 Linux and Apple's ARM)")
+        pytest.skip("micropython is not installed (its wheel is for x86-64 Linux and Apple's ARM)")
     return found
 
 
 def flash(folder: Path, board: str, mqtt_port: int) -> Path:
-    """What README.md says to copy, beside what the firmware of a board brings; its main.py."""
+    """Copy the files that README.md lists beside the modules of the firmware. Returns main.py."""
     shutil.copytree(BOARD, folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("main.py", "node.py"):
         shutil.copy(EXAMPLE / name, folder)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The examples that use the client of programs, run as their READMEs say."""
+"""The examples that use the client of programs, run as in their READMEs."""
 
 import asyncio
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The WebSocket example, run as its README says, at what `aiot run` runs."""
+"""The WebSocket example, run as in its README, with the services of `aiot run`."""
 
 import platform
 import sys

@@ -31,7 +31,7 @@ def mosquitto() -> str:
     """The path of mosquitto. Skips the test if it is not installed."""
     found = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if found is None:
-        pytest.skip("mosquitto is not here (apt install mosquitto)")
+        pytest.skip("mosquitto is not installed (apt install mosquitto)")
     return found
 
 

@@ -78,7 +78,7 @@ def test_looking_up_the_node_of_an_address_changes_nothing() -> None:
 
 
 def test_readings_have_no_uid_while_another_unknown_port_of_the_host_is_held() -> None:
-    # A gateway that was started again beside many nodes of one machine: most have not said alive.
+    # A gateway that was started again beside many nodes of one machine: most have not sent alive.
     it = table()
     strange, other = PeerAddress(HERE.host, 1), PeerAddress(HERE.host, 2)
     it.hold(strange, HeldReading("t", "1", 0.0), now=0.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""At which ports a node is asked."""
+"""The ports of a node that get requests."""
 
 import pytest
 

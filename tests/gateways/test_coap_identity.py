@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Devices with a credential: their identity is the one that they proved, whatever they claim."""
+"""Devices with a credential have the identity that they proved, not one that they claim."""
 
 import pytest
 

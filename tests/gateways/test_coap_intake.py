@@ -52,7 +52,7 @@ def request(
 
 
 class Port:
-    """An intake, and what it said of the latest datagram."""
+    """An intake, and its events for the latest datagram."""
 
     def __init__(self, *, limited: bool = True, nodes_max: int = 100) -> None:
         self.limits = endpoint.host_limits() if limited else None

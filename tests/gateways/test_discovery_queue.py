@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Which nodes are asked for what they offer, and which wait for that."""
+"""Which nodes are discovered, and which wait for discovery."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,7 +12,7 @@ from pyaiot.gateways.coap.discovery_queue import DiscoveryQueue
 
 
 class Discoverer:
-    """Nodes that answer when a test says so."""
+    """Nodes that answer when a test lets them."""
 
     def __init__(self) -> None:
         self.discoveries = DiscoveryQueue(self._discover, self._start)

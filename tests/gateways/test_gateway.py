@@ -151,7 +151,7 @@ async def test_pause_of_the_process_is_no_silence_of_nodes() -> None:
     await asyncio.sleep(0.1)
     assert sorted(road.shown()) == ["A", "B"]
     road.gateway.node_seen("A", COAP)
-    # B gets as long to be heard again as the pause was late, and not more than its timeout.
+    # The timeout of B is extended by the length of the pause, at most by the timeout itself.
     await asyncio.sleep(60)
     road.gateway.node_seen("A", COAP)
     await asyncio.sleep(59)
@@ -357,7 +357,7 @@ async def test_node_that_left_is_reported_with_the_reason() -> None:
 
 
 async def road_without_acknowledgements() -> Road:
-    """A node `A` has been told a command that nobody acknowledges."""
+    """A node `A` was sent a command that it does not acknowledge."""
     road = Road()
     await asyncio.sleep(0.1)
     road.listen_for_receipts()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A gateway tells the broker of messages that it ignores, and no more often than it must."""
+"""A gateway reports ignored messages to the broker, at a limited rate."""
 
 import asyncio
 from typing import Any

@@ -174,7 +174,7 @@ def test_reading_of_an_unknown_node_is_an_error_of_the_caller() -> None:
         read(nodes(), "t", "1")
 
 
-# -- nodes that said how long they may be silent ---------------------------------------------------
+# -- nodes that set their offline timeout ----------------------------------------------------------
 
 
 def test_node_that_may_be_silent_is_offline_after_its_lifetime() -> None:

@@ -44,7 +44,7 @@ KINDS = ("nats", "mosquitto")
 
 @dataclass
 class World:
-    """A gateway and what its broker heard."""
+    """A gateway, and the messages that its broker received."""
 
     mqtt: MqttGateway
     link: MemoryLink[FromGateway, Any]
@@ -301,7 +301,7 @@ async def test_a_broker_that_stops_answering_is_given_up_and_found_again(
         await here.until(lambda: here.value("a", "led"))
         mqtt_server.stop_answering()
         try:
-            assert here.mqtt.connected  # nothing on the wire tells
+            assert here.mqtt.connected  # nothing on the wire shows it
             await here.until(lambda: not here.mqtt.connected)
         finally:
             mqtt_server.go_on()
@@ -350,7 +350,7 @@ async def test_a_broker_that_closes_instead_of_answering_is_tried_with_both_vers
 async def old_broker() -> AsyncIterator[tuple[int, list[int]]]:
     """A broker of MQTT 3.1.1 as RSMB is one: its port, and the level of each CONNECT.
 
-    It refuses other versions as section 3.1.2.2 says, with a CONNACK of its version, and gives
+    It refuses other versions as section 3.1.2.2 requires, with a CONNACK of its version, and gives
     back to its only client what that publishes.
     """
     levels: list[int] = []
@@ -477,7 +477,7 @@ async def test_what_was_acknowledged_while_a_named_gateway_was_away_comes_when_i
         for number in range(50):
             message = board.client.publish("node/b/count", json.dumps({"value": number}), qos=1)
         await before.until(message.is_published)
-    # The node is gone: nobody can be asked.
+    # The node is offline and cannot answer a request.
     async with world(server, link_after_s=link_after_s) as here:
         await here.until(lambda: here.value("b", "count") == 49)
         counts = [
@@ -549,7 +549,7 @@ def users(tmp_path: Path) -> Path:
     """mosquitto's file with the user `us`, whose password is `right`."""
     program = shutil.which("mosquitto_passwd")
     if program is None:
-        pytest.skip("mosquitto_passwd is not here (apt install mosquitto)")
+        pytest.skip("mosquitto_passwd is not installed (apt install mosquitto)")
     path = tmp_path / "users"
     subprocess.run([program, "-b", "-c", path, "us", "right"], check=True)
     return path
@@ -608,7 +608,7 @@ async def test_tls_with_a_client_certificate(
         )
         async with world(named_mqtt_broker(shown).server) as here:
             assert await here.mqtt.answers()
-        # Without a certificate of ours, theirs says no; without their authority, we do.
+        # Without a client certificate, the server refuses; without its authority, the client does.
         nobody = msgspec.structs.replace(section, ca_file=str(authority.ca))
         for wrong, message in ((nobody, "TLS|closes"), (section, "CERTIFICATE_VERIFY_FAILED")):
             caplog.clear()

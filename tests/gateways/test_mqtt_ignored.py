@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is published under topics of no node is counted, and told."""
+"""Publications on topics of no node are counted and reported."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -65,7 +65,7 @@ async def observing(at_server: client.MqttServer) -> AsyncIterator[list[str]]:
 
 
 async def until(topics: list[str], last: str, port: int) -> None:
-    """Publish until it is seen: nobody tells when the observer is in."""
+    """Publish until it is counted: the start of the observer cannot be observed."""
     async with time_limit(10):
         while last not in topics:
             publish(port, (last, b"1"))

@@ -58,7 +58,7 @@ def nats(tmp_path: Path) -> Iterator[Server]:
 async def test_a_board_with_emcute_publishes(broker: Server) -> None:
     """PROTOCOLS 5, byte for byte: REGISTER before every PUBLISH, from source port 1883."""
     async with watcher(broker.port, "node/#") as seen, mqttsn_gateway(broker.port) as running:
-        # Of its own address, so that the fixed port is free.
+        # At a separate address, so that the fixed port is free.
         with Device(running.port, own=("127.18.83.1", 1883)) as board:
             connack = await board.exchange("0e 04 04 01 0168 73616d72 32312d31".replace(" ", ""))
             assert connack == "030500"
@@ -69,7 +69,7 @@ async def test_a_board_with_emcute_publishes(broker: Server) -> None:
                     f"13 0c 20 0001 {message_id + 1:04x}", b'{"value":1}\n'
                 )
                 assert puback == f"070d0001{message_id + 1:04x}00"
-            # Its PUBACK says that the MQTT broker has it.
+            # Its PUBACK shows that the MQTT broker has it.
             message = await seen.sees("node/samr21/led0", b'{"value":1}\n')
             assert (message.qos, message.retain) == (1, False)
             assert await board.exchange("02 16") == "0217"

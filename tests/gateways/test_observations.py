@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is watched: the order of notifications, when a node is asked again, and the limits."""
+"""Observations: the order of notifications, repeated registrations, and the limits."""
 
 import itertools
 from random import Random
@@ -71,7 +71,7 @@ def test_the_last_of_notifications_in_any_order_is_the_newest(numbers: list[int]
     assert fresh[-1] == max(numbers)
 
 
-# -- when a node is asked again --------------------------------------------------------------------
+# -- repeated registrations ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("max_age_s", "waits_s"), [(60.0, 60.0), (0.0, 0.0), (2.0**32, 86_400.0)])
@@ -135,7 +135,7 @@ def test_error_or_answer_without_observe_ends_the_observation(
     observation = observed(watches)
     watches.receive_response(observation, CONTENT, 9, 60.0, now=0.0)
     assert watches.receive_response(observation, code, number, 60.0, now=1.0) is kind
-    # It is registered anew soon, and then whatever number comes is the first.
+    # It is registered again soon, and then any number is the first one.
     assert watches.handle_timer(now=1.0 + AGAIN_MIN_S * 1.2) == [observation]
     assert watches.receive_response(observation, CONTENT, 2, 60.0, now=50.0) is ResponseKind.FRESH
 

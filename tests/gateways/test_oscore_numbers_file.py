@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sequence numbers in a file: none is used twice, whatever happens to the process."""
+"""Sequence numbers in a file: none is used twice, even if the process is killed."""
 
 import subprocess
 import sys

@@ -39,7 +39,7 @@ def add_key(path: Path, uid: str = "lamp") -> None:
 
 @contextlib.asynccontextmanager
 async def opened(path: Path, port: int = 0) -> AsyncIterator[CoapGateway]:
-    """A gateway with these devices. It has no broker, and looks for new devices when told."""
+    """A gateway with these devices. It has no broker, and looks for new devices on request."""
     gateway = new_gateway("coap", "CoAP", 120.0, 100, devices=DeviceStore(path))
     coap = await CoapGateway.open(gateway, "127.0.0.1", 0, coaps_port=port)
     try:

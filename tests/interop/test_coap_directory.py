@@ -188,7 +188,7 @@ async def test_registration_from_another_address_is_a_claim_like_any_other() -> 
         place = await registered(it)
         stolen = request(Code.POST, "/rd", "ep=RIOT-1", payload=b"</stolen>")
         assert (await exchange(thief, stolen)).code == Code.SERVICE_UNAVAILABLE
-        # The owner was asked, and is there.
+        # The owner was queried, and answers.
         await it.device.requests_for(Code.GET, WELL_KNOWN_CORE)
         for _ in range(100):
             answer = await exchange(

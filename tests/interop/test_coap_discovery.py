@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a node did not answer is asked again; what belongs to another node is not asked at all."""
+"""Unanswered requests are repeated; addresses of other nodes get no requests."""
 
 import asyncio
 import socket
@@ -54,7 +54,7 @@ async def test_lost_value_is_requested_at_the_next_reading() -> None:
         await it.device.post("server", "t:1")
         await it.client.shows(UID, t="1")
         assert "name" not in it.client.nodes[UID]
-        await asyncio.sleep(2.0)  # a busy node is not asked at each of its readings
+        await asyncio.sleep(2.0)  # a busy node does not get a request after each of its readings
         await it.device.post("server", "t:2")
         await it.client.shows(UID, t="2", name="kitchen")
 
@@ -147,7 +147,7 @@ EVERYWHERE = CoapSection(port=0, host="0.0.0.0")
 
 async def test_node_of_this_machine_gets_requests_at_its_source_port_first() -> None:
     async with scene(coap=EVERYWHERE) as it, coap_device(it.running.coap_port) as other:
-        other.has({"theirs": "1"})  # nobody has heard of it yet: another gateway, say
+        other.has({"theirs": "1"})  # unknown until now, such as another gateway
         async with coap_device(it.running.coap_port, at_coap_port=False, host=other.host) as device:
             at_own_address(device, it.running.coap_port)
             device.has({"mine": "1"})

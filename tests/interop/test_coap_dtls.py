@@ -182,7 +182,7 @@ async def test_new_session_without_a_reboot_leaves_the_values(devices: Path) -> 
 
 @pytest.mark.sockets(speed=5)
 async def test_client_with_a_session_from_before_a_restart_gets_a_new_one(devices: Path) -> None:
-    """Nothing tells it: the gateway was killed. Its posts remain unanswered until it tries."""
+    """The gateway was killed without a close_notify. Posts are unanswered until a new handshake."""
     port = free_port(socket.SOCK_DGRAM)
     section = CoapSection(port=0, coaps_port=port)
     async with secured_scene(devices, coap=section) as it:

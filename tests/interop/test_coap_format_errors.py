@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is no CoAP message, or has options that are wrong, and what comes back for it."""
+"""Malformed CoAP messages and invalid options, and the answers to them."""
 
 import asyncio
 import contextlib

@@ -23,7 +23,9 @@ def words(script: str) -> list[str]:
     """What starts a script, up to its own arguments."""
     node, packages = javascript.command("node"), javascript.packages(FOLDER)
     if node is None or packages is None:
-        pytest.skip("the npm package coap is not here (scripts/node --packages tests/interop/js)")
+        pytest.skip(
+            "the npm package coap is not installed (scripts/node --packages tests/interop/js)"
+        )
     return [*node, str(FOLDER / script), str(packages)]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One resource has one name, in links, posts and commands; and it is asked in a form we read."""
+"""A resource has the same name in links, posts and commands; requests name a supported format."""
 
 import pytest
 

@@ -43,7 +43,7 @@ async def test_notification_is_a_reading(mtype: MessageType) -> None:
         await it.client.shows("A", t="21°C")
         if mtype is CON:
             assert await it.device.reply_to(message_id) is ACK
-        # The answer to the registration was its value: it was asked once.
+        # The response to the registration had its value: there was one request.
         assert len([item for item in it.device.requests if item.path == "t"]) == 1
 
 

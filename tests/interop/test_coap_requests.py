@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the gateway asks of boards, datagram by datagram: discovery, and writes with a receipt."""
+"""Requests of the gateway to boards, datagram by datagram: discovery, writes with a receipt."""
 
 import pytest
 
@@ -13,7 +13,7 @@ LINKS_MAX = 256
 BOOKKEEPING = {"ip", "protocol"}
 
 
-# -- where a node is asked ----------------------------------------------------------------------
+# -- addresses of requests ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("at_coap_port", [True, False], ids=["board", "behind NAT"])
@@ -36,7 +36,7 @@ async def test_link_format_with_attributes_and_quoted_commas_is_followed() -> No
     async with scene() as it:
         links = (
             '</cli/stats>;ct=0;rt="count";obs,</led>;title="on, off; or </fake>, as you like"'
-            ',</quoted>;title="say \\"a, b\\"",</%C3%A4>,<coap://[::1]/foreign>,</.well-known/core>'
+            ',</quoted>;title="name \\"a, b\\"",</%C3%A4>,<coap://[::1]/foreign>,</.well-known/core>'
         )
         it.device.has({"cli/stats": "7", "led": "0", "quoted": "q", "ä": "umlaut", "fake": "x"})
         it.device.offers(links.encode())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The real Home Assistant: its core and its MQTT integration, without the frontend.
 
-`scripts/home_assistant.py` installs it; without it these tests are skipped, and `scripts/test` says
-so. What Home Assistant shows is read from its own APIs.
+`scripts/home_assistant.py` installs it; without it these tests are skipped, and `scripts/test`
+reports it. The state of Home Assistant is read from its APIs.
 """
 
 import asyncio
@@ -220,10 +220,10 @@ class Home:
 
 
 def python_of_home_assistant() -> Path:
-    """Skips the test if it is not here."""
+    """Skips the test if it is not installed."""
     python = home_assistant.environment()
     if python is None:
-        pytest.skip("Home Assistant is not here: scripts/home_assistant.py installs it")
+        pytest.skip("Home Assistant is not installed: scripts/home_assistant.py installs it")
     return python
 
 

@@ -33,7 +33,7 @@ VERSIONS: Final = {5: "5", 4: "311"}
 """By the level in CONNECT: the name that mosquitto's clients have for it."""
 
 MakeDevice: TypeAlias = Callable[[int, int], AbstractAsyncContextManager[None]]
-"""A device at this port with this level of MQTT, which tells its temperature every `REPORT_S`."""
+"""A device at this port with this level of MQTT, which publishes every `REPORT_S`."""
 
 
 @asynccontextmanager
@@ -67,7 +67,7 @@ class ShellDevice:
 
     async def report(self) -> None:
         while True:
-            # Again and again: who is asked before `mosquitto_sub` listens does not hear it.
+            # Repeated, because commands before `mosquitto_sub` has subscribed are lost.
             await self._publish("check", {"id": UID})
             await self._command("temperature")
             await asyncio.sleep(REPORT_S)
@@ -97,7 +97,7 @@ class ShellDevice:
 @asynccontextmanager
 async def mosquitto_clients(port: int, level: int) -> AsyncIterator[None]:
     if shutil.which("mosquitto_sub") is None or shutil.which("mosquitto_pub") is None:
-        pytest.skip("mosquitto_pub is not here (apt install mosquitto-clients)")
+        pytest.skip("mosquitto_pub is not installed (apt install mosquitto-clients)")
     device = ShellDevice(port, level)
     async with doing(device.listen(), device.report()):
         yield
@@ -134,7 +134,7 @@ async def mqtt_js(port: int, level: int) -> AsyncIterator[None]:
     folder = ROOT / "tests" / "interop" / "js"
     node, packages = javascript.command("node"), javascript.packages(folder)
     if node is None or packages is None:
-        pytest.skip("MQTT.js is not here (scripts/node --packages tests/interop/js)")
+        pytest.skip("MQTT.js is not installed (scripts/node --packages tests/interop/js)")
     script = str(folder / "device.cjs")
     async with process(*node, script, str(packages), str(port), UID, str(level)) as running:
         yield

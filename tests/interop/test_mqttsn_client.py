@@ -45,7 +45,7 @@ async def foreign(
 
 
 async def run_tool(tool: str, port: int, *arguments: str) -> str:
-    """What it said, once it has ended well."""
+    """The output of a program that ended without an error."""
     async with foreign(tool, port, *arguments) as process, time_limit(PATIENCE_S):
         assert process.stdout is not None
         output = (await process.stdout.read()).decode()

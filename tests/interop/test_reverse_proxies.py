@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""nginx and Caddy in front of the broker, configured as docs/how-to/behind-a-name.md tells."""
+"""nginx and Caddy in front of the broker, configured as in docs/how-to/behind-a-name.md."""
 
 import asyncio
 import contextlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Nodes that sleep: a command waits until they speak, and not longer than its deadline."""
+"""Nodes that sleep: a command waits for their next message, and not longer than its deadline."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.sockets
 
 @pytest.fixture(autouse=True)
 def asleep_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node sleeps at once after it spoke: no test waits for that."""
+    """A node sleeps at once after a message, so that no test waits for it."""
     monkeypatch.setattr(sleeping_nodes, "AWAKE_S", 0.05)
 
 

@@ -28,7 +28,7 @@ def packages() -> Path:
     """The folder of the package. Skips the test where it was not built."""
     found = tinydtls.built()
     if found is None:
-        pytest.skip("tinydtls is not here (python scripts/tinydtls.py builds it)")
+        pytest.skip("tinydtls is not installed (python scripts/tinydtls.py builds it)")
     return found
 
 

@@ -96,7 +96,7 @@ class Machine:
         return text
 
     def output_of(self, command: str) -> str:
-        """The standard output of a command, whatever its exit code."""
+        """The standard output of a command with any exit code."""
         return self._call(command).stdout.strip()
 
     def until(self, command: str, wanted: str, limit_s: float = 30.0) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What names, values, units and links say of a resource."""
+"""Inference of the type of a resource from its name, values, unit and link."""
 
 import pytest
 from hypothesis import given

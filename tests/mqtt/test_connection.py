@@ -212,12 +212,12 @@ def test_it_runs_on_both_loops(broker: Server, loop: str) -> None:
         runner.run(there_and_gone())
 
 
-# -- a peer that is no broker ---------------------------------------------------------------------
+# -- a peer that is not a broker ------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def peer(answer: bytes) -> AsyncIterator[int]:
-    """Says something to who connects, and reads nothing."""
+    """Sends bytes to each new connection, and reads nothing."""
     writers = []
 
     async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

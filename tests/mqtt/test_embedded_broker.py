@@ -212,7 +212,7 @@ async def test_a_device_is_no_gateway(tmp_path: Path) -> None:
         device(broker.port, "b") as other,
     ):
         await here.until(lambda: here.value("a", "led") and here.value("b", "led"))
-        # It commands no other device, and hears nothing of it.
+        # It can neither command another device nor receive its messages.
         other.client.subscribe("node/#")
         other.client.publish("gateway/a/led/set", "1")
         receipt = await here.command("a", "temperature", "5")

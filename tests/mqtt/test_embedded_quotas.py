@@ -28,7 +28,7 @@ from tests.time_limits import time_limit
 pytestmark = pytest.mark.sockets
 
 MEMORY_MAX = 400 * 1024 * 1024
-"""Bytes of nats-server, whatever devices send."""
+"""Upper limit of the memory of nats-server, in bytes."""
 LARGE = b"x" * 250_000
 ROOM = 60 * 1024 * 1024
 

@@ -22,7 +22,7 @@ from pyaiot.protocols.link_format import (
     resource_uri,
 )
 
-# Documents in the spelling that `format_links` chooses, and what they say.
+# Documents in the form that `format_links` writes, and their links.
 DOCUMENTS: list[tuple[bytes, list[CoreLink]]] = [
     (b"", []),
     # RFC 6690 section 5, the first example.

@@ -32,7 +32,7 @@ def webp(kind: bytes, body: bytes) -> bytes:
 
 
 JFIF = struct.pack(">BBH", 0xFF, 0xE0, 16) + bytes(14)
-TABLES = struct.pack(">BBH", 0xFF, 0xC4, 20) + bytes(18)  # DHT is no frame
+TABLES = struct.pack(">BBH", 0xFF, 0xC4, 20) + bytes(18)  # DHT is not a frame
 IMAGES = {
     "png": (png(640, 480), "image/png"),
     "jpeg": (jpeg(640, 480, JFIF), "image/jpeg"),

@@ -347,7 +347,7 @@ GATEWAYS = st.sampled_from(["g", "h"])
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Compares the registry with what a plain model says of it."""
+    """Compares the registry with a simple model."""
 
     admission: AdmissionRule = "open"
 

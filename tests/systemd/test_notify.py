@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a service tells systemd, over a real socket."""
+"""Notifications of a service to systemd, over a real socket."""
 
 import asyncio
 import os

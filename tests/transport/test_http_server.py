@@ -140,7 +140,7 @@ async def test_used_tcp_port_is_one_sentence(
         log = ServerLog(lambda _: None)
         app = web.Application()
         if host == "127.0.0.1" and ":" in taken_at:
-            # The address that was named can be had: it serves there, and says so.
+            # The given address is available: it serves there, and logs it.
             server = await HttpServer.open(
                 app, host, port, service="It", flag="--port", server_log=log
             )

@@ -30,7 +30,7 @@ FLOOD = 8 * 1024 * 1024
 
 
 class Served:
-    """An application behind TLS, which says `hello` and echoes on a WebSocket."""
+    """An application behind TLS, which answers `hello` and echoes on a WebSocket."""
 
     def __init__(self, made: Authority, connections_max: int) -> None:
         self.made = made

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A pause of the process is no silence of the peers of its WebSockets."""
+"""After a pause of the process, the peers of its WebSockets do not count as silent."""
 
 import asyncio
 from types import SimpleNamespace

@@ -216,12 +216,12 @@ def furnish(broker: MockBroker, nodes: int) -> None:
         version="2026.07",
         ip="fe80::5a0b:38d7:1c9e:2f4",
     )
-    broker.add_node("refuses", board, name="Says no", led="1", temperature="19.02°C")
+    broker.add_node("refuses", board, name="Refuses", led="1", temperature="19.02°C")
     broker.add_node("silent", board, name="Never answers", led="0", illuminance="312lx")
     broker.add_node("waits", board, name="Takes its time", led="0")
     broker.add_node("rover", board, name="Rover", imu=imu, position=place)
     broker.add_node("__proto__", name=HOSTILE_NAME, temperature="21.00°C", os="<b>riot</b>")
-    broker.add_node("old", board, name="Not heard for long", age_s=400, humidity="61.00%")
+    broker.add_node("old", board, name="Silent for long", age_s=400, humidity="61.00%")
     broker.add_node("bare", protocol="CoAP", ip="fe80::1")
     broker.answers |= {
         ("refuses", "led"): "refused",

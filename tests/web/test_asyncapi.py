@@ -41,7 +41,7 @@ class Events:
         self._schema = validator("event")
 
     async def read(self, stream: aiohttp.ClientResponse) -> None:
-        """Until one that says `out`."""
+        """Receive messages until one has the type `out`."""
         async for line in stream.content:
             if line.startswith(b"data: "):
                 message = json.loads(line[6:])

@@ -70,7 +70,7 @@ async def test_dashboard_has_no_accessibility_violations(browser: Browser) -> No
             for uid in list(broker.nodes):
                 await broker.broadcast(*[broker._appeared(uid), *broker.nodes[uid].values()])
             await see(card(page, "r"), "The signature is invalid.")
-            await page.get_by_role("switch", name="LED of Says no").click()
+            await page.get_by_role("switch", name="LED of Refuses").click()
             await see(row(page, "refuses", "led"), "refused")
             assert await violations_in_both(page) == []
             for place in ("table", "map", "updates", "settings", "node/r", "node/rover"):

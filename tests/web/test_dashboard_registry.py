@@ -264,7 +264,7 @@ async def test_rename_that_another_overtook_offers_both_names(browser: Browser) 
                 await page.get_by_role("textbox", name="New name").fill("Mine")
                 await page.keyboard.press("Enter")
                 if answer == "Keep mine":
-                    # Only the notes are others' now: that is no conflict.
+                    # Another client edited only the notes, which is not a conflict.
                     await see(card(page, "a").get_by_role("link"), "Mine")
                     break
                 await see(card(page, "a"), "Somebody else has set this to “Theirs”.")

@@ -60,7 +60,7 @@ def scores(
     priority = PRIORITY if has_priority() else ()
     node, packages = javascript.command("node"), javascript.packages(PACKAGES)
     if node is None or packages is None:
-        pytest.skip("Lighthouse is not here (scripts/javascript.py --packages tests/web/js)")
+        pytest.skip("Lighthouse is not installed (scripts/javascript.py --packages tests/web/js)")
     command = [
         *(
             *priority,

@@ -46,7 +46,7 @@ def promtool(*arguments: str | Path, given: str = "") -> str:
     """The output of promtool, which must succeed."""
     found = shutil.which("promtool")
     if found is None:
-        pytest.skip("promtool is not here (apt install prometheus)")
+        pytest.skip("promtool is not installed (apt install prometheus)")
     ended = subprocess.run(
         [found, *arguments], input=given, capture_output=True, text=True, timeout=30, check=False
     )
@@ -109,7 +109,7 @@ async def test_hostile_nodes_are_counted_and_never_named() -> None:
             text = await answer.text()
         after = read(text)
         assert value(after, "pyaiot_nodes", protocol="other") == len(HOSTILE)
-        # No additional series, whatever nodes send.
+        # Messages of nodes add no series.
         assert after.keys() == before.keys()
         for word in ("<script", "job=", "éé", "xxxx"):
             assert word not in text
@@ -257,7 +257,7 @@ async def test_metrics_listener_needs_no_sign_in(programs: Programs) -> None:
 async def test_prometheus_scrapes_the_metrics(programs: Programs, tmp_path: Path) -> None:
     prometheus = shutil.which("prometheus")
     if prometheus is None:
-        pytest.skip("prometheus is not here (apt install prometheus)")
+        pytest.skip("prometheus is not installed (apt install prometheus)")
     running = programs.aiot("run", *ANY_PORTS, "--metrics-port", "0")
     target = metrics_url(running).removeprefix("http://").removesuffix("/metrics")
     assert "Pyaiot: http://" in running.startup_text()

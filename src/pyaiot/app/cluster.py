@@ -138,7 +138,7 @@ def start(config: Config, broker: Broker, tasks: asyncio.TaskGroup) -> list[Coll
 
 
 async def _run(broker: ClusteredBroker, link: NatsLink) -> None:
-    """The connection ends after the member: its last packet tells the others that it leaves."""
+    """The connection ends after the member, whose last packet informs the others that it leaves."""
     async with asyncio.TaskGroup() as tasks:
         connection = tasks.create_task(link.run(), name="connection to the nats-servers")
         try:

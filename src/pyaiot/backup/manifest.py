@@ -45,7 +45,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time."""
     members: Annotated[tuple[Member, ...], Meta(max_length=MEMBERS_MAX)]
     left_out: Annotated[tuple[str, ...], Meta(max_length=MEMBERS_MAX)] = ()
-    """Sentences that say what the archive does not contain, and why."""
+    """Sentences about parts that the archive does not contain, with the reason."""
 
 
 def to_bytes(manifest: Manifest) -> bytes:

@@ -59,8 +59,8 @@ def _write_no_core_files() -> None:
 
 
 def _limit_umask() -> None:
-    """Make no file or folder that every user can write, whatever the umask: a user who
-    can write ~/.local, which is made with the first file, can replace the accounts in it."""
+    """Make no file or folder that every user can write, with any umask: a user who can write
+    ~/.local, which is made with the first file, can replace the accounts in it."""
     os.umask(os.umask(0o077) | stat.S_IWOTH)
 
 

@@ -6,8 +6,8 @@ from typing import Final
 FLUSH_INTERVAL_S: Final = 0.02
 """Interval between frames to the same broker."""
 FLUSH_OF_FEW_S: Final = 0.1
-"""The same while they have nothing but readings, and fewer than `FEW_PER_S`: each frame wakes
-every broker, whatever is in it."""
+"""The same while they have only readings, and fewer than `FEW_PER_S`, because each frame wakes
+every broker."""
 FEW_PER_S: Final = 2500.0
 """Readings for which a frame in `FLUSH_INTERVAL_S` is worth its cost."""
 

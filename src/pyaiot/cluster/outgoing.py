@@ -114,7 +114,7 @@ class Outgoing:
         self.items += len(items)
 
     def add_seen(self, peers: Iterable[OtherBroker]) -> None:
-        """Tell those that need to know which nodes sent readings."""
+        """Report which nodes sent readings to the brokers that requested it."""
         uids, self.seen = sorted(self.seen), set()
         chunks = [uids[at : at + SEEN_UIDS_MAX] for at in range(0, len(uids), SEEN_UIDS_MAX)]
         for peer in peers:

@@ -68,7 +68,7 @@ class Beacon(_Header, frozen=True, gc=False, tag="beacon", omit_defaults=True, k
     clock: float = 0.0
     """Monotonic clock of the sender in seconds."""
     time: float = 0.0
-    """Its calendar clock, Unix time in seconds; 0: it does not say."""
+    """Its wall clock, Unix time in seconds; 0: unknown."""
     streams: Annotated[dict[Run, tuple[Number, Number]], Meta(max_length=1000)] = {}
     """For each broker that requested a stream: its generation, and the number of the next frame."""
     leaves: bool = False
@@ -80,7 +80,7 @@ class Beacon(_Header, frozen=True, gc=False, tag="beacon", omit_defaults=True, k
     events_run: _Text = ""
     """The run in its ids of `/api/events`."""
     recorded: float = 0.0
-    """What it published before this time of `clock` is in the history; 0: it cannot say."""
+    """What it published before this time of `clock` is in the history; 0: unknown."""
     late_s: Annotated[float, Meta(ge=0)] = 0.0
     """The largest age of a reading of the last hour when it was recorded."""
     parts: bool = False

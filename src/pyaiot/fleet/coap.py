@@ -28,7 +28,7 @@ ANNOUNCE_PERIOD_S: Final = 1.0
 RETRY_S: Final = 0.5
 """Delay before a refused reading is sent again."""
 RETRY_MAX_S: Final = 5.0
-"""Longest delay, whatever Max-Age the refusal states."""
+"""Longest delay. A longer Max-Age of the refusal is cut to it."""
 ANSWER_LIMIT_S: Final = 5.0
 """A NON post without an answer within this counts as not acknowledged."""
 _GATEWAY: Final = "gateway"

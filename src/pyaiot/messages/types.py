@@ -84,7 +84,7 @@ class Command(MessageStruct, frozen=True, kw_only=True, tag="command"):
     """To a gateway that sends its `clock`: when the command expires, in seconds of that clock. A
     command that arrives later is not sent to the node. The broker sets it."""
     client: Annotated[str, Meta(max_length=NAME_LENGTH_MAX)] = msgspec.field(name="src", default="")
-    """The client that issued the command. The broker sets it, whatever the client sent."""
+    """The client that issued the command. The broker replaces the value that the client sent."""
 
 
 class Receipt(MessageStruct, frozen=True, kw_only=True, tag="receipt"):

@@ -100,7 +100,7 @@ _OF_KINDS: Final[dict[tuple[str, ...], frozenset[str]]] = {
 }
 """The kinds to which a group applies; absent: all."""
 _OF_EVERY_KIND: Final = frozenset({("writable",), ("label",)})
-"""Groups that apply whatever kind their source stated."""
+"""Groups that apply to every kind that their source may state."""
 
 
 def check_type(it: ResourceType) -> ResourceType:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pyaiot.errors import OperatorError
 
-ANY: Final = ("::", "0.0.0.0")  # noqa: S104 - compared, or bound because an operator says so
+ANY: Final = ("::", "0.0.0.0")  # noqa: S104 - compared, or bound if an operator sets it
 """The unspecified addresses of IPv6 and IPv4. `::` means both families."""
 LOOPBACK: Final = ("127.0.0.1", "::1")
 BROKERS_MAX: Final = 16
@@ -196,7 +196,7 @@ def confine_to_loopback(sock: socket.socket) -> bool:
 
 
 def own_address() -> str:
-    """The address of this machine towards other networks; without a route to them, that of its own
+    """The address of this machine towards other networks; without a route to them, its address in its own
     network; or empty. Sends nothing."""
     for family, target in (
         (socket.AF_INET, "192.0.2.1"),  # reserved for documentation (RFC 5737)

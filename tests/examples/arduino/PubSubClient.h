@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A client of MQTT that prints what is said. As in the real one, a message that is received stands
-// in the buffer that the next publish overwrites.
+// An MQTT client that prints its messages. As in the real one, a received message is in the buffer
+// that the next publish overwrites.
 #pragma once
 
 #include <cstring>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Runs a node by the lines of standard input, and prints what it does:
- *   at SECOND               that time passes
- *   METHOD PATH [PAYLOAD]   is asked of its resources; METHOD is GET or PUT
- *   sensor TENTHS           what its sensor measures from now on; before, it has none
+/* Runs a node by the lines of standard input, and prints its messages:
+ *   at SECOND               advance the time
+ *   METHOD PATH [PAYLOAD]   send a request to a resource; METHOD is GET or PUT
+ *   sensor TENTHS           set the value of its sensor; before, it has no sensor
  */
 #include <stdio.h>
 #include <stdlib.h>

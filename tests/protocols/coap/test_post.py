@@ -92,7 +92,7 @@ def test_every_form_of_a_post_is_accepted(
         message((OptionNumber.URI_PATH, "server"), (OptionNumber.ECHO, b"1")),
         # 0xFF in an option looks like the end of the options: that is for a whole reader.
         message((OptionNumber.URI_PATH, "server"), (2000, b"\xff\xff")),
-        # Critical and unknown: 4.02 is for a whole stack to say.
+        # Unknown critical option: the complete stack answers 4.02.
         message((OptionNumber.URI_PATH, "server"), (2001, b"")),
         message((OptionNumber.URI_PATH, "server"), payload=b""),
         message((OptionNumber.URI_PATH, "server"), payload=b"x" * (PAYLOAD_BYTES_MAX + 1)),

@@ -90,7 +90,7 @@ def test_a_packet_that_is_cut_off_is_waited_for(text: str, packet: Packet) -> No
 
 @pytest.mark.parametrize(("text", "packet"), FIGURES, ids=IDS)
 def test_a_body_that_ends_too_early_is_refused(text: str, packet: Packet) -> None:
-    """The fixed header tells the truth about a body that lacks something."""
+    """A packet whose fixed header has the length of its truncated body."""
     body = bytes.fromhex(text)[2:]
     whole = {len(body)}
     if isinstance(packet, Publish):  # a payload may be of any length
@@ -138,7 +138,7 @@ WRONG = {
     "CONNECT with the reserved flag": "10 0c 0004 4d515454 04 03 0000 0000",
     "CONNECT with will QoS and no will": "10 0c 0004 4d515454 04 0a 0000 0000",
     "CONNECT with a password and no user": "10 0e 0004 4d515454 04 42 0000 0000 0000",
-    "CONNECT with more than it says": "10 0d 0004 4d515454 04 02 0000 0000 00",
+    "CONNECT with more fields than its flags": "10 0d 0004 4d515454 04 02 0000 0000 00",
     "SUBSCRIBE with QoS 3": "82 06 0001 0001 61 03",
     "SUBSCRIBE to nothing": "82 02 0001",
     "UNSUBSCRIBE from nothing": "a2 02 0001",
@@ -193,7 +193,7 @@ def test_a_remaining_length_has_one_to_four_bytes(length: int) -> None:
     ids=repr,
 )
 def test_what_has_no_form_on_the_wire_is_our_mistake(packet: Packet) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - of whatever text
+    with pytest.raises(ValueError):  # noqa: PT011 - with any text
         packet.to_bytes()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""An `Idempotency-Key` is one command, whichever broker of a cluster is asked."""
+"""An `Idempotency-Key` is one command at all brokers of a cluster."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -190,7 +190,7 @@ class AddressTable(Generic[P]):
 
         A port that was not seen before belongs to the only node of the host, unless that node sends
         from its known port again, or readings of a further port are held: then it is another node,
-        which is still unknown. An identity has one node on a host, at whatever port.
+        which is still unknown. An identity has one node on a host, at any port.
         """
         if address.uid:
             node = self._nodes.get(address.uid)

@@ -25,7 +25,7 @@ def candidate_ports(
     CoAP port may belong to another one. `taken`: the ports of other nodes at the address, and of
     this gateway.
     """
-    # RFC 7252 section 12.6: a node listens on the CoAP port, whatever port it posts from.
+    # RFC 7252 section 12.6: a node listens on the CoAP port, even if it posts from another one.
     ports = [source, COAP_PORT] if source_first else [COAP_PORT, source]
     if answered is not None:
         ports.insert(0, answered)

@@ -133,7 +133,7 @@ class Requests:
         accept: int | None = None,
         once: bool = False,
     ) -> CoapMessage:
-        """GET a percent-encoded path with query. Returns the response, whatever its code.
+        """GET a percent-encoded path with query. Returns the response with any code.
 
         `accept` is the Content-Format to request; if the node does not support it, the request is
         repeated without. `once`: no retransmission. A body in blocks is read completely (RFC 7959

@@ -32,7 +32,7 @@ _decoder: Final = msgspec.json.Decoder(_Info)
 
 
 async def probe_machines(section: MqttSection) -> AsyncIterator[ProbeResult]:
-    """Read the files that the settings name, and ask each other machine who it is."""
+    """Read the files that the settings name, and query the identity of each other machine."""
     try:
         cluster = cluster_of(section)
         if cluster is None:
@@ -63,7 +63,7 @@ def _tls_context(cluster: MqttCluster) -> ssl.SSLContext | None:
         file = cluster.certificate_file
         context.load_cert_chain(file, cluster.key_file or None)
     except ssl.SSLError as error:
-        reason = error.reason or "it is no PEM file"
+        reason = error.reason or "it is not a PEM file"
         raise OperatorError(f"The file {file} of mqtt.cluster cannot be used: {reason}.") from error
     except OSError as error:
         reason = reason_of(error)

@@ -41,7 +41,7 @@ class TopicObserver:
         is_read: Callable[[str], bool] = lambda _topic: False,
     ) -> None:
         """`is_read`: whether another part receives a topic and counts its ignored messages."""
-        # With a client id of its own and no session, the broker stores nothing for it.
+        # With a separate client id and no session, the broker stores nothing for it.
         self._server = msgspec.structs.replace(server, client_id="")
         self._name = name
         self._on_ignored = on_ignored

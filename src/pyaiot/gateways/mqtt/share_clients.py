@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The clients of a gateway that shares the nodes of a cluster of MQTT brokers with others.
 
-Each share is a session of its own, whose client id all of these gateways know. The MQTT broker
+Each share is a separate session, whose client id all of these gateways know. The MQTT broker
 keeps its messages with QoS 1 while a share moves, and delivers to the next gateway what the last
 one has not acknowledged.
 """

@@ -224,7 +224,9 @@ def _is_password(store: DeviceStore, uid: str, password: str) -> bool | DeviceRi
     try:
         store.refresh()
     except OperatorError as error:
-        log.debug("the credentials of devices are unchanged: %s", error)  # as the gateway says
+        log.debug(
+            "the credentials of devices are unchanged: %s", error
+        )  # the gateway logs it as an error
     digest = sha256(password.encode(errors="replace")).digest()
     for kind in (PASSWORD_KIND, *FOREIGN_KINDS):
         credential = store.credential(uid, kind)
@@ -269,5 +271,5 @@ def named_mqtt_broker(section: MqttSection) -> SharedMqttBroker:
 
 
 def broker_of_one_gateway(config: Config) -> SharedMqttBroker:
-    """The named MQTT broker, for a gateway in a process of its own. Raises `OperatorError`."""
+    """The named MQTT broker, for a gateway in a separate process. Raises `OperatorError`."""
     return named_mqtt_broker(config.of(MqttSection))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which shares of the nodes a gateway serves, of several at one cluster of MQTT brokers. Pure.
 
-The gateways tell each other that they are there and which shares they hold. Each computes the same
+The gateways announce their presence and the shares that they hold. Each computes the same
 assignment from the gateways that are there, releases what is no longer assigned to it, and takes
 what is assigned to it once nobody else holds it. The MQTT broker has the last word: a share is a
 session, and of two clients with the same session it disconnects the earlier one. `now` is the
@@ -21,7 +21,7 @@ from pyaiot.mqtt.embedded.device_logins import subject_of
 from pyaiot.mqtt.embedded.machines import SHARES
 
 PRESENCE_INTERVAL_S: Final = 1.0
-"""Interval at which each gateway tells the others which shares it holds."""
+"""Interval at which each gateway announces the shares that it holds."""
 GONE_AFTER_S: Final = 3.0
 """A gateway from which nothing arrived for this long is gone, and others take its shares."""
 LISTEN_S: Final = 1.5

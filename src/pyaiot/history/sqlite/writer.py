@@ -258,8 +258,8 @@ class SqliteWriter:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """The identity of the file at a path, which differs from that of a replacement; None if there
-    is no file.
+    """The identity of the file at a path, which differs from that of a replacement. None: the file
+    does not exist.
 
     While the file is open, no other file gets its inode number.
     """

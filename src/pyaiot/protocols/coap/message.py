@@ -199,7 +199,7 @@ def build_options(*options: tuple[int, bytes | str | int]) -> tuple[tuple[int, b
 
 
 def encode_uint(value: int) -> bytes:
-    """RFC 7252 section 3.2: without leading zeros, so 0 is no byte at all."""
+    """RFC 7252 section 3.2: without leading zeros, so 0 has zero bytes."""
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 

@@ -68,7 +68,7 @@ def read_values(payload: bytes, format_: int | None, resource: str) -> list[Reso
     such a pack, a record without its own name, or with the name of the resource, is a value of
     the resource. Any other record is a value of `<resource>/<name>`: the name after the base name,
     or only the name if that is a path (`/3/0/9`). If all records have the same name, they are
-    values of the resource, whatever the name is. If one name has several units, as in RFC 8428
+    values of the resource, with any name. If one name has several units, as in RFC 8428
     section 5.1.4, the first unit is the resource and the others are `<resource>/<unit>`. The sum of
     a record that also has a value is `<resource>/sum`.
     """

@@ -50,7 +50,7 @@ def hello_verify_request(hello: ClientHello, cookie: bytes) -> bytes:
     """The datagram that sends a client its cookie.
 
     It has the sequence number of the ClientHello (section 4.2.1), and its record version, which the
-    client is sure to accept. The version in the message is DTLS 1.0, whatever is negotiated later.
+    client is sure to accept. The version in the message is DTLS 1.0 and affects no negotiation.
     """
     body = DTLS_1_0.to_bytes(2) + len(cookie).to_bytes(1) + cookie
     length = len(body).to_bytes(3)
