@@ -47,8 +47,7 @@ PHRASES: Final = (
 )
 PATTERNS: Final = (
     # `its own token`, `a separate process`
-    r"of (?:its|their|our|one's) own"
-    r"(?=\W*$|[^\w ]| (?:and|or|in|at|on|with|which|that|is|for|to)\b)",
+    r"of (?:its|their|our|one's) own(?=\W*$|[^\w ]| (?:and|or|in|at|on|with|which|that|for)\b)",
     # `is not a file`
     r"(?<!there )(?:is|are|was|were) no(?= (?!longer|more|such)\w)",
 )
