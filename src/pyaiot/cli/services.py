@@ -150,7 +150,7 @@ def _nodes() -> inspect.Parameter:
 
 
 def _explain_loopback(host: str) -> None:
-    """Inform users of the historic names about a change: those commands listened on all addresses."""
+    """Inform users of the historic names of a change: these commands listened on all addresses."""
     from pyaiot.transport.addresses import is_loopback  # noqa: PLC0415 - see above
 
     if is_historic() and is_loopback(host):

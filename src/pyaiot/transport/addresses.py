@@ -196,8 +196,8 @@ def confine_to_loopback(sock: socket.socket) -> bool:
 
 
 def own_address() -> str:
-    """The address of this machine towards other networks; without a route to them, its address in its own
-    network; or empty. Sends nothing."""
+    """The address of this machine towards other networks; without a route to them, its address in
+    its own network; or empty. Sends nothing."""
     for family, target in (
         (socket.AF_INET, "192.0.2.1"),  # reserved for documentation (RFC 5737)
         (socket.AF_INET6, "2001:db8::1"),
