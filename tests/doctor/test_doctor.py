@@ -115,6 +115,53 @@ def test_a_port_in_use_is_named_with_its_process_and_the_flag(doctor: Doctor) ->
     assert "--coap-port" in it["do"]
 
 
+REFUSED_STARTS = {
+    "open": ["--host", "0.0.0.0"],
+    "open to a network": ["--host", "192.0.2.7", "--anonymous", "viewer"],
+    "invalid proxy": ["--host", "0.0.0.0", "--trusted-proxy", "not-an-address"],
+    "workers without a database": ["--workers", "2"],
+    "a cluster without a database": ["--cluster", "nats://127.0.0.1:4222"],
+    "no MQTT broker of Home Assistant": ["--homeassistant", "http://127.0.0.1"],
+}
+
+
+@pytest.mark.parametrize("flags", REFUSED_STARTS.values(), ids=REFUSED_STARTS)
+def test_settings_with_which_run_does_not_start_are_reported_with_its_sentence(
+    doctor: Doctor, flags: list[str]
+) -> None:
+    ended = doctor.programs.run("run", *doctor.flags, *flags)
+    assert ended.returncode == 2
+    sentence = " ".join(ended.stderr.split()).removeprefix("aiot: ").removeprefix("Error: ")
+    it = doctor.run(*flags, code=1)["settings: start"]
+    assert it["verdict"] == "wrong"
+    assert it["says"] == sentence.rstrip(".")
+    assert "does not start" in it["do"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "notes"),
+    [
+        ([], {}),
+        (["--host", "0.0.0.0", "--insecure"], {"start": "plain HTTP"}),
+        (["--host", "0.0.0.0", "--behind-proxy"], {"proxy": "no proxy is trusted"}),
+        (["--host", "0.0.0.0", "--trusted-proxy", "127.0.0.1"], {}),
+        (
+            ["--behind-proxy", "--trusted-proxy", "127.0.0.1", "--anonymous", "viewer"],
+            {"visitors": "sees all nodes"},
+        ),
+    ],
+)
+def test_who_reaches_the_web_listener_is_a_note(
+    doctor: Doctor, flags: list[str], notes: dict[str, str]
+) -> None:
+    found = doctor.run(*flags, code=0)
+    about = ("start", "proxy", "visitors")
+    subjects = {name: it for name in about if (it := found.get(f"settings: {name}"))}
+    noted = {name: it for name, it in subjects.items() if it["verdict"] != "ok"}
+    assert noted.keys() == notes.keys()
+    assert all(notes[name] in it["says"] for name, it in noted.items())
+
+
 @pytest.mark.parametrize(
     "store",
     [

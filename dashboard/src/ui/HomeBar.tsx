@@ -38,10 +38,13 @@ function matches(media: string): Signal<boolean> {
 
 const isNarrow = matches("(max-width: 560px)");
 const isWide = matches("(min-width: 1200px)");
+const isWidest = matches("(min-width: 1800px)");
 
 export function HomeBar() {
   const dialog = useSignal<Dialog>("");
   const shut = () => (dialog.value = "");
+  // Beside what a changed view offers, they need more than one line.
+  const isBeside = openView.value && isChanged.value ? isWidest.value : isWide.value;
   const chips = (
     <div class="chips">
       <Counts />
@@ -52,7 +55,7 @@ export function HomeBar() {
     <div class="home-bar">
       <div class="home-line">
         {views.value && <ViewMenu pick={(it) => (dialog.value = it)} />}
-        {isWide.value && chips}
+        {isBeside && chips}
         <LayoutTools pick={(it) => (dialog.value = it)} />
       </div>
       {isMissing.value && (
@@ -63,7 +66,7 @@ export function HomeBar() {
           </button>
         </p>
       )}
-      {!isWide.value && chips}
+      {!isBeside && chips}
       <div class="visually-hidden" role="status">
         {moved}
       </div>

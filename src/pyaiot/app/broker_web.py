@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.alerts import metrics as alerts_metrics
@@ -49,6 +49,11 @@ if TYPE_CHECKING:
     from pyaiot.web.api.idempotency_database import IdempotencyDatabase
 
 log = logging.getLogger(__name__)
+
+NO_TRUSTED_PROXY: Final = (
+    "no proxy is trusted, so that all clients share the limits of one address: set"
+    " --trusted-proxy to the address of the proxy, such as 127.0.0.1"
+)
 
 PrintLine = Callable[[str], None]
 """Prints a line for the operator on standard output."""
@@ -226,10 +231,7 @@ def _external_root(section: BrokerSection, server: HttpServer) -> str:
 def _proxies(section: BrokerSection) -> TrustedProxies:
     """The proxies whose headers are trusted. Raises `OperatorError`."""
     if section.behind_proxy and not section.trusted_proxies:
-        log.warning(
-            "no proxy is trusted, so that all clients share the limits of one address: set"
-            " --trusted-proxy to the address of the proxy, such as 127.0.0.1"
-        )
+        log.warning(NO_TRUSTED_PROXY)
     return TrustedProxies(section.trusted_proxies, setting="broker.trusted_proxies")
 
 

@@ -47,9 +47,10 @@ from pyaiot.app.protocols import fleet_protocols, plugins
 from pyaiot.app.reload import ReadSettings
 from pyaiot.app.service_reload import reload_of_broker, reload_of_gateways
 from pyaiot.app.shared_services import shared_services
+from pyaiot.app.start_checks import check_start
 from pyaiot.app.tls import ProcessTls
 from pyaiot.app.topic_mappings import open_mappings
-from pyaiot.app.workers import Workers, check_of_worker, reading_again, with_workers
+from pyaiot.app.workers import Workers, check_of_worker, reading_again
 from pyaiot.broker.keys import TokenCheck, generate_keys
 from pyaiot.config import (
     Config,
@@ -146,10 +147,8 @@ async def run_all(
     config: Config, print_line: PrintLine, read_again: ReadSettings | None = None
 ) -> None:
     """`aiot run`: broker and gateways in one process, over links in memory, and further workers."""
-    config = with_workers(config)
+    config = check_start(config)
     read_again = reading_again(config, read_again)
-    check_web(config)
-    check_optional_parts(config, embeds_broker=True)
     tls = ProcessTls(config.tls)
     access = gateway_access(config, key_file_check(config.broker, needs_file=False))
     history = open_history(config, data_folder(os.environ))

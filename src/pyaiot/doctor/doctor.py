@@ -9,7 +9,16 @@ from typing import Final
 from pyaiot.app.protocols import plugins
 from pyaiot.client.address import BrokerAddress
 from pyaiot.config import Config
-from pyaiot.doctor import certificate, home_assistant, machine, ports, running, storage, trip
+from pyaiot.doctor import (
+    certificate,
+    home_assistant,
+    machine,
+    ports,
+    running,
+    start,
+    storage,
+    trip,
+)
 from pyaiot.doctor.findings import Finding, redacted
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.plugin import ProbeResult
@@ -70,6 +79,7 @@ async def _machine() -> list[Finding]:
 
 async def _settings(config: Config, settings: str) -> list[Finding]:
     found = [Finding("settings", "file", "ok", settings), storage.check_keys(config)]
+    found += start.check(config)
     found += certificate.check(config.tls)
     found += storage.check_disk()
     found.append(await storage.check_history(config))
