@@ -35,7 +35,7 @@ export const worst = computed<Severity | "">(() =>
   (["critical", "warning", "info"] as const).find((severity) => unread.value.some((alert) => alert.severity === severity)) ?? "",
 );
 
-/** A broker of an earlier version has no such path; it is not asked again. */
+/** Whether the broker has alerts; one of an earlier version has no such path. */
 let isThere = true;
 
 async function read(): Promise<void> {

@@ -102,7 +102,7 @@ export class Connection {
     this.open();
   }
 
-  /** Ask for the state of all nodes. */
+  /** Request the state of all nodes. */
   join(): void {
     this.send(this.legacy ? { type: "new", data: "client" } : { type: "new", data: "client", registry: true });
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** What the broker tells about itself and about the rights of this page: `/api/info`. */
+/** Facts about the broker, and the rights of this page: `/api/info`. */
 import { computed, effect, signal } from "@preact/signals";
 import { apiUrl, isKiosk, mayHaveApi } from "./config";
 import { isLive, link } from "./store";
@@ -44,7 +44,7 @@ export const mayAddDevices = computed(() => isLive.value && info.value?.may_add_
 /** Whether to offer what only administrators may do. */
 export const isAdmin = computed(() => isLive.value && info.value?.role === "admin");
 
-/** Whether to show controls that command nodes. A legacy broker does not tell. */
+/** Whether to show controls that command nodes. A legacy broker has no `/api/info`. */
 export const mayCommand = computed(() => !isKiosk && info.value?.may_command !== false);
 
 /** Whether people sign in at this broker. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /**
- * A page with many nodes asks the broker for the readings that it shows: those of the nodes on
+ * A page with many nodes subscribes to the readings that it shows: those of the nodes on
  * screen, and of all nodes what summary, names and filters need. The broker sends everything else
  * about all nodes, and names every few seconds those that sent readings.
  */
@@ -26,7 +26,7 @@ export const isNarrow = signal(false);
 /** The resource by which the table is sorted; empty: by none. */
 export const sortedBy = signal("");
 
-/** Nodes that appeared or rebooted: what they have is asked for also if they are not on screen, */
+/** Nodes that appeared or rebooted. Their readings are requested also if they are not on screen, */
 const novel = new Map<string, number>();
 /** this many at a time, */
 const NOVEL_MAX = 500;
@@ -47,7 +47,7 @@ let names: ReadonlySet<string> = new Set();
 let namesAt = -NAMES_MS;
 let timer = 0;
 
-/** From now on, ask for what is shown. A second call changes nothing. */
+/** From now on, subscribe to what is shown. A second call changes nothing. */
 export function begin(): void {
   if (timer) return;
   timer = window.setInterval(look, LOOK_MS);

@@ -345,7 +345,7 @@ export interface Notice {
   text: string;
   /** Undoes what happened. Returns the node to go to. */
   undo?: () => string | Promise<string>;
-  /** What it is about is gone: the keyboard goes on at the button. */
+  /** The element with the focus was removed: the button gets it. */
   takesFocus?: boolean;
 }
 

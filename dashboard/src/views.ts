@@ -80,7 +80,7 @@ export async function remove({ id }: SavedView): Promise<void> {
 
 export const freeId = (title: string): string => newId(title, (views.peek() ?? []).map(({ id }) => id), "view");
 
-/** A broker of an earlier version has none; it is not asked again. */
+/** Whether the broker has views; one of an earlier version has none. */
 let isThere = true;
 /** The view of the URL or the start view was applied. */
 let isBegun = false;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /**
- * Texts that brokers and gateways write in English: details of receipts, and of the audit log. The
- * English form defines the key; `{name}` stands for any text. Pure. A test compares them with the
- * sources that write them (tests/web/test_broker_texts.py).
+ * Texts that brokers and gateways write in English: details of receipts and of the audit log, values
+ * of alerts. `{n}` stands for a number, `{name}` for any text. Pure. `tests/web/test_broker_texts.py`
+ * compares them with the sources that write them.
  */
 import type { Code } from "./ages";
 import { fill, typeset } from "./typeset";
@@ -42,10 +42,6 @@ const en = {
   "mqtt.no_resource": "the device has no such resource",
   "mqtt.no_command": "this resource cannot be written: its mapping has no command",
   "mqtt.foreign_topic": "its command topic does not belong to the device",
-  "mqtt.too_long": "more than {n} bytes",
-  "mqtt.level": "a level of the topic is too long or not printable",
-  "mqtt.prefix": "the prefix of the topic is too long or not printable",
-  "mqtt.no_id": "the id of the device is missing",
   "mqtt.unreadable": "metrics of this type cannot be written",
   "mqtt.no_number": "the value is not a number of this type",
   "mqtt.number": "a number is expected",
@@ -72,6 +68,8 @@ const en = {
   // The audit log.
   "audit.status": "HTTP status {n}",
   "audit.lost": "{n} entries were lost before this one",
+  "token.none": "it sent no token in its handshake or first frame",
+  "token.unknown": "its token is not that of a gateway here, was removed, or has expired",
   "token.foreign": "its token was not made with the key file of this broker",
   "token.used": "its token was used before, or is older than the record of used tokens",
   "token.no_file": "this broker has no key file",
@@ -117,10 +115,6 @@ const fr: Record<BrokerTextKey, string> = {
   "mqtt.no_resource": "l’appareil n’a pas cette ressource",
   "mqtt.no_command": "cette ressource n’est pas modifiable : son association n’a pas de commande",
   "mqtt.foreign_topic": "son topic de commande n’appartient pas à l’appareil",
-  "mqtt.too_long": "plus de {n} octets",
-  "mqtt.level": "un niveau du topic est trop long ou non imprimable",
-  "mqtt.prefix": "le préfixe du topic est trop long ou non imprimable",
-  "mqtt.no_id": "l’identifiant de l’appareil est inconnu",
   "mqtt.unreadable": "les métriques de ce type ne sont pas modifiables",
   "mqtt.no_number": "la valeur n’est pas un nombre de ce type",
   "mqtt.number": "un nombre est attendu",
@@ -145,6 +139,8 @@ const fr: Record<BrokerTextKey, string> = {
   "takes.words": "valeurs possibles : {on} ou {off}",
   "audit.status": "état HTTP {n}",
   "audit.lost": "{n} entrées ont été perdues avant celle-ci",
+  "token.none": "elle n’a envoyé aucun jeton à la connexion ni dans la première trame",
+  "token.unknown": "son jeton n’est pas celui d’une passerelle d’ici, a été supprimé ou a expiré",
   "token.foreign": "son jeton n’a pas été créé avec le fichier de clés de ce broker",
   "token.used": "son jeton a déjà été utilisé, ou il est plus ancien que la liste des jetons utilisés",
   "token.no_file": "ce broker n’a pas de fichier de clés",
@@ -187,10 +183,6 @@ const de: Record<BrokerTextKey, string> = {
   "mqtt.no_resource": "das Gerät hat diese Ressource nicht",
   "mqtt.no_command": "diese Ressource ist nicht schreibbar: ihre Zuordnung hat keinen Befehl",
   "mqtt.foreign_topic": "das Topic des Befehls gehört nicht zum Gerät",
-  "mqtt.too_long": "mehr als {n} Byte",
-  "mqtt.level": "eine Ebene des Topics ist zu lang oder nicht druckbar",
-  "mqtt.prefix": "das Präfix des Topics ist zu lang oder nicht druckbar",
-  "mqtt.no_id": "die Kennung des Geräts fehlt",
   "mqtt.unreadable": "Metriken dieses Typs sind nicht schreibbar",
   "mqtt.no_number": "der Wert ist keine Zahl dieses Typs",
   "mqtt.number": "eine Zahl wird erwartet",
@@ -215,6 +207,8 @@ const de: Record<BrokerTextKey, string> = {
   "takes.words": "möglich sind {on} oder {off}",
   "audit.status": "HTTP-Status {n}",
   "audit.lost": "vor diesem Eintrag gingen {n} Einträge verloren",
+  "token.none": "es hat weder beim Verbinden noch im ersten Frame ein Token gesendet",
+  "token.unknown": "sein Token ist nicht das eines Gateways von hier, wurde entfernt oder ist abgelaufen",
   "token.foreign": "sein Token stammt nicht aus der Schlüsseldatei dieses Brokers",
   "token.used": "sein Token wurde schon verwendet oder ist älter als die Liste verwendeter Token",
   "token.no_file": "dieser Broker hat keine Schlüsseldatei",
@@ -227,7 +221,7 @@ const de: Record<BrokerTextKey, string> = {
 const words: Record<Code, Record<BrokerTextKey, string>> = { en, fr, de };
 
 /** A text with its values as a pattern. */
-const pattern = (text: string): RegExp => new RegExp(`^${text.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{(\w+)\}/g, "(?<$1>.+?)")}$`, "s");
+const pattern = (text: string): RegExp => new RegExp(`^${text.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace("{n}", "(?<n>[\\d.,e+-]+)").replace(/\{(\w+)\}/g, "(?<$1>.+?)")}$`, "s");
 
 const patterns = (Object.entries(en) as [BrokerTextKey, string][]).map(([key, text]) => [key, pattern(text)] as const);
 

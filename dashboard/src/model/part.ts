@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Of which nodes and resources a page asks for the readings. */
+/** The nodes and resources whose readings a page subscribes to. */
 
-/** Nodes that were on screen and are kept, so that scrolling back and forth asks for nothing. */
+/** Nodes that were on screen and stay subscribed, so that scrolling back and forth sends no request. */
 const SPARE = 300;
 /** The broker refuses a list of more. */
 const UIDS_MAX = 2000;
@@ -9,7 +9,7 @@ const UIDS_MAX = 2000;
 export const NAMES_MAX = 200;
 
 /**
- * The nodes to ask for next; at rest, only what is shown. `before` null: everything is sent now. Returns `before` if it will do,
+ * The nodes to subscribe to next; at rest, only what is shown. `before` null: everything is sent now. Returns `before` if it will do,
  * and null for everything.
  */
 export function nextPart(before: ReadonlySet<string> | null, shown: readonly string[], all: boolean, isAtRest = false): ReadonlySet<string> | null {

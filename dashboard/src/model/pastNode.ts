@@ -28,7 +28,7 @@ export function pastNode(state: State, { uid, state: how, since, reason, resourc
     // As a device writes it: the history has the number and the unit.
     takeValue(state, node, { endpoint: name, data: unit ? `${String(data)} ${spelled(unit)}` : data, value, unit, ts }, ts);
   node.left = left;
-  node.name ||= name; // it was told before what the history has
+  node.name ||= name; // the history starts after the name was sent
   retype(state, node);
   return node;
 }

@@ -162,7 +162,7 @@ function hasResources(node: Node): boolean {
   return false;
 }
 
-/** Where the node is: as it reports, or else as people say. */
+/** The position that the node reports, or else the one that people set. */
 export const placeOf = ({ position, registered }: Node): Position | null => position ?? registered?.place ?? null;
 
 /** Text of a fact of a node: `os`, `board` … */
@@ -177,11 +177,11 @@ export function watch(node: Node): void {
   }
 }
 
-/** The broker says that a node is online, and since when. A value may have come before. */
+/** A node is online. A value of it may have been received before. */
 function arrive(state: State, { uid, ts, gateway }: ToClient & { type: "new" }, now: number): void {
   const at = stamp(state, ts, now);
   const node = appear(state, uid, at, gateway);
-  // A legacy broker tells no time: of a node that was there before the page, it is unknown.
+  // A legacy broker sends no time: it is unknown for a node that was online before the page was opened.
   if (ts || state.joined) node.since = at;
   see(state, node, at, now);
   if (gateway !== undefined && gateway !== node.gateway) {

@@ -150,7 +150,7 @@ export interface GatewayReport {
   refused: number;
   messages_refused: number;
   refusals: string[];
-  /** Unix time of each of them; a broker of an earlier version does not tell. */
+  /** Unix time of each of them; absent from a broker of an earlier version. */
   refusal_times?: number[];
 }
 

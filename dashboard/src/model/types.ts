@@ -117,7 +117,7 @@ export interface Node {
   name: string;
   registered: Registered | null;
   gateway: string;
-  /** Broker's clock: online since. 0: the broker has not told it. */
+  /** Broker's clock: online since. 0: unknown. */
   since: number;
   /** Broker's clock: the first message of it here. */
   firstSeen: number;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** The form of a mapping. While somebody types, the broker says what the message would become. */
+/** The form of a mapping. While somebody types, the broker is queried for the result. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { formOf, guessRoles, payloadOf, PAYLOADS, ROLES, tryMapping, type PayloadForm, type Role, type TopicMapping, type Tried } from "../mappingsApi";

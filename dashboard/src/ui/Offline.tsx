@@ -124,7 +124,7 @@ export const sinceText = ({ lastSeen }: Registered): string =>
 const valueText = (resource: Resource): string =>
   resource.kind === "number" ? `${localDigits(shortDigits(resource.digits, resource.type.precision))}${resource.unit && ` ${visible(resource.unit)}`}` : textValue(resource);
 
-/** A text says little without the name of its resource. */
+/** A text has the name of its resource, because it is unclear without it. */
 function shortValue(resource: Resource): string {
   const text = valueText(resource);
   if (resource.kind === "number" && resource.unit) return text;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** Asks before something happens to many nodes. */
+/** Confirmation of an action on many nodes. */
 import { question } from "../store";
 import { Drawer } from "./Drawer";
 import { t } from "../i18n";

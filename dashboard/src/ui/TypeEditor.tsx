@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/** What people say of a resource: its kind, name, unit, limits, choices, words, and whether it may be written. */
+/** The type that people give to a resource: its kind, name, unit, limits, choices, words, and whether it may be written. */
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import type { Kind } from "../messages";

@@ -29,7 +29,7 @@ const ScriptRow = lazy<Properties>(() => import("./controls/Script").then((it) =
 const FirmwareRow = lazy<Properties>(() => import("./controls/Firmware").then((it) => it.FirmwareRow), 80);
 const TypedRow = lazy<Properties>(() => import("./controls/Typed").then((it) => it.TypedRow), 52);
 
-/** People may have said that it is something else. */
+/** People may have given it another type. */
 const isOf = (kind: Kind) => (resource: Resource) => (resource.type.kind ?? kind) === kind;
 /** Nothing but a control: without the right to command, its value is shown as text. */
 const isCommand = (resource: Resource) => mayCommand.value && isOf("command")(resource);

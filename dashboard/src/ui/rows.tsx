@@ -31,7 +31,7 @@ export const nameOf = ({ name, type }: Resource): string => (type.label ? visibl
 /** Whether its controls have no effect now. */
 export const useOff = ({ node }: Resource) => useComputed(() => (void triggerOf(node).value, !isLive.value || node.left !== null));
 
-/** The time as a tip, when it is asked for: the first time of a page takes a phone 0.2 s. */
+/** Sets the time as a tip on hover only: the first use of `Intl` takes a phone 0.2 s. */
 const nameTime = (resource: Resource) => (event: MouseEvent) => {
   (event.currentTarget as HTMLElement).title = resource.ts ? timeOf(resource.ts) : "";
 };
@@ -141,7 +141,7 @@ export function Digits({ resource }: { resource: Resource }) {
   const isCut = useComputed(() => /[≈×]/.test(short.value));
   const size = useComputed(() => (short.value.length > SMALL ? "small" : undefined));
   const tip = useComputed(() => (short.value === all.value ? undefined : all.value));
-  // The short form of a long number says little: the keyboard reaches all of it.
+  // The short form is imprecise, so the keyboard reaches all digits, too.
   if (isCut.value)
     return (
       <span class="digits" data-size="small" data-tip={all} aria-label={all} role="img" tabIndex={0}>
@@ -155,7 +155,7 @@ export function Digits({ resource }: { resource: Resource }) {
   );
 }
 
-/** How long a sparkline waits in a list that is scrolled, before it asks for its history. */
+/** How long a sparkline waits in a scrolled list before it requests its history. */
 const REST_MS = 700;
 
 let loading: Promise<typeof import("../sparklineHistory")> | undefined;

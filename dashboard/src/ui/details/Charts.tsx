@@ -133,7 +133,7 @@ export function Charts({ node, resources }: { node: Node; resources: Resource[] 
   }, [names]);
   useEffect(() => {
     if (!mayHaveApi() || link.peek().legacy) return;
-    // A broker of an earlier version does not tell them.
+    // A broker of an earlier version does not have them.
     void readLimits(node.uid).then(
       (found) => (limits.value = found),
       () => undefined,

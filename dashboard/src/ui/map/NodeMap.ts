@@ -21,7 +21,7 @@ const CLUSTER_PX = 44;
 const FAN_MAX = 60;
 const FAN_PX = 34;
 const NAMES_IN_CLUSTER = 3;
-/** A single node is shown with its surroundings, if only outlines tell where it is. */
+/** Zoom at a single node on a map of outlines only: its surroundings are visible. */
 const ALONE_ZOOM = 5;
 /** On land and on water, in both themes. */
 const GRID_OPACITY = 0.28;

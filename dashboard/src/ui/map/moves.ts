@@ -26,7 +26,7 @@ async function save({ uid }: Node, to: Position | null, from: Position | null, r
   }
 }
 
-/** Move a node, and offer to undo it. Returns whether it was moved; if not, the page has said why. */
+/** Move a node, and offer to undo it. Returns whether it was moved; if not, the reason is shown. */
 export async function moveNode(node: Node, to: Position): Promise<boolean> {
   const { registered } = node;
   if (!registered) return false;

@@ -72,7 +72,7 @@ async function save(uid: string, room: string, to: Spot | undefined, from: Spot 
   }
 }
 
-/** Put a node on a plan, or take it off, and offer to undo it. Returns whether it was done; if not, the page has said why. */
+/** Put a node on a plan, or take it off, and offer to undo it. Returns whether it was done; if not, the reason is shown. */
 export async function spotNode(node: Node, room: string, to: Spot | undefined): Promise<boolean> {
   const from = planOf(room)?.places[node.uid];
   const name = quote(nodeTitle(node));

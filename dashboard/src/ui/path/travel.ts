@@ -4,7 +4,7 @@ import type { Journey } from "../../model/topology";
 
 const LEG_MS = 320;
 const GOOD = new Set(["confirmed", "sent"]);
-/** Dots at once; of more commands, the list tells. */
+/** Largest number of dots at once; further commands are only in the list. */
 const DOTS_MAX = 24;
 
 const isCalm = (): boolean => matchMedia("(prefers-reduced-motion: reduce)").matches;
