@@ -1,11 +1,37 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The common parts of all stores in PostgreSQL: their URLs, and the migration of a schema."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pyaiot.errors import OperatorError
+from pyaiot.errors import NotInstalled, OperatorError
+
+
+def is_database(location: str) -> bool:
+    """Whether the location of a store is a URL `postgresql://…`."""
+    return re.match(r"postgres(ql)?://", location) is not None
+
+
+def is_url(location: str) -> bool:
+    """Whether the location of a store is a URL of any kind instead of a path."""
+    return re.match(r"[a-z][a-z0-9+.-]*://", location, re.IGNORECASE) is not None
+
+
+@contextlib.contextmanager
+def importing_asyncpg() -> Iterator[None]:
+    """Raises `NotInstalled` if a module in the block cannot be imported without asyncpg."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise NotInstalled(
+            "PostgreSQL needs the package asyncpg, which has no wheels for 32-bit ARM: pip install"
+            " asyncpg compiles it."
+        ) from error
 
 
 def without_password(url: str, flag: str) -> str:

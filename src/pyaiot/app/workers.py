@@ -7,7 +7,6 @@ so that no worker outlives the first one.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
@@ -28,6 +27,7 @@ from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.gateways.plugin import Check
 from pyaiot.metrics import Metric, Sample
 from pyaiot.transport.backoff import Backoff
+from pyaiot.transport.child_process import end_process
 
 START_LIMIT_S: Final = 30.0
 """How long a worker may take to listen. After that it is ended and started again."""
@@ -202,7 +202,7 @@ class Workers:
         finally:
             self._listening.discard(number)
             del self._running[number]
-            await _end(process)
+            await end_process(process, END_LIMIT_S)
 
     async def _read_until_it_listens(self, number: int, lines: asyncio.StreamReader) -> None:
         while line := (await lines.readline()).decode(errors="replace").rstrip("\n"):
@@ -214,17 +214,3 @@ class Workers:
 
 
 _OF_SERVICE: Final = frozenset({"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"})
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(END_LIMIT_S):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Creates the store that a setting names."""
 
-import re
 from pathlib import Path
 
-from pyaiot.errors import NotInstalled, OperatorError
+from pyaiot.errors import OperatorError
 from pyaiot.history.store import RetentionPolicy, Store
+from pyaiot.postgres import importing_asyncpg, is_database, is_url
 from pyaiot.redaction import redact
 
 
@@ -16,24 +16,16 @@ def store_at(location: str, keep: RetentionPolicy, *, is_shared: bool = False) -
 
     Raises `OperatorError` for another URL.
     """
-    # Imported here: the module of the other store would cost memory.
-    if re.match(r"postgres(ql)?://", location):
-        try:
-            from pyaiot.history.postgres.server import PostgresServer  # noqa: PLC0415
-        except ModuleNotFoundError as error:
-            if error.name != "asyncpg":
-                raise
-            raise NotInstalled(
-                "PostgreSQL needs the package asyncpg, which has no wheels for 32-bit ARM: pip"
-                " install asyncpg compiles it."
-            ) from error
-
-        return PostgresServer(location, keep, is_shared=is_shared)
-    if re.match(r"[a-z][a-z0-9+.-]*://", location, re.IGNORECASE):
+    if is_url(location) and not is_database(location):
         raise OperatorError(
             f"The history cannot be stored in {redact(location)}: --history takes the path of a"
             " file, a URL postgresql://…, or off."
         )
+    # Imported here: the module of the other store would cost memory.
+    if is_database(location):
+        with importing_asyncpg():
+            from pyaiot.history.postgres.server import PostgresServer  # noqa: PLC0415
+        return PostgresServer(location, keep, is_shared=is_shared)
     from pyaiot.history.sqlite.file import SqliteFile  # noqa: PLC0415
 
     return SqliteFile(Path(location).expanduser(), keep)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The store of the registry that a setting names."""
 
-import re
 from pathlib import Path
 
-from pyaiot.errors import NotInstalled, OperatorError
+from pyaiot.errors import OperatorError
+from pyaiot.postgres import importing_asyncpg, is_database, is_url
 from pyaiot.redaction import redact
 from pyaiot.registry.store import RegistryStore
 
@@ -16,24 +16,16 @@ def store_at(location: str, *, is_shared: bool = False) -> RegistryStore:
 
     Raises `OperatorError` for another URL.
     """
-    # Imported where it is used: the other store would cost memory.
-    if re.match(r"postgres(ql)?://", location):
-        try:
-            from pyaiot.registry.postgres import PostgresStore  # noqa: PLC0415
-        except ModuleNotFoundError as error:
-            if error.name != "asyncpg":
-                raise
-            raise NotInstalled(
-                "PostgreSQL needs the package asyncpg, which has no wheels for 32-bit ARM: pip"
-                " install asyncpg compiles it."
-            ) from error
-
-        return PostgresStore(location, is_shared=is_shared)
-    if re.match(r"[a-z][a-z0-9+.-]*://", location, re.IGNORECASE):
+    if is_url(location) and not is_database(location):
         raise OperatorError(
             f"The registry cannot be stored in {redact(location)}: --registry takes the path of a"
             " file, a URL postgresql://…, or off."
         )
+    # Imported here: the module of the other store would cost memory.
+    if is_database(location):
+        with importing_asyncpg():
+            from pyaiot.registry.postgres import PostgresStore  # noqa: PLC0415
+        return PostgresStore(location, is_shared=is_shared)
     from pyaiot.registry.sqlite import SqliteStore  # noqa: PLC0415
 
     return SqliteStore(Path(location).expanduser())

@@ -45,6 +45,7 @@ from pyaiot.mqtt.embedded.quota_enforcer import Access, QuotaEnforcer
 from pyaiot.mqtt.server import MqttServer
 from pyaiot.transport.addresses import ANY, LOOPBACK
 from pyaiot.transport.backoff import Backoff
+from pyaiot.transport.child_process import end_process
 from pyaiot.transport.tcp_relay import TcpRelay
 from pyaiot.transport.tls import PinnedTrust
 
@@ -329,7 +330,7 @@ class EmbeddedBroker:
             (ended,) = await asyncio.gather(supervision, return_exceptions=True)
             if isinstance(ended, Exception):
                 log.error("the supervision of nats-server failed", exc_info=ended)
-            await _end(child)
+            await end_process(child, END_LIMIT_S)
 
     async def _supervise(self, child: asyncio.subprocess.Process) -> None:
         """Enforce the quotas, and kill the child if it runs but does not work."""
@@ -426,17 +427,3 @@ def _kill(child: asyncio.subprocess.Process) -> None:
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        child.terminate()
-    try:
-        async with asyncio.timeout(END_LIMIT_S):
-            await child.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
