@@ -24,7 +24,9 @@ ANSWER_LIMIT_S: Final = 15.0
 WELL_KNOWN_CORE: Final = ".well-known/core"
 _addresses: Final = itertools.count(os.getpid() * 256)
 """Unique, also between two test runs at the same time."""
+_directory_ids: Final = itertools.count(1)
 _TEXT: Final = (OptionNumber.CONTENT_FORMAT, ContentFormat.TEXT)
+LINK_FORMAT: Final = (OptionNumber.CONTENT_FORMAT, ContentFormat.LINK_FORMAT)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,25 @@ class Request:
     query: tuple[str, ...] = ()
     accept: bytes | None = None
     content_format: bytes | None = None
+
+
+def directory_request(
+    code: Code, path: str, *queries: str, payload: bytes = b"", links: bool = True
+) -> CoapMessage:
+    """A request to a resource directory as RIOT's cord_ep and cord_epsim send it: Confirmable, the
+    path unchanged. `links`: the payload is in link format."""
+    return CoapMessage(
+        MessageType.CON,
+        code,
+        next(_directory_ids),
+        os.urandom(2),
+        build_options(
+            *((OptionNumber.URI_PATH, segment) for segment in path.split("/")[1:]),
+            *((OptionNumber.URI_QUERY, query) for query in queries),
+            *([LINK_FORMAT] if payload and links else []),
+        ),
+        payload,
+    )
 
 
 class _Socket(asyncio.DatagramProtocol):

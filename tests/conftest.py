@@ -12,10 +12,12 @@ import inspect
 import os
 import selectors
 import signal
+import subprocess
 import time
 from collections.abc import Coroutine, Generator, Iterator
 from functools import partial
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import argon2
@@ -159,6 +161,20 @@ def own_data_folder(request: pytest.FixtureRequest) -> None:
         monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
         folders: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
         monkeypatch.setenv("XDG_DATA_HOME", str(folders.mktemp("data")))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("not run: a full disk needs a file system that may be mounted")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,8 @@ from pyaiot import config
 from pyaiot.app import protocols as _protocols  # noqa: F401 - adds the settings of the protocols
 from pyaiot.messages import Reading
 from tests.history.files import query_store
-from tests.history.test_lost_store import recording, until
+from tests.history.recorders import until
+from tests.history.test_lost_store import recording
 
 EARLIER = Path(__file__).parent / "earlier"
 

@@ -19,7 +19,7 @@ from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import Token
 from pyaiot.errors import OperatorError
 from pyaiot.web.access_watch import AccessWatch
-from tests.history.postgres_server import Server, running_server
+from tests.history.postgres_server import Server, drop_schema, running_server
 from tests.time_limits import time_limit
 
 NAME = "postgresql://test"
@@ -122,13 +122,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def url(server: Server) -> str:
     """A database without tables."""
-
-    async def empty() -> None:
-        db = await asyncpg.connect(server.url)
-        await db.execute("DROP SCHEMA IF EXISTS pyaiot_accounts CASCADE")
-        await db.close()
-
-    asyncio.run(empty())
+    drop_schema(server.url, "pyaiot_accounts")
     return server.url
 
 

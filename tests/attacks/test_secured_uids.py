@@ -18,11 +18,10 @@ from pyaiot.app.device_access import accesses, add_device
 from pyaiot.config import Config
 from pyaiot.protocols.coap.numbers import Code, MessageType
 from tests.clients import Broker, Client
-from tests.coap_device import coap_device
+from tests.coap_device import coap_device, directory_request
 from tests.dtls_tunnel import dtls_tunnel
 from tests.gateways.mqtt_servers import nats_server
 from tests.gateways.mqttsn_device import Device
-from tests.interop.test_coap_directory import request
 from tests.running import Running, running_everything
 from tests.time_limits import time_limit
 
@@ -45,10 +44,10 @@ async def over_coap(running: Running) -> None:
             await device.post("alive", text, mtype=MessageType.CON)
             await device.post("server", f"led:{FORGED}", mtype=MessageType.CON)
         device.has({"led": FORGED})
-        registration = request(Code.POST, "/rd", "ep=lamp", "lt=60", payload=b"</led>")
+        registration = directory_request(Code.POST, "/rd", "ep=lamp", "lt=60", payload=b"</led>")
         answer = await device.exchange(registration)
         assert answer.code >= Code.BAD_REQUEST
-        await device.exchange(request(Code.POST, "/.well-known/rd", "ep=lamp", "lt=60"))
+        await device.exchange(directory_request(Code.POST, "/.well-known/rd", "ep=lamp", "lt=60"))
 
 
 async def over_websocket(running: Running) -> None:

@@ -5,7 +5,6 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from pyaiot.audit.database import AuditDatabase
@@ -13,7 +12,7 @@ from pyaiot.audit.entry import COMMAND_LINE, AuditEntry, Principal, entries
 from pyaiot.audit.files import AuditFiles, AuditFilter
 from pyaiot.audit.log import AuditLog, AuditStore
 from pyaiot.errors import reason_of
-from tests.history.postgres_server import Server, running_server
+from tests.history.postgres_server import Server, drop_schema, execute, running_server
 
 pytestmark = pytest.mark.programs
 
@@ -26,18 +25,9 @@ def server() -> Iterator[Server]:
         yield it
 
 
-def change(server: Server, statement: str) -> None:
-    async def execute() -> None:
-        db = await asyncpg.connect(server.url)
-        await db.execute(statement)
-        await db.close()
-
-    asyncio.run(execute())
-
-
 @pytest.fixture
 def database(server: Server) -> Iterator[AuditDatabase]:
-    change(server, "DROP SCHEMA IF EXISTS pyaiot_audit CASCADE")
+    drop_schema(server.url, "pyaiot_audit")
     it = database_at(server)
     yield it
     it.close()
@@ -104,7 +94,9 @@ def test_entries_beyond_the_share_and_the_days_are_removed(
     server: Server, database: AuditDatabase
 ) -> None:
     database.append(some_entries())
-    change(server, "UPDATE pyaiot_audit.entry SET recorded_at = now() - interval '2 d' WHERE id<3")
+    execute(
+        server.url, "UPDATE pyaiot_audit.entry SET recorded_at = now() - interval '2 d' WHERE id<3"
+    )
     short = database_at(server, bytes_max=3 * 500 * 5, days=1)
     short.remove_expired(0.0, 0.0, pause_s=0.0)
     short.close()
@@ -148,7 +140,7 @@ def test_a_log_in_a_database_ends_while_the_loop_of_its_broker_runs(
 
 def test_a_schema_of_a_newer_version_is_refused(server: Server, database: AuditDatabase) -> None:
     database.check()
-    change(server, "INSERT INTO pyaiot_audit.version VALUES (99)")
+    execute(server.url, "INSERT INTO pyaiot_audit.version VALUES (99)")
     newer = database_at(server)
     with pytest.raises(OSError, match="newer Pyaiot"):
         newer.check()

@@ -2,7 +2,6 @@
 """Registrations of the resource directory over a restart of the gateway."""
 
 import asyncio
-import os
 import socket
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from pyaiot.gateways.coap.records import GRACE_S, Record, record_of
 from pyaiot.gateways.coap.registrations import LIFETIME_MAX_S, Directory, Registration
 from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.gateways.saved_address import SavedAddress, load_address, save_address
-from pyaiot.protocols.coap.message import CoapMessage, build_options
-from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
+from pyaiot.protocols.coap.message import CoapMessage
+from pyaiot.protocols.coap.numbers import Code
 from pyaiot.protocols.coap.resource_directory import read_parameters
 from pyaiot.protocols.link_format import parse_links
 from tests.clients import Broker
-from tests.coap_device import CoapDevice, Reply, coap_device
+from tests.coap_device import CoapDevice, Reply, coap_device, directory_request
 from tests.programs import free_port
 from tests.running import running_coap
 
@@ -107,25 +106,12 @@ def test_addresses_keep_the_name_of_their_interface() -> None:
 
 # -- over sockets --------------------------------------------------------------------------------
 
-_ids = iter(range(1, 65536))
-
 
 async def exchange(
     device: CoapDevice, code: Code, path: str, *queries: str, payload: bytes = b""
 ) -> CoapMessage:
-    """As cord_ep does: confirmable, through the socket of the node's own server."""
-    message = CoapMessage(
-        MessageType.CON,
-        code,
-        next(_ids),
-        os.urandom(2),
-        build_options(
-            *((OptionNumber.URI_PATH, segment) for segment in path.split("/")[1:]),
-            *((OptionNumber.URI_QUERY, query) for query in queries),
-            *([(OptionNumber.CONTENT_FORMAT, ContentFormat.LINK_FORMAT)] if payload else []),
-        ),
-        payload,
-    )
+    """As cord_ep does: through the socket of the node's own server."""
+    message = directory_request(code, path, *queries, payload=payload)
     return await device.exchange(message, from_server=True)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A PostgreSQL server for a test, on a socket in a separate folder, as an unprivileged user."""
 
+import asyncio
 import contextlib
 import os
 import pwd
@@ -14,6 +15,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any, Final
 
+import asyncpg
 import pytest
 
 START_LIMIT_S: Final = 20.0
@@ -72,6 +74,22 @@ class Server:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait()
             self._process = None
+
+
+def execute(url: str, statement: str) -> None:
+    """Execute one statement. Must not be called in an event loop."""
+
+    async def run() -> None:
+        db = await asyncpg.connect(url)
+        await db.execute(statement)
+        await db.close()
+
+    asyncio.run(run())
+
+
+def drop_schema(url: str, name: str) -> None:
+    """Remove a schema with its tables, if it exists."""
+    execute(url, f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
 
 @contextlib.contextmanager

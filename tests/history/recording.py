@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A process that records as fast as possible and prints the number of committed readings. It runs
+"""Records as fast as possible and prints the number of committed readings, until it is killed.
 
 `recording.py FILE FIRST`: the readings of the node `n` have the numbers from
 FIRST on, ten resources in turn. Each line on standard output is the number of committed readings.

@@ -3,7 +3,7 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -17,12 +17,12 @@ from pyaiot.history.store import RetentionPolicy
 from pyaiot.history.stores import store_at
 from pyaiot.messages import Command, NodeAppeared, Reading, Receipt
 from tests.history.files import exported, run
-from tests.history.postgres_server import Server, running_server
+from tests.history.postgres_server import Server, drop_schema, running_server
+from tests.history.recorders import retry_soon, running_recorder, until
 
 DAY: Final = 86_400.0
 NOW: Final = 1_900_000_000.0
 KEEP: Final = RetentionPolicy(30.0, 30.0, 30.0, 30.0)
-LIMIT_S: Final = 20.0
 STEPS: Final = {
     "400 days ahead": 400 * DAY,
     "12 years ahead": 12 * 365 * DAY,
@@ -61,42 +61,22 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "file":
         return str(tmp_path / "history.db")
     server: Server = request.getfixturevalue("server")
-
-    async def empty() -> None:
-        db = await asyncpg.connect(server.url)
-        await db.execute("DROP SCHEMA IF EXISTS pyaiot CASCADE")
-        await db.close()
-
-    run(empty())
+    drop_schema(server.url, "pyaiot")
     return server.url
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "RETRY_FIRST_S", 0.01)
-    monkeypatch.setattr(recorder_module, "RETRY_MAX_S", 0.02)
+    retry_soon(monkeypatch)
     monkeypatch.setattr(recorder_module, "RETENTION_INTERVAL_S", 0.01)
 
 
 @contextmanager
 def recording(place: str, clocks: Clocks, keep: RetentionPolicy = KEEP) -> Iterator[Recorder]:
-    store = store_at(place, keep)
-    store.claim()
-    recorder = Recorder(store, unix_time=clocks.wall, steady_time=clocks.steady)
-    recorder.start()
-    try:
+    times = {"unix_time": clocks.wall, "steady_time": clocks.steady}
+    with running_recorder(store_at(place, keep), **times) as recorder:
         until(lambda: not recorder.problem())
         yield recorder
-    finally:
-        recorder.close()
-        store.release()
-
-
-def until(true: Callable[[], object]) -> None:
-    limit = time.monotonic() + LIMIT_S
-    while not true():
-        assert time.monotonic() < limit
-        time.sleep(0.002)
 
 
 def query_store(place: str, query: Any) -> Any:

@@ -16,7 +16,8 @@ from pyaiot.history.store import RetentionPolicy
 from pyaiot.history.stores import store_at
 from pyaiot.messages import Reading
 from tests.history.files import FOR_EVER, HOUR, history_file
-from tests.history.test_recorder import events, rows, send_readings, until
+from tests.history.recorders import until
+from tests.history.test_recorder import events, rows, send_readings
 
 MB = 1_000_000
 LIMIT_MB = 100

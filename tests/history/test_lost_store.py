@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import asyncpg
 import pytest
@@ -20,35 +20,19 @@ from pyaiot.history.stores import store_at
 from pyaiot.messages import Reading
 from tests.history.files import FOR_EVER, open_reader, query_store, run
 from tests.history.postgres_server import running_server
-
-LIMIT_S: Final = 20.0
+from tests.history.recorders import retry_soon, running_recorder, until
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "RETRY_FIRST_S", 0.01)
-    monkeypatch.setattr(recorder_module, "RETRY_MAX_S", 0.02)
+    retry_soon(monkeypatch)
 
 
 @contextlib.contextmanager
 def recording(place: str) -> Iterator[Recorder]:
-    store = store_at(place, FOR_EVER)
-    store.claim()
-    recorder = Recorder(store)
-    recorder.start()
-    try:
+    with running_recorder(store_at(place, FOR_EVER)) as recorder:
         until(lambda: not recorder.problem())
         yield recorder
-    finally:
-        recorder.close()
-        store.release()
-
-
-def until(true: Callable[[], object]) -> None:
-    limit = time.monotonic() + LIMIT_S
-    while not true():
-        assert time.monotonic() < limit
-        time.sleep(0.002)
 
 
 def send_readings(recorder: Recorder, *values: int) -> None:

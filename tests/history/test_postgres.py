@@ -39,7 +39,7 @@ from pyaiot.history.store import (
 from pyaiot.history.stores import store_at
 from pyaiot.messages import Command, GatewayState, NodeAppeared, NodeLeft, Reading, Receipt
 from tests.history.files import FOR_EVER, HOUR, File, exported, run
-from tests.history.postgres_server import Server, running_server
+from tests.history.postgres_server import Server, drop_schema, running_server
 from tests.programs import ANY_PORTS, Programs
 from tests.time_limits import time_limit
 
@@ -55,13 +55,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def url(server: Server) -> str:
     """A database without tables."""
-
-    async def empty() -> None:
-        db = await asyncpg.connect(server.url)
-        await db.execute("DROP SCHEMA IF EXISTS pyaiot CASCADE")
-        await db.close()
-
-    run(empty())
+    drop_schema(server.url, "pyaiot")
     return server.url
 
 

@@ -3,12 +3,9 @@
 
 import contextlib
 import sqlite3
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from shutil import which
-from typing import Final
 
 import pytest
 
@@ -20,37 +17,18 @@ from pyaiot.history.sqlite.file import SqliteFile
 from pyaiot.history.store import EventRow
 from pyaiot.messages import Command, NodeAppeared, Reading, Receipt
 from tests.history.files import FOR_EVER, query_store
+from tests.history.recorders import retry_soon, running_recorder, until
 from tests.time_limits import Stopwatch
-
-LIMIT_S: Final = 10.0
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "RETRY_FIRST_S", 0.01)
-    monkeypatch.setattr(recorder_module, "RETRY_MAX_S", 0.02)
+    retry_soon(monkeypatch)
     monkeypatch.setattr(writer, "BUSY_LIMIT_S", 0.01)
 
 
-@contextlib.contextmanager
-def recording(path: Path) -> Iterator[Recorder]:
-    store = SqliteFile(path, FOR_EVER)
-    store.claim()
-    recorder = Recorder(store)
-    recorder.start()
-    try:
-        yield recorder
-    finally:
-        recorder.close()
-        store.release()
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait until another thread makes it true."""
-    limit = time.monotonic() + LIMIT_S
-    while not true():
-        assert time.monotonic() < limit
-        time.sleep(0.002)
+def recording(path: Path) -> contextlib.AbstractContextManager[Recorder]:
+    return running_recorder(SqliteFile(path, FOR_EVER))
 
 
 def send_readings(recorder: Recorder, count: int, size: int = 1) -> None:
@@ -233,20 +211,6 @@ def test_a_quiet_recorder_commits_within_the_interval(tmp_path: Path) -> None:
             until(lambda before=before: recorder.recorded > before)  # type: ignore[misc]
             # The interval, and a commit on a disk that other programs use too.
             assert watch.elapsed_s < 5.0
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if which("mount") is None or subprocess.run(mount, check=False).returncode:
-        pytest.skip("not run: a full disk needs a file system that may be mounted")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_is_reported_and_recording_continues_when_there_is_space(

@@ -2,7 +2,6 @@
 """Nodes that register in the resource directory: as RIOT does, with aiocoap's client, libcoap's."""
 
 import asyncio
-import os
 import re
 import time
 
@@ -14,33 +13,19 @@ from aiocoap.resourcedirectory.client.register import Registerer
 from pyaiot.gateways.coap.registrations import LINK_BYTES_MAX
 from pyaiot.gateways.coap.settings import CoapSection
 from pyaiot.protocols.coap.message import Block, CoapMessage, build_options
-from pyaiot.protocols.coap.numbers import Code, ContentFormat, MessageType, OptionNumber
-from tests.coap_device import WELL_KNOWN_CORE, CoapDevice, Reply, coap_device, own_address
+from pyaiot.protocols.coap.numbers import Code, ContentFormat, OptionNumber
+from tests.coap_device import (
+    WELL_KNOWN_CORE,
+    CoapDevice,
+    Reply,
+    coap_device,
+    own_address,
+)
+from tests.coap_device import directory_request as request
 from tests.interop.conftest import Tool
 from tests.running import Scene, scene
 
 pytestmark = pytest.mark.sockets
-
-LINK_FORMAT = (OptionNumber.CONTENT_FORMAT, ContentFormat.LINK_FORMAT)
-_ids = iter(range(1, 65536))
-
-
-def request(
-    code: Code, path: str, *queries: str, payload: bytes = b"", links: bool = True
-) -> CoapMessage:
-    """As RIOT's cord_ep and cord_epsim send it: confirmable, the path as it stands."""
-    return CoapMessage(
-        MessageType.CON,
-        code,
-        next(_ids),
-        os.urandom(2),
-        build_options(
-            *((OptionNumber.URI_PATH, segment) for segment in path.split("/")[1:]),
-            *((OptionNumber.URI_QUERY, query) for query in queries),
-            *([LINK_FORMAT] if payload and links else []),
-        ),
-        payload,
-    )
 
 
 def location(answer: CoapMessage) -> str:
@@ -173,7 +158,10 @@ async def test_sector_is_part_of_the_uid() -> None:
         (request(Code.POST, "/rd/99"), Code.NOT_FOUND),
         (request(Code.POST, "/rd-lookup/ep"), Code.METHOD_NOT_ALLOWED),
         (request(Code.GET, "/rd-lookup/ep", "count=0"), Code.BAD_REQUEST),
-        (request(Code.POST, "/.well-known/rd", "ep=A", "base=coap://x"), Code.BAD_REQUEST),
+        (
+            request(Code.POST, "/.well-known/rd", "ep=A", "base=coap://x"),
+            Code.BAD_REQUEST,
+        ),
         (request(Code.POST, "/.well-known/rd"), Code.BAD_REQUEST),
     ],
     ids=lambda value: value.name if isinstance(value, Code) else "request",

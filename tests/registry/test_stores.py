@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The stores behind one interface: SQLite, and PostgreSQL as a real server."""
 
-import asyncio
 import contextlib
 import shutil
 import sqlite3
@@ -10,7 +9,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from pyaiot.errors import OperatorError
@@ -31,7 +29,7 @@ from pyaiot.registry.store import (
 )
 from pyaiot.registry.stores import store_at
 from pyaiot.registry.turns import EDIT_ATTEMPTS, repeat_if_stale
-from tests.history.postgres_server import running_server
+from tests.history.postgres_server import drop_schema, execute, running_server
 
 TS = 1_800_000_000.0
 LABEL = Annotations(label="Lamp", room="Hall", latitude=1.5, longitude=-2.5, tags=("a", "é"))
@@ -73,17 +71,8 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "deep" / "registry.db")
     url: str = request.getfixturevalue("server")
-    execute(url, "DROP SCHEMA IF EXISTS pyaiot_registry CASCADE")
+    drop_schema(url, "pyaiot_registry")
     return url
-
-
-def execute(url: str, statement: str) -> None:
-    async def run() -> None:
-        db = await asyncpg.connect(url)
-        await db.execute(statement)
-        await db.close()
-
-    asyncio.run(run())
 
 
 # -- both -----------------------------------------------------------------------------------------
@@ -412,7 +401,7 @@ def test_documents_are_there_after_a_restart(location: str) -> None:
 
 @pytest.mark.programs
 def test_of_two_edits_at_two_brokers_the_later_one_is_refused(server: str) -> None:
-    execute(server, "DROP SCHEMA IF EXISTS pyaiot_registry CASCADE")
+    drop_schema(server, "pyaiot_registry")
     first, second = (PostgresStore(server, is_shared=True) for _ in range(2))
     with opened(first), opened(second):
         ours = node("a", annotations=LABEL, revision=1)

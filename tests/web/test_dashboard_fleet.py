@@ -2,13 +2,17 @@
 """A fleet in the dashboard: it asks the broker for the readings that it shows, and is right about
 all nodes nevertheless. In a real browser, against a real broker."""
 
+import contextlib
 import json
 import re
 from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pyaiot.broker.subscriber import Subscriber
 from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually
 from tests.web.test_dashboard_home import home
@@ -49,56 +53,75 @@ def measure(broker: Served, value: float) -> None:
         broker.gateway.send(f"n{number}", "temperature", f"{value + more}°C")
 
 
-async def test_a_page_gets_the_readings_that_it_shows_and_is_right_about_all_nodes(
-    browser: Browser,
-) -> None:
+@dataclass
+class Scene:
+    """A page that shows a list of all nodes."""
+
+    broker: Served
+    page: "Page"
+    received: Received
+    client: Subscriber
+    """The page, as a client of the broker."""
+
+
+@contextlib.asynccontextmanager
+async def listing(browser: Browser, screen: str) -> AsyncIterator[Scene]:
+    """A list of `NODES` nodes with 20.5 °C, of which the page has received what it shows."""
     async with home() as broker:
         measure(broker, 20.5)
         await broker.known(f"n{NODES}")
         async with showing(browser, broker, "settings") as page:
             received = Received(page)
-            await page.goto(f"{broker.url}#/fleet")
+            await page.goto(f"{broker.url}#/{screen}")
             await page.reload()
-            await see(page.locator("#nodes [data-uid=n1]"), "20.5 °C")
+            await see(page.locator("[data-uid=n1]"), "20.5 °C")
             (client,) = broker.broker.fanout.clients.values()
             await eventually(lambda: client.has_part)
             received.kinds.clear()
-            measure(broker, 21.5)
-            measure(broker, 22.5)
-            await see(page.locator("#nodes [data-uid=n1]"), "22.5 °C")
-            shown = await page.locator(".tile").count()
-            assert 10 < shown < 200
-            # Two each, and the latest ones of nodes that came on screen a moment later.
-            assert received.kinds["update"] <= 3 * shown + 20, received.kinds
-            await see(page.locator(".counts"), f"{NODES} online")
+            yield Scene(broker, page, received, client)
 
-            await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-            await see(page.locator(f"#nodes [data-uid=n{NODES}]"), "122.5 °C")
 
-            measure(broker, 30.5)
-            await page.evaluate("scrollTo(0, 0)")
-            received.kinds.clear()
-            await page.get_by_role("searchbox").fill("temp>130")
-            await see(page.locator("#nodes .tile"), f"n{NODES}")
-            await eventually(lambda: client.part and "temperature" in client.part.named)
-            assert await page.locator("#nodes .tile").count() == 1
-            await eventually(lambda: received.kinds["joined"])
-            received.kinds.clear()
-            for number in range(1, NODES):
-                broker.gateway.send(f"n{number}", "humidity", "50%")
-            measure(broker, 31.5)
-            await see(page.locator(f"#nodes [data-uid=n{NODES}]"), "131.5 °C")
-            # The resource of the filter, of all nodes; of the others what was on screen: two
-            # screens, before and after the jump to the end.
-            assert NODES <= received.kinds["update"] < NODES + 2 * shown + 20, received.kinds
-            broker.gateway.send("n300", "temperature", "999°C")
-            await see(page.locator("#nodes [data-uid=n300]"), "999 °C")
+async def test_a_page_gets_the_readings_that_it_shows_and_is_right_about_all_nodes(
+    browser: Browser,
+) -> None:
+    async with listing(browser, "fleet") as it:
+        broker, page, received, client = it.broker, it.page, it.received, it.client
+        measure(broker, 21.5)
+        measure(broker, 22.5)
+        await see(page.locator("#nodes [data-uid=n1]"), "22.5 °C")
+        shown = await page.locator(".tile").count()
+        assert 10 < shown < 200
+        # Two each, and the latest ones of nodes that came on screen a moment later.
+        assert received.kinds["update"] <= 3 * shown + 20, received.kinds
+        await see(page.locator(".counts"), f"{NODES} online")
 
-            # What was not sent until now comes with the state.
-            await page.get_by_role("searchbox").fill("has:hum")
-            await eventually(lambda: client.part and "humidity" in client.part.named)
-            await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-            await see(page.locator("#nodes .tile").last, f"n{NODES - 1}")
+        await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        await see(page.locator(f"#nodes [data-uid=n{NODES}]"), "122.5 °C")
+
+        measure(broker, 30.5)
+        await page.evaluate("scrollTo(0, 0)")
+        received.kinds.clear()
+        await page.get_by_role("searchbox").fill("temp>130")
+        await see(page.locator("#nodes .tile"), f"n{NODES}")
+        await eventually(lambda: client.part and "temperature" in client.part.named)
+        assert await page.locator("#nodes .tile").count() == 1
+        await eventually(lambda: received.kinds["joined"])
+        received.kinds.clear()
+        for number in range(1, NODES):
+            broker.gateway.send(f"n{number}", "humidity", "50%")
+        measure(broker, 31.5)
+        await see(page.locator(f"#nodes [data-uid=n{NODES}]"), "131.5 °C")
+        # The resource of the filter, of all nodes; of the others what was on screen: two
+        # screens, before and after the jump to the end.
+        assert NODES <= received.kinds["update"] < NODES + 2 * shown + 20, received.kinds
+        broker.gateway.send("n300", "temperature", "999°C")
+        await see(page.locator("#nodes [data-uid=n300]"), "999 °C")
+
+        # What was not sent until now comes with the state.
+        await page.get_by_role("searchbox").fill("has:hum")
+        await eventually(lambda: client.part and "humidity" in client.part.named)
+        await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        await see(page.locator("#nodes .tile").last, f"n{NODES - 1}")
 
 
 async def test_many_cards_are_made_many_at_a_time(browser: Browser) -> None:
@@ -126,40 +149,31 @@ async def test_many_cards_are_made_many_at_a_time(browser: Browser) -> None:
 async def test_a_table_gets_the_readings_of_its_rows_and_of_the_column_that_sorts_it(
     browser: Browser,
 ) -> None:
-    async with home() as broker:
-        measure(broker, 20.5)
-        await broker.known(f"n{NODES}")
-        async with showing(browser, broker, "settings") as page:
-            received = Received(page)
-            await page.goto(f"{broker.url}#/table")
-            await page.reload()
-            await see(page.locator("[data-uid=n1]"), "20.5 °C")
-            (client,) = broker.broker.fanout.clients.values()
-            await eventually(lambda: client.has_part)
-            received.kinds.clear()
-            for number in range(1, NODES + 1):
-                broker.gateway.send(f"n{number}", "humidity", "50%")
-            measure(broker, 21.5)
-            await see(page.locator("[data-uid=n1]"), "21.5 °C")
-            rows = await page.locator("tr.line").count()
-            assert 10 < rows < 100
-            assert received.kinds["update"] <= 3 * rows + 20, received.kinds
+    async with listing(browser, "table") as it:
+        broker, page, received, client = it.broker, it.page, it.received, it.client
+        for number in range(1, NODES + 1):
+            broker.gateway.send(f"n{number}", "humidity", "50%")
+        measure(broker, 21.5)
+        await see(page.locator("[data-uid=n1]"), "21.5 °C")
+        rows = await page.locator("tr.line").count()
+        assert 10 < rows < 100
+        assert received.kinds["update"] <= 3 * rows + 20, received.kinds
 
-            await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-            last = page.locator(f"[data-uid=n{NODES}]")
-            await see(last, "121.5 °C")
-            assert await last.get_attribute("aria-rowindex") == str(NODES + 1)
+        await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        last = page.locator(f"[data-uid=n{NODES}]")
+        await see(last, "121.5 °C")
+        assert await last.get_attribute("aria-rowindex") == str(NODES + 1)
 
-            # The last row is the first one by its value, and stays that while values change.
-            sort = page.get_by_role("button", name="Temperature")
-            await sort.click()
-            await sort.click()
-            await page.evaluate("scrollTo(0, 0)")
-            await see(page.locator("tr.line").first, f"n{NODES}")
-            assert client.part is not None
-            await eventually(lambda: client.part and "temperature" in client.part.named)
-            broker.gateway.send("n300", "temperature", "999°C")
-            await see(page.locator("tr.line").first, "n300")
+        # The last row is the first one by its value, and stays that while values change.
+        sort = page.get_by_role("button", name="Temperature")
+        await sort.click()
+        await sort.click()
+        await page.evaluate("scrollTo(0, 0)")
+        await see(page.locator("tr.line").first, f"n{NODES}")
+        assert client.part is not None
+        await eventually(lambda: client.part and "temperature" in client.part.named)
+        broker.gateway.send("n300", "temperature", "999°C")
+        await see(page.locator("tr.line").first, "n300")
 
 
 @pytest.mark.parametrize("screen", ["map", "path"])
