@@ -62,12 +62,13 @@ COMPOSED: Final = {"it takes a numberx", "it takes a textx characters", "it take
 
 
 def text_of(node: ast.expr | None) -> str | None:
-    """The literal, with `x` for each value; None if it is no literal."""
+    """The literal, with `x` for each value; None if it is not a literal."""
     match node:
         case ast.Constant(value=str(text)):
             return text
         case ast.JoinedStr(values=values):
-            return "".join(part.value if isinstance(part, ast.Constant) else "x" for part in values)
+            parts = (it.value if isinstance(it, ast.Constant) else "x" for it in values)
+            return "".join(map(str, parts))
         case _:
             return None
 
@@ -141,7 +142,7 @@ def patterns() -> dict[str, re.Pattern[str]]:
     }
 
 
-sources = pytest.mark.skipif(not WORDS.exists(), reason="The dashboard's sources are not here.")
+sources = pytest.mark.skipif(not WORDS.exists(), reason="The sources of the dashboard are missing.")
 
 
 @sources
