@@ -199,6 +199,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise KeyboardInterrupt("ended by a signal")
 
     signal.signal(signal.SIGTERM, end)
+    # A shell that starts a job in the background has it ignore Ctrl+C, and its children inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -54,8 +54,11 @@ ORDER: Final = [
 LATE: Final = {"led": "0", "name": "Node 0.5", "os": "riot", "board": "native"}
 
 
-async def names_of(page: "Page", selector: str) -> list[str]:
-    return [text.strip() for text in await page.locator(selector).all_inner_texts()]
+async def has_names(page: "Page", selector: str, names: list[str]) -> None:
+    """Wait until the elements have these texts, in this order, and there are no others."""
+    from playwright.async_api import expect
+
+    await expect(page.locator(selector)).to_have_text(names)
 
 
 async def test_cards_have_the_same_natural_order_at_each_load(browser: Browser) -> None:
@@ -63,11 +66,11 @@ async def test_cards_have_the_same_natural_order_at_each_load(browser: Browser) 
         numbered(broker, 1)
         async with showing(browser, broker) as page:
             await see(page.locator("#nodes"), "uid-10")
-            assert await names_of(page, "#nodes h3") == ORDER
+            await has_names(page, "#nodes h3", ORDER)
             numbered(broker, 2)
             await page.reload()
             await see(page.locator("#nodes"), "uid-10")
-            assert await names_of(page, "#nodes h3") == ORDER
+            await has_names(page, "#nodes h3", ORDER)
             uids = await page.locator("#nodes > .card").evaluate_all(
                 "(cards) => cards.map((card) => card.dataset.uid)"
             )
@@ -91,9 +94,9 @@ async def test_table_sorts_naturally_and_keeps_missing_values_last(browser: Brow
         broker.add_node("bare", name="Node 2.5", led="on")
         async with showing(browser, broker, "table") as page:
             order = [*ORDER[:3], "Node 2.5", *ORDER[3:]]
-            assert await names_of(page, "tbody th a") == order
+            await has_names(page, "tbody th a", order)
             await page.locator("thead button").first.click()
-            assert await names_of(page, "tbody th a") == order[::-1]
+            await has_names(page, "tbody th a", order[::-1])
             for _ in range(2):
                 await page.locator("thead").get_by_role("button", name="temperature").click()
                 await see(page.locator("tbody th a").last, "Node 2.5")
