@@ -199,7 +199,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise KeyboardInterrupt("ended by a signal")
 
     signal.signal(signal.SIGTERM, end)
-    # A shell that starts a job in the background has it ignore Ctrl+C, and its children inherit that.
+    # A shell that starts a job in the background has it ignore Ctrl+C; its children inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
