@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-from pyaiot.transport.timer import Timer
+from pyaiot.transport.timer import EARLY_S, Timer, next_check, wait_for_check
 
 FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -53,3 +53,23 @@ async def test_cancelled_timer_does_not_call() -> None:
     timer.cancel()
     await asyncio.sleep(2.0)
     assert not calls
+
+
+@pytest.mark.parametrize(
+    ("now", "at"),
+    [(10.0, 10.5), (10.2, 10.5), (10.489, 10.5), (10.5, 11.0)],
+)
+def test_checks_are_made_at_multiples_of_their_interval(now: float, at: float) -> None:
+    assert next_check(now, 0.5) == at
+
+
+def test_a_check_that_is_called_early_is_not_repeated() -> None:
+    assert next_check(10.4995, 0.5) == 11.0
+
+
+async def test_checks_of_different_intervals_are_made_together() -> None:
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(0.123)
+    for interval_s in (0.5, 1.0, 0.05):
+        await wait_for_check(interval_s)
+        assert (loop.time() + EARLY_S) % interval_s < 2 * EARLY_S

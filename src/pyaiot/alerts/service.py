@@ -34,6 +34,7 @@ from pyaiot.messages import (
     ToClient,
 )
 from pyaiot.registry.service import RegistryService
+from pyaiot.transport.timer import wait_for_check
 
 CHANGED_INTERVAL_S: Final = 1.0
 """Shortest interval between two `alerts changed` messages to clients."""
@@ -150,7 +151,7 @@ class AlertService:
         """Evaluate the rules while this broker leads the cluster. Alerts survive a new leader."""
         await self._registry.loaded.wait()
         while True:
-            await asyncio.sleep(LEADER_INTERVAL_S)
+            await wait_for_check(LEADER_INTERVAL_S)
             leads = self._broker.observers.leads()
             if leads and not self._is_started:
                 log.info("alerts: this broker evaluates the rules from now on")

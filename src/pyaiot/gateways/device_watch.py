@@ -10,6 +10,7 @@ from pyaiot.accounts.devices import DeviceStore
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.messages import NodeEvent, NodeLeft, UidsSecured
+from pyaiot.transport.timer import next_check
 
 if TYPE_CHECKING:
     from pyaiot.accounts.device_credential import CredentialChanges
@@ -55,7 +56,7 @@ class DeviceWatch:
 
     def start(self) -> None:
         """Refresh now, and every `INTERVAL_S` until `close`."""
-        self._timer = self._loop.call_later(INTERVAL_S, self.start)
+        self._timer = self._loop.call_at(next_check(self._loop.time(), INTERVAL_S), self.start)
         self.refresh()
 
     def close(self) -> None:

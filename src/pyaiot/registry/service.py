@@ -28,6 +28,8 @@ from pyaiot.registry.views import ViewBook
 
 WRITE_INTERVAL_S: Final = 1.0
 """Interval between writes of nodes that appeared, went offline or rebooted."""
+_EARLY_S: Final = 0.01
+"""Timers may call by this much too early."""
 VALUES_INTERVAL_S: Final = 5.0
 """Interval between writes of latest values and last-seen times. The store is checked after each,
 even if nothing had to be written.
@@ -323,7 +325,9 @@ class RegistryService:
                 await self._open()
                 self._open_attempted.set()
                 open_at = clock() + RETRY_S
-            await asyncio.sleep(WRITE_INTERVAL_S)
+            # At multiples of it, as other checks: an idle process wakes up less often.
+            early_s = (clock() + _EARLY_S) % WRITE_INTERVAL_S - _EARLY_S
+            await asyncio.sleep(WRITE_INTERVAL_S - early_s)
             is_time_of_values = clock() >= values_at
             if is_time_of_values:
                 await self._collect_values()

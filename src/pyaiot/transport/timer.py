@@ -1,9 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The timer that drives a state machine with `get_timer` and `handle_timer`."""
+"""The timer of a state machine with `get_timer` and `handle_timer`, and periodic checks."""
 
 import asyncio
 import math
 from collections.abc import Callable
+from typing import Final
+
+EARLY_S: Final = 0.01
+"""Timers may call by this much too early: uvloop rounds times to milliseconds."""
+
+
+def next_check(now: float, interval_s: float) -> float:
+    """The loop's time of the next periodic check: the next multiple of its interval.
+
+    Checks of a process with the same interval, or with a multiple of it, are thus made together: an
+    idle process wakes up less often. The first one is at most `EARLY_S` late.
+    """
+    return (math.floor((now + EARLY_S) / interval_s) + 1) * interval_s
+
+
+async def wait_for_check(interval_s: float) -> None:
+    """Wait until `next_check`."""
+    now = asyncio.get_running_loop().time()
+    await asyncio.sleep(next_check(now, interval_s) - now)
 
 
 class Timer:

@@ -5,7 +5,6 @@ One check twice a second serves all connections. It reads the accounts only if t
 a connection was opened since the last check, or if access expires.
 """
 
-import asyncio
 import itertools
 import logging
 import math
@@ -17,6 +16,7 @@ from pyaiot.accounts.records import GatewayToken
 from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import digest_of
 from pyaiot.errors import OperatorError
+from pyaiot.transport.timer import wait_for_check
 
 CHECK_INTERVAL_S: Final = 0.5
 """Interval between checks. A connection ends within this time after its access expired or was
@@ -101,4 +101,4 @@ class AccessWatch:
         """Check until cancelled."""
         while True:
             self.check()
-            await asyncio.sleep(CHECK_INTERVAL_S)
+            await wait_for_check(CHECK_INTERVAL_S)

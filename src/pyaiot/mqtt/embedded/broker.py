@@ -47,6 +47,7 @@ from pyaiot.transport.addresses import ANY, LOOPBACK
 from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.child_process import end_process
 from pyaiot.transport.tcp_relay import TcpRelay
+from pyaiot.transport.timer import wait_for_check
 from pyaiot.transport.tls import PinnedTrust
 
 READY_LIMIT_S: Final = 10.0
@@ -393,7 +394,7 @@ class EmbeddedBroker:
                 # A stopped process ignores SIGTERM.
                 _kill(child)
                 return
-            await asyncio.sleep(HEALTH_INTERVAL_S)
+            await wait_for_check(HEALTH_INTERVAL_S)
 
     async def _waits_for_machines(self) -> bool:
         """Whether this machine alone works, and too few others are connected to store anything."""
