@@ -389,9 +389,9 @@ async def test_changes_during_a_join_leave_no_gap(change: Change, with_registry:
     registry.load(offline)
     online = [f"on{n}" for n in range(CHUNK_MESSAGES)]
     await system.send(*(NodeAppeared(uid=uid) for uid in online[:-10]))
-    registry._admission = "approve"
+    registry.set_admission("approve", {})
     await system.send(NodeAppeared(uid="wait"), reading("1", "wait"))
-    registry._admission = "open"
+    registry.set_admission("open", {})
     await system.send(*(NodeAppeared(uid=uid) for uid in online[-10:]))
     await system.send(*(reading("1", uid) for uid in online))
     join = Join(data="client", registry=with_registry)

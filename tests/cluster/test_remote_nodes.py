@@ -13,8 +13,9 @@ from pyaiot.cluster.owned_nodes import OwnedNodes
 from pyaiot.cluster.packets import Edited, GatewayItem, NodeClaim
 from pyaiot.cluster.remote_nodes import RemoteNodes
 from pyaiot.messages import GatewayState, Hello, NodeAppeared, Problem, Reading
+from pyaiot.registry.admission import AdmissionRule
 from pyaiot.registry.record import Edit, edited_row
-from pyaiot.registry.registry import AdmissionRule, Registry
+from pyaiot.registry.registry import Registry
 
 TS = 1_700_000_000.0
 HELLO = Hello(name="cellar", protocol="CoAP", instance="i1", clock=5.0)

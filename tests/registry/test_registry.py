@@ -11,17 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pyaiot.errors import Refused
 from pyaiot.messages import Reading
 from pyaiot.registry import registry as registry_module
+from pyaiot.registry.admission import WAITING_MAX, WAITING_OF_GATEWAY_MAX, AdmissionRule
+from pyaiot.registry.forgotten_nodes import FORGOTTEN_LIFE_S, FORGOTTEN_MAX
 from pyaiot.registry.last_values import VALUES_SMALL, decode_values
 from pyaiot.registry.record import Edit, NodeRecord
 from pyaiot.registry.refusals import Banned, RegistryFull, StaleRevision, UnknownNode
-from pyaiot.registry.registry import (
-    FORGOTTEN_LIFE_S,
-    FORGOTTEN_MAX,
-    WAITING_MAX,
-    WAITING_OF_GATEWAY_MAX,
-    AdmissionRule,
-    Registry,
-)
+from pyaiot.registry.registry import Registry
 
 TS = 1_800_000_000.0
 LABEL = Edit(label="Lamp")

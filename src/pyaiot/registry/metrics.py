@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Final, get_args
 
 from pyaiot.metrics import Metric, Sample
+from pyaiot.registry.admission import WAITING_MAX
 from pyaiot.registry.record import NodeState
-from pyaiot.registry.registry import WAITING_MAX
 from pyaiot.registry.service import RegistryService
 
 NODES: Final = Metric(

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""All nodes that were ever seen, and the rules for admitting new ones. Pure. `ts` is Unix time in
-seconds.
-"""
+"""All nodes that were ever seen. Pure. `ts` is Unix time in seconds."""
 
 import itertools
-from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import msgspec
 
 from pyaiot.errors import Refused
 from pyaiot.messages import Reading, RegisteredNode
+from pyaiot.registry.admission import AdmissionRule, NodeAdmission
 from pyaiot.registry.forgettable import OFFLINE_MAX, Forgettable
+from pyaiot.registry.forgotten_nodes import ForgottenNodes
 from pyaiot.registry.last_values import (
     NO_VALUES,
     VALUES_SMALL,
@@ -34,18 +33,8 @@ from pyaiot.registry.unwritten import Unwritten
 
 EDITED_MAX: Final = 100_000
 """Largest number of edited nodes. Further ones are refused."""
-WAITING_MAX: Final = 1000
-"""Largest number of new nodes that wait for approval. Further ones are refused."""
-WAITING_OF_GATEWAY_MAX: Final = 500
-"""The same, for the new nodes of one gateway."""
 LEFTOVER_SIZE_MAX: Final = 4 * VALUES_SMALL
 """Values of a node up to this size are encoded later. Larger ones are encoded at once."""
-FORGOTTEN_MAX: Final = 1000
-FORGOTTEN_LIFE_S: Final = 600.0
-"""Number of removed nodes that can be restored, and for how long."""
-
-AdmissionRule: TypeAlias = Literal["open", "approve", "known"]
-"""`open`: unregistered nodes are accepted; `approve`: they wait for approval; `known`: refused."""
 
 
 class Registry:
@@ -58,15 +47,13 @@ class Registry:
         admission_of: Mapping[str, AdmissionRule] = MappingProxyType({}),
         offline_max: int = OFFLINE_MAX,
     ) -> None:
-        """`admission_of`: rules for the nodes of some protocols, by the name of the protocol in
-        lower case. `admission`: the rule for all others.
-        """
+        """`admission`, `admission_of`: see `NodeAdmission.set_rules`."""
         self.records: dict[str, NodeRecord] = {}
         self.changes = 0
         """Incremented by each change that is visible to clients."""
         self.refused = 0
         """Number of messages refused because their node waits or is banned, since the start."""
-        self.set_admission(admission, admission_of)
+        self._admission = NodeAdmission(admission, admission_of)
         self.unwritten = Unwritten(self.records)
         self._leftover: dict[str, tuple[Reading, ...]] = {}
         """Readings of nodes that went offline, which are not encoded into their record yet."""
@@ -76,18 +63,16 @@ class Registry:
         self._evicted: list[str] = []
         """Nodes that were removed to make room, of which clients have not been notified yet."""
         self.texts = SearchTexts()
-        self._waiting_of: Counter[str] = Counter()
         self._online = 0
         """Number of accepted nodes that are online."""
         self._banned = 0
         self._edited = 0
         self._number = 0
-        self._forgotten: OrderedDict[str, tuple[NodeRecord, float]] = OrderedDict()
+        self._forgotten = ForgottenNodes()
 
     def set_admission(self, rule: AdmissionRule, of: Mapping[str, AdmissionRule]) -> None:
         """Replace the rules for new nodes. Registered nodes are not affected."""
-        self._admission = rule
-        self._admission_of = {name.lower(): rule for name, rule in of.items()}
+        self._admission.set_rules(rule, of)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -98,7 +83,7 @@ class Registry:
     @property
     def waiting(self) -> int:
         """Number of new nodes that wait for approval."""
-        return self._waiting_of.total()
+        return self._admission.waiting
 
     def counts(self) -> dict[NodeState, int]:
         """The number of nodes in each state."""
@@ -157,8 +142,8 @@ class Registry:
             self.refused += 1
             raise Banned(f"the node {uid} is banned")
         elif record.admission == "waiting":
-            self._waiting_of[record.gateway] -= 1
-            self._waiting_of[gateway] += 1
+            self._admission.ended_waiting(record.gateway)
+            self._admission.began_waiting(gateway)
         self._forgettable.discard(uid, record.gateway)
         self._online += record.admission == "accepted" and not record.is_online
         record.gateway, record.protocol = gateway, protocol
@@ -261,7 +246,7 @@ class Registry:
             record = NodeRecord(uid=changed.uid)
             self._add(record)
         if record.admission == "waiting":
-            self._waiting_of[record.gateway] -= 1
+            self._admission.ended_waiting(record.gateway)
         self._forgettable.discard(record.uid, record.gateway)
         self._edited += changed.is_edited - record.is_edited
         self._online -= record.state == "online"
@@ -271,7 +256,7 @@ class Registry:
         record.revision = changed.revision
         record.admission = changed.admission
         if record.admission == "waiting":
-            self._waiting_of[record.gateway] += 1
+            self._admission.began_waiting(record.gateway)
         self._online += record.state == "online"
         self._banned += record.admission == "banned"
         self._may_be_forgotten(record)
@@ -291,36 +276,16 @@ class Registry:
         self.values_of(record)
         self._remove(record)
         if record.is_stored:
-            self._forgotten[uid] = record, now
-            if len(self._forgotten) > FORGOTTEN_MAX:
-                self._forgotten.popitem(last=False)
+            self._forgotten.add(record, now)
         return record
 
     def forgotten(self, uid: str, now: float) -> NodeRecord:
-        """A removed node, to be stored before `restore` is called.
-
-        If the node has reappeared since, this is a copy of its new record with the annotations of
-        the old one. Raises `UnknownNode`, also if people have edited the new record.
-        """
-        record, forgotten_at = self._forgotten.get(uid, (None, 0.0))
-        present = self.records.get(uid)
-        is_edited = present is not None and present.is_edited
-        if record is None or now - forgotten_at > FORGOTTEN_LIFE_S or is_edited:
-            raise UnknownNode(f"there is no forgotten node {uid[:64]!r}")
-        if present is None:
-            return record
-        return msgspec.structs.replace(
-            present,
-            first_seen=record.first_seen or present.first_seen,
-            boots=record.boots + present.boots,
-            annotations=record.annotations,
-            revision=record.revision + 1,
-            admission=record.admission,
-        )
+        """A removed node, to be stored before `restore` is called: see `ForgottenNodes`."""
+        return self._forgotten.restorable(uid, self.records.get(uid), now)
 
     def restore(self, record: NodeRecord) -> NodeRecord:
         """Bring back a node that `forgotten` returned. Returns its record."""
-        self._forgotten.pop(record.uid, None)
+        self._forgotten.restored(record.uid)
         present = self.records.get(record.uid)
         if present is not None:
             present.first_seen, present.boots = record.first_seen, record.boots
@@ -373,15 +338,13 @@ class Registry:
     def _admit(
         self, uid: str, gateway: str, protocol: str, ts: float, *, secured: bool
     ) -> NodeRecord:
-        rule = self._admission_of.get(protocol.lower(), self._admission)
-        if secured:
-            rule = "open"
-        if rule == "known":
+        try:
+            waits = not secured and self._admission.must_wait(uid, gateway, protocol)
+        except Refused:
             self.refused += 1
-            raise Refused(f"the node {uid} is not registered, and others are not admitted")
+            raise
         record = NodeRecord(uid=uid, gateway=gateway, protocol=protocol, first_seen=ts)
-        if rule == "approve":
-            self._check_room_to_wait(gateway)
+        if waits:
             record.admission = "waiting"
         self._add(record)
         return record
@@ -396,16 +359,7 @@ class Registry:
         self._edited += record.is_edited
         self._banned += record.admission == "banned"
         if record.admission == "waiting":
-            self._waiting_of[record.gateway] += 1
-
-    def _check_room_to_wait(self, gateway: str) -> None:
-        for count, limit, where in (
-            (self._waiting_of[gateway], WAITING_OF_GATEWAY_MAX, f"at the gateway {gateway}"),
-            (self.waiting, WAITING_MAX, "here"),
-        ):
-            if count >= limit:
-                self.refused += 1
-                raise Refused(f"{limit} new nodes wait for approval {where} already")
+            self._admission.began_waiting(record.gateway)
 
     def _changed(self, record: NodeRecord) -> None:
         self.changes += 1
@@ -421,7 +375,7 @@ class Registry:
         self._described.keep(record.uid, "", 0)
         self.changes += 1
         if record.admission == "waiting":
-            self._waiting_of[record.gateway] -= 1
+            self._admission.ended_waiting(record.gateway)
         self.unwritten.remove(record)
 
     def _may_be_forgotten(self, record: NodeRecord) -> None:
