@@ -15,8 +15,8 @@ import { brokerTime, listenToTouch, onKey, onWheel, type Shared } from "./contex
 /** Alerts in the list, the latest first. */
 const LISTED = 4;
 const LANE_PX = 12;
-/** A shorter span is widened to this, in percent. */
-const WIDTH_MIN = 0.4;
+/** The width of the shortest span, as in the style sheet. */
+const WIDTH_MIN_PX = 6;
 
 /** `Too warm · Temperature · 31 °C`. */
 const textOf = (alert: Alert): string => [quote(alert.title), alert.resource && titleOf(alert.resource), alertValue(alert)].filter(Boolean).join(" · ");
@@ -90,7 +90,7 @@ export function AlertStrip({ alerts, shared }: { alerts: Alert[]; shared: Shared
             key={`${alert.id} ${alert.raised}`}
             data-severity={alert.severity}
             data-state={alert.cleared ? "cleared" : "active"}
-            style={{ left: `${Math.min(percent(start), 100 - WIDTH_MIN)}%`, width: `${Math.max(WIDTH_MIN, percent(end) - percent(start))}%`, top: `${lane * LANE_PX}px` }}
+            style={{ left: `min(${percent(start)}%, 100% - ${WIDTH_MIN_PX}px)`, width: `${percent(end) - percent(start)}%`, top: `${lane * LANE_PX}px` }}
           />
         ))}
         {cursorAt !== null && <i class="strip-cursor" style={{ left: `${cursorAt}%` }} />}

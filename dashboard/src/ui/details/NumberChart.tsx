@@ -337,7 +337,8 @@ function make(place: HTMLElement, look: Look, drawn: { current: Drawn }, shared:
         drawAxes: [
           (it) => {
             const { ctx, bbox } = it;
-            drawn.current.alerts.forEach((mark) => drawAlert(ctx, bbox, mark, it.valToPos(mark.from, "x", true), it.valToPos(mark.to, "x", true)));
+            let last = -Infinity;
+            for (const mark of drawn.current.alerts) last = drawAlert(ctx, bbox, mark, it.valToPos(mark.from, "x", true), it.valToPos(mark.to, "x", true), last);
             drawn.current.limits.forEach((limit) => drawLimit(ctx, bbox.left, bbox.width, bbox.top + (1 - limit.share) * bbox.height, limit.colour));
           },
         ],
@@ -377,9 +378,14 @@ function drawLimit(context: CanvasRenderingContext2D, left: number, width: numbe
 }
 
 const MARK_PX = 5;
+/** Lines that are closer would hide the values. */
+const MARKS_APART_PX = 8;
 
-/** An alert: tinted while it was active, a line with a triangle where it rose, a dotted line where it ended. */
-function drawAlert(context: CanvasRenderingContext2D, { top, height }: uPlot.BBox, { colour, rises, ends }: Mark, from: number, to: number): void {
+/**
+ * An alert: tinted while it was active, a line with a triangle where it was raised, a dotted line where
+ * it ended. `last`: where the previous line is. Returns where the last one is now.
+ */
+function drawAlert(context: CanvasRenderingContext2D, { top, height }: uPlot.BBox, { colour, rises, ends }: Mark, from: number, to: number, last: number): number {
   const scale = devicePixelRatio;
   // On whole pixels: sharp, and as wide everywhere.
   const line = (x: number) => {
@@ -394,7 +400,8 @@ function drawAlert(context: CanvasRenderingContext2D, { top, height }: uPlot.BBo
   context.globalAlpha = 0.1;
   context.fillRect(from, top, Math.max(scale, to - from), height);
   context.globalAlpha = 1;
-  if (rises) {
+  if (rises && from - last >= MARKS_APART_PX * scale) {
+    last = from;
     line(from);
     context.beginPath();
     context.moveTo(from - MARK_PX * scale, top);
@@ -402,9 +409,11 @@ function drawAlert(context: CanvasRenderingContext2D, { top, height }: uPlot.BBo
     context.lineTo(from, top + MARK_PX * 1.6 * scale);
     context.fill();
   }
-  if (ends) {
+  if (ends && to - last >= MARKS_APART_PX * scale) {
+    last = to;
     context.setLineDash([2 * scale, 3 * scale]);
     line(to);
   }
   context.restore();
+  return last;
 }
