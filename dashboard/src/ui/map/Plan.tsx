@@ -143,7 +143,7 @@ function PlanNode({ node, room, at, moving }: { node: Node; room: string; at: Sp
       data-uid={node.uid}
       data-state={look(node)}
       data-over={hovered.value === node}
-      style={{ left: `${place.x * 100}%`, top: `${place.y * 100}%` }}
+      style={{ left: `${place.x * 100}%`, top: `${place.y * 100}%`, "--x": place.x }}
       onClick={() => !moving && navigate({ node: node.uid })}
       onPointerEnter={() => (hovered.value = node)}
       onPointerLeave={() => (hovered.value = null)}
