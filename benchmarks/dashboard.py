@@ -9,6 +9,7 @@ it needs the readings of all nodes.
 
 import argparse
 import asyncio
+import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -28,6 +29,7 @@ RESOURCES: Final = 4
 PAGES: Final = {"shown": "", "all": "#/nodes?q=temperature%3E-100"}
 """What the page receives: the readings that it shows, or all, and its URL."""
 SETTLE_S: Final = 8.0
+HEAP_INTERVAL_S: Final = 30.0
 FLAGS: Final = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-precise-memory-info")
 
 FRAMES = """() => {
@@ -49,21 +51,21 @@ class Figure:
     frames_per_s: float
     main_thread: float
     """CPU time of the thread as a share of a core."""
-    heap_first_mb: float
-    heap_last_mb: float
+    heaps_mb: tuple[float, ...]
+    """In use after a collection, at the start, every `HEAP_INTERVAL_S`, and at the end."""
     seconds: float
 
 
 async def measure(
     page: "Page", cdp: "CDPSession", url: str, seconds: float
-) -> tuple[float, float, float, float, float, float]:
+) -> tuple[float, float, float, tuple[float, ...], float]:
     """Measure the dashboard for `seconds` while it is visible."""
     await page.goto(url)
     await page.wait_for_selector("#nodes .card:nth-child(100)")
     await page.wait_for_timeout(SETTLE_S * 1000)
     await page.evaluate(FRAMES)
     await cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
-    heap_first = await heap(cdp)
+    heaps = [await heap(cdp)]
     before, start = await metrics(cdp), time.perf_counter()
     frames = await page.evaluate("window.frames_")
     rates = []
@@ -71,6 +73,8 @@ async def measure(
         await page.wait_for_timeout(min(1000.0, seconds * 1000))
         text = await page.locator("#pill .speed").inner_text()
         rates.append(float("".join(filter(str.isdigit, text)) or 0))
+        if time.perf_counter() - start > HEAP_INTERVAL_S * len(heaps):
+            heaps.append(await heap(cdp))
     elapsed = time.perf_counter() - start
     frames = await page.evaluate("window.frames_") - frames
     after = await metrics(cdp)
@@ -78,8 +82,7 @@ async def measure(
         sum(rates) / len(rates),
         frames / elapsed,
         (after["TaskDuration"] - before["TaskDuration"]) / elapsed,
-        heap_first,
-        await heap(cdp),
+        (*heaps, await heap(cdp)),
         elapsed,
     )
 
@@ -122,17 +125,27 @@ async def run(options: argparse.Namespace) -> AsyncIterator[Figure]:
             yield Figure(nodes, rate, name, *found)
 
 
+def growth_of(it: Figure) -> float:
+    """The slope of the heap after the first sample, in MB per minute, by least squares. NaN with
+    fewer than three samples."""
+    heaps = it.heaps_mb[1:]
+    if len(heaps) < 3:
+        return float("nan")
+    return statistics.linear_regression(range(len(heaps)), heaps).slope * 60 / HEAP_INTERVAL_S
+
+
 async def print_table(options: argparse.Namespace) -> None:
     print(
         "| nodes | sent/s | the page receives | received/s | frames/s | main thread"
-        " | heap at first → at last | for |"
+        " | heap, first, lowest to highest, last | for |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     async for it in run(options):
         print(
             f"| {it.nodes:,} | {it.sent_per_s:,} | {it.page} | {it.updates_per_s:,.0f} |"
             f" {it.frames_per_s:.1f} | {it.main_thread:.0%} |"
-            f" {it.heap_first_mb:.1f} → {it.heap_last_mb:.1f} MB | {it.seconds:.0f} s |",
+            f" {it.heaps_mb[0]:.1f}, {min(it.heaps_mb[1:]):.1f} to {max(it.heaps_mb[1:]):.1f},"
+            f" {it.heaps_mb[-1]:.1f} MB ({growth_of(it):+.2f} MB/min) | {it.seconds:.0f} s |",
             flush=True,
         )
 
