@@ -226,12 +226,12 @@ def test_command_to_many_prints_each_receipt(lab: Lab) -> None:
         ),
         (1, ("--room", "Moon", "led", "1"), "no node matches."),
         (2, ("b1", "led", "--online", "1"), "--online requires a filter, such as --tag."),
-        (2, ("b1", "led"), "2 words given, but this command is aiot set NODE RESOURCE VALUE."),
+        (2, ("b1", "led"), "aiot set takes NODE RESOURCE VALUE, but 2 arguments were given."),
         (
             2,
             ("--tag", "class-3b", "b1", "led", "1"),
             (
-                "3 words given, but this command is aiot set FILTER RESOURCE VALUE"
+                "aiot set FILTER takes RESOURCE VALUE, but 3 arguments were given"
                 " (quote a value with spaces)."
             ),
         ),

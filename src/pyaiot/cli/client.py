@@ -166,11 +166,9 @@ def _words(given: list[str], *names: str) -> list[str]:
     """Raises `OperatorError` unless there is a word for each name."""
     if len(given) != len(names):
         filters = "FILTER " if names[0] != "NODE" else ""
-        count = f"{len(given)} word{'s' if len(given) > 1 else ''}"
+        count = "1 argument was" if len(given) == 1 else f"{len(given)} arguments were"
         hint = " (quote a value with spaces)" if len(given) > len(names) else ""
-        raise OperatorError(
-            f"{count} given, but this command is aiot set {filters}{' '.join(names)}{hint}."
-        )
+        raise OperatorError(f"aiot set {filters}takes {' '.join(names)}, but {count} given{hint}.")
     return given
 
 
