@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import typer
-
 from pyaiot import config
-from pyaiot.cli.app import build
+from pyaiot.cli.app import program
 from pyaiot.cli.options import keys_of
 from scripts.reference.describe import table
 
@@ -67,7 +65,7 @@ def page() -> str:
 def commands() -> Iterator[Command]:
     """Every command, including those of groups."""
     settings = frozenset(setting.key for setting in config.settings())
-    yield from _commands("aiot", typer.main.get_command(build()), settings)
+    yield from _commands("aiot", program(), settings)
 
 
 def _commands(name: str, command: Any, settings: frozenset[str]) -> Iterator[Command]:

@@ -12,7 +12,6 @@ from typing import Annotated, Any, ClassVar
 import aiohttp
 import msgspec
 import pytest
-import typer
 from msgspec import Meta
 
 from pyaiot import config
@@ -22,7 +21,7 @@ from pyaiot.app.device_access import add_device, digest_of_password
 from pyaiot.app.service_reload import check_protocols
 from pyaiot.app.tls import ProcessTls
 from pyaiot.broker.metrics import NODES
-from pyaiot.cli.app import _modules_of, build
+from pyaiot.cli.app import _modules_of, program
 from pyaiot.client.address import BrokerAddress
 from pyaiot.config import (
     BrokerSection,
@@ -306,7 +305,7 @@ def test_devices_of_a_further_protocol_get_credentials(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("pigeon")
 def test_the_command_of_a_further_protocol_can_be_built() -> None:
-    assert "pigeon-gateway" in typer.main.get_command(build()).commands  # type: ignore[attr-defined]
+    assert "pigeon-gateway" in program().commands
 
 
 # -- names of protocols -------------------------------------------------------------------------

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from pyaiot import config
 from pyaiot.app import services
 from pyaiot.broker.keys import generate_keys, load_keys, write_keys
 from pyaiot.cli import entry
-from pyaiot.cli.app import build
+from pyaiot.cli.app import program
 from tests.programs import ANY_PORTS, Programs
 
 Aiot = Callable[..., "Result"]
@@ -71,7 +70,7 @@ def commands() -> dict[str, Any]:
             walk(f"{words} {name}".strip(), inner)
         found[words] = command
 
-    walk("", typer.main.get_command(build()))
+    walk("", program())
     return found
 
 
@@ -114,6 +113,25 @@ def test_help_names_every_flag_in_full_on_80_columns(aiot: Aiot, words: str) -> 
             continue
         for flag in parameter.opts:
             assert any(word.strip(",│ []{}.") == flag for word in shown), flag
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        ("get", "Usage: aiot get [OPTIONS] NODE [RESOURCE]\n"),
+        ("set", "Usage: aiot set [OPTIONS] [NODE] RESOURCE VALUE\n"),
+        ("node tag", "Usage: aiot node tag [OPTIONS] NODE +TAG -TAG...\n"),
+        ("backup", "Usage: aiot backup [OPTIONS] FILE\n"),
+    ],
+)
+def test_usage_names_arguments_as_manual_pages_do(aiot: Aiot, words: str, usage: str) -> None:
+    assert aiot(*words.split(), "--help").out.startswith(usage)
+
+
+def test_missing_argument_is_named_as_in_the_usage(aiot: Aiot) -> None:
+    result = aiot("get")
+    assert result.code == 2
+    assert result.err.endswith("Error: Missing argument 'NODE'.\n")
 
 
 @pytest.mark.parametrize("words", [words for words in COMMANDS if words not in ("", "node")])

@@ -3,8 +3,9 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -78,6 +79,32 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
     return app
 
 
+def program(words: Sequence[str] = ()) -> Any:
+    """The program of `build` as a command of Click, whose help has the arguments as manual pages
+    have them: `NODE [RESOURCE]`."""
+    whole: Any = typer.main.get_command(build(words))
+    _name_arguments(whole)
+    return whole
+
+
+def _name_arguments(command: Any) -> None:
+    # Typer has its own copy of Click, or uses the installed one: no type covers both.
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            several = "..." if parameter.nargs != 1 else ""
+            name = parameter.name.upper().replace("_", "-") + several
+            parameter.metavar = parameter.metavar or name
+            parameter.make_metavar = partial(_metavar, parameter)
+    for child in getattr(command, "commands", {}).values():
+        _name_arguments(child)
+
+
+def _metavar(argument: Any, _context: object = None, *, usage: bool = False, **_: object) -> str:
+    name: str = argument.metavar
+    is_plain = argument.required or not usage or name.startswith("[")
+    return name if is_plain else f"[{name}]"
+
+
 def _sectioned_group() -> type[TyperGroup]:
     from pyaiot.cli.help_sections import SectionedGroup  # noqa: PLC0415 - commands do not need it
 
@@ -144,7 +171,7 @@ def run(arguments: Sequence[str]) -> None:
         for note in notes:
             print_error(note)
     try:
-        build(arguments)(args=with_values(arguments), prog_name="aiot")
+        program(arguments)(args=with_values(arguments), prog_name="aiot")
     except OperatorError as error:
         # The sentence may contain names of devices.
         print_error(plain(redact(str(error))))

@@ -38,12 +38,12 @@ def _doctor(settings: Config, origins: dict[str, str], *, json: bool, trip: bool
 
     paint = Paint(sys.stdout)
     progress = _Progress(on=paint.is_terminal and not json)
-    sources = {origin for origin in origins.values() if origin != "default"}
+    sources = {"flags" if it == "flag" else it for it in origins.values() if it != "default"}
     found = run_until_signal(
         examine(
             settings,
             _broker_address(settings, origins),
-            settings=f"valid: {', '.join(sorted(sources))}" if sources else "all defaults",
+            settings=f"valid; from {', '.join(sorted(sources))}" if sources else "all defaults",
             run_demo=services.run_demo if trip else None,
             finished=progress.finished,
         ),

@@ -153,9 +153,9 @@ def uninstall(
 
 def _settings_of(arguments: list[str]) -> tuple[dict[str, str], Config]:
     """The settings in flags of `aiot run`, as variables and as a whole. Raises `OperatorError`."""
-    from pyaiot.cli.app import build  # noqa: PLC0415 - it imports this module
+    from pyaiot.cli.app import program  # noqa: PLC0415 - it imports this module
 
-    run: Any = typer.main.get_command(build(["run"]))
+    run: Any = program(["run"])
     command = run.commands["run"]
     if "--help" in arguments or "-h" in arguments:
         raise OperatorError("aiot run --help lists the flags that the service can have.")
