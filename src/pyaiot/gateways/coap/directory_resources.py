@@ -135,12 +135,9 @@ class DirectoryServer:
         bodies: BlockwiseBodies,
         nodes: RegisteredNodes,
         time: Callable[[], float],
-        *,
-        changed: Callable[[str], None] = lambda _uid: None,
+        directory: Directory,
     ) -> None:
-        """`changed` is called with the uid of each registration that is added, changed or
-        removed."""
-        self.directory = Directory(changed=changed)
+        self.directory = directory
         self._lookups = Lookups(self.directory, _PATH)
         self._bodies = bodies
         self._nodes = nodes

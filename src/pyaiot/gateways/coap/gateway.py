@@ -10,15 +10,13 @@ from typing import Any, Final
 from aiocoap.resource import Site
 
 from pyaiot.gateways import metrics
-from pyaiot.gateways.coap.address_table import AddressTable, NodeEntry
+from pyaiot.gateways.coap.address_table import AddressTable
 from pyaiot.gateways.coap.aiocoap_adapter import StrictSite
 from pyaiot.gateways.coap.bodies import BlockwiseBodies
-from pyaiot.gateways.coap.candidates import LOCAL_RESPONSE_S, candidate_ports
 from pyaiot.gateways.coap.claims import ClaimCheck
 from pyaiot.gateways.coap.commands import CommandWriter
 from pyaiot.gateways.coap.directory_resources import DirectoryServer, RegisteredNodes
-from pyaiot.gateways.coap.discovery import FIRST_RESPONSE_S, Candidate, Discovery, Read
-from pyaiot.gateways.coap.discovery_queue import DiscoveryQueue
+from pyaiot.gateways.coap.discovery import Discovery
 from pyaiot.gateways.coap.endpoint import CoapEndpoint, host_limits
 from pyaiot.gateways.coap.intake import CoapIntake
 from pyaiot.gateways.coap.intake_events import (
@@ -32,25 +30,22 @@ from pyaiot.gateways.coap.intake_events import (
     senders_of,
     values_of,
 )
-from pyaiot.gateways.coap.link_types import describe_by_link
 from pyaiot.gateways.coap.metrics import DATAGRAMS_HELD_BACK, REQUESTS_OVER_RATE
+from pyaiot.gateways.coap.node_discovery import NodeDiscovery
 from pyaiot.gateways.coap.observer import Observer
 from pyaiot.gateways.coap.oscore.service import OscoreDevices
 from pyaiot.gateways.coap.post_intake import PostIntake, PostResource
+from pyaiot.gateways.coap.registrations import Directory
 from pyaiot.gateways.coap.requests import Requests
 from pyaiot.gateways.coap.saved_registrations import restore_registrations, save_registration
 from pyaiot.gateways.coap.secured_port import SecuredPort, SessionNodes
 from pyaiot.gateways.coap.sleeping_nodes import SleepingNodes
 from pyaiot.gateways.coap.trace import Trace
-from pyaiot.gateways.coap.unanswered import UnansweredRequests
 from pyaiot.gateways.gateway import ConnectToBroker, Gateway, Outcome
 from pyaiot.gateways.state_store import StateStore
 from pyaiot.metrics import Sample
-from pyaiot.protocols.coap.numbers import COAP_PORT
 from pyaiot.protocols.coap.post import ALIVE, SERVER
-from pyaiot.protocols.coap.values import readable_format
-from pyaiot.protocols.link_format import CoreLink, resource_name
-from pyaiot.transport.peers import Peer, PeerAddress
+from pyaiot.transport.peers import Peer
 from pyaiot.transport.rate_limit import RateLimitedLog
 
 PING_LIMIT_S: Final = 2.0
@@ -76,14 +71,12 @@ class CoapGateway:
         self._kept = kept or StateStore()
         self._endpoint = endpoint
         self._loop = endpoint.loop
-        self._table: AddressTable[Peer] = AddressTable()
+        self._table = AddressTable[Peer]()
         self._requests = endpoint.requests = Requests(endpoint, self._loop)
-        self._discovery = Discovery(self._requests, self._loop)
-        self._unanswered = UnansweredRequests()
+        discovery = Discovery(self._requests, self._loop)
         self._sleeping = SleepingNodes(sleepy, self._loop)
         self._trace: Trace | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._discovery_queue = DiscoveryQueue(self._discover, self._start)
         self._intake = CoapIntake(
             gateway.nodes,
             self._table,
@@ -102,6 +95,18 @@ class CoapGateway:
             endpoint, self._requests, self._loop, self._posts.receive_values, poll_s=poll_s
         )
         endpoint.observer = self._observer
+        directory = Directory(changed=self._kept.changed)
+        self._discovery = NodeDiscovery(
+            gateway,
+            self._table,
+            discovery,
+            self._observer,
+            directory,
+            self._loop,
+            own_port=self.port,
+            changed=self._kept.changed,
+            start=self._start,
+        )
         self._commands = CommandWriter(
             self._requests,
             self._table,
@@ -110,18 +115,18 @@ class CoapGateway:
             self._sleeping,
             self._loop.time,
             candidates=lambda uid, node: [
-                candidate.peer for candidate in self._candidates(uid, node.peer)
+                candidate.peer for candidate in self._discovery.candidates(uid, node.peer)
             ],
             start=self._start,
         )
         self._claims = ClaimCheck(
             gateway,
             self._table,
-            self._discovery,
+            discovery,
             self._posts,
             self._sleeping,
             self._loop.time,
-            candidates=self._candidates,
+            candidates=self._discovery.candidates,
         )
         bodies = BlockwiseBodies(self._posts.is_node, self._loop.time)
         for path in (ALIVE, SERVER):
@@ -130,18 +135,15 @@ class CoapGateway:
             gateway,
             self._table,
             self._posts,
-            discover=self._queue_discovery,
+            discover=self._discovery.add,
             forget=self._forget,
             time=self._loop.time,
         )
-        self._directory = DirectoryServer(
-            site, bodies, registered, self._loop.time, changed=self._kept.changed
-        )
-        self._lines = RateLimitedLog(log)
+        self._directory = DirectoryServer(site, bodies, registered, self._loop.time, directory)
         self._refusals = RateLimitedLog(log)
         gateway.evicted = self._forget
-        self._oscore = OscoreDevices(endpoint, site, gateway, oscore_file, self._queue_discovery)
-        sessions = SessionNodes(endpoint, self._table, self._posts, discover=self._queue_discovery)
+        self._oscore = OscoreDevices(endpoint, site, gateway, oscore_file, self._discovery.add)
+        sessions = SessionNodes(endpoint, self._table, self._posts, discover=self._discovery.add)
         endpoint.on_session = sessions.changed
         self.secured: SecuredPort | None = None
         endpoint.serve(self._intake, self._on_posts, self._on_change, gateway.unix_time)
@@ -275,16 +277,16 @@ class CoapGateway:
         self._observer.forget(uid)
         self._directory.forget(uid)
         self._sleeping.forget(uid)
-        self._discovery_queue.forget(uid)
-        self._unanswered.forget(uid)
+        self._discovery.forget(uid)
 
     def _on_posts(self, posts: Sequence[Posted]) -> None:
         """Report readings that the intake has accepted."""
         live = values_of(posts) if self.gateway.awaits_reports else ()
         self.gateway.report_readings(reports_of(posts), live)
-        if self._unanswered or self._sleeping:
+        if self._discovery.unanswered or self._sleeping:
             for uid in senders_of(posts):
-                self._on_reading(uid)
+                self._sleeping.set_awake(uid)
+                self._discovery.receive_reading(uid)
 
     def _on_change(self, change: OtherChange) -> None:
         """Apply another event of the intake."""
@@ -300,149 +302,16 @@ class CoapGateway:
                 self._refusals.warning(text, *details, now=self._loop.time())
                 self.gateway.rejections.refuse_message(text, *details)
 
-    def _on_reading(self, uid: str) -> None:
-        """A reading arrived from this node."""
-        self._sleeping.set_awake(uid)
-        if uid in self._unanswered and self._unanswered.is_due(uid, now=self._loop.time()):
-            self._queue_discovery(uid)
-
     def _on_alive(self, uid: str, rebooted: bool) -> None:
         """Handle `alive` or `reset` of a node."""
         self._sleeping.set_awake(uid)
         node = self._table.get(uid)
-        if node is None:
-            return
-        if rebooted:
-            self._unanswered.forget(uid)
-            self._recheck_neighbours(uid, node.address)
-        if rebooted or node.answers_at is None or uid in self._unanswered:
-            self._queue_discovery(uid)
-
-    def _recheck_neighbours(self, uid: str, address: PeerAddress) -> None:
-        """Several nodes share an address now: determine again which of them answers at which
-        port."""
-        for port in (COAP_PORT, address.port):
-            other_uid = self._table.answering_at(address._replace(port=port))
-            other = None if other_uid in (None, uid) else self._table.get(other_uid)
-            if other is None or other_uid is None or other.address.port == port:
-                continue
-            if self._directory.directory.of(other_uid) is not None:
-                continue  # its registration states its address
-            # The responses so far may have come from the node that has just appeared.
-            if port == address.port or not other.source_unanswered:
-                self._table.does_not_answer(other_uid)
-                self._unanswered.forget(other_uid)
-                self._queue_discovery(other_uid)
-
-    # -- discovery ------------------------------------------------------------------------------
-
-    def _queue_discovery(self, uid: str) -> None:
-        node = self._table.get(uid)
         if node is not None:
-            self._discovery_queue.add(uid, node.address.host)
-
-    async def _discover(self, uid: str) -> None:
-        node = self._table.get(uid)
-        if node is None:
-            return
-        before = self._unanswered.take(uid)
-
-        async def read(peer: Peer, link: CoreLink, limit: float) -> bool:
-            answered = await self._read(uid, peer, link, limit)
-            if answered:
-                self.gateway.nodes.verify(uid)
-            return answered
-
-        registration = self._directory.directory.of(uid)
-        if before is not None and before.links is not None and node.answers_at is not None:
-            unread: list[CoreLink] | None = await self._discovery.follow(
-                node.answers_at, before.links, read
-            )
-        elif registration is not None and registration.links and node.answers_at is not None:
-            # The registration lists its resources.
-            self._observer.forget(uid)
-            unread = await self._discovery.follow(node.answers_at, registration.links, read)
-            self._kept.changed(uid)  # it may be verified now
-        else:
-            self._observer.forget(uid)
-            unread = await self._discover_address(uid, node, read)
-        # Otherwise it left, or moved and is discovered again.
-        if (unread is None or unread) and self._table.get(uid) is node:
-            self._unanswered.add(uid, unread, before, now=self._loop.time())
-
-    async def _discover_address(
-        self, uid: str, node: NodeEntry[Peer], read: Read
-    ) -> list[CoreLink] | None:
-        """Determine where the node answers, and its resources. Returns the unanswered ones."""
-        candidates = self._candidates(uid, node.peer, node.answers_at)
-        source_first = candidates[0].peer == node.peer
-
-        def answers_at(peer: Peer) -> bool:
-            if self._table.get(uid) is not node or self._is_taken(uid, node.peer, peer):
-                return False  # taken by another node in the meantime, or this one left
-            self._table.answers(uid, peer, peer.address)
-            self.gateway.nodes.verify(uid)
-            node.source_unanswered = source_first and peer != node.peer
-            return True
-
-        found = await self._discovery.discover(candidates, answers_at, read)
-        if found is None:
-            self._info("%s at %s does not answer requests", uid, node.address.host)
-            return None
-        registration = self._directory.directory.of(uid)
-        if registration is not None:
-            self._directory.directory.fill(registration, found.links)
-            self._kept.changed(uid)  # it is verified now
-        return found.unread
-
-    async def _read(self, uid: str, peer: Peer, link: CoreLink, deadline: float) -> bool:
-        uri = link.uri or "/"
-        name = resource_name(uri)
-        accept = readable_format(link.values("ct"))
-        node = self._table.get(uid)
-        if node is not None and accept is not None:
-            node.accepts = {**node.accepts, name: accept}
-        describe_by_link(self.gateway, uid, name, link)
-        return await self._observer.read_first(
-            uid, name, uri, peer, deadline, observable=link.has("obs"), accept=accept
-        )
-
-    def _candidates(self, uid: str, peer: Peer, answered_at: Peer | None = None) -> list[Candidate]:
-        """The addresses at which a node that posts from `peer` may answer requests."""
-        if peer.security == "dtls-psk":
-            return [Candidate(peer)]  # its session leads to no other address
-        is_local = peer.is_this_machine
-        source_first = is_local or self._table.is_shared(peer.address, uid)
-        known = {peer.address.port: peer, COAP_PORT: peer.at_port(COAP_PORT)}
-        answered_port = None
-        if answered_at is not None:
-            answered_port = answered_at.address.port
-            known[answered_port] = answered_at
-        ports = candidate_ports(
-            peer.address.port,
-            answered=answered_port,
-            source_first=source_first,
-            taken=[port for port, at in known.items() if self._is_taken(uid, peer, at)],
-        )
-        # Nothing is lost on this machine: a short timeout is enough.
-        source_s = LOCAL_RESPONSE_S if is_local and len(ports) > 1 else FIRST_RESPONSE_S
-        source = Candidate(peer, source_s, offers=source_first)
-        return [source if port == peer.address.port else Candidate(known[port]) for port in ports]
-
-    def _is_taken(self, uid: str, source: Peer, at: Peer) -> bool:
-        """Whether this address belongs to another node, or to this gateway."""
-        if at == source:
-            return False
-        is_ours = at.is_this_machine and at.address.port == self.port
-        return is_ours or self._table.is_of_another(at.address, uid)
+            self._discovery.receive_alive(uid, node, rebooted=rebooted)
 
     async def write(self, uid: str, resource: str, payload: str, deadline: float) -> Outcome:
         """See `DeviceSide.write`."""
         return await self._commands.write(uid, resource, payload, deadline)
-
-    def _info(self, text: str, *details: object) -> None:
-        """Log at a limited rate: any datagram can cause such a line."""
-        self._lines.info(text, *details, now=self._loop.time())
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._loop.create_task(work, name=name)
