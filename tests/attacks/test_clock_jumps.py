@@ -62,7 +62,7 @@ async def test_silence_is_measured_by_another_clock(jump_s: float) -> None:
     await asyncio.sleep(59)
     assert broker.router.nodes.get("N") is not None
     assert len(serving) == 1
-    # And who is silent still leaves after two minutes.
+    # A silent node is still offline after two minutes.
     await asyncio.sleep(2)
     assert broker.router.nodes.get("N") is None
     for task in (*tasks, *serving):

@@ -218,7 +218,7 @@ async def test_clients_beyond_the_limit_are_refused(mosquitto: Server) -> None:
 
 
 async def test_a_client_that_sent_only_connect_gets_few_bytes(mosquitto: Server) -> None:
-    """Attack 11: who connects in another's name does not flood him with kept messages."""
+    """Attack 11: a CONNECT with a forged address does not flood that address with kept messages."""
     async with scene(mosquitto.port) as it:
         with Device(it.running.port) as owner, Device(it.running.port) as victim:
             await owner.connects(b"owner", clean=False)

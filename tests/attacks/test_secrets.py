@@ -174,7 +174,7 @@ def use_everything(it: Used, port: str, link: str) -> None:
     for name, password in (("ada", "wrong"), (TYPED, "x"), ("ada", PASSWORD)):
         body = urllib.parse.urlencode({"name": name, "password": password})
         status, cookie = it.request(port, "POST", "/login", form, body)
-        # The page keeps the name for who typed it, who sees it in the field anyway.
+        # The page keeps the name, which the user sees in the field anyway.
         it.outputs = {
             at: text.replace(f'value="{TYPED}"', "") if "POST" in at else text
             for at, text in it.outputs.items()

@@ -39,7 +39,7 @@ class RecordingObserver:
     given: list[tuple[Command, float]] = field(default_factory=list)
     ended: list[tuple[Command, Receipt]] = field(default_factory=list)
     issuers: list[str] = field(default_factory=list)
-    """Who issued the commands in `given`, then those in `ended`."""
+    """The issuers of the commands in `given`, then of those in `ended`."""
     gaps: list[tuple[str, ReadingsDropped]] = field(default_factory=list)
 
     def readings_published(self, readings: Sequence[Reading]) -> None:

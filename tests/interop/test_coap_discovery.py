@@ -16,7 +16,7 @@ from tests.time_limits import Stopwatch
 pytestmark = pytest.mark.sockets
 
 UID = "0123456789ABCDE"
-"""As long as those of RIOT: who has not answered gets three times the bytes that it sent."""
+"""As long as those of RIOT: an unverified peer gets three times the bytes that it sent."""
 
 
 def paths(device: CoapDevice) -> list[str]:

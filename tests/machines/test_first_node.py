@@ -31,7 +31,7 @@ VENV = "/opt/pyaiot"
 
 @dataclass
 class Person:
-    """Somebody at the machine, who types commands."""
+    """A user at the machine who types commands."""
 
     machine: Machine
     is_root: bool

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Types of resources: what is valid, and who is believed."""
+"""Types of resources: which are valid, and which source takes precedence."""
 
 import math
 

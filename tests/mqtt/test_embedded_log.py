@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The log of nats-server, in the words of who connects devices."""
+"""The log of nats-server, in the words of people who connect devices."""
 
 import pytest
 

@@ -40,7 +40,7 @@ async def get(
     *,
     built: Mapping[str, bytes] = MappingProxyType(BUILT),
 ) -> tuple[aiohttp.ClientResponse, bytes]:
-    """The response to one request, with its body as it came over the wire."""
+    """The response to one request, with its body as received."""
     app = DashboardApp(Dashboard(look, built), allowed_hosts=frozenset())
     async with (
         TestServer(app.app) as server,
@@ -130,7 +130,7 @@ async def test_settings_are_served_as_json(tmp_path: Path) -> None:
         "https://logo.example:8443",
         "http://cam.example",
         "https://*.tiles.example",
-        "http://127.0.0.1:8000",  # floor plans, which the broker has
+        "http://127.0.0.1:8000",  # floor plans, which the broker serves
     }
     # For the browser, a broker on this machine has the host of the dashboard.
     assert rules["connect-src"] == ["'self'", "ws://127.0.0.1:8000", "http://127.0.0.1:8000"]

@@ -147,7 +147,7 @@ async def test_menu_is_accessible_and_fits_a_phone(browser: Browser) -> None:
         await dialog.get_by_role("img", name="QR code of the link").wait_for()
         assert await violations_in_both(page) == []
         assert await dialog.evaluate("it => it.scrollWidth <= it.clientWidth")
-        # Its begin and its end can be reached: the dialog scrolls, and not beyond the screen.
+        # Its start and its end are visible: the dialog scrolls, and does not exceed the screen.
         assert await dialog.evaluate("it => it.getBoundingClientRect().top >= 0")
         assert await dialog.evaluate("it => it.getBoundingClientRect().bottom <= innerHeight")
         await dialog.get_by_role("button", name="Close").click()

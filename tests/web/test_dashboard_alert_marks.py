@@ -80,7 +80,7 @@ async def test_an_alert_is_marked_in_the_chart_and_read_by_keyboard_and_screen_r
             await see(strip.locator("li", has_text="Too warm"), " – ")
             await page.wait_for_function(f"() => ({COLOURED})()[0] > 60")
             length, columns = await marks(page)
-            # The limit is a horizontal line; where the alert was raised is a vertical one.
+            # The limit is a horizontal line, the time of the alert a vertical one.
             assert length > 60
             assert columns > 100
             assert await violations_in_both(page) == []

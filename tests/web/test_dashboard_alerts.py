@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Alerts in the dashboard: the bell, what people do about them, rules; in a real browser."""
+"""Alerts in the dashboard: the bell, acknowledging and snoozing, rules; in a real browser."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The audit log in a real browser: its rows, filters and pages, for administrators alone."""
+"""The audit log in a real browser: its rows, filters and pages, for administrators only."""
 
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -30,7 +30,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 def some_entries(now: float) -> Iterator[AuditEntry]:
-    """Of a day, the newest last."""
+    """Entries of a day, the newest last."""
     for n in range(250):
         yield AuditEntry(
             ts=now - 3600 - 250 + n,

@@ -64,7 +64,7 @@ async def with_history(
 
 
 async def columns(page: "Page") -> tuple[float, float]:
-    """Where the line of the first chart begins and ends, from 0 to 1 of its plot."""
+    """The start and the end of the line of the first chart, as shares of its plot from 0 to 1."""
     found: list[float] = await page.evaluate(
         """() => {
             const canvas = document.querySelector(".chart canvas");
@@ -124,13 +124,13 @@ async def test_line_has_one_resolution_also_where_live_readings_go_on(browser: B
             await see(page.get_by_role("dialog").locator(".digits"), "21.0")
             rows = await csv_rows(page)
             while float(rows[-1][3]) == 10.0:
-                # A step has just begun, and the chart is drawn with it a moment later.
+                # A step has just begun, and the chart is drawn with it shortly after.
                 rows = await csv_rows(page)
             times = [row[0] for row in rows]
             assert len(set(times)) == len(times) > 500
             moments = [datetime.fromisoformat(moment).timestamp() for moment in times]
             assert {moment % 120 for moment in moments} == {0.0}
-            # The last step is a mean of live readings, and of what was stored of it.
+            # The last step is a mean of live readings and of the stored part of it.
             assert time.time() - moments[-1] < 120 * 2
             assert 10.0 < float(rows[-1][3]) < 21.0
 

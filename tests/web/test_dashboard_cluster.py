@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`aiot dashboard` with the brokers of a cluster, of which one dies."""
+"""`aiot dashboard` with the brokers of a cluster, one of which is killed."""
 
 import socket
 import sys

@@ -35,9 +35,9 @@ SCREENS: Final = {
     "settings": "main select",
     "node/lamp": ".chart canvas",
 }
-"""Places, and what is there when they are drawn."""
+"""Screens, and an element that each of them shows when it is drawn."""
 TABS_MAX: Final = 120
-"""Presses of Tab from the first to the last control of a screen; more are a trap."""
+"""Largest number of Tab presses from the first to the last control; more are a keyboard trap."""
 
 FOCUS: Final = """() => {
     const it = document.activeElement;
@@ -168,7 +168,7 @@ async def test_screens_are_readable_as_text_and_charts_are_printed(
         for hidden in ("header", "#nodes", ".details .close", ".segmented"):
             assert not await page.locator(hidden).first.is_visible(), hidden
         await page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        # All of it is on the paper: drawn for its width, not cut.
+        # The chart is complete on paper: drawn for its width, not cut.
         await until(
             page, "document.querySelector('.chart canvas').width === 680 * devicePixelRatio"
         )
@@ -261,7 +261,7 @@ async def test_every_screen_fits_at_200_percent_and_in_colours_of_the_system(
             assert await page.evaluate(wide) <= 0, place
             moving = "document.getAnimations().filter((it) => it.playState === 'running').length"
             assert await page.evaluate(moving) == 0, place
-        # A line that has the colour of its background is not seen.
+        # A line in the colour of its background is invisible.
         await go(page, broker, "nodes")
         await page.locator(".spark path").first.wait_for(state="attached")
         assert await page.evaluate("""() => {
@@ -269,7 +269,7 @@ async def test_every_screen_fits_at_200_percent_and_in_colours_of_the_system(
             const card = getComputedStyle(document.querySelector('.card'));
             return line.stroke !== card.backgroundColor && card.borderStyle !== 'none';
         }""")
-        # What is chosen has the colours of the system for that.
+        # A selected element has the system colours of a selection.
         for chosen in ("nav [aria-current=page]", ".segmented [aria-pressed=true]"):
             is_marked = """(it) => {
                 document.body.append(Object.assign(document.createElement('p'), {id: 'probe'}));

@@ -35,7 +35,7 @@ LONG_NAME: Final = "The weather station on the roof of the old observatory besid
 
 
 async def painted(page: "Page", selector: str) -> int:
-    """How many pixels of a canvas are not empty."""
+    """Number of pixels of a canvas that are not empty."""
     count: int = await page.evaluate(
         """(selector) => {
             const canvas = document.querySelector(selector);
@@ -54,7 +54,7 @@ async def painted(page: "Page", selector: str) -> int:
 
 
 async def line_pixels(page: "Page", selector: str) -> int:
-    """How many pixels of a canvas have the colour of lines."""
+    """Number of pixels of a canvas in the colour of lines."""
     count: int = await page.evaluate(
         """(selector) => {
             const canvas = document.querySelector(selector);
@@ -185,7 +185,7 @@ async def test_long_digits_of_the_table_are_short_with_all_digits_on_hover(
 
 
 def obey_nothing(broker: MockBroker) -> None:
-    """A node whose every text has every control character of direction."""
+    """A node in which each text has all control characters of direction."""
     evil = f"a{CONTROLS}b"
     broker.add_gateway(f"g{CONTROLS}")
     broker.gateways["i"] = {
@@ -287,7 +287,7 @@ async def test_control_characters_of_direction_are_shown_and_not_obeyed(browser:
 
 
 async def test_script_keeps_its_control_characters_when_it_is_sent(browser: Browser) -> None:
-    """What is shown as a mark is still what the node has."""
+    """Characters that are shown as marks are unchanged in the values."""
     script = "let a = '\u202e';"
     async with running() as broker:
         broker.add_node("s", js=script, name="Script box")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A fleet in the dashboard: it asks the broker for the readings that it shows, and is right about
-all nodes nevertheless. In a real browser, against a real broker."""
+"""A fleet in the dashboard: it requests only the readings that it shows, and is nevertheless
+correct for all nodes. In a real browser, against a real broker."""
 
 import contextlib
 import json
@@ -26,13 +26,13 @@ pytestmark = pytest.mark.sockets
 
 NODES = 600
 ROUNDS_MAX = 60
-"""Of readings, four in a second, until the page shows their rate."""
+"""Rounds of readings, four in a second, until the page shows their rate."""
 DEVICES_SHOWN = 8
 """As in `dashboard/src/model/topology.ts`."""
 
 
 class Received:
-    """The messages that the page gets, by type."""
+    """Counts of the messages that the page receives, by type."""
 
     def __init__(self, page: "Page") -> None:
         self.kinds: Counter[str] = Counter()
@@ -47,7 +47,7 @@ class Received:
 
 
 def measure(broker: Served, value: float) -> None:
-    """A reading of each node; that of the last one is 100 more."""
+    """Send a reading of each node; that of the last node is 100 more."""
     for number in range(1, NODES + 1):
         more = 100 if number == NODES else 0
         broker.gateway.send(f"n{number}", "temperature", f"{value + more}°C")
@@ -91,7 +91,7 @@ async def test_a_page_gets_the_readings_that_it_shows_and_is_right_about_all_nod
         await see(page.locator("#nodes [data-uid=n1]"), "22.5 °C")
         shown = await page.locator(".tile").count()
         assert 10 < shown < 200
-        # Two each, and the latest ones of nodes that came on screen a moment later.
+        # Two of each node, and the latest ones of nodes that appeared on screen later.
         assert received.kinds["update"] <= 3 * shown + 20, received.kinds
         await see(page.locator(".counts"), f"{NODES} online")
 
@@ -111,13 +111,13 @@ async def test_a_page_gets_the_readings_that_it_shows_and_is_right_about_all_nod
             broker.gateway.send(f"n{number}", "humidity", "50%")
         measure(broker, 31.5)
         await see(page.locator(f"#nodes [data-uid=n{NODES}]"), "131.5 °C")
-        # The resource of the filter, of all nodes; of the others what was on screen: two
-        # screens, before and after the jump to the end.
+        # The resource of the filter of all nodes, and the other resources of two screens: before
+        # and after the jump to the end.
         assert NODES <= received.kinds["update"] < NODES + 2 * shown + 20, received.kinds
         broker.gateway.send("n300", "temperature", "999°C")
         await see(page.locator("#nodes [data-uid=n300]"), "999 °C")
 
-        # What was not sent until now comes with the state.
+        # Values that were not sent before arrive with the state.
         await page.get_by_role("searchbox").fill("has:hum")
         await eventually(lambda: client.part and "humidity" in client.part.named)
         await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
@@ -125,7 +125,7 @@ async def test_a_page_gets_the_readings_that_it_shows_and_is_right_about_all_nod
 
 
 async def test_many_cards_are_made_many_at_a_time(browser: Browser) -> None:
-    """Each portion is a layout of the whole grid: one card at a time would take half a minute."""
+    """Each portion lays out the complete grid, so one card at a time would take half a minute."""
     async with home() as broker:
         measure(broker, 20.5)
         await broker.known(f"n{NODES}")
@@ -164,7 +164,7 @@ async def test_a_table_gets_the_readings_of_its_rows_and_of_the_column_that_sort
         await see(last, "121.5 °C")
         assert await last.get_attribute("aria-rowindex") == str(NODES + 1)
 
-        # The last row is the first one by its value, and stays that while values change.
+        # The node in the last row has the largest value; it stays first while values change.
         sort = page.get_by_role("button", name="Temperature")
         await sort.click()
         await sort.click()
@@ -197,7 +197,7 @@ async def test_map_and_path_get_no_readings_that_they_do_not_show(
                 await see(page.locator("aside"), "n2")
                 assert received.kinds["update"] == 1
                 return
-            # Of the gateway, the broker knows how much it sends: the page asks every 5 s.
+            # The page requests the rate of the gateway from the broker every 5 s.
             box = page.locator("button[data-gateway]")
             rated = box.filter(has_text=re.compile(r"[1-9]\d*\smsg/s"))
             rounds = 0

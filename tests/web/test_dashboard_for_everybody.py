@@ -20,8 +20,8 @@ AXE: Final = Path(__file__).parents[2] / "dashboard" / "node_modules" / "axe-cor
 
 
 async def violations(page: "Page") -> list[str]:
-    """What axe-core finds. In the dark scheme, of which only the colours are others, it looks at
-    contrasts alone: all rules take three times as long."""
+    """The violations that axe-core finds. In the dark scheme, which differs in colours only, only
+    contrasts are checked, because all rules take three times as long."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE.read_text("utf-8"))
     found = await page.evaluate(
@@ -35,9 +35,9 @@ async def violations(page: "Page") -> list[str]:
 
 
 async def violations_in_both(page: "Page") -> list[str]:
-    """In the light scheme, and in the dark one: to open another page for it takes longer.
+    """Check the light scheme, then the dark one in the same page: a new page takes longer.
 
-    Without motion, so that each colour is there at once.
+    Without motion, so that each colour is final at once.
     """
     found = await violations(page)
     await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
@@ -128,7 +128,7 @@ async def test_phone_never_scrolls_sideways(browser: Browser) -> None:
 async def test_values_build_no_cards_and_are_written_once_per_frame(browser: Browser) -> None:
     async with running() as broker:
         furnish(broker, 60)
-        del broker.nodes["rover"]  # its teapot comes when it is loaded
+        del broker.nodes["rover"]  # its teapot appears when it is loaded
         async with showing(browser, broker) as page:
             await card(page, "5A0B38D71C9E2F4").scroll_into_view_if_needed()
             await see(row(page, "5A0B38D71C9E2F4", "temperature"), "23.5")
@@ -151,4 +151,4 @@ async def test_values_build_no_cards_and_are_written_once_per_frame(browser: Bro
             await see(row(page, "5A0B38D71C9E2F4", "temperature"), "999.0")
             made, written = await page.evaluate("[made, written]")
             assert made == 0
-            assert written < 1500  # digits, and now and then ages
+            assert written < 1500  # digits, and sometimes ages

@@ -28,7 +28,7 @@ HOUR = 3600
 
 @asynccontextmanager
 async def recorded(folder: Path) -> "AsyncIterator[Served]":
-    """A broker with two nodes: what they sent in the last hours, and what they are now."""
+    """A broker with two nodes: their history of the last hours, and their current state."""
     built = load_built()
     if not built:
         no_page()
@@ -165,7 +165,7 @@ async def test_the_timeline_shows_the_past_without_controls_and_returns_by_a_key
         await switch.click(force=True)
         await see(page.locator("main"), "Offline")  # the shelf was
 
-        # A reading of now does not show in the past.
+        # A current reading is not shown in the past.
         broker.gateway.send("lamp", "temperature", "31 °C")
         await page.goto(f"{broker.url}#/node/lamp")
         dialog = page.get_by_role("dialog")

@@ -360,8 +360,8 @@ SOON = """
         value: { request: async (what) => window.locks.push(what) },
     });
 """
-"""Nine seconds of a view are over at once, requests to keep the screen on are noted, and after
-`isLost` the page does not connect again."""
+"""Skips nine seconds of each view, records requests to keep the screen on, and prevents new
+connections after `isLost`."""
 NOTE_TITLE = """window.titles =
     (window.titles ?? '') + (document.querySelector('.kiosk-title')?.textContent[0] ?? '')"""
 VISIBLE_CONTROLS = """[...document.querySelectorAll('button, select, input, [role=switch], nav a')]

@@ -180,7 +180,7 @@ async def test_new_build_replaces_the_old_one(browser: Browser) -> None:
 
 @pytest.mark.sockets
 async def test_half_of_a_build_is_not_kept(browser: Browser) -> None:
-    """A proxy answers with its own page: the worker before it stays."""
+    """A proxy answers with its own page: the previous worker stays active."""
     async with hosted() as host, browser.page(service_workers="allow") as page:
         await page.goto(host.url)
         await until(page, CONTROLLED)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Order and place of nodes on the dashboard, and what a hidden card leaves, in a real browser."""
+"""Order and position of nodes on the dashboard, and the gap of a hidden card, in a real browser."""
 
 import random
 import time
@@ -55,7 +55,7 @@ LATE: Final = {"led": "0", "name": "Node 0.5", "os": "riot", "board": "native"}
 
 
 async def has_names(page: "Page", selector: str, names: list[str]) -> None:
-    """Wait until the elements have these texts, in this order, and there are no others."""
+    """Wait until the elements have exactly these texts, in this order."""
     from playwright.async_api import expect
 
     await expect(page.locator(selector)).to_have_text(names)
@@ -212,7 +212,7 @@ async def test_card_that_a_search_brings_near_goes_on_with_its_values(browser: B
 
 
 async def test_facts_of_far_cards_are_drawn_after_the_table_was_open(browser: Browser) -> None:
-    """The rules of the rows of the table are for them alone."""
+    """The style rules of table rows apply to them only."""
     async with running() as broker:
         furnish(broker, 30)
         async with showing(browser, broker, "table", **WIDE) as page:
@@ -256,7 +256,7 @@ async def test_notice_of_a_hidden_card_ends_by_itself(browser: Browser) -> None:
             await is_absent(card(page, "rover"))
 
 
-# -- the rest --------------------------------------------------------------------------------------
+# -- texts and languages ---------------------------------------------------------------------------
 
 
 async def test_keys_of_screens_work_while_a_checkbox_has_the_focus(browser: Browser) -> None:

@@ -28,7 +28,7 @@ PLACES: Final = {"roof": (48.71, 2.2), "cellar": (48.71, 2.2), "oslo": (59.9, 10
 
 @asynccontextmanager
 async def mapped(folder: Path) -> AsyncIterator[Served]:
-    """A broker with three nodes that have a place, and one that has none."""
+    """A broker with three nodes that have a position, and one without."""
     built = load_built()
     if not built:
         no_page()
@@ -63,7 +63,7 @@ async def test_clusters_open_and_nodes_are_moved_by_keyboard_and_pointer(
         cluster = page.locator(".map-cluster")
         await see(cluster, "2")
         await has(cluster, "title", "2 nodes: cellar, roof")
-        await cluster.click()  # they are at one place: it opens where it is
+        await cluster.click()  # they have the same position: the cluster opens in place
         await see(page.locator(".map-place"), "cellar")
         await page.get_by_role("button", name="Move nodes").click()
 
@@ -96,7 +96,7 @@ async def test_clusters_open_and_nodes_are_moved_by_keyboard_and_pointer(
         assert dragged is not None
         assert (dragged[0] < before[0], dragged[1] > before[1]) == (True, True)
 
-        # One that has no place yet.
+        # A node without a position.
         await page.get_by_role("button", name="Put in the middle: box").click()
         await see(page.locator(".toast"), "box was placed")
         await mark(page, "box").wait_for()
@@ -110,7 +110,7 @@ async def test_a_node_that_was_moved_meanwhile_stays_where_the_other_put_it(
         await page.get_by_role("button", name="Move nodes").click()
         await mark(page, "oslo").focus()
         await page.keyboard.press("ArrowUp")
-        # The page does not know of it when it saves.
+        # The page has not received it when it saves.
         stale = await broker.json("/api/nodes/oslo")
         await place(broker, "oslo", 60.0, 11.0)
 
@@ -138,7 +138,7 @@ async def test_a_node_that_is_offline_stays_on_the_map_with_since_when(
 
 
 async def test_the_timeline_sets_the_map(browser: Browser, tmp_path: Path) -> None:
-    """Positions of that moment, and the track that leads there, also across the antimeridian."""
+    """Positions at that time, and the tracks to them, also across the antimeridian."""
     async with mapped(tmp_path) as broker:
         now = time.time()
         for minute in range(60, -1, -10):
@@ -196,7 +196,7 @@ async def test_a_room_gets_a_floor_plan_and_its_nodes_are_put_on_it(
                 {"name": "plan.jpg", "mimeType": "image/jpeg", "buffer": picture}
             )
             await see(page.locator(".toast"), "Lab 1 has a floor plan")
-            # It was drawn anew: no photograph keeps its data.
+            # The image was drawn again, so that it has no metadata of a photograph.
             (plan,) = (await broker.json("/api/plans"))["plans"]
             assert (plan["type"], plan["width"], plan["height"]) == (
                 *("image/webp", header["width"], header["height"]),
@@ -230,7 +230,7 @@ async def test_a_room_gets_a_floor_plan_and_its_nodes_are_put_on_it(
             await page.mouse.move(x, y, steps=3)
             await page.mouse.up()
             await until(page, "document.querySelector('.plan-node').style.left.startsWith('25')")
-            # The message of the move before may still be there.
+            # The message of the previous move may still be shown.
             async with time_limit(15.0):
                 while (await spot(broker))["x"] != pytest.approx(0.25, abs=0.01):
                     await page.wait_for_timeout(20)

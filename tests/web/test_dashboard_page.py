@@ -26,7 +26,7 @@ AGE: Final = re.compile("^(now|[0-9]s ago)$")
 
 
 def no_page() -> None:
-    """Without the built page there is nothing to test; in CI that is a failure."""
+    """Skips the test if the dashboard is not built; in CI, that is a failure."""
     assert os.environ.get("CI") != "true", "the dashboard is not built: scripts/page.py"
     pytest.skip("the dashboard is not built: scripts/page.py")
 
@@ -82,7 +82,7 @@ async def has_value(field: "Locator", value: str) -> None:
 
 
 async def until(page: "Page", expression: str) -> None:
-    """Wait for it. Playwright's own waiting needs `eval`, which the policy refuses."""
+    """Wait until it is true. Waiting in Playwright needs `eval`, which the policy refuses."""
     for _ in range(750):
         if await page.evaluate(expression):
             return
@@ -98,7 +98,7 @@ def row(page: "Page", uid: str, resource: str) -> "Locator":
     return card(page, uid).locator(f'[data-resource="{resource}"]')
 
 
-# -- what is there --------------------------------------------------------------------------------
+# -- cards and values ------------------------------------------------------------------------------
 
 
 async def test_each_value_has_unit_and_age_and_text_of_nodes_is_text(browser: Browser) -> None:
@@ -271,7 +271,7 @@ async def test_lost_broker_freezes_the_dashboard_until_it_is_back(browser: Brows
             await has(page.get_by_role("switch"), "aria-disabled", "true")
             del broker.nodes["b"]
             await broker.start()
-            # The page may have tried by itself just now; then there is no button any more.
+            # The page may have retried by itself; then it has no button.
             await page.evaluate("[...document.querySelectorAll('.banner button')].at(-1)?.click()")
             await see(page.locator(".banner"), re.compile(r"Reconnected. [0-9]+\ss of data"))
             await card(page, "b").locator(".chip").hover()

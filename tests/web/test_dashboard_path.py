@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The path: devices, gateways, broker, clients, and why a board is not seen; with a real broker."""
+"""The path: devices, gateways, broker, clients, and why a board is missing; with a real broker."""
 
 import time
 from pathlib import Path
@@ -35,7 +35,7 @@ async def test_a_command_travels_and_its_receipt_is_shown(browser: Browser, tmp_
         await place.get_by_role("switch", name="Switch LED of lamp").click()
         await see(place.locator(".log"), "LED = 1 → lamp · test")
         await see(place.locator(".log"), "confirmed")
-        # A command of somebody else, from the history.
+        # A command of another client, from the history.
         async with broker.web.put("/api/nodes/lamp/resources/led", data="refused") as answer:
             assert answer.status == 502
         await see(place.locator(".log"), "LED = refused → lamp · test · by the machine")
@@ -121,7 +121,7 @@ async def test_the_brokers_of_a_cluster_are_boxes_and_the_path_is_readable_as_te
             place.locator('[data-box="broker cellar"]'), "href", "http://cellar.local:8081/#/path"
         )
         await see(place.locator('[data-box="broker barn"]'), "lost")
-        # As a screen reader reads it: from the devices to the clients.
+        # In the order of a screen reader: from the devices to the clients.
         text = await place.aria_snapshot()
         order = ['link "lamp', "switch", 'button "test 1 online', "roof", "cellar", "barn"]
         at = [text.index(word) for word in [*order, "This page"]]
@@ -129,7 +129,7 @@ async def test_the_brokers_of_a_cluster_are_boxes_and_the_path_is_readable_as_te
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         if AXE.exists():
             assert await violations(page) == []
-        # Without an address, a box opens a list of what is known.
+        # Without an address, a box opens a list of the known facts.
         await place.get_by_role("button", name="barn").click()
         barn = page.get_by_role("dialog", name="barn")
         await see(barn, "Last packet")
@@ -190,7 +190,7 @@ STOPS = """() => {
         return animate.call(this, frames, ...more);
     };
 }"""
-"""The boxes at the points where an animation of the dot stops."""
+"""The boxes at the points at which an animation of the dot stops."""
 
 
 async def test_a_command_passes_the_broker_of_its_gateway(browser: Browser, tmp_path: Path) -> None:

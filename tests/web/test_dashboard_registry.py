@@ -109,7 +109,7 @@ async def test_offline_nodes_are_listed_with_their_last_values(browser: Browser)
             await see(lamp, "offline for 3 days")
             await see(offline(page, "b"), "offline for 12 hr")
             assert await page.get_by_role("switch").count() == 0  # no controls
-            # The list is below the cards; the last one to leave is first in it.
+            # The list is below the cards, the node that went offline last is first.
             order = "[...document.querySelectorAll('[data-uid]')].map(it => it.dataset.uid).join()"
             assert await page.evaluate(order) == "on,b,a"
             await page.get_by_role("button", name=re.compile("^Offline")).click()
@@ -227,7 +227,7 @@ async def test_node_is_renamed_in_its_details_with_the_keyboard(browser: Browser
             name = dialog.get_by_role("textbox", name="New name of a")
             await dialog.get_by_role("button", name="Rename a").press("Enter")
             await name.wait_for()
-            # The card behind is not edited, too.
+            # The card behind the dialog is not edited as well.
             assert await page.locator(".rename").count() == 1
             await page.keyboard.press("Escape")
             await is_absent(name)

@@ -33,7 +33,7 @@ async def test_page_is_live_over_tls_and_a_typed_address_is_redirected(
             assert page.url.startswith(url)
             lamp = page.locator('[data-uid="lamp"]')
             await see(lamp, "Desk lamp")
-            # The page is live: its WebSocket is one over TLS.
+            # The page is live: its WebSocket uses TLS.
             switch = page.get_by_role("switch")
             await switch.click()
             await has(switch, "aria-checked", "true")

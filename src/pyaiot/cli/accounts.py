@@ -186,7 +186,7 @@ def change_password(name: Annotated[str, typer.Argument(help="Name of the person
 
 
 def remove_user(name: Annotated[str, typer.Argument(help="Name of the person.")]) -> None:
-    """Remove a person, who is signed out everywhere."""
+    """Remove a person, and sign the person out everywhere."""
     with open_accounts() as accounts:
         if not accounts.remove_user(name):
             raise OperatorError(f"There is no user named {name!r}: see aiot user list.")

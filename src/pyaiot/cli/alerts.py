@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`aiot alerts`: what needs attention, and who takes care of it."""
+"""`aiot alerts`: lists, acknowledges and snoozes alerts."""
 
 from typing import Final
 

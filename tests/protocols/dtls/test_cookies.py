@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who has a valid cookie, and what it costs to get one."""
+"""Which clients have a valid cookie, and the cost of getting one."""
 
 import pytest
 

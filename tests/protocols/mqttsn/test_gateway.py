@@ -438,7 +438,7 @@ def test_a_host_has_a_share_of_the_connections() -> None:
     peers.connected("b", "x:2")
     assert peers.receive(Connect("c", 360), "x:3") == [to("x:3", ConnAck(ReturnCode.CONGESTION))]
     peers.connected("c", "y:1")
-    # It does not come by a place by taking another's client id, and who is here may move.
+    # A client gets no place by taking over a client id, and a connected client may move.
     assert peers.receive(Connect("c", 360), "x:3") == [to("x:3", ConnAck(ReturnCode.CONGESTION))]
     assert peers.receive(PingReq(), "y:1") == [to("y:1", PingResp())]
     assert peers.receive(Connect("b", 360), "x:4")[0] == to("x:2", Disconnect())
