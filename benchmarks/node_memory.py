@@ -37,6 +37,8 @@ from pyaiot.protocols.coap.numbers import MessageType, OptionNumber
 from pyaiot.transport.peers import Peer
 
 RESOURCES: Final = 5
+TOGETHER: Final = 500
+"""Nodes of a crowd that appear together, before others do."""
 CROWD_MAX_MB: Final = 290.0
 """Of 350 MB, `aiot run` without nodes takes 60."""
 LOCAL: Final = bytes(20)
@@ -66,17 +68,19 @@ class Nodes:
         self.series = SeriesIndex()
         self.series.units[""] = self.series.units["Cel"] = 1
 
-    def receive_peers(self) -> None:
-        for number in range(self.count):
+    def receive_peers(self, numbers: range) -> None:
+        for number in numbers:
             host = f"::ffff:10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
             self.peers.append(Peer((host, 5683, 0, 0), LOCAL))
 
-    def verify(self) -> None:
-        for peer in self.peers:
+    def verify(self, numbers: range) -> None:
+        for number in numbers:
+            peer = self.peers[number]
             self.limits.verify(peer.host)
 
-    def announce(self) -> None:
-        for number, peer in enumerate(self.peers):
+    def announce(self, numbers: range) -> None:
+        for number in numbers:
+            peer = self.peers[number]
             options = build_options((OptionNumber.URI_PATH, "alive"))
             text = f"alive:BENCH{number:010}".encode()
             post = CoapMessage(MessageType.NON, 2, number & 0x7FFF, b"tk", options, text)
@@ -88,9 +92,10 @@ class Nodes:
             self.intake.datagrams_to_send()
             self._take_reports()
 
-    def answer(self) -> None:
+    def answer(self, numbers: range) -> None:
         """The values that the gateway reads, and where the node answers."""
-        for number, peer in enumerate(self.peers):
+        for number in numbers:
+            peer = self.peers[number]
             uid = self.table.uid_at(peer.address) or ""
             self.table.answers(uid, peer, peer.address)
             self.live.verify(uid)
@@ -104,17 +109,17 @@ class Nodes:
                 )
             self._take_reports()
 
-    def request(self) -> None:
-        for peer in self.peers:
-            self.ids.next(peer.address, now=0.0)
+    def request(self, numbers: range) -> None:
+        for number in numbers:
+            self.ids.next(self.peers[number].address, now=0.0)
 
-    def route(self) -> None:
+    def route(self, _numbers: range) -> None:
         for report in self.reports:
             self.from_gateway(report)
         self.router.nodes.take_touched()
         self.router.registry.unwritten.take_observed(self.count)
 
-    def record(self) -> None:
+    def record(self, _numbers: range) -> None:
         batch = batch_of(self.published, now=TS + self.count)
         for series_id, key in enumerate(sorted(self.series.missing(batch.readings)[0])):
             self.series.learn(series_id, key, 0, "")
@@ -142,9 +147,9 @@ class Nodes:
 class MqttNodes(Nodes):
     """The same for nodes behind an MQTT broker, which hides their addresses."""
 
-    def publish(self) -> None:
+    def publish(self, numbers: range) -> None:
         # Each publication has new text objects, as they come from its topic.
-        for number in range(self.count):
+        for number in numbers:
             now, ts, uid = float(number), TS + number, f"BENCH{number:010}"
             bookkeeping = {"protocol": "MQTT", "id": uid}
             self.reports += self.live.node_seen(uid, bookkeeping, now=now, ts=ts)
@@ -197,12 +202,17 @@ def measure_crowd(results: Results, size: Size) -> None:
 def _resident_growth(word: str, count: int) -> int:
     nodes = Nodes(count) if word == "coap" else MqttNodes(count)
     before = resident_bytes(os.getpid())
-    if isinstance(nodes, MqttNodes):
-        nodes.publish()
-    else:
-        for stage in (nodes.receive_peers, nodes.verify, nodes.announce, nodes.answer):
-            stage()
-    nodes.route()
+    for first in range(0, count, TOGETHER):
+        numbers = range(first, min(count, first + TOGETHER))
+        if isinstance(nodes, MqttNodes):
+            nodes.publish(numbers)
+        else:
+            for stage in (nodes.receive_peers, nodes.verify, nodes.announce, nodes.answer):
+                stage(numbers)
+        nodes.route(numbers)
+        # As messages, which are freed when they have been sent.
+        nodes.reports.clear()
+        nodes.published.clear()
     nodes.rest()
     gc.collect()
     give_back_free_memory()
@@ -210,7 +220,7 @@ def _resident_growth(word: str, count: int) -> int:
 
 
 def _measure(
-    results: Results, nodes: Nodes, *stages: tuple[str, Callable[[], None]], sum_of: str
+    results: Results, nodes: Nodes, *stages: tuple[str, Callable[[range], None]], sum_of: str
 ) -> None:
     tracemalloc.start()
     try:
@@ -223,10 +233,10 @@ def _measure(
     results.figures.append(_figure(sum_of, left / nodes.count, at_most=3000))
 
 
-def _grown(stage: Callable[[], None], nodes: Nodes) -> int:
+def _grown(stage: Callable[[range], None], nodes: Nodes) -> int:
     """The bytes that a stage allocates and keeps."""
     before = _traced(nodes)
-    stage()
+    stage(range(nodes.count))
     return _traced(nodes) - before
 
 
