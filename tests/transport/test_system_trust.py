@@ -77,7 +77,8 @@ import mimetypes
 mimetypes.knownfiles[:] = [__import__("sys").argv[1]]
 from pyaiot.transport.system_trust import import_aiohttp
 import_aiohttp()
-from pyaiot.web.dashboard import media_type
+from pyaiot.web.stored_files import media_type
+
 for name in ("a.unknown", "a.html", "a.css", "a.js", "a.svg", "a.png", "a.md", "a.json", "a.webp"):
     print(media_type(name) or "none")
 """

@@ -15,7 +15,8 @@ from typing import Any, Final, TypeAlias
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.dashboard import Dashboard, Look
+from pyaiot.web.stored_files import load_built
 
 Message: TypeAlias = dict[str, Any]
 

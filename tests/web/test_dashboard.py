@@ -22,8 +22,8 @@ from pyaiot.web.dashboard import (
     Dashboard,
     DashboardApp,
     Look,
-    load_built,
 )
+from pyaiot.web.stored_files import PACKED_FROM, load_built
 
 SCRIPT = b"console.log('a page');" * 100
 BUILT = {
@@ -88,6 +88,25 @@ async def test_files_named_after_their_content_are_cached_and_compressed() -> No
     assert "Content-Encoding" not in response.headers
     assert body == SCRIPT
     assert response.headers["Vary"] == "Accept-Encoding"
+
+
+@pytest.mark.sockets
+async def test_large_files_are_the_same_before_and_after_they_were_compressed() -> None:
+    large = b"".join(b"const name%d = %d;\n" % (number, number) for number in range(10_000))
+    assert len(large) > 2 * PACKED_FROM
+    dashboard = Dashboard(Look(), {**BUILT, "assets/large-1.js": large})
+    app = DashboardApp(dashboard, allowed_hosts=frozenset())
+    async with (
+        TestServer(app.app) as server,
+        aiohttp.ClientSession(auto_decompress=False) as session,
+    ):
+        for encoding in ("identity", "gzip", "identity", "gzip"):
+            async with session.get(
+                server.make_url("/assets/large-1.js"), headers={"Accept-Encoding": encoding}
+            ) as response:
+                body = await response.read()
+                assert response.headers.get("Content-Encoding", "identity") == encoding
+                assert (gzip.decompress(body) if encoding == "gzip" else body) == large
 
 
 @pytest.mark.sockets

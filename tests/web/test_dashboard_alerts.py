@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from pyaiot.alerts.rule import rule_of
-from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.dashboard import Dashboard, Look
+from pyaiot.web.stored_files import load_built
 from tests.web.api.test_alerts import FakeService
 from tests.web.conftest import Browser
 from tests.web.serving import eventually, serving

@@ -11,7 +11,8 @@ import pytest
 
 from pyaiot.audit.entry import AuditEntry
 from pyaiot.audit.files import AuditFiles
-from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.dashboard import Dashboard, Look
+from pyaiot.web.stored_files import load_built
 from tests.time_limits import time_limit
 from tests.web.conftest import Browser
 from tests.web.serving import Served, serving

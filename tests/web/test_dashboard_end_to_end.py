@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from pyaiot.web.dashboard import load_built
+from pyaiot.web.stored_files import load_built
 from tests.coap_device import coap_device
 from tests.programs import Program, Programs, free_port
 from tests.web.conftest import Browser

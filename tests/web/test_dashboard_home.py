@@ -12,8 +12,9 @@ from pyaiot.accounts.store import AccountsFile
 from pyaiot.accounts.tokens import new_token
 from pyaiot.messages import NodeDescribed
 from pyaiot.model import ResourceType
-from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.dashboard import Dashboard, Look
 from pyaiot.web.sign_in import SignIn
+from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually, serving
 from tests.web.test_dashboard_for_everybody import violations, violations_in_both

@@ -2,7 +2,7 @@
 """The dashboard as an app: its manifest, and the service worker, in a real browser."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,9 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, unused_port
 
 from pyaiot.web.access import need_for
-from pyaiot.web.dashboard import Dashboard, DashboardApp, Look, load_built
+from pyaiot.web.dashboard import Dashboard, DashboardApp, Look
 from pyaiot.web.manifest import manifest
+from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.test_dashboard_account import Guarded, send_led
 from tests.web.test_dashboard_page import card, no_page, see, until
@@ -31,7 +32,7 @@ NAMES = "(async () => JSON.stringify(await caches.keys()))()"
 CONTROLLED = "navigator.serviceWorker.controller?.state === 'activated'"
 
 
-def built() -> dict[str, bytes]:
+def built() -> Mapping[str, bytes]:
     found = load_built()
     if not found:
         no_page()
@@ -93,7 +94,7 @@ class Host:
         self.url = f"http://127.0.0.1:{self.port}/"
         self._runner: web.AppRunner | None = None
 
-    async def serve(self, files: dict[str, bytes]) -> None:
+    async def serve(self, files: Mapping[str, bytes]) -> None:
         await self.stop()
         app = DashboardApp(Dashboard(Look(title="Lab"), files), allowed_hosts=frozenset())
         self._runner = web.AppRunner(app.app)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.dashboard import Dashboard, Look
+from pyaiot.web.stored_files import load_built
 from tests.time_limits import time_limit
 from tests.web.conftest import Browser
 from tests.web.serving import Served, serving

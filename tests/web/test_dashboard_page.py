@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.dashboard import Dashboard, Look
+from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.mock_broker import HOSTILE_NAME, MockBroker, furnish
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pyaiot.messages import Ignored
-from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.dashboard import Dashboard, Look
+from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import serving
 from tests.web.test_dashboard_for_everybody import AXE, violations

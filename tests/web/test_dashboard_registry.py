@@ -15,8 +15,9 @@ from pyaiot.messages import Reading
 from pyaiot.registry.last_values import encode_values
 from pyaiot.registry.record import NOTHING_ADDED, Annotations, NodeRecord
 from pyaiot.registry.registry import Registry
-from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.dashboard import Dashboard, Look
 from pyaiot.web.sign_in import SignIn
+from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually, serving
 from tests.web.test_dashboard_for_everybody import violations_in_both

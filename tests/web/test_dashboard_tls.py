@@ -6,7 +6,7 @@ import re
 import pytest
 
 from pyaiot.transport.self_signed import write_self_signed
-from pyaiot.web.dashboard import load_built
+from pyaiot.web.stored_files import load_built
 from tests.programs import ANY_PORTS, Programs
 from tests.web.conftest import Browser
 from tests.web.test_dashboard_page import has, no_page, see

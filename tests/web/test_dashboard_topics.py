@@ -12,8 +12,9 @@ from pyaiot.accounts.store import AccountsFile, Invitation
 from pyaiot.accounts.tokens import digest_of
 from pyaiot.messages import Ignored
 from pyaiot.model.topic_mapping import TopicMapping
-from pyaiot.web.dashboard import Dashboard, Look, load_built
+from pyaiot.web.dashboard import Dashboard, Look
 from pyaiot.web.sign_in import SignIn
+from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually, serving
 from tests.web.test_dashboard_for_everybody import violations_in_both

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pyaiot.web.dashboard import load_built
+from pyaiot.web.stored_files import load_built
 from scripts import javascript
 from tests.programs import ANY_PORTS, Programs
 from tests.web.conftest import chromium

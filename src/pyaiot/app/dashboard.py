@@ -13,7 +13,8 @@ from pyaiot.errors import OperatorError
 from pyaiot.systemd.notify import notify_ready
 from pyaiot.transport.addresses import authority, parse_hosts
 from pyaiot.transport.http_server import HttpServer
-from pyaiot.web.dashboard import Dashboard, DashboardApp, Look, load_built
+from pyaiot.web.dashboard import Dashboard, DashboardApp, Look
+from pyaiot.web.stored_files import load_built
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,7 @@
 wheel contains them. In a source tree without them, `/` shows how to build them.
 """
 
-import asyncio
-import gzip
 import hashlib
-import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -26,6 +23,7 @@ from pyaiot.transport.hsts import add_hsts_header
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import check_origin
 from pyaiot.web.manifest import manifest
+from pyaiot.web.stored_files import INDEX, StoredFile, media_type, stored_files
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; base-uri 'none'; form-action 'none'; object-src 'none'; "
@@ -43,21 +41,10 @@ HEADERS: Final[dict[str, str]] = {
 }
 PICTURE_SIZE_MAX: Final = 16 * 1024 * 1024
 """Largest logo, favicon or floor plan, in bytes. A larger one is refused at the start."""
-_INDEX: Final = "index.html"
 _FOREVER: Final = "public, max-age=31536000, immutable"
 """For files whose name changes with their content."""
-_COMPRESSED_FROM: Final = 1024
-"""Smallest file that is compressed, in bytes."""
-_TYPES: Final = {
-    ".avif": "image/avif",
-    ".js": "text/javascript",
-    ".md": "text/markdown",
-    ".webp": "image/webp",
-    ".woff2": "font/woff2",
-}
-"""Types of files that Python does not know in all its versions."""
 _NOT_BUILT: Final = {
-    _INDEX: b"""<!doctype html>
+    INDEX: b"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -101,7 +88,7 @@ class Dashboard:
         Raises `OperatorError` for pictures that cannot be served.
         """
         self._look = look
-        self._files = dict(built or _NOT_BUILT)
+        self._files = stored_files(built or _NOT_BUILT)
         self._pictures: dict[str, str] = {}
         for name in ("logo", "favicon", "floor_plan"):
             self._pictures[name] = self._picture(name, getattr(look, name))
@@ -111,9 +98,9 @@ class Dashboard:
     def add_routes(self, app: aiohttp.web.Application) -> None:
         """Serve the dashboard at `/`, its files beside it, its settings at `/dashboard.json`, its
         web application manifest at `/manifest.webmanifest`."""
-        for name, body in self._files.items():
-            path = "/" if name == _INDEX else f"/{name}"
-            app.router.add_get(path, self._handler(name, body))
+        for name, content in self._files.items():
+            path = "/" if name == INDEX else f"/{name}"
+            app.router.add_get(path, self._handler(name, content))
         app.router.add_get("/dashboard.json", self._settings)
         app.router.add_get("/manifest.webmanifest", self._manifest)
 
@@ -130,10 +117,7 @@ class Dashboard:
             policy += f"; img-src 'self' {' '.join(images)}"
         return policy
 
-    def _handler(self, name: str, body: bytes) -> _Handler:
-        content_type = media_type(name) or "application/octet-stream"
-        compressible = len(body) >= _COMPRESSED_FROM and content_type.split("/")[0] != "image"
-        compressed: list[bytes] = []
+    def _handler(self, name: str, content: StoredFile) -> _Handler:
         forever = name.startswith("assets/")
         if name == "favicon.svg" and self._pictures["favicon"]:
             target = self._pictures["favicon"]
@@ -147,16 +131,13 @@ class Dashboard:
             headers = HEADERS | {"Content-Security-Policy": self.policy(request)}
             if forever:
                 headers[hdrs.CACHE_CONTROL] = _FOREVER
-            payload = body
-            if compressible:
+            payload = b""
+            if content.is_compressible:
                 headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
                 if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
                     headers[hdrs.CONTENT_ENCODING] = "gzip"
-                    if not compressed:
-                        # Once, in a thread: the largest file takes 20 ms.
-                        compressed.append(await asyncio.to_thread(gzip.compress, body, mtime=0))
-                    payload = compressed[0]
-            return _response(request, payload, content_type, headers)
+                    payload = await content.compressed()
+            return _response(request, payload or content.plain, content.type, headers)
 
         return serve
 
@@ -209,7 +190,7 @@ class Dashboard:
                 f"dashboard.{name}: {path} cannot be read: {reason_of(error)}."
             ) from error
         served_path = f"pictures/{name}{path.suffix.lower()}"
-        self._files[served_path] = body
+        self._files[served_path] = StoredFile(served_path, body)
         return served_path
 
     def _hosts(self) -> list[str]:
@@ -257,31 +238,6 @@ class DashboardApp:
         return aiohttp.web.json_response({"status": "ok", "version": __version__})
 
 
-def load_built(static_path: str = "") -> dict[str, bytes]:
-    """The built files by path; empty if the dashboard is not built. Raises `OperatorError`."""
-    if static_path:
-        built = _files_below(Path(static_path).expanduser())
-        if _INDEX not in built:
-            raise OperatorError(f"dashboard.static_path: {static_path} has no {_INDEX}.")
-        return built
-    built = _files_below(Path(__file__).with_name("built"))
-    return built if _INDEX in built else {}
-
-
-def _files_below(folder: Path, prefix: str = "") -> dict[str, bytes]:
-    if not folder.is_dir():
-        return {}
-    found: dict[str, bytes] = {}
-    for item in folder.iterdir():
-        if item.name.startswith("."):
-            continue
-        if item.is_dir():
-            found |= _files_below(item, f"{prefix}{item.name}/")
-        else:
-            found[prefix + item.name] = item.read_bytes()
-    return found
-
-
 def _response(
     request: aiohttp.web.Request, body: bytes, content_type: str, headers: Mapping[str, str]
 ) -> aiohttp.web.StreamResponse:
@@ -300,11 +256,6 @@ def _response(
         )
     response.etag = etag
     return response
-
-
-def media_type(name: str) -> str:
-    """The media type of a file, the same on every machine; empty if it is unknown."""
-    return _TYPES.get(Path(name).suffix.lower()) or mimetypes.guess_type(name)[0] or ""
 
 
 def _is_url(source: str) -> bool:
