@@ -6,20 +6,22 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pyaiot.mqtt.embedded import die_with_parent
 from tests.conftest import coroutine_of, run_on_real_clock
 from tests.time_limits import time_limit
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser as PlaywrightBrowser
-    from playwright.async_api import BrowserContext, Page
+    from playwright.async_api import BrowserContext, Page, Playwright
 
 CHROMIUM_NAMES = (
     *("chromium-headless-shell", "chrome-headless-shell"),
@@ -40,8 +42,21 @@ CHROMIUM_FLAGS = (
 START_LIMIT_S = 30.0
 OPEN_LIMIT_S = 9.0
 OPEN_ATTEMPTS = 3
+CLOSE_LIMIT_S = 5.0
+"""How long each part of the connection to Chromium, and Chromium itself, may take to end."""
 STEP_LIMIT_MS = 15_000.0
 """Time limit of one step of a test in a page, and of each expectation."""
+
+# What Chromium itself reports. Some tests cause refused edits; its software renderer reports reads
+# of drawn pictures.
+KNOWN = (
+    "GPU stall due to ReadPixels",
+    *("status of 400 (Bad Request)", "status of 412 (Precondition Failed)"),
+    *("status of 409 (Conflict)", "Service Worker registration blocked by Playwright"),
+)
+LOST_BROKER = (
+    *("net::ERR_CONNECTION_REFUSED", "net::ERR_CONNECTION_RESET", "WebSocket connection to"),
+)
 
 # Runs before the scripts of the page; its findings are collected below.
 WATCH = """
@@ -59,13 +74,16 @@ class Browser:
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
-        self._connection = AsyncExitStack()
+        self._playwright: Playwright | None = None
         self._chromium: PlaywrightBrowser | None = None
         self.runner = asyncio.Runner()
 
     @asynccontextmanager
-    async def page(self, **context: Any) -> "AsyncIterator[Page]":
-        """A page in a fresh profile. `context` as of Playwright's `new_context`."""
+    async def page(self, *, loses_broker: bool = False, **context: Any) -> "AsyncIterator[Page]":
+        """A page in a fresh profile. `context` as of Playwright's `new_context`.
+
+        `loses_broker`: the test ends the connection of the page.
+        """
         # Pages that keep files in the browser would answer requests that tests watch or change.
         profile, page = await self._open({"service_workers": "block"} | context)
         page.set_default_timeout(STEP_LIMIT_MS)
@@ -78,18 +96,7 @@ class Browser:
             yield page
         finally:
             await self._close(profile)
-        # The browser itself reports a lost broker and refused edits, which some tests cause; its
-        # software renderer reports reads of drawn pictures.
-        known = (
-            *(
-                "net::ERR_CONNECTION_REFUSED",
-                "net::ERR_CONNECTION_RESET",
-                "WebSocket connection to",
-            ),
-            "GPU stall due to ReadPixels",
-            *("status of 400 (Bad Request)", "status of 412 (Precondition Failed)"),
-            *("status of 409 (Conflict)", "Service Worker registration blocked by Playwright"),
-        )
+        known = (*KNOWN, *(LOST_BROKER if loses_broker else ()))
         assert [text for text in wrong if not any(word in text for word in known)] == []
 
     async def _open(self, context: dict[str, Any]) -> "tuple[BrowserContext, Page]":
@@ -123,14 +130,18 @@ class Browser:
         from playwright.async_api import async_playwright, expect
 
         expect.set_options(timeout=STEP_LIMIT_MS)
-        playwright = await self._connection.enter_async_context(async_playwright())
-        self._chromium = await playwright.chromium.connect_over_cdp(self._endpoint)
-        self._connection.push_async_callback(self._chromium.close)
+        self._playwright = await async_playwright().start()
+        self._chromium = await self._playwright.chromium.connect_over_cdp(self._endpoint)
         return self._chromium
 
     async def _disconnect(self) -> None:
-        self._chromium = None
-        await self._connection.aclose()
+        """A part that does not answer ends with this process."""
+        chromium, self._chromium = self._chromium, None
+        playwright, self._playwright = self._playwright, None
+        for end in (chromium and chromium.close, playwright and playwright.stop):
+            with suppress(TimeoutError):
+                async with time_limit(CLOSE_LIMIT_S):
+                    await (end() if end else asyncio.sleep(0))
 
     def close(self) -> None:
         self.runner.run(self._disconnect())
@@ -167,7 +178,11 @@ def running_chromium(profile: Path, *flags: str) -> Iterator[Browser]:
     """A separate Chromium, with more flags. Skips the test if it is missing."""
     pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     process = subprocess.Popen(
-        [chromium(), *CHROMIUM_FLAGS, *flags, f"--user-data-dir={profile}"],
+        [
+            # It also ends if this process is killed.
+            *(sys.executable, "-I", "-S", die_with_parent.__file__, f"{os.getpid()}"),
+            *(chromium(), *CHROMIUM_FLAGS, *flags, f"--user-data-dir={profile}"),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         # Its temporary files are deleted with the folders of the tests.
@@ -180,6 +195,10 @@ def running_chromium(profile: Path, *flags: str) -> Iterator[Browser]:
         opened.close()
     finally:
         os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(CLOSE_LIMIT_S)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -66,7 +66,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 async def test_the_page_goes_to_the_next_broker_and_back(browser: Browser, system: System) -> None:
-    async with coap_device(system.coap_port) as device, browser.page() as page:
+    async with coap_device(system.coap_port) as device, browser.page(loses_broker=True) as page:
         page.set_default_timeout(BACK_LIMIT_MS)
         await device.post("alive", b"alive:A")
         await device.post("server", b"temperature:20.5")

@@ -79,7 +79,7 @@ def lamp(page: "Page") -> "Locator":
 
 
 async def test_restarted_broker_is_found(browser: Browser, system: System) -> None:
-    async with browser.page() as page:
+    async with browser.page(loses_broker=True) as page:
         page.set_default_timeout(BACK_LIMIT_MS)
         await page.goto(system.url)
         await see(lamp(page), "Desk lamp")

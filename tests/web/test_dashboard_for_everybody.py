@@ -63,7 +63,7 @@ async def test_dashboard_has_no_accessibility_violations(browser: Browser) -> No
         pytest.skip("axe-core is not installed")
     async with running() as broker:
         broker.add_gateway()
-        async with showing(browser, broker, reduced_motion="reduce") as page:
+        async with showing(browser, broker, reduced_motion="reduce", loses_broker=True) as page:
             assert await violations_in_both(page) == []  # empty
             furnish(broker, 10)
             broker.add_node("r", robot="s", ribot="0:0:0\n", js="let a;", suit_state="3")
@@ -96,7 +96,7 @@ async def test_phone_never_scrolls_sideways(browser: Browser) -> None:
         wide = "W" * 64
         broker.add_node(wide, {wide: "1.5°C"}, name=wide * 9, board=wide, text=wide * 9, js=wide)
         broker.add_node("r", robot="s", ribot="0:0:0\n", suit_state="6", webcam=wide)
-        async with showing(browser, broker, **PHONE) as page:
+        async with showing(browser, broker, **PHONE, loses_broker=True) as page:
             for place in ("nodes", "table", "map", "updates", "settings", f"node/{wide}"):
                 await page.goto(f"{broker.url}#/{place}")
                 await page.wait_for_timeout(200)

@@ -376,7 +376,7 @@ async def test_a_wall_screen_shows_the_views_in_turn_without_controls(browser: B
         await put_view(broker, "a", title="Kitchen", query="room:kitchen")
         await put_view(broker, "b", title="List", screen="fleet")
         await put_view(broker, "c", title="Other", screen="table")
-        async with browser.page() as page:
+        async with browser.page(loses_broker=True) as page:
             await page.add_init_script(SOON)
             await page.goto(f"{broker.url}?kiosk=9&views=a,b,removed")
             await until(page, f"({NOTE_TITLE}, /K+L+K/.test(window.titles))")

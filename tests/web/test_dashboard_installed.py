@@ -150,7 +150,7 @@ async def test_page_without_its_server_opens_and_shows_that_it_is_offline(
 ) -> None:
     async with (
         hosted() as host,
-        browser.page(service_workers="allow", locale=language) as page,
+        browser.page(service_workers="allow", locale=language, loses_broker=True) as page,
     ):
         await page.goto(host.url)
         await until(page, CONTROLLED)
@@ -165,7 +165,7 @@ async def test_page_without_its_server_opens_and_shows_that_it_is_offline(
 
 @pytest.mark.sockets
 async def test_new_build_replaces_the_old_one(browser: Browser) -> None:
-    async with hosted() as host, browser.page(service_workers="allow") as page:
+    async with hosted() as host, browser.page(service_workers="allow", loses_broker=True) as page:
         await page.goto(host.url)
         await until(page, CONTROLLED)
         [before] = json.loads(await page.evaluate(NAMES))

@@ -241,7 +241,7 @@ async def test_robot_moves_while_a_key_is_held_and_always_stops(browser: Browser
 async def test_robot_gets_stop_when_a_lost_broker_is_back(browser: Browser) -> None:
     async with running() as broker:
         broker.add_node("r", robot="s")
-        async with showing(browser, broker) as page:
+        async with showing(browser, broker, loses_broker=True) as page:
             await page.get_by_role("button", name="Forward").hover()
             await page.mouse.down()
             await see(row(page, "r", "robot"), "confirmed")
@@ -261,7 +261,7 @@ async def test_lost_broker_freezes_the_dashboard_until_it_is_back(browser: Brows
         broker.add_gateway()
         broker.add_node("a", temperature="23.5°C", led="0")
         broker.add_node("b", temperature="20.0°C")
-        async with showing(browser, broker) as page:
+        async with showing(browser, broker, loses_broker=True) as page:
             await see(row(page, "a", "temperature"), "23.5")
             await broker.stop()
             await see(page.locator(".banner"), "It was shut down.")
@@ -281,7 +281,7 @@ async def test_lost_broker_freezes_the_dashboard_until_it_is_back(browser: Brows
 
 
 async def test_unreachable_broker_is_shown_with_its_command(browser: Browser) -> None:
-    async with running() as broker, browser.page() as page:
+    async with running() as broker, browser.page(loses_broker=True) as page:
         await page.route_web_socket(re.compile("/ws$"), lambda socket: socket.close(code=1011))
         await page.goto(broker.url)
         await see(page.locator("main"), "The broker is unreachable")
