@@ -82,7 +82,7 @@ class Browser:
     async def page(self, *, loses_broker: bool = False, **context: Any) -> "AsyncIterator[Page]":
         """A page in a fresh profile. `context` as of Playwright's `new_context`.
 
-        `loses_broker`: the test ends the connection of the page.
+        `loses_broker`: there is no broker, or it refuses or ends a connection of the page.
         """
         # Pages that keep files in the browser would answer requests that tests watch or change.
         profile, page = await self._open({"service_workers": "block"} | context)

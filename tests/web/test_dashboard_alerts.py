@@ -12,7 +12,7 @@ from tests.web.api.test_alerts import FakeService
 from tests.web.conftest import Browser
 from tests.web.serving import eventually, serving
 from tests.web.test_dashboard_for_everybody import violations_in_both
-from tests.web.test_dashboard_page import PHONE, no_page, see
+from tests.web.test_dashboard_page import become_phone, no_page, see
 from tests.web.test_dashboard_registry import showing
 
 pytestmark = pytest.mark.sockets
@@ -118,13 +118,11 @@ async def test_maintenance_is_planned_and_ended(browser: Browser) -> None:
         await eventually(lambda: not broker.alerts.book.maintenance)
 
 
-@pytest.mark.parametrize("size", ["desktop", "phone"])
-async def test_it_is_accessible_and_fits(browser: Browser, size: str) -> None:
-    context = PHONE if size == "phone" else {}
+async def test_it_is_accessible_and_fits(browser: Browser) -> None:
     rules = {"warm": rule_of({**WARM, "severity": "critical"})}
     async with (
         with_alerts(alert_rules=rules, alert_channels={"phone": "ntfy://good"}) as broker,
-        showing(browser, broker, **context) as page,
+        showing(browser, broker) as page,
     ):
         broker.gateway.send("lamp", "temperature", "31 °C")
         await see(page.locator(".bell"), "1")
@@ -132,5 +130,7 @@ async def test_it_is_accessible_and_fits(browser: Browser, size: str) -> None:
         await page.get_by_role("button", name="Add a rule").click()
         assert await violations_in_both(page) == []
         wide = "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)"
-        width = await page.evaluate(f"{wide}(document.querySelector('dialog'))")
-        assert width <= 0
+        assert await page.evaluate(f"{wide}(document.querySelector('dialog'))") <= 0
+        await become_phone(page)
+        assert await violations_in_both(page) == []
+        assert await page.evaluate(f"{wide}(document.querySelector('dialog'))") <= 0

@@ -22,7 +22,13 @@ from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import Served, serving
 from tests.web.test_dashboard_for_everybody import violations_in_both
-from tests.web.test_dashboard_page import PHONE, is_absent, no_page, see
+from tests.web.test_dashboard_page import (
+    become_desktop,
+    become_phone,
+    is_absent,
+    no_page,
+    see,
+)
 from tests.web.test_dashboard_registry import showing
 
 pytestmark = pytest.mark.sockets
@@ -82,18 +88,20 @@ async def test_a_name_that_is_taken_is_explained(browser: Browser, tmp_path: Pat
             await see(page.get_by_role("alert"), "reserved: choose another name")
 
 
-@pytest.mark.parametrize("size", ["desktop", "phone"])
-async def test_it_is_accessible_and_fits(browser: Browser, tmp_path: Path, size: str) -> None:
-    context = PHONE if size == "phone" else {}
-    async with with_devices(tmp_path) as broker, showing(browser, broker, **context) as page:
+async def test_it_is_accessible_and_fits(browser: Browser, tmp_path: Path) -> None:
+    async with with_devices(tmp_path) as broker, showing(browser, broker) as page:
         await page.get_by_role("button", name="Add a device…").click()
         await page.get_by_label("Name", exact=True).fill("lamp")
         assert await violations_in_both(page) == []
+        await become_phone(page)
+        assert await violations_in_both(page) == []
         await page.get_by_role("button", name="Add", exact=True).click()
         await see(page.get_by_role("dialog"), "Waiting for the device…")
-        assert await violations_in_both(page) == []
-        width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert width <= 0
+        for become in (become_phone, become_desktop):
+            await become(page)
+            assert await violations_in_both(page) == []
+            width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert width <= 0
 
 
 @pytest.mark.parametrize(

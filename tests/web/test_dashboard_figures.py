@@ -9,7 +9,15 @@ import pytest
 from tests.time_limits import time_limit
 from tests.web.conftest import Browser
 from tests.web.mock_broker import MockBroker
-from tests.web.test_dashboard_page import PHONE, card, row, running, see, showing, until
+from tests.web.test_dashboard_page import (
+    become_phone,
+    card,
+    row,
+    running,
+    see,
+    showing,
+    until,
+)
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
@@ -82,28 +90,37 @@ LINE_IS_INSIDE: Final = """[...document.querySelectorAll('LINE')].some((line) =>
 })"""
 
 
-@pytest.mark.parametrize("uid", EXTREME)
-async def test_every_finite_number_draws(browser: Browser, uid: str) -> None:
-    first, *more = EXTREME[uid]
+async def test_every_finite_number_draws(browser: Browser) -> None:
+    """In the chart of a node and in its sparkline: each node has one row of `EXTREME`."""
     async with running() as broker:
-        broker.add_node(uid, temperature=f"{first}°C")
-        async with showing(browser, broker, f"node/{uid}") as page:
-            async with time_limit(DRAWN_LIMIT_S):
-                for number in more:
-                    await broker.change(uid, "temperature", f"{number}°C")
-                chart = page.locator(".chart canvas")
-                await chart.wait_for()
-                for _ in range(100):
-                    if await painted(page, ".chart canvas") > 200:
-                        break
-                    await page.wait_for_timeout(20)
-                assert await painted(page, ".chart canvas") > 200
-                assert await line_pixels(page, ".chart canvas") > 5
-            await page.goto(f"{broker.url}#/nodes")
-            await see(card(page, uid), "Temperature")
-            await until(page, LINE_IS_INSIDE.replace("LINE", ".spark path"))
-            text = await page.locator("body").inner_text()
-            assert not [word for word in ("Infinity", "NaN", "∞") if word in text]
+        for uid, numbers in EXTREME.items():
+            broker.add_node(uid, temperature=f"{numbers[0]}°C")
+        async with showing(browser, broker) as page:
+            for uid, numbers in EXTREME.items():
+                await page.goto(f"{broker.url}#/node/{uid}")
+                await see(page.get_by_role("dialog"), uid)
+                async with time_limit(DRAWN_LIMIT_S):
+                    for number in numbers[1:]:
+                        await broker.change(uid, "temperature", f"{number}°C")
+                    chart = page.locator(".chart canvas")
+                    await chart.wait_for()
+                    for _ in range(100):
+                        if await painted(page, ".chart canvas") > 200:
+                            break
+                        await page.wait_for_timeout(20)
+                    assert await painted(page, ".chart canvas") > 200, uid
+                    assert await line_pixels(page, ".chart canvas") > 5, uid
+                await no_number_is_infinite(page)
+                await page.goto(f"{broker.url}#/nodes")
+                await see(card(page, uid), "Temperature")
+                await card(page, uid).scroll_into_view_if_needed()
+                await until(page, LINE_IS_INSIDE.replace("LINE", f"[data-uid={uid}] .spark path"))
+                await no_number_is_infinite(page)
+
+
+async def no_number_is_infinite(page: "Page") -> None:
+    text = await page.locator("body").inner_text()
+    assert not [word for word in ("Infinity", "NaN", "∞") if word in text]
 
 
 async def test_huge_vectors_are_drawn_as_numbers(browser: Browser) -> None:
@@ -146,31 +163,34 @@ async def is_on_one_line(locator: "Locator") -> bool:
     return fits
 
 
-@pytest.mark.parametrize("context", [DESKTOP, PHONE], ids=["desktop", "phone"])
-async def test_long_digits_stay_in_their_card_on_one_line(
-    browser: Browser, context: dict[str, Any]
-) -> None:
+async def test_long_digits_stay_in_their_card_on_one_line(browser: Browser) -> None:
     async with running() as broker:
         broker.add_node("d", LONG_DIGITS, name="Digits")
-        async with showing(browser, broker, **context) as page:
-            for resource, digits in LONG_DIGITS.items():
-                line = row(page, "d", resource)
-                assert await is_on_one_line(line.locator(".value")), resource
-                assert await is_on_one_line(line.locator(".name")), resource
-                all_digits = digits.rstrip("°ChPa%")
-                if resource in TEXTS:  # not a number: never in short form
-                    await see(line.locator(".value"), all_digits)
-                    continue
-                short = line.locator(".digits")
-                assert len(await short.inner_text()) <= 16
-                await short.hover()
-                await see(page.locator("#tip"), all_digits)
-                await page.mouse.move(0, 0)
-                await page.locator("#tip").wait_for(state="hidden")
-                await short.focus()
-                await see(page.locator("#tip"), all_digits)
-                await page.keyboard.press("Escape")
-                await page.locator("#tip").wait_for(state="hidden")
+        async with showing(browser, broker, **DESKTOP) as page:
+            await digits_are_on_one_line(page)
+            await become_phone(page)
+            await digits_are_on_one_line(page)
+
+
+async def digits_are_on_one_line(page: "Page") -> None:
+    for resource, digits in LONG_DIGITS.items():
+        line = row(page, "d", resource)
+        assert await is_on_one_line(line.locator(".value")), resource
+        assert await is_on_one_line(line.locator(".name")), resource
+        all_digits = digits.rstrip("°ChPa%")
+        if resource in TEXTS:  # not a number: never in short form
+            await see(line.locator(".value"), all_digits)
+            continue
+        short = line.locator(".digits")
+        assert len(await short.inner_text()) <= 16
+        await short.hover()
+        await see(page.locator("#tip"), all_digits)
+        await page.mouse.move(0, 0)
+        await page.locator("#tip").wait_for(state="hidden")
+        await short.focus()
+        await see(page.locator("#tip"), all_digits)
+        await page.keyboard.press("Escape")
+        await page.locator("#tip").wait_for(state="hidden")
 
 
 async def test_long_digits_of_the_table_are_short_with_all_digits_on_hover(
@@ -301,41 +321,45 @@ async def test_script_keeps_its_control_characters_when_it_is_sent(browser: Brow
             assert broker.commands[-1]["payload"] == f"{script}\n1;"
 
 
-@pytest.mark.parametrize("context", [DESKTOP, PHONE], ids=["desktop", "phone"])
-async def test_long_name_ends_in_an_ellipsis_beside_its_badge(
-    browser: Browser, context: dict[str, Any]
-) -> None:
+async def test_long_name_ends_in_an_ellipsis_beside_its_badge(browser: Browser) -> None:
     async with running() as broker:
         for uid, name in (("long", LONG_NAME), ("wide", "W" * 90), ("short", "Roof")):
             broker.add_node(uid, name=name, temperature="20.0°C")
-        async with showing(browser, broker, **context) as page:
+        async with showing(browser, broker, **DESKTOP) as page:
             await see(card(page, "short"), "Roof")
             await broker.broadcast(
                 *[{"type": "out", "uid": uid, "reason": "gateway lost"} for uid in broker.nodes]
             )
-            for uid in ("long", "wide", "short"):
-                await see(card(page, uid).locator(".chip"), "Unknown: gateway lost")
-                found = await card(page, uid).evaluate(
-                    """(card) => {
-                        const name = card.querySelector("h3"), chip = card.querySelector(".chip");
-                        const [a, b] = [name.getBoundingClientRect(), chip.getBoundingClientRect()];
-                        const style = getComputedStyle(name);
-                        return {
-                            apart: a.right <= b.left + 0.5 || a.bottom <= b.top + 0.5,
-                            ellipsis: style.textOverflow === "ellipsis",
-                            width: a.width,
-                            chip: chip.scrollWidth - chip.clientWidth,
-                        };
-                    }"""
-                )
-                assert found["apart"], uid
-                assert found["ellipsis"], uid
-                assert found["width"] > 120, uid
-                assert found["chip"] <= 1, uid
-            await card(page, "long").locator("h3 a").hover()
-            await see(page.locator("#tip"), LONG_NAME.strip())
+            await names_are_cut_beside_their_badges(page)
+            await become_phone(page)
             await page.mouse.move(0, 0)
-            await card(page, "wide").locator("h3 a").focus()
-            await see(page.locator("#tip"), "W" * 90)
-            await card(page, "short").locator("h3 a").focus()
-            await see(page.locator("#tip"), "short")  # nothing of it is cut: the uid is new
+            await names_are_cut_beside_their_badges(page)
+
+
+async def names_are_cut_beside_their_badges(page: "Page") -> None:
+    for uid in ("long", "wide", "short"):
+        await see(card(page, uid).locator(".chip"), "Unknown: gateway lost")
+        found = await card(page, uid).evaluate(
+            """(card) => {
+                const name = card.querySelector("h3"), chip = card.querySelector(".chip");
+                const [a, b] = [name.getBoundingClientRect(), chip.getBoundingClientRect()];
+                const style = getComputedStyle(name);
+                return {
+                    apart: a.right <= b.left + 0.5 || a.bottom <= b.top + 0.5,
+                    ellipsis: style.textOverflow === "ellipsis",
+                    width: a.width,
+                    chip: chip.scrollWidth - chip.clientWidth,
+                };
+            }"""
+        )
+        assert found["apart"], uid
+        assert found["ellipsis"], uid
+        assert found["width"] > 120, uid
+        assert found["chip"] <= 1, uid
+    await card(page, "long").locator("h3 a").hover()
+    await see(page.locator("#tip"), LONG_NAME.strip())
+    await page.mouse.move(0, 0)
+    await card(page, "wide").locator("h3 a").focus()
+    await see(page.locator("#tip"), "W" * 90)
+    await card(page, "short").locator("h3 a").focus()
+    await see(page.locator("#tip"), "short")  # nothing of it is cut: the uid is new

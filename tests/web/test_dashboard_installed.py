@@ -182,7 +182,7 @@ async def test_new_build_replaces_the_old_one(browser: Browser) -> None:
 @pytest.mark.sockets
 async def test_half_of_a_build_is_not_kept(browser: Browser) -> None:
     """A proxy answers with its own page: the previous worker stays active."""
-    async with hosted() as host, browser.page(service_workers="allow") as page:
+    async with hosted() as host, browser.page(service_workers="allow", loses_broker=True) as page:
         await page.goto(host.url)
         await until(page, CONTROLLED)
         before = await cached(page)
@@ -220,7 +220,7 @@ async def test_after_signing_out_the_browser_keeps_nothing_but_files_of_the_buil
 
 @pytest.mark.sockets
 async def test_page_without_a_secure_context_registers_nothing(browser: Browser) -> None:
-    async with hosted() as host, browser.page(service_workers="allow") as page:
+    async with hosted() as host, browser.page(service_workers="allow", loses_broker=True) as page:
         await page.add_init_script(
             "Object.defineProperty(globalThis, 'isSecureContext', { value: false });"
         )

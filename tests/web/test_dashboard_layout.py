@@ -13,7 +13,7 @@ from tests.web.conftest import Browser
 from tests.web.mock_broker import MockBroker, furnish, update
 from tests.web.serving import eventually
 from tests.web.test_dashboard_page import (
-    PHONE,
+    become_phone,
     card,
     has,
     is_absent,
@@ -152,16 +152,18 @@ def holes(boxes: list[dict[str, Any]], most: float) -> list[tuple[str, float]]:
     return found
 
 
-@pytest.mark.parametrize("context", [WIDE, PHONE], ids=["desktop", "phone"])
-async def test_map_and_camera_cards_leave_their_neighbours_alone(
-    browser: Browser, context: dict[str, Any]
-) -> None:
+async def test_map_and_camera_cards_leave_their_neighbours_alone(browser: Browser) -> None:
     async with running() as broker:
         furnish(broker, 12)
-        async with showing(browser, broker, **context) as page:
+        async with showing(browser, broker, **WIDE) as page:
             await page.evaluate(
                 "localStorage['pyaiot.map'] = localStorage['pyaiot.camera'] = 'true'"
             )
+            await page.reload()
+            await page.locator(".map-card .leaflet-tooltip").first.wait_for()
+            await page.wait_for_timeout(300)
+            assert overlaps(await page.evaluate(BOXES)) == []
+            await become_phone(page)
             await page.reload()
             await page.locator(".map-card .leaflet-tooltip").first.wait_for()
             await page.wait_for_timeout(300)
@@ -276,23 +278,26 @@ async def test_keys_of_screens_work_while_a_checkbox_has_the_focus(browser: Brow
             assert await page.locator("#search").input_value() == "2"
 
 
-@pytest.mark.parametrize("place", ["updates", "nodes"])
-async def test_age_of_an_idle_update_is_apart_from_its_text(browser: Browser, place: str) -> None:
+VALUE_AND_AGE_ARE_APART: Final = """(card) => {
+    const box = (selector) => card.querySelector(selector).getBoundingClientRect();
+    const [value, note] = [box(".value"), box(".note")];
+    return [value.bottom <= note.top + 1 || note.bottom <= value.top + 1
+        || note.left - value.right >= 6 || value.left - note.right >= 6,
+        card.innerText];
+}"""
+
+
+async def test_age_of_an_idle_update_is_apart_from_its_text(browser: Browser) -> None:
     async with running() as broker:
         broker.add_node("f", suit_state="0", version="1.0", name="Updater", age_s=20)
-        async with showing(browser, broker, place) as page:
-            await see(page.locator("main .card:not(.skeleton)"), "No update in progress")
-            found = await page.locator("main .card:not(.skeleton)").evaluate(
-                """(card) => {
-                    const box = (selector) => card.querySelector(selector).getBoundingClientRect();
-                    const [value, note] = [box(".value"), box(".note")];
-                    return [value.bottom <= note.top + 1 || note.bottom <= value.top + 1
-                        || note.left - value.right >= 6 || value.left - note.right >= 6,
-                        card.innerText];
-                }"""
-            )
-            assert found[0]
-            assert "progress2" not in found[1]
+        async with showing(browser, broker) as page:
+            for place, cards in (("updates", ".updates"), ("nodes", "#nodes")):
+                await page.goto(f"{broker.url}#/{place}")
+                update = page.locator(f"main {cards} .card:not(.skeleton)")
+                await see(update, "No update in progress")
+                found = await update.evaluate(VALUE_AND_AGE_ARE_APART)
+                assert found[0]
+                assert "progress2" not in found[1]
 
 
 @pytest.mark.parametrize("first", ["map", "table"])

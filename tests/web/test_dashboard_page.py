@@ -91,6 +91,22 @@ async def until(page: "Page", expression: str) -> None:
     raise AssertionError(f"never came true: {expression}")
 
 
+async def become_phone(page: "Page") -> None:
+    """Give an open page the screen and the touch of `PHONE`."""
+    await _set_screen(page, PHONE)
+
+
+async def become_desktop(page: "Page") -> None:
+    """Give it back the screen of a page that is opened without a `viewport`."""
+    await _set_screen(page, {"viewport": {"width": 1280, "height": 720}, "has_touch": False})
+
+
+async def _set_screen(page: "Page", context: dict[str, Any]) -> None:
+    devtools = await page.context.new_cdp_session(page)
+    await devtools.send("Emulation.setTouchEmulationEnabled", {"enabled": context["has_touch"]})
+    await page.set_viewport_size(context["viewport"])
+
+
 def card(page: "Page", uid: str) -> "Locator":
     return page.locator(f'#nodes > [data-uid="{uid}"]')
 
@@ -292,7 +308,7 @@ async def test_unreachable_broker_is_shown_with_its_command(browser: Browser) ->
 async def test_dashboard_works_with_a_legacy_broker(browser: Browser) -> None:
     async with running(legacy=True) as broker:
         broker.add_node("a", {"/led": "0"}, temperature="23.5°C", version="1.5")
-        async with showing(browser, broker) as page:
+        async with showing(browser, broker, loses_broker=True) as page:
             await see(row(page, "a", "temperature").locator(".unit"), "°C")
             await page.get_by_role("switch").click()
             await see(row(page, "a", "led"), "confirmed")

@@ -18,7 +18,13 @@ from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually, serving
 from tests.web.test_dashboard_for_everybody import violations_in_both
-from tests.web.test_dashboard_page import PHONE, is_absent, no_page, see
+from tests.web.test_dashboard_page import (
+    become_desktop,
+    become_phone,
+    is_absent,
+    no_page,
+    see,
+)
 
 pytestmark = pytest.mark.sockets
 
@@ -102,21 +108,23 @@ async def test_why_a_message_becomes_nothing_is_shown(browser: Browser) -> None:
         await see(dialog.get_by_role("alert"), "begins with a reserved level")
 
 
-@pytest.mark.parametrize("size", ["desktop", "phone"])
-async def test_it_is_accessible_and_fits(browser: Browser, size: str) -> None:
-    context = PHONE if size == "phone" else {}
-    async with with_topics() as broker, browser.page(**context) as page:
+async def test_it_is_accessible_and_fits(browser: Browser) -> None:
+    async with with_topics() as broker, browser.page() as page:
         await page.goto(broker.url)
         await page.get_by_role("button", name="Map topics…").click()
         dialog = page.get_by_role("dialog")
         await see(dialog, "garden/shed/soil")
         assert await violations_in_both(page) == []
+        await become_phone(page)
+        assert await violations_in_both(page) == []
         await dialog.get_by_role("button", name="Map rtl_433/pi/events").click()
         await dialog.get_by_label("Payload of a message").fill('{"temp":4,"model":"X"}')
         await see(dialog.locator(".tried"), "model")
-        assert await violations_in_both(page) == []
-        width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert width <= 0
+        width = "document.documentElement.scrollWidth - innerWidth"
+        for become in (become_phone, become_desktop):
+            await become(page)
+            assert await violations_in_both(page) == []
+            assert await page.evaluate(width) <= 0
 
 
 @pytest.mark.parametrize(

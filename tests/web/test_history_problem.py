@@ -9,7 +9,7 @@ from tests.web.conftest import Browser
 from tests.web.serving import serving
 from tests.web.test_dashboard_account import Guarded
 from tests.web.test_dashboard_for_everybody import violations
-from tests.web.test_dashboard_page import PHONE, is_absent, no_page
+from tests.web.test_dashboard_page import become_phone, is_absent, no_page
 
 pytestmark = pytest.mark.sockets
 
@@ -41,13 +41,10 @@ async def test_visitor_does_not_get_it() -> None:
         assert (info["access"], info["history_problem"]) == ("anonymous", "")
 
 
-@pytest.mark.parametrize("size", [{}, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize(
     ("language", "words"), [("en", "Nothing is recorded"), ("de", "nichts"), ("fr", "Rien")]
 )
-async def test_dashboard_shows_it(
-    browser: Browser, size: dict[str, object], language: str, words: str
-) -> None:
+async def test_dashboard_shows_it(browser: Browser, language: str, words: str) -> None:
     built = load_built()
     if not built:
         no_page()
@@ -55,7 +52,7 @@ async def test_dashboard_shows_it(
     history.problem = PROBLEM
     async with (
         serving(checks={"history": history.check}, dashboard=Dashboard(Look(), built)) as broker,
-        browser.page(**size, locale=language) as page,
+        browser.page(locale=language) as page,
     ):
         await page.goto(broker.url)
         line = page.locator(".unrecorded")
@@ -63,6 +60,9 @@ async def test_dashboard_shows_it(
         text = await line.text_content() or ""
         assert words in text
         assert PROBLEM in text
+        assert await violations(page) == []
+        await become_phone(page)
+        assert await line.is_visible()
         assert await violations(page) == []
 
 
