@@ -28,6 +28,7 @@ from hypothesis import settings
 from pyaiot.accounts import passwords
 from tests.hang_limits import HangLimits
 from tests.no_secrets import NoSecrets
+from tests.priority import has_priority
 from tests.time_limits import time_limit
 
 # aiohttp loads the public certificate authorities twice on import. No test uses them.
@@ -236,6 +237,7 @@ LONGEST = tuple(
     web/test_dashboard_layout.py doctor/test_doctor.py test_scripts.py
     history/test_clock_steps.py web/test_dashboard_map.py attacks/test_stalled_clients.py
     web/test_dashboard_topics.py interop/test_coap_dtls.py history/test_postgres.py
+    web/test_lighthouse.py
     interop/test_coap_discovery.py web/test_dashboard_path.py web/api/test_writing.py
     web/test_dashboard_types.py end_to_end/test_cluster.py web/api/test_openapi.py
     interop/test_coap_format_errors.py web/test_sign_in.py interop/test_old_services.py
@@ -258,8 +260,8 @@ LONGEST = tuple(
 )
 """The slowest files start first, so that all workers of `scripts/test` end at the same time. Files
 that mostly wait alternate with files that mostly compute, so that the processors stay busy."""
-LAST = "web/test_lighthouse.py"
-"""It measures speed, so it runs last, when few other tests run."""
+MEASURES_SPEED = "web/test_lighthouse.py"
+"""Without real-time priority it runs at the end, when the fewest tests run beside it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -286,7 +288,8 @@ def is_fast(item: pytest.Item) -> bool:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     rank = {TESTS / name: number for number, name in enumerate(LONGEST)}
-    rank[TESTS / LAST] = len(rank) + 2  # after those without a rank
+    if not config.getoption("--fast") and not has_priority():
+        rank[TESTS / MEASURES_SPEED] = len(rank) + 2  # after those without a rank
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
     if config.getoption("--fast"):
         slow = [item for item in items if not is_fast(item)]

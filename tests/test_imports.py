@@ -255,6 +255,12 @@ def module_of(path: Path) -> str:
 
 
 @cache
+def tree_of(path: Path) -> ast.Module:
+    """A module of the package, parsed once for all tests."""
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
 def imports_of(path: Path, text: str | None) -> tuple[tuple[int, str], ...]:
     """Line and dotted name of each thing that a module imports, relative imports resolved."""
     return tuple(_imports_of(path, text))
@@ -262,7 +268,7 @@ def imports_of(path: Path, text: str | None) -> tuple[tuple[int, str], ...]:
 
 def _imports_of(path: Path, text: str | None) -> Iterator[tuple[int, str]]:
     package = ("pyaiot", *path.relative_to(SOURCE).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text("utf-8") if text is None else text)):
+    for node in ast.walk(tree_of(path) if text is None else ast.parse(text)):
         match node:
             case ast.Import(names=names):
                 for name in names:
@@ -352,7 +358,7 @@ def test_every_dotted_name_of_a_plugin_exists() -> None:
     names = [
         node.args[0].value
         for path in SOURCE.glob("gateways/*/plugin.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id in {"type_at", "function_at"}
@@ -416,7 +422,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     known = set(names.values())
     imports = {}
     for path, name in names.items():
-        found = imported_when_run(ast.parse(path.read_text("utf-8")))
+        found = imported_when_run(tree_of(path))
         # `from package import module` names a module; `from module import name` a part of one.
         of_module = {other if other in known else other.rpartition(".")[0] for other in found}
         imports[name] = (of_module & known) - {name}

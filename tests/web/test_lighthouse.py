@@ -3,7 +3,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from pyaiot.web.stored_files import load_built
 from scripts import javascript
+from tests.priority import PRIORITY, has_priority
 from tests.programs import ANY_PORTS, Programs
 from tests.web.conftest import chromium
 from tests.web.test_dashboard_page import no_page
@@ -25,8 +25,6 @@ WANTED = {"accessibility": 100, "best-practices": 100}
 PERFORMANCE = {True: 90, False: 75}
 """With real-time priority, and beside other tests, which leave it 66 to 92. The best of several
 attempts counts."""
-PRIORITY = ("chrt", "--rr", "1")
-"""Real-time priority: the score is that of a machine which does nothing else. Root may have it."""
 TRIES = 6
 """Attempts, of which the best counts: a busy machine has no steady figure for performance."""
 RUN_LIMIT_S = 90.0
@@ -45,12 +43,6 @@ def url(tmp_path: Path) -> Iterator[str]:
     output = programs.aiot("demo", *ANY_PORTS).startup_text()
     yield output.split(" at ")[1].split()[0]
     programs.close()
-
-
-def has_priority() -> bool:
-    if shutil.which(PRIORITY[0]) is None:
-        return False
-    return not subprocess.run([*PRIORITY, "true"], capture_output=True, check=False).returncode
 
 
 def scores(
