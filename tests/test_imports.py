@@ -223,8 +223,8 @@ PURE = {
     *("gateways/coap/oscore/contexts", "gateways/coap/oscore/device"),
     *("gateways/coap/oscore/layer", "gateways/coap/oscore/refusals"),
     *("homeassistant/address", "homeassistant/bridge", "homeassistant/discovery"),
-    *("homeassistant/entities", "homeassistant/names", "homeassistant/shown_node"),
-    *("homeassistant/removals", "homeassistant/units"),
+    *("homeassistant/entities", "homeassistant/names", "homeassistant/node_removals"),
+    *("homeassistant/removals", "homeassistant/shown_node", "homeassistant/units"),
 }
 """Bytes and `now` go in, values come out."""
 

@@ -9,9 +9,10 @@ import pytest
 
 from pyaiot.errors import ProtocolError
 from pyaiot.homeassistant import bridge as module
-from pyaiot.homeassistant.bridge import Bridge, HomeAssistantMessage
+from pyaiot.homeassistant.bridge import Bridge
 from pyaiot.homeassistant.discovery import components_of
 from pyaiot.homeassistant.names import Topics, device_id
+from pyaiot.homeassistant.node_removals import ORPHANS_AFTER_S, HomeAssistantMessage
 from pyaiot.homeassistant.removals import Removals
 from pyaiot.homeassistant.shown_node import ENTITIES_MAX
 from pyaiot.messages import (
@@ -330,12 +331,12 @@ def test_the_discovery_message_of_an_earlier_run_is_removed_if_its_node_is_unkno
     home.bridge.receive_earlier("pyaiot_old", frozenset({"switch.led"}))
     home.bridge.receive_earlier("pyaiot_a", frozenset({"switch.led"}))
     home.receive(node(), NodeAppeared(uid="a"), reading("led", "1"), Joined(nodes=1))
-    home.wait(module.ORPHANS_AFTER_S - 1.0)
+    home.wait(ORPHANS_AFTER_S - 1.0)
     assert b"" not in home.retained.values()
     home.wait(2.0)
     gone = [topic for topic, payload in home.retained.items() if not payload]
     assert gone == ["homeassistant/device/pyaiot_old/config", "pyaiot/pyaiot_old"]
-    assert home.bridge.orphans == 1
+    assert home.bridge.removals.orphans == 1
 
 
 def test_nothing_is_removed_before_the_registry_is_loaded() -> None:
@@ -345,7 +346,7 @@ def test_nothing_is_removed_before_the_registry_is_loaded() -> None:
     home.wait(600.0)
     assert b"" not in home.retained.values()
     home.loaded = True
-    home.wait(module.ORPHANS_AFTER_S)
+    home.wait(ORPHANS_AFTER_S)
     assert home.retained["homeassistant/device/pyaiot_old/config"] == b""
 
 

@@ -5,9 +5,13 @@ import json
 
 import pytest
 
-from pyaiot.homeassistant import bridge as module
 from pyaiot.homeassistant import removals as limits
-from pyaiot.homeassistant.bridge import HomeAssistantMessage
+from pyaiot.homeassistant.bridge import BIRTH_INTERVAL_S
+from pyaiot.homeassistant.node_removals import (
+    ORPHANS_AFTER_S,
+    REMOVE_AFTER_S,
+    HomeAssistantMessage,
+)
 from pyaiot.homeassistant.removals import Removals
 from pyaiot.messages import Joined, NodeAppeared, NodeForgotten
 from tests.homeassistant.test_bridge import CONFIG, TOPICS, Home, home_with_node, node, reading
@@ -22,7 +26,7 @@ def on_config(publications: list[HomeAssistantMessage]) -> list[HomeAssistantMes
 def start_home_assistant(home: Home) -> list[HomeAssistantMessage]:
     """What it discovers and removes after its start, which ignores what it does not know."""
     home.bridge.home_assistant_started(home.now)
-    return on_config(home.wait(module.BIRTH_INTERVAL_S + module.REMOVE_AFTER_S))
+    return on_config(home.wait(BIRTH_INTERVAL_S + REMOVE_AFTER_S))
 
 
 def test_at_the_next_start_a_forgotten_node_is_discovered_and_then_removed() -> None:
@@ -44,7 +48,7 @@ def test_home_assistant_has_time_to_make_the_entities_that_are_removed() -> None
     home.receive(NodeForgotten(uid="a"))
     home.wait(60.0)
     home.bridge.home_assistant_started(home.now)
-    assert len(on_config(home.wait(module.REMOVE_AFTER_S - 0.1))) == 1
+    assert len(on_config(home.wait(REMOVE_AFTER_S - 0.1))) == 1
     assert on_config(home.wait(0.2)) == [HomeAssistantMessage(CONFIG, b"", retain=True)]
 
 
@@ -67,7 +71,7 @@ def test_a_node_that_was_forgotten_while_both_were_off_is_removed_at_the_next_st
     home = Home(removals=removals)
     home.bridge.receive_earlier("pyaiot_a", frozenset({"switch.led"}))
     home.receive(Joined(nodes=0))
-    home.wait(module.ORPHANS_AFTER_S + 1.0)
+    home.wait(ORPHANS_AFTER_S + 1.0)
     assert home.retained[CONFIG] == b""
     assert [it.payload for it in start_home_assistant(home)] == [config, b""]
 

@@ -14,7 +14,7 @@ import pytest
 from pyaiot.audit.entry import Principal
 from pyaiot.broker.broker import Broker
 from pyaiot.gateways.gateway import GatewayLink
-from pyaiot.homeassistant import bridge, service
+from pyaiot.homeassistant import node_removals, service
 from pyaiot.homeassistant.service import CLIENT, HomeAssistant, HomeAssistantSettings
 from pyaiot.links import MemoryLink
 from pyaiot.messages import (
@@ -293,7 +293,7 @@ async def test_a_forgotten_node_is_removed_at_once(mosquitto_server: Server) -> 
 async def test_what_an_earlier_run_left_is_removed(
     mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bridge, "ORPHANS_AFTER_S", 2.0)
+    monkeypatch.setattr(node_removals, "ORPHANS_AFTER_S", 2.0)
     left = "homeassistant/device/pyaiot_old/config"
     async with scene(mqtt_server.port) as here:
         await here.until(lambda: CONFIG in here.seen)
@@ -343,7 +343,7 @@ async def test_it_joins_again_after_the_broker_closed_it(
 async def test_a_node_that_an_earlier_run_removed_is_removed_when_home_assistant_starts(
     mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bridge, "REMOVE_AFTER_S", 0.2)
+    monkeypatch.setattr(node_removals, "REMOVE_AFTER_S", 0.2)
     removed = "pyaiot/pyaiot/removed/pyaiot_A"
     async with scene(mqtt_server.port) as here:
         await here.until(lambda: CONFIG in here.seen)

@@ -9,10 +9,9 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
-import msgspec
-
 from pyaiot.errors import ProtocolError
 from pyaiot.homeassistant.names import Topics, device_id
+from pyaiot.homeassistant.node_removals import HomeAssistantMessage, NodeRemovals
 from pyaiot.homeassistant.removals import Removals
 from pyaiot.homeassistant.shown_node import ShownNode, reading_of
 from pyaiot.messages import (
@@ -41,14 +40,6 @@ BIRTH_INTERVAL_S: Final = 10.0
 """Shortest interval between complete publications because of birth messages. A birth message
 within it takes effect at its end.
 """
-ORPHANS_AFTER_S: Final = 60.0
-"""Discovery messages of an earlier run whose nodes are still unknown this long after connecting
-are removed.
-"""
-FOUND_MAX: Final = 10_000
-"""Largest number of such discovery messages that are remembered. Others are not removed."""
-REMOVE_AFTER_S: Final = 5.0
-"""Delay before the removal of a node whose discovery message was repeated for Home Assistant."""
 COMMAND_SIZE_MAX: Final = 4096
 """Largest command of Home Assistant in bytes. Larger ones are refused."""
 
@@ -57,14 +48,6 @@ COMMAND_TIMEOUT_S: Final = 5.0
 
 _ONLINE: Final = b"online"
 _OFFLINE: Final = b"offline"
-
-
-class HomeAssistantMessage(msgspec.Struct, frozen=True):
-    """A message to publish with QoS 0."""
-
-    topic: str
-    payload: bytes
-    retain: bool = False
 
 
 _Key: TypeAlias = tuple[str, str]
@@ -93,8 +76,6 @@ class Bridge:
         """Readings that were conflated before they were published."""
         self.refused = 0
         """Commands for an unknown entity, or with an invalid payload."""
-        self.orphans = 0
-        """Nodes of earlier runs that were removed."""
         self._topics = topics
         self._is_registry_loaded = is_registry_loaded
         self._not_shown = not_shown
@@ -116,14 +97,11 @@ class Bridge:
         self._resend: list[tuple[float, str, int]] = []
         """Time of the next repetition of a node's states, its uid, and the count of its
         messages."""
-        self._found: dict[str, frozenset[str]] = {}
-        """Ids of nodes with a retained discovery message of an earlier run, and its components."""
-        self._removals = Removals() if removals is None else removals
-        self._removing = dict.fromkeys(self._removals.begun, now)
-        """When to remove the nodes of `Removals.begun`, the earliest first."""
+        self.removals = NodeRemovals(
+            topics, self._urgent, Removals() if removals is None else removals, now=now
+        )
         self._birth_due: float | None = None
         self._born_at = now - BIRTH_INTERVAL_S
-        self._orphans_at = now + ORPHANS_AFTER_S
         self._commands = 0
         self._urgent[topics.status] = HomeAssistantMessage(topics.status, _ONLINE, retain=True)
 
@@ -162,9 +140,7 @@ class Bridge:
                 self.excess = len(self._excess)
                 return None
             device = device_id(self._topics.system, uid)
-            self._removals.take_found(device)
-            self._forget_removal(device)
-            node = ShownNode(uid, device, self._found.pop(device, frozenset()))
+            node = ShownNode(uid, device, self.removals.shown(device))
             self.nodes[uid] = self._by_device[device] = node
             self._change(node, now)
         return node
@@ -223,9 +199,7 @@ class Bridge:
         self._config_due.pop(uid, None)
         for resource in node.readings:
             self._dirty.pop((uid, resource), None)
-        self._publish_removal(node.device)
-        if node.is_announced:
-            self._keep_removal(node.device, node.config(self._topics))
+        self.removals.removed(node.device, node.config(self._topics) if node.is_announced else b"")
 
     def _change(self, node: ShownNode, now: float) -> None:
         self._config_due.setdefault(node.uid, now + CONFIG_DELAY_S)
@@ -237,18 +211,11 @@ class Bridge:
         node = self._by_device.get(device)
         if node is not None:
             node.earlier |= components
-            self._removals.take_found(device)
-        elif len(self._found) < FOUND_MAX:
-            self._found[device] = components
+        self.removals.receive_earlier(device, components, is_shown=node is not None)
 
     def receive_removed(self, device: str, config: bytes) -> None:
-        """Handle the stored discovery message of a node that an earlier run or
-        connection removed.
-        """
-        if device in self._by_device:
-            self._clear_removal(device)
-        elif device not in self._removals:
-            self._keep_removal(device, config)
+        """See `NodeRemovals.receive_removed`."""
+        self.removals.receive_removed(device, config, self._by_device)
 
     def home_assistant_started(self, now: float) -> None:
         """Handle the birth message of Home Assistant: publish everything again."""
@@ -260,12 +227,7 @@ class Bridge:
         self._config_due = dict.fromkeys(self.nodes, now)
         for node in self.nodes.values():
             node.config_hash = 0
-        for device, config in self._removals:
-            topic = self._topics.config(device)
-            # It was not retained: if it is not removed now, it will not be discovered again.
-            self._urgent[topic] = HomeAssistantMessage(topic, config)
-            self._removals.begun[device] = None
-        self._removing = dict.fromkeys(self._removals.begun, now + REMOVE_AFTER_S)
+        self.removals.home_assistant_started(now)
 
     def receive_command(self, topic: str, payload: bytes) -> Command:
         """Translate a command for the Pyaiot broker. Raises `ProtocolError` for an invalid
@@ -329,11 +291,8 @@ class Bridge:
                 node = self.nodes[next(iter(self._config_due))]
                 del self._config_due[node.uid]
                 self._announce(node, now)
-            elif self._removing and self._first_removing() <= now:
-                device = next(iter(self._removing))
-                del self._removing[device]
-                self._publish_removal(device)
-                self._forget_removal(device)
+            elif _is_due(self.removals.removal_due(), now):
+                self.removals.remove_next()
             elif self._resend and self._resend[0][0] <= now:
                 _, uid, count = heapq.heappop(self._resend)
                 self._publish_states(uid, count)
@@ -342,8 +301,11 @@ class Bridge:
             elif self._dirty and self._flush_at <= now:
                 self._flushing, self._dirty = self._dirty, {}
                 self._flush_at = now + FLUSH_INTERVAL_S
-            elif self._found and self._is_joined and self._orphans_at <= now:
-                self._remove_orphans(now)
+            elif self._is_joined and _is_due(self.removals.orphans_due(), now):
+                if self._is_registry_loaded():
+                    self.removals.remove_orphans()
+                else:
+                    self.removals.wait_for_registry(now)
             else:
                 return
 
@@ -351,26 +313,19 @@ class Bridge:
         """Time of the next publication; 0: at once; None: never."""
         if self._urgent or self._flushing:
             return 0.0
-        due = []
-        if self._birth_due is not None:
-            due.append(self._birth_due)
+        due = [it for it in (self._birth_due, self.removals.removal_due()) if it is not None]
         if self._is_joined and self._config_due:
             due.append(self._first_config_due())
         if self._resend:
             due.append(self._resend[0][0])
         if self._dirty:
             due.append(self._flush_at)
-        if self._found and self._is_joined:
-            due.append(self._orphans_at)
-        if self._removing:
-            due.append(self._first_removing())
+        if self._is_joined and (orphans_due := self.removals.orphans_due()) is not None:
+            due.append(orphans_due)
         return min(due, default=None)
 
     def _first_config_due(self) -> float:
         return self._config_due[next(iter(self._config_due))]
-
-    def _first_removing(self) -> float:
-        return self._removing[next(iter(self._removing))]
 
     def _announce(self, node: ShownNode, now: float) -> None:
         payload = node.config(self._topics)
@@ -391,27 +346,6 @@ class Bridge:
         topic = self._topics.availability(node.device)
         payload = _ONLINE if node.is_online else _OFFLINE
         self._urgent[topic] = HomeAssistantMessage(topic, payload, retain=True)
-
-    def _publish_removal(self, device: str) -> None:
-        # An empty retained message removes it (MQTT 3.1.1 section 3.3.1.3).
-        for topic in (self._topics.config(device), self._topics.availability(device)):
-            self._urgent[topic] = HomeAssistantMessage(topic, b"", retain=True)
-
-    def _keep_removal(self, device: str, config: bytes) -> None:
-        """Home Assistant may not be running: publish the removal again at its next start."""
-        topic = self._topics.removed(device)
-        self._urgent[topic] = HomeAssistantMessage(topic, config, retain=True)
-        for dropped in self._removals.add(device, config):
-            self._clear_removal(dropped)
-
-    def _forget_removal(self, device: str) -> None:
-        if self._removals.discard(device):
-            self._clear_removal(device)
-
-    def _clear_removal(self, device: str) -> None:
-        self._removing.pop(device, None)
-        topic = self._topics.removed(device)
-        self._urgent[topic] = HomeAssistantMessage(topic, b"", retain=True)
 
     def _publish_states(self, uid: str, count: int) -> None:
         """Publish all states of a node, unless a later discovery message did or will."""
@@ -435,13 +369,6 @@ class Bridge:
             node.sent[resource] = state
             yield HomeAssistantMessage(self._topics.state(node.device, resource), state)
 
-    def _remove_orphans(self, now: float) -> None:
-        if not self._is_registry_loaded():
-            self._orphans_at = now + ORPHANS_AFTER_S
-            return
-        for device in self._found:
-            self._publish_removal(device)
-            if config := self._removals.take_found(device):
-                self._keep_removal(device, config)
-        self.orphans += len(self._found)
-        self._found.clear()
+
+def _is_due(at: float | None, now: float) -> bool:
+    return at is not None and at <= now

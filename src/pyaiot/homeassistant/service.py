@@ -21,9 +21,10 @@ from pyaiot.broker.encoders import PLAIN
 from pyaiot.broker.subscriber import Subscriber
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.homeassistant import metrics
-from pyaiot.homeassistant.bridge import FOUND_MAX, Bridge
+from pyaiot.homeassistant.bridge import Bridge
 from pyaiot.homeassistant.discovery import components_of
 from pyaiot.homeassistant.names import TOPIC_PREFIX, Topics
+from pyaiot.homeassistant.node_removals import FOUND_MAX
 from pyaiot.homeassistant.removals import REMOVALS_MAX, Removals
 from pyaiot.messages import Join, Receipt, ReceiptState, RegisteredNode, ToClient, decode_to_client
 from pyaiot.metrics import Sample
