@@ -52,9 +52,13 @@ def test_few_shares_move_when_a_gateway_is_lost() -> None:
     assert sum(kept) >= SHARES // 2
 
 
-@given(st.text(max_size=40), st.sets(st.integers(0, SHARES - 1)), st.booleans())
-def test_a_presence_is_read_as_it_was_written(name: str, holds: set[int], leaves: bool) -> None:
-    presence = Presence(gateway=f"x{name}", holds=tuple(sorted(holds)), leaves=leaves)
+@given(st.text(max_size=40), st.sets(st.integers(0, SHARES - 1)), st.booleans(), st.booleans())
+def test_a_presence_is_read_as_it_was_written(
+    name: str, holds: set[int], leaves: bool, listens: bool
+) -> None:
+    presence = Presence(
+        gateway=f"x{name}", holds=tuple(sorted(holds)), leaves=leaves, listens=listens
+    )
     assert read_presence(msgspec.json.encode(presence)) == presence
 
 
@@ -86,6 +90,7 @@ class Network:
         self.cut: set[str] = set()
         self.tables = {name: self.new(name) for name in self.up}
         self.published_at = dict.fromkeys(self.up, 0.0)
+        self.published: dict[str, Presence] = {}
 
     def new(self, name: str) -> Shares:
         table = Shares(name, NAMES)
@@ -102,7 +107,7 @@ class Network:
 
     def publish(self, name: str) -> None:
         self.published_at[name] = self.now
-        presence = self.tables[name].presence
+        presence = self.published[name] = self.tables[name].presence(self.now)
         for other, table in self.tables.items():
             if other != name and self.up[other] and (other in self.cut) == (name in self.cut):
                 table.receive(presence, self.now)
@@ -116,7 +121,8 @@ class Network:
             for other, theirs in self.tables.items():
                 if other != name and (other in self.cut) == (name in self.cut):
                     theirs.held -= changes.take
-            if any(changes) or self.now - self.published_at[name] >= PRESENCE_INTERVAL_S:
+            is_due = self.now - self.published_at[name] >= PRESENCE_INTERVAL_S
+            if table.presence(self.now) != self.published.get(name) or is_due:
                 self.publish(name)
 
     def run(self, seconds: float) -> None:
@@ -162,6 +168,65 @@ def test_a_share_is_released_before_it_is_taken() -> None:
         assert len(holders) == len(set(holders))
     assert_each_once(network)
     assert network.serving() == assign(NAMES[:3])
+
+
+def test_while_one_listens_the_others_keep_its_shares() -> None:
+    network = Network(2)
+    network.run(5.0)
+    network.up[NAMES[2]] = True
+    network.published_at[NAMES[2]] = 0.0
+    network.start(NAMES[2])
+    unserved_steps = 0
+    for _ in range(40):
+        network.step()
+        served = frozenset().union(*network.serving().values())
+        unserved_steps += served != EVERY
+    # From the release by the others until it takes them.
+    assert unserved_steps <= 1
+    assert network.serving() == assign(NAMES[:3])
+
+
+def test_shares_that_nobody_holds_wait_for_one_that_listens() -> None:
+    table = Shares(NAMES[0], NAMES[:2])
+    table.connected(0.0)
+    assert table.presence(0.0).listens
+    assert table.assigned(0.0) is None
+    assert table.unserved(0.0) == frozenset()
+    table.receive(Presence(gateway=NAMES[1], holds=(), listens=True), 0.0)
+    own = assign(NAMES[:2])[NAMES[0]]
+    assert table.assigned(LISTEN_S) == table.unserved(LISTEN_S) == own
+    assert table.update(LISTEN_S).take == own
+    assert not table.presence(LISTEN_S).listens
+    table.held = own
+    assert table.unserved(LISTEN_S) == frozenset()
+    assert table.update(LISTEN_S) == (frozenset(), frozenset())
+
+
+def test_shares_of_one_that_listens_are_kept_until_it_takes_them() -> None:
+    table = Shares(NAMES[0], NAMES[:2])
+    table.connected(0.0)
+    table.held = table.update(LISTEN_S).take
+    assert table.held == EVERY
+    table.receive(Presence(gateway=NAMES[1], holds=(), listens=True), LISTEN_S)
+    assert table.update(LISTEN_S).release == frozenset()
+    assert table.receive(Presence(gateway=NAMES[1], holds=()), LISTEN_S)
+    assert table.update(LISTEN_S).release == assign(NAMES[:2])[NAMES[1]]
+
+
+def test_what_others_do_is_noticed_at_once() -> None:
+    table = Shares(NAMES[0], NAMES[:3])
+    table.connected(0.0)
+    assert table.receive(Presence(gateway=NAMES[1], holds=tuple(EVERY)), 0.0)
+    assert not table.receive(Presence(gateway=NAMES[1], holds=tuple(EVERY)), 1.0)
+    assert table.receive(Presence(gateway=NAMES[1], holds=(1, 2)), 1.0)
+    assert not table.receive(Presence(gateway=NAMES[1], holds=(1, 2, 3)), 1.0)
+    assigned = table.assigned(LISTEN_S)
+    assert assigned is not None
+    assert table.unserved(LISTEN_S) == assigned - {1, 2, 3}
+    assert table.receive(Presence(gateway=NAMES[1], holds=(), leaves=True), 1.0)
+    assert not table.receive(Presence(gateway=NAMES[1], holds=(), leaves=True), 1.0)
+    assert table.receive(Presence(gateway=NAMES[2], holds=(), listens=True), 1.0)
+    assert not table.receive(Presence(gateway=NAMES[2], holds=(), listens=True), 1.0)
 
 
 def test_one_that_leaves_is_replaced_at_once() -> None:

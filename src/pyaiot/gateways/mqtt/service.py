@@ -53,7 +53,9 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         problem = broker.problem()
         if problem:
             return f"the MQTT broker does not work: {problem}"
-        return "" if answers else "the MQTT broker does not answer"
+        if not answers:
+            return "the MQTT broker does not answer"
+        return "" if mqtt.shares is None else mqtt.shares.problem
 
     async def ready() -> str:
         if mqtt.shares is not None:

@@ -18,6 +18,7 @@ import msgspec
 from pyaiot.errors import ProtocolError
 from pyaiot.gateways.mqtt.shares import (
     PRESENCE_INTERVAL_S,
+    Presence,
     ShareAccess,
     Shares,
     read_presence,
@@ -25,13 +26,18 @@ from pyaiot.gateways.mqtt.shares import (
 )
 from pyaiot.gateways.mqtt.sides import Side, Sides
 from pyaiot.gateways.plugin import SharingMachine
-from pyaiot.mqtt.client import MqttClient, MqttServer, ReceivedMessage
+from pyaiot.mqtt.client import LastWill, MqttClient, MqttServer, ReceivedMessage
 from pyaiot.mqtt.embedded.nats_settings import PRESENCE_TOPIC, SHARE_LEVEL
 from pyaiot.protocols.mqtt.node_topics import NODE_CHECK, NodeCheck, parse_publication
+from pyaiot.transport.backoff import Backoff
 
 STEP_S: Final = PRESENCE_INTERVAL_S / 4
 """Interval at which a gateway decides what to release and to take."""
 
+RETRY_S: Final = 0.1
+RETRY_MAX_S: Final = 1.0
+"""Pause between two attempts to serve a share, doubled with each one from the first up to this.
+They fail while the MQTT broker elects the leaders of its streams."""
 LEAVE_LIMIT_S: Final = 2.0
 """How long a gateway that ends takes to release its shares. Then others take them after
 `GONE_AFTER_S`."""
@@ -53,14 +59,27 @@ class SharedGateway(Protocol):
 class _Serving:
     """A share that this gateway serves: a client for each side, and the tasks that run them."""
 
-    def __init__(self) -> None:
+    def __init__(self, sides: Sides) -> None:
         self.is_active = True
         self.clients: list[MqttClient] = []
+        """Those of `sides.all`."""
         self.tasks: list[asyncio.Task[None]] = []
+        self._sides = sides
 
     @property
     def has_session(self) -> bool:
-        return self.clients[0].has_connected.is_set()
+        """Whether the MQTT broker has sessions for the sides that may have nodes."""
+        return all(client.has_connected.is_set() for client in self._needed())
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether messages of these sides arrive."""
+        return all(client.connected for client in self._needed())
+
+    def _needed(self) -> list[MqttClient]:
+        in_use = self._sides.in_use()
+        clients = zip(self._sides.all, self.clients, strict=True)
+        return [client for side, client in clients if side in in_use]
 
 
 class ShareClients:
@@ -86,17 +105,21 @@ class ShareClients:
         """Set when the others have to learn something at once."""
         self._leaves = False
         self._has_left = asyncio.Event()
+        self._published: Presence | None = None
         self._published_at = 0.0
         self._was_connected = False
         self.is_settled = asyncio.Event()
         """Set when it receives the messages of its shares, and never cleared."""
-        self._presence = MqttClient(
+        self._leaving = Presence(gateway=access.own, holds=(), leaves=True)
+        self._client = MqttClient(
             msgspec.structs.replace(server, client_id="", echo_topic=""),
             name=f"{name}, shares",
             subscriptions=[PRESENCE_TOPIC],
             on_messages=self._received,
             on_connect=self._connected,
             keeps_session=False,
+            # The others need not wait for `GONE_AFTER_S` if only this process was killed.
+            last_will=LastWill(PRESENCE_TOPIC, msgspec.json.encode(self._leaving), retained=False),
         )
 
     @property
@@ -115,6 +138,18 @@ class ShareClients:
             SharingMachine(it, it == own, self._table.shares_of(it)) for it in self._access.gateways
         ]
 
+    @property
+    def problem(self) -> str:
+        """Which nodes are not served although they belong to this gateway; "" if all are."""
+        now = self._loop.time()
+        if self._table.assigned(now) is None:
+            return "the gateways of the MQTT brokers have not shared the nodes yet"
+        count = len(self._table.unserved(now))
+        count += sum(not it.is_connected for it in self._serving.values())
+        if not count:
+            return ""
+        return f"the nodes of {count} of {len(self._access.client_ids)} shares are not served"
+
     def is_ours(self, topic: str, payload: bytes) -> bool:
         """Whether a message is about a node of this gateway. Those about no node are for the one
         that has the first share."""
@@ -132,15 +167,16 @@ class ShareClients:
     async def run(self) -> None:
         """Run until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._presence.run(), name="mqtt gateways")
+            tasks.create_task(self._client.run(), name="mqtt gateways")
             while not self._leaves:
-                await self._step(tasks)
+                is_awake = self._is_awake.is_set()
                 self._is_awake.clear()
+                await self._step(tasks, publishes=is_awake)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(STEP_S):
                         await self._is_awake.wait()
             await self._release(self.held)
-            self._publish_presence(leaves=True)
+            self._publish(self._leaving)
             self._has_left.set()
 
     async def leave(self) -> None:
@@ -151,8 +187,9 @@ class ShareClients:
             async with asyncio.timeout(LEAVE_LIMIT_S):
                 await self._has_left.wait()
 
-    async def _step(self, tasks: asyncio.TaskGroup) -> None:
-        if self._was_connected and not self._presence.connected:
+    async def _step(self, tasks: asyncio.TaskGroup, *, publishes: bool) -> None:
+        """`publishes`: also if nothing has changed."""
+        if self._was_connected and not self._client.connected:
             self._was_connected = False
             self._table.disconnected()
         changes = self._table.update(self._loop.time())
@@ -163,21 +200,22 @@ class ShareClients:
         await self._release(release)
         for share in sorted(changes.take):
             self._take(share, tasks)
-        if self.held and all(it.has_session for it in self._serving.values()):
+        if self.held == self._table.assigned(self._loop.time()) and not self.problem:
             self.is_settled.set()
         if any(changes):
             log.info(
                 "%s: serves %d of %d shares, of the nodes at %d gateways",
                 *(self._name, len(self.held), len(self._access.client_ids), len(self.gateways)),
             )
-        is_due = self._loop.time() - self._published_at >= PRESENCE_INTERVAL_S
-        if any(changes) or is_due or self._is_awake.is_set():
-            self._publish_presence()
+        now = self._loop.time()
+        presence = self._table.presence(now)
+        is_due = now - self._published_at >= PRESENCE_INTERVAL_S
+        if presence != self._published or is_due or publishes:
+            self._publish(presence)
 
-    def _publish_presence(self, *, leaves: bool = False) -> None:
-        self._published_at = self._loop.time()
-        presence = msgspec.structs.replace(self._table.presence, leaves=leaves)
-        self._presence.publish(PRESENCE_TOPIC, msgspec.json.encode(presence))
+    def _publish(self, presence: Presence) -> None:
+        self._published, self._published_at = presence, self._loop.time()
+        self._client.publish(PRESENCE_TOPIC, msgspec.json.encode(presence))
 
     def _connected(self) -> None:
         self._was_connected = True
@@ -191,13 +229,13 @@ class ShareClients:
             except ProtocolError as error:
                 log.debug("%s: not of another gateway: %s", self._name, error)
                 continue
-            if self._table.receive(presence, self._loop.time()) or presence.leaves:
+            if self._table.receive(presence, self._loop.time()):
                 self._is_awake.set()
 
     # -- shares ---------------------------------------------------------------------------------
 
     def _take(self, share: int, tasks: asyncio.TaskGroup) -> None:
-        serving = self._serving[share] = _Serving()
+        serving = self._serving[share] = _Serving(self._sides)
         for side in self._sides.all:
             client = MqttClient(
                 msgspec.structs.replace(
@@ -211,6 +249,7 @@ class ShareClients:
                 on_messages=partial(self._on_messages, serving, side, f"/{SHARE_LEVEL}/{share}"),
                 on_connect=partial(self._gateway.share_connected, share),
                 on_caught_up=partial(self._gateway.share_caught_up, side),
+                backoff=Backoff(first_s=RETRY_S, limit_s=RETRY_MAX_S),
             )
             serving.clients.append(client)
             serving.tasks.append(

@@ -54,6 +54,8 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     holds: Annotated[tuple[Annotated[int, Meta(ge=0, lt=SHARES)], ...], Meta(max_length=SHARES)]
     leaves: bool = False
     """It stops, and has released all of them."""
+    listens: bool = False
+    """It does not know the others yet: it takes no share, and the others keep theirs."""
 
 
 _decoder: Final = msgspec.json.Decoder(Presence)
@@ -110,6 +112,7 @@ class ShareChanges(NamedTuple):
 
 class _Other(NamedTuple):
     holds: frozenset[int]
+    listens: bool
     seen_at: float
 
 
@@ -139,9 +142,9 @@ class Shares:
         other = self._others.get(gateway)
         return None if other is None else len(other.holds)
 
-    @property
-    def presence(self) -> Presence:
-        return Presence(gateway=self._own, holds=tuple(sorted(self.held)))
+    def presence(self, now: float) -> Presence:
+        listens = self._takes_after is None or now < self._takes_after
+        return Presence(gateway=self._own, holds=tuple(sorted(self.held)), listens=listens)
 
     def connected(self, now: float) -> None:
         """Messages of the others arrive from now on."""
@@ -153,16 +156,32 @@ class Shares:
         self._others.clear()
 
     def receive(self, presence: Presence, now: float) -> bool:
-        """Returns whether that gateway was not known, and has to learn about this one."""
+        """Returns whether to call `update` and to publish the presence of this gateway at once:
+        the other one was not known, takes shares from now on, has released one, or leaves."""
         name = presence.gateway
         if name not in self._possible:
             return False
+        before = self._others.pop(name, None)
         if presence.leaves:
-            self._others.pop(name, None)
-            return False
-        is_new = name not in self._others
-        self._others[name] = _Other(frozenset(presence.holds), now)
-        return is_new
+            return before is not None
+        holds = frozenset(presence.holds)
+        self._others[name] = _Other(holds, presence.listens, now)
+        return before is None or before.listens > presence.listens or bool(before.holds - holds)
+
+    def assigned(self, now: float) -> frozenset[int] | None:
+        """The shares of this gateway; None: it does not know the others yet."""
+        if self._takes_after is None or now < self._takes_after:
+            return None
+        return assign(self.gateways)[self._own]
+
+    def unserved(self, now: float) -> frozenset[int]:
+        """The shares of this gateway that it does not hold, and no other gateway either."""
+        assigned = self.assigned(now)
+        return frozenset() if assigned is None else assigned - self.held - self._elsewhere
+
+    @property
+    def _elsewhere(self) -> frozenset[int]:
+        return frozenset().union(*(it.holds for it in self._others.values()))
 
     def update(self, now: float) -> ShareChanges:
         """Call it at least every `PRESENCE_INTERVAL_S`."""
@@ -177,8 +196,10 @@ class Shares:
                 del self._others[name]
         if was_paused or self._takes_after is None:
             return ShareChanges(self.held, frozenset())
-        if now < self._takes_after:
+        assigned = self.assigned(now)
+        if assigned is None:
             return ShareChanges(frozenset(), frozenset())
-        assigned = assign(self.gateways)[self._own]
-        elsewhere = frozenset().union(*(it.holds for it in self._others.values()))
-        return ShareChanges(self.held - assigned, assigned - self.held - elsewhere)
+        # One that listens takes none yet: until then, its future shares stay where they are.
+        takers = [self._own, *(name for name, it in self._others.items() if not it.listens)]
+        kept = assigned | assign(takers)[self._own]
+        return ShareChanges(self.held - kept, self.unserved(now))
