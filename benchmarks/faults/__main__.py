@@ -17,12 +17,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from benchmarks.faults import cluster, crowd, machine, processes
+from benchmarks.faults import cluster, crowd, machine, mqtt_cluster, processes
 from benchmarks.faults.cluster import ClusterRow
-from benchmarks.faults.page import CLUSTER, HEAD, TAIL, TESTS
+from benchmarks.faults.mqtt_cluster import MqttClusterRow
+from benchmarks.faults.page import CLUSTER, HEAD, MQTT_CLUSTER, TAIL, TESTS
 from benchmarks.faults.row import Row
 
-GROUPS: Final[dict[str, Callable[[], Iterator[Row | ClusterRow]]]] = {
+GROUPS: Final[dict[str, Callable[[], Iterator[Row | ClusterRow | MqttClusterRow]]]] = {
     "processes": processes.rows,
     "loss": machine.losses,
     "clock": machine.clock_steps,
@@ -30,6 +31,7 @@ GROUPS: Final[dict[str, Callable[[], Iterator[Row | ClusterRow]]]] = {
     "crowd": crowd.rows,
     "cluster": cluster.rows,
     "failovers": cluster.failovers,
+    "mqtt-cluster": mqtt_cluster.rows,
 }
 _INSIDE: Final = "FAULTS_NAMESPACE"
 
@@ -50,13 +52,14 @@ def main() -> None:
     del os.environ[_INSIDE]
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     writes_page = not sys.argv[1:]
-    lines: dict[type, list[str]] = {Row: [], ClusterRow: []}
+    lines: dict[type, list[str]] = {Row: [], ClusterRow: [], MqttClusterRow: []}
     for name in names:
         for row in GROUPS[name]():
             lines[type(row)].append(row.line())
             print(row.line(), file=sys.stderr, flush=True)
     if writes_page:
-        print(HEAD, *lines[Row], CLUSTER, *lines[ClusterRow], TAIL, sep="\n")
+        print(HEAD, *lines[Row], CLUSTER, *lines[ClusterRow], sep="\n")
+        print(MQTT_CLUSTER, *lines[MqttClusterRow], TAIL, sep="\n")
         for name, within, test in TESTS:
             print(f"| {name} | {within or 'its test'} | `{test}` |")
 

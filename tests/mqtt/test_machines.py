@@ -96,6 +96,7 @@ def test_the_settings_file_names_the_others_and_verifies_them() -> None:
     assert 'host: "10.0.0.2"' in text
     assert 'tls { cert_file: "a.pem", key_file: "a.pem", ca_file: "ca.pem"' in text
     assert "stream_replicas: 3" in text
+    assert 'js_api_timeout: "2s"' in text
     assert text.count("partition(12,1)") == 2
     assert '"/folder/jetstream-cluster"' in text
 
@@ -105,4 +106,5 @@ def test_a_broker_alone_has_no_routes() -> None:
     assert "cluster" not in text
     assert "partition" not in text
     assert "stream_replicas" not in text
+    assert "js_api_timeout" not in text
     assert '"/folder/jetstream"' in text

@@ -116,7 +116,7 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
             clean_session=not self._keeps_session,
             logger=_gmqtt_log,
             will_message=last_will
-            and gmqtt.Message(last_will.topic, last_will.payload, retain=True),
+            and gmqtt.Message(last_will.topic, last_will.payload, retain=last_will.retained),
             **properties,
         )
         self.ended = asyncio.Event()

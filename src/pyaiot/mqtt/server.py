@@ -8,10 +8,11 @@ import msgspec
 
 
 class LastWill(msgspec.Struct, frozen=True):
-    """What the broker publishes, retained, when it loses the connection of a client."""
+    """What the broker publishes when it loses the connection of a client."""
 
     topic: str
     payload: bytes
+    retained: bool = True
 
 
 class MqttServer(msgspec.Struct, frozen=True):

@@ -55,6 +55,8 @@ READY_LIMIT_S: Final = 10.0
 a second, more with a large store."""
 END_LIMIT_S: Final = 1.0
 """How long the embedded MQTT broker may take to end. Then it is killed."""
+END_LIMIT_OF_CLUSTER_S: Final = 5.0
+"""The same for one of a cluster, which passes its streams to the others first."""
 GO_MEMORY_MAX: Final = 1024 * 1024 * 1024
 """Bytes of memory above which the embedded MQTT broker collects garbage continuously; half of the
 machine's memory if that is less. Ten thousand connections use half of it."""
@@ -299,6 +301,9 @@ class EmbeddedBroker:
                 "-S",
                 die_with_parent.__file__,
                 str(os.getpid()),
+                # One of a cluster passes its streams to the others before it ends.
+                str(int(signal.SIGTERM if self._config.cluster else signal.SIGKILL)),
+                str(self._config.folder / "nats-server.lock"),
                 *command,
             ]
         try:
@@ -331,7 +336,8 @@ class EmbeddedBroker:
             (ended,) = await asyncio.gather(supervision, return_exceptions=True)
             if isinstance(ended, Exception):
                 log.error("the supervision of nats-server failed", exc_info=ended)
-            await end_process(child, END_LIMIT_S)
+            limit_s = END_LIMIT_OF_CLUSTER_S if self._config.cluster else END_LIMIT_S
+            await end_process(child, limit_s)
 
     async def _supervise(self, child: asyncio.subprocess.Process) -> None:
         """Enforce the quotas, and kill the child if it runs but does not work."""

@@ -1,25 +1,59 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs a program that the kernel kills when its parent process ends. Linux only.
+"""Runs a program that gets a signal from the kernel when its parent process ends. Linux only.
 
-Started as a script, without this package: `python -I -S die_with_parent.py PARENT PROGRAM ...`.
+Started as a script, without this package: `python -I -S die_with_parent.py PARENT SIGNAL LOCK
+PROGRAM ...`. The program holds a lock on the file LOCK until it ends. An earlier one that still
+holds it is waited for, and killed if it takes too long.
 """
 
+import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import sys
+import time
 from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
 """prctl(2): the kernel sends a signal when the parent ends. The setting survives execve(2)."""
+EARLIER_LIMIT_S: Final = 3.0
+"""How long an earlier nats-server, whose parent process was killed, may take to end. Then it is
+killed."""
+_STEP_S: Final = 0.02
 
 
 def main() -> None:
-    parent, program, *arguments = sys.argv[1:]
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent, number, lock, program, *arguments = sys.argv[1:]
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))
     # The parent may have ended before the line above.
     if os.getppid() == int(parent):
+        wait_for_earlier(lock)
         os.execv(program, [program, *arguments])  # noqa: S606 - no shell is wanted
+
+
+def wait_for_earlier(path: str) -> None:
+    """Lock the file until the end of this process, and of the program that it executes."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(file, True)
+    until = time.monotonic() + EARLIER_LIMIT_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > until:
+                _kill_holder(file)
+            time.sleep(_STEP_S)
+    os.ftruncate(file, 0)
+    os.pwrite(file, str(os.getpid()).encode(), 0)
+
+
+def _kill_holder(file: int) -> None:
+    text = os.pread(file, 20, 0)
+    if text.isdigit():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(text), signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,10 @@ PRESENCE_TOPIC: Final = "pyaiot/gateways"
 """The topic on which gateways of a cluster announce their presence. Devices may not use it."""
 ROUTES_USER: Final = "pyaiot"
 """The user with which the nats-servers of a cluster authenticate to each other."""
+STORE_LIMIT_S: Final = 2
+"""Seconds after which a nats-server of a cluster closes the connection of an MQTT client, because
+no leader of the store has answered: after a machine was lost, one is elected, and the request was
+lost. The client sends it again when it has connected again."""
 HANDSHAKE_LIMIT_S: Final = 10
 """Seconds for a TLS handshake with the embedded MQTT broker. Then the connection is closed."""
 
@@ -184,7 +188,7 @@ mqtt {{
   {anonymous}
   ack_wait: "{ACKNOWLEDGED_WITHIN_S}s"
   consumer_inactive_threshold: "{KEEP_IDLE_S}s"
-  {f"stream_replicas: {REPLICAS}" if clustered else ""}
+  {_OF_CLUSTER if clustered else ""}
   {tls}
 }}
 accounts {{
@@ -234,6 +238,9 @@ _MAPPED: Final = (
     f'{SHARE_LEVEL}.{{{{partition({SHARES},1)}}}}" }}'
 )
 """Of an account: who publishes `node.<id>.<resource>` publishes on the topic of its share."""
+
+
+_OF_CLUSTER: Final = f'stream_replicas: {REPLICAS}, js_api_timeout: "{STORE_LIMIT_S}s"'
 
 
 def _cluster(cluster: MqttCluster) -> str:
