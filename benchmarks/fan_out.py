@@ -219,18 +219,26 @@ def _measure_count(home: Home, size: Size, count: int) -> Measured:
 @contextlib.contextmanager
 def _subject(name: str, home: Home, size: Size, count: int) -> Iterator[Subject]:
     """One broker with its gateway and clients, stopped until its turn."""
-    v2 = name == V2
     server = plain_broker(home) if name == PLAIN else broker(home)
-    spec = {"port": server.port, "v2": v2}
-    with (
-        server,
-        _gateway(home, size, spec) as gateway,
-        Worker("clients", path="/ws", count=count, server_pid=server.pid, **spec) as clients,
-    ):
-        subject = Subject(name, count, server, gateway, clients)
-        subject.wait_quiet(size.fan_out_nodes * count)
+    with subject_of(name, server, home, size, count, v2=name == V2) as subject:
         subject.pause()
         yield subject
+
+
+@contextlib.contextmanager
+def subject_of(
+    name: str, server: Server, home: Home, size: Size, count: int, *, v2: bool = True
+) -> Iterator[Subject]:
+    """A broker with a gateway and `count` clients. Ends the broker with the block."""
+    with server:
+        spec = {"port": server.port, "v2": v2}
+        with (
+            _gateway(home, size, spec) as gateway,
+            Worker("clients", path="/ws", count=count, server_pid=server.pid, **spec) as clients,
+        ):
+            subject = Subject(name, count, server, gateway, clients)
+            subject.wait_quiet(size.fan_out_nodes * count)
+            yield subject
 
 
 @contextlib.contextmanager

@@ -7,13 +7,13 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.fan_out import Subject, Window
-from benchmarks.processes import BenchmarkError, Home, Worker, resident_bytes
+from benchmarks.fan_out import Subject, Window, subject_of
+from benchmarks.processes import BenchmarkError, Home, resident_bytes
 from benchmarks.services import broker, history_of
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
@@ -47,27 +47,12 @@ def _kept(path: Path) -> tuple[int, int]:
         db.close()
 
 
-@contextlib.contextmanager
-def _subject(home: Home, size: Size, clients: int, *, history: bool) -> Iterator[Subject]:
+def _subject(
+    home: Home, size: Size, clients: int, *, history: bool
+) -> contextlib.AbstractContextManager[Subject]:
     """A broker with or without history, its gateway and its clients."""
-    with broker(home, history=history) as server:
-        spec = {"port": server.port, "v2": True}
-        gateway = Worker(
-            "gateway",
-            path="/gw",
-            token=home.token(),
-            nodes=size.fan_out_nodes,
-            resources=1,
-            dated=False,
-            **spec,
-        )
-        with (
-            gateway,
-            Worker("clients", path="/ws", count=clients, server_pid=server.pid, **spec) as counters,
-        ):
-            subject = Subject("history" if history else "none", clients, server, gateway, counters)
-            subject.wait_quiet(size.fan_out_nodes * clients)
-            yield subject
+    server, name = broker(home, history=history), "history" if history else "none"
+    return subject_of(name, server, home, size, clients)
 
 
 def _measure_recording(results: Results, home: Home, size: Size) -> None:

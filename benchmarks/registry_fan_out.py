@@ -13,13 +13,13 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Final
 
-from benchmarks.fan_out import Subject, Window
-from benchmarks.processes import Home, Worker
+from benchmarks.fan_out import Subject, Window, subject_of
+from benchmarks.processes import Home
 from benchmarks.scopes import GATEWAY, NullSink, StoppedTimer
 from benchmarks.services import broker_with_registry
 from benchmarks.sizes import Size
@@ -191,24 +191,8 @@ def _cpu_us(window: Window) -> float:
     return window.cpu_s / max(1, window.deliveries) * 1e6
 
 
-@contextlib.contextmanager
-def _subject(home: Home, size: Size, clients: int, registry: str) -> Iterator[Subject]:
+def _subject(
+    home: Home, size: Size, clients: int, registry: str
+) -> contextlib.AbstractContextManager[Subject]:
     """A broker with this registry, its gateway and its clients."""
-    with broker_with_registry(home, registry) as server:
-        spec = {"port": server.port, "v2": True}
-        gateway = Worker(
-            "gateway",
-            path="/gw",
-            token=home.token(),
-            nodes=size.fan_out_nodes,
-            resources=1,
-            dated=False,
-            **spec,
-        )
-        with (
-            gateway,
-            Worker("clients", path="/ws", count=clients, server_pid=server.pid, **spec) as counters,
-        ):
-            subject = Subject(registry, clients, server, gateway, counters)
-            subject.wait_quiet(size.fan_out_nodes * clients)
-            yield subject
+    return subject_of(registry, broker_with_registry(home, registry), home, size, clients)
