@@ -165,7 +165,7 @@ export const de: Words = {
   camera: "Kamera",
   "script.edit": "Bearbeiten",
   "script.edit_of": "Skript von {name} bearbeiten",
-  "script.empty": "kein Skript",
+  "script.empty": "leer",
   "script.title": "Skript",
   "script.send": "Senden",
   "script.sending": "Wird gesendet …",

@@ -165,7 +165,7 @@ export const fr: Words = {
   camera: "Caméra",
   "script.edit": "Modifier",
   "script.edit_of": "Modifier le script de {name}",
-  "script.empty": "aucun script",
+  "script.empty": "vide",
   "script.title": "Script",
   "script.send": "Envoyer",
   "script.sending": "Envoi en cours…",
