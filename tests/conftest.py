@@ -226,7 +226,8 @@ LONGEST = tuple(
     """
     web/test_dashboard_home.py end_to_end/test_fleet.py end_to_end/test_processes.py
     mqtt/test_embedded_broker.py test_docs_commands.py end_to_end/test_embedded_mqtt.py
-    test_benchmarks.py interop/test_home_assistant.py web/test_dashboard_for_everybody.py
+    test_benchmarks.py interop/test_home_assistant.py doctor/test_doctor.py
+    web/test_dashboard_end_to_end.py web/test_dashboard_for_everybody.py
     attacks/test_secrets.py web/test_dashboard_registry.py homeassistant/test_service.py
     web/test_dashboard_installed.py gateways/test_mqtt_old_messages.py
     web/test_dashboard_audit.py end_to_end/test_mdns.py web/test_dashboard_alerts.py
@@ -234,7 +235,8 @@ LONGEST = tuple(
     web/test_documentation_site.py interop/test_address_families.py
     web/test_dashboard_history.py web/test_ended_access.py web/test_dashboard_devices.py
     mqtt/test_embedded_quotas.py web/test_dashboard_figures.py attacks/test_secured_mqtt.py
-    web/test_dashboard_layout.py doctor/test_doctor.py test_scripts.py
+    web/test_dashboard_layout.py test_scripts.py web/test_dashboard_every_way.py
+    end_to_end/test_cluster_fault.py web/test_dashboard_fleet.py
     history/test_clock_steps.py web/test_dashboard_map.py attacks/test_stalled_clients.py
     web/test_dashboard_topics.py interop/test_coap_dtls.py history/test_postgres.py
     web/test_lighthouse.py
@@ -244,7 +246,7 @@ LONGEST = tuple(
     test_fuzz_targets.py interop/test_mqtt_clients.py web/test_api_docs.py web/test_metrics.py
     web/test_dashboard_charts.py attacks/test_claims.py web/test_history_problem.py
     attacks/test_secured_uids.py end_to_end/test_backup.py attacks/test_leavers.py
-    web/test_access.py attacks/test_unknown_peers.py web/test_dashboard_end_to_end.py
+    web/test_access.py attacks/test_unknown_peers.py
     examples/test_micropython.py interop/test_libcoap_dtls.py end_to_end/test_foreign_devices.py
     test_package.py end_to_end/test_fleet_logins.py end_to_end/test_tls.py
     history/test_ledger.py gateways/test_mqttsn_gateway.py interop/test_oscore.py

@@ -7,6 +7,7 @@ The texts are collected from the calls that write them. A value within a text be
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -121,8 +122,13 @@ def details_in(name: str, tree: ast.Module) -> Iterator[ast.expr | None]:
     yield from assigned(tree, ASSIGNED.get(name, set()))
 
 
-def written() -> Iterator[tuple[str, str]]:
+@cache
+def written() -> tuple[tuple[str, str], ...]:
     """All details that are literals, with the module."""
+    return tuple(_written())
+
+
+def _written() -> Iterator[tuple[str, str]]:
     for path in sorted(SOURCE.rglob("*.py")):
         name = path.relative_to(SOURCE).as_posix()
         for node in details_in(name, ast.parse(path.read_text("utf-8"))):
@@ -148,7 +154,7 @@ sources = pytest.mark.skipif(not WORDS.exists(), reason="The sources of the dash
 @sources
 def test_every_detail_that_is_written_here_has_a_translation() -> None:
     known = patterns()
-    texts = list(written())
+    texts = written()
     assert len({text for _, text in texts}) > 40
     without = [
         f"{name}: {text}"

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -65,52 +66,67 @@ class System:
         return f"http://127.0.0.1:{self.dashboard_port}/"
 
 
-@pytest.fixture
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+@contextmanager
+def running_system(folders: pytest.TempPathFactory) -> Iterator[System]:
     if not load_built():
         no_page()
-    programs = Programs(tmp_path_factory.mktemp("home"))
-    yield System(programs)
-    programs.close()
+    programs = Programs(folders.mktemp("home"))
+    try:
+        yield System(programs)
+    finally:
+        programs.close()
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """For the tests that end none of its processes."""
+    with running_system(tmp_path_factory) as running:
+        yield running
+
+
+@pytest.fixture
+def own_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory) as running:
+        yield running
 
 
 def lamp(page: "Page") -> "Locator":
     return page.locator(f'[data-uid="{UID}"]')
 
 
-async def test_restarted_broker_is_found(browser: Browser, system: System) -> None:
+async def test_restarted_broker_is_found(browser: Browser, own_system: System) -> None:
     async with browser.page(loses_broker=True) as page:
         page.set_default_timeout(BACK_LIMIT_MS)
-        await page.goto(system.url)
+        await page.goto(own_system.url)
         await see(lamp(page), "Desk lamp")
         switch = page.get_by_role("switch")
         await switch.click()
         await see(lamp(page), re.compile("confirmed · [0-9]+ ms"))
         await has(switch, "aria-checked", "true")
-        system.broker.kill()
+        own_system.broker.kill()
         await see(page.locator(".banner"), "Broker lost")
         await see(lamp(page), "Frozen")
         await has(switch, "aria-disabled", "true")
-        system.broker = system.start_broker()
+        own_system.broker = own_system.start_broker()
         await page.locator('.banner.back, [data-state="live"]').first.wait_for()
         await page.locator(f'[data-uid="{UID}"][data-state="live"]').wait_for()
         await switch.click()
         await has(switch, "aria-checked", "false")
 
 
-async def test_offline_node_is_listed_after_a_restart(browser: Browser, system: System) -> None:
+async def test_offline_node_is_listed_after_a_restart(browser: Browser, own_system: System) -> None:
     async with browser.page() as page:
         page.set_default_timeout(BACK_LIMIT_MS)
-        await page.goto(system.url)
+        await page.goto(own_system.url)
         await see(lamp(page).locator('[data-resource="temperature"]'), "°C")
-        system.gateway.kill()
+        own_system.gateway.kill()
         await see(lamp(page), "Unknown: gateway lost")
-    system.broker.send(signal.SIGTERM)
-    system.broker.exit_code(BACK_LIMIT_MS / 1000)
-    system.broker = system.start_broker()
+    own_system.broker.send(signal.SIGTERM)
+    own_system.broker.exit_code(BACK_LIMIT_MS / 1000)
+    own_system.broker = own_system.start_broker()
     async with browser.page() as page:
         page.set_default_timeout(BACK_LIMIT_MS)
-        await page.goto(system.url)
+        await page.goto(own_system.url)
         row_of_lamp = page.locator(f'.offline-row[data-uid="{UID}"]')
         await see(row_of_lamp, "Desk lamp")
         await see(row_of_lamp, "°C")
