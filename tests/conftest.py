@@ -237,6 +237,7 @@ LONGEST = tuple(
     mqtt/test_embedded_quotas.py web/test_dashboard_figures.py attacks/test_secured_mqtt.py
     web/test_dashboard_layout.py test_scripts.py web/test_dashboard_every_way.py
     end_to_end/test_cluster_fault.py web/test_dashboard_fleet.py
+    end_to_end/test_cluster_events.py end_to_end/test_cluster_restore.py
     history/test_clock_steps.py web/test_dashboard_map.py attacks/test_stalled_clients.py
     web/test_dashboard_topics.py interop/test_coap_dtls.py history/test_postgres.py
     web/test_lighthouse.py
