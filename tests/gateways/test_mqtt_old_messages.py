@@ -14,8 +14,8 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from pyaiot.gateways.mqtt import gateway as mqtt_gateway
 from pyaiot.gateways.mqtt import retained as mqtt_retained
+from pyaiot.gateways.mqtt import stored_nodes
 from pyaiot.messages import NodeLeft, Reading
 from pyaiot.mqtt import client as mqtt_client
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
@@ -201,7 +201,7 @@ async def test_a_check_that_was_stored_is_no_sign_of_life(mqtt_server: Server) -
 async def test_stored_values_are_handed_on_and_their_silent_node_leaves_at_once(
     mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt_gateway, "ANSWER_LIMIT_S", 0.3)
+    monkeypatch.setattr(stored_nodes, "ANSWER_LIMIT_S", 0.3)
     many = [("node/gone/count", value(number)) for number in range(150)]
     named = await away(mqtt_server, check("gone"), *many)
     async with world(named) as here:
@@ -216,7 +216,7 @@ async def test_stored_values_are_handed_on_and_their_silent_node_leaves_at_once(
 async def test_a_node_that_answers_stays_whatever_was_stored_of_it(
     mqtt_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt_gateway, "ANSWER_LIMIT_S", 1.0)
+    monkeypatch.setattr(stored_nodes, "ANSWER_LIMIT_S", 1.0)
     named = await away(mqtt_server)
     async with device(mqtt_server.port, "a") as board:
         for number in range(5):

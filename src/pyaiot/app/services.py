@@ -140,7 +140,13 @@ async def run_gateway(
             announce_listeners(config, tasks, gateways=[gateway])
             print_line(f"{gateway.protocol} gateway: {gateway.listener}  (Ctrl+C ends it)")
             notify_ready(f"{gateway.protocol} gateway: {gateway.listener}")
-            await gateway.run(connect_by_websocket(session, config.gateway, credential))
+            connect = connect_by_websocket(session, config.gateway, credential)
+            tasks.create_task(gateway.run(connect), name=gateway.command)
+            try:
+                await asyncio.Future()
+            finally:
+                if gateway.leave is not None:
+                    await gateway.leave()
 
 
 async def run_all(

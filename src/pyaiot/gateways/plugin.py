@@ -81,7 +81,8 @@ class OpenGateway(msgspec.Struct, frozen=True, kw_only=True):
     run: "Callable[[ConnectToBroker], Coroutine[Any, Any, None]]"
     """Serves until cancelled, and closes the listener then."""
     leave: Callable[[], Awaitable[None]] | None = None
-    """Hands its nodes over to gateways of other machines, before this process ends."""
+    """Awaited before `run` is cancelled. Then it receives nothing more, the broker has what it
+    acknowledged, and gateways of other machines may have its nodes."""
     machines: Callable[[], Sequence[SharingMachine]] | None = None
     """Those of the gateways with which it shares its nodes, and its own."""
     ready: Callable[[], Awaitable[object]] | None = None

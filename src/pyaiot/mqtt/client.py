@@ -90,6 +90,7 @@ class MqttClient:
         self._backoff = backoff or Backoff(first_s=RETRY_S, limit_s=RETRY_S, jitter=0.0)
         self._version = server.version or MQTTv50
         self._connection: GmqttConnection | None = None
+        self._has_left = False
         self._echo: tuple[bytes, asyncio.Future[None]] | None = None
         """The payload of the round trip in progress, and its arrival."""
         self._stored_end: tuple[bytes, asyncio.Future[None]] | None = None
@@ -102,14 +103,16 @@ class MqttClient:
         return self._connection is not None
 
     async def run(self) -> None:
-        """Stay connected until cancelled."""
+        """Stay connected until cancelled, or until `leave`."""
         loop = asyncio.get_running_loop()
         reported = ""
-        while True:
+        while not self._has_left:
             try:
                 await self._one_connection(lost=reported != "")
                 continue  # with the other version
             except (LinkLost, OperatorError) as error:
+                if self._has_left:
+                    return
                 self._tried.set()
                 if self._connection is not None:
                     reported = ""
@@ -136,7 +139,8 @@ class MqttClient:
 
     async def leave(self) -> None:
         """End the connection such that the next client with this session gets all messages that
-        this one has not processed, and no other. Then cancel `run`."""
+        this one has not processed, and no other. Then `run` ends."""
+        self._has_left = True
         if self._connection is not None:
             await self._connection.leave(LEAVE_LIMIT_S)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from pyaiot.errors import ProtocolError, Refused
 from pyaiot.gateways.command_deadlines import CommandDeadlines
 from pyaiot.gateways.gateway import ConnectToBroker, Gateway, Outcome
+from pyaiot.gateways.hand_over import hand_over
 from pyaiot.gateways.mqtt import metrics
 from pyaiot.gateways.mqtt.base_topics import DEFAULT_TOPICS, BaseTopics
 from pyaiot.gateways.mqtt.foreign_devices import ForeignDevices
@@ -24,6 +25,7 @@ from pyaiot.gateways.mqtt.share_clients import ShareClients
 from pyaiot.gateways.mqtt.shared_broker import SecuredDevices
 from pyaiot.gateways.mqtt.shares import ShareAccess, share_of
 from pyaiot.gateways.mqtt.sides import Side, Sides
+from pyaiot.gateways.mqtt.stored_nodes import StoredNodes
 from pyaiot.gateways.mqtt.topic_commands import TopicCommands
 from pyaiot.metrics import Sample
 from pyaiot.model.topic_mapping import TopicMapping
@@ -54,9 +56,6 @@ if TYPE_CHECKING:
 
 CHECK_INTERVAL_S: Final = 30.0
 """Interval between messages on `gateway/check`. All nodes answer them."""
-ANSWER_LIMIT_S: Final = 5.0
-"""Time for nodes to answer after the broker has sent its stored messages. A node that has only
-stored messages by then is offline: they show its values, not that it is online."""
 ROUND_TRIP_LIMIT_S: Final = 2.0
 """How long a message may take through the MQTT broker and back. Then `/readyz` reports it."""
 
@@ -96,8 +95,8 @@ class MqttGateway:
         self._awaited: dict[str, frozenset[str] | None] = {}
         """Known nodes → the requested resources whose values are missing; None before their list of
         resources arrives."""
-        self._unconfirmed: set[str] = set()
-        """Nodes of which there are only stored messages so far."""
+        self._stored = StoredNodes(gateway, self._forget)
+        self._unconfirmed = self._stored.uids
         self.retained = RetainedFill(gateway, self._refuse)
         self._connected_at = self._loop.time()
         self._first_connection = asyncio.Event()
@@ -165,10 +164,15 @@ class MqttGateway:
                     self.gateway.expire_offline_nodes(self._forget), name="mqtt silence"
                 )
         finally:
-            for side in self._sides.all:
-                if side.confirmation is not None:
-                    side.confirmation.cancel()
+            self._stored.close()
             await self.gateway.end_commands()
+
+    async def leave(self) -> None:
+        """See `OpenGateway.leave`."""
+        if self.shares is not None:
+            await self.shares.leave()
+        await self._sides.leave()
+        await hand_over(self.gateway)
 
     async def run_at_one(self) -> None:
         """What one of the gateways at an MQTT broker does."""
@@ -187,16 +191,16 @@ class MqttGateway:
         self._first_connection.set()
         side.client.publish(GATEWAY_CHECK, b"")
 
-    def share_caught_up(self, side: Side) -> None:
+    def share_caught_up(self, side: Side, share: int | None = None) -> None:
         """The stored messages have arrived: nodes that answer from now on are online."""
-        if side.confirmation is not None:
-            side.confirmation.cancel()
         # Answers to the first check may have been treated as stored messages.
         side.client.publish(GATEWAY_CHECK, b"")
-        side.confirmation = self._loop.call_later(ANSWER_LIMIT_S, self._end_unconfirmed, side)
+        if share is not None or self.shares is None:
+            self._stored.caught_up(side, share)
 
     def share_connected(self, share: int) -> None:
         """A share has moved here, or publications of its nodes may have been lost."""
+        self._stored.connected(share)
         for uid in self._awaited:
             if share_of(uid) == share:
                 self._awaited[uid] = None
@@ -209,14 +213,6 @@ class MqttGateway:
         for uid in uids:
             self._forget(uid)
         self._moved.released(uids)
-
-    def _end_unconfirmed(self, side: Side) -> None:
-        side.confirmation = None
-        for uid in list(self._unconfirmed):
-            node = self.gateway.nodes.get(uid)
-            if node is None or node.secured == side.secured:
-                self._forget(uid)
-                self.gateway.left(uid, "silent")
 
     async def _check(self) -> None:
         while True:

@@ -82,6 +82,6 @@ async def open_gateway(config: Config, broker: SharedMqttBroker) -> OpenGateway:
         reload_tls=broker.reload_tls,
         # Messages that devices publish before it subscribes would be acknowledged and lost.
         ready=ready if broker.embedded else None,
-        leave=None if mqtt.shares is None else mqtt.shares.leave,
+        leave=mqtt.leave,
         machines=None if mqtt.shares is None else mqtt.shares.machines,
     )

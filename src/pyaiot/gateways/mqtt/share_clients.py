@@ -50,7 +50,7 @@ class SharedGateway(Protocol):
 
     def receive(self, side: Side, messages: Sequence[ReceivedMessage]) -> None: ...
     def share_connected(self, share: int) -> None: ...
-    def share_caught_up(self, side: Side) -> None: ...
+    def share_caught_up(self, side: Side, share: int) -> None: ...
     def share_released(self, share: int) -> None: ...
     async def run_at_one(self) -> None:
         """What only one gateway does: it runs while this one has the first share."""
@@ -248,7 +248,7 @@ class ShareClients:
                 subscriptions=[f"node/+/+/{SHARE_LEVEL}/{share}"],
                 on_messages=partial(self._on_messages, serving, side, f"/{SHARE_LEVEL}/{share}"),
                 on_connect=partial(self._gateway.share_connected, share),
-                on_caught_up=partial(self._gateway.share_caught_up, side),
+                on_caught_up=partial(self._gateway.share_caught_up, side, share),
                 backoff=Backoff(first_s=RETRY_S, limit_s=RETRY_MAX_S),
             )
             serving.clients.append(client)

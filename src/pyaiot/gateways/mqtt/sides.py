@@ -41,8 +41,6 @@ class Side:
         self.server = server
         self.secured = secured
         """Whether its devices have proved their uid."""
-        self.confirmation: asyncio.TimerHandle | None = None
-        """Puts the nodes offline that have only stored messages."""
         self.client = connect(self)
 
 
@@ -95,6 +93,10 @@ class Sides:
         """Wait until the side may have nodes. Most gateways do not need the second connection."""
         if side.secured:
             await self._has_passwords.wait()
+
+    async def leave(self) -> None:
+        """Receive nothing more. What comes now is for the next client of each session."""
+        await asyncio.gather(*(side.client.leave() for side in self.in_use()))
 
     async def _wait_until_served(self) -> None:
         """Wait until messages of devices with a password are received, if there are such
