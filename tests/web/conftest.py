@@ -180,7 +180,8 @@ def running_chromium(profile: Path, *flags: str) -> Iterator[Browser]:
     process = subprocess.Popen(
         [
             # It also ends if this process is killed.
-            *(sys.executable, "-I", "-S", die_with_parent.__file__, f"{os.getpid()}"),
+            *(sys.executable, "-I", "-S", die_with_parent.__file__),
+            *(f"{os.getpid()}", f"{int(signal.SIGKILL)}", f"{profile}.lock"),
             *(chromium(), *CHROMIUM_FLAGS, *flags, f"--user-data-dir={profile}"),
         ],
         stdout=subprocess.DEVNULL,
