@@ -81,10 +81,13 @@ class CountingDevice:
     def __init__(self, uid: str, ports: Sequence[int], interval_s: float = 0.1) -> None:
         self.uid = uid
         self.acknowledged = 0
+        self.carried_out: list[str] = []
+        """Payloads of commands for its resource `led`."""
         self.sent_again: set[int] = set()
         """Numbers whose acknowledgement did not arrive."""
         self.longest_gap_s = 0.0
         """The longest time between two acknowledgements."""
+        self._set = f"gateway/{uid}/led/set"
         self._ports = itertools.cycle(ports)
         self._interval_s = interval_s
         self._stops = threading.Event()
@@ -111,7 +114,8 @@ class CountingDevice:
                 continue
             client.loop_start()
             if accepted.wait(ACKNOWLEDGED_LIMIT_S):
-                client.subscribe([("gateway/check", 0), (f"gateway/{self.uid}/discover", 0)])
+                topics = ("gateway/check", f"gateway/{self.uid}/discover", self._set)
+                client.subscribe([(topic, 0) for topic in topics])
                 while not self._stops.is_set():
                     number = self.acknowledged + 1
                     sent = client.publish(f"node/{self.uid}/count", json.dumps(number), qos=1)
@@ -138,8 +142,11 @@ class CountingDevice:
     def _on_message(self, client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         if message.topic == "gateway/check":
             client.publish("node/check", json.dumps({"id": self.uid}))
+        elif message.topic == self._set:
+            self.carried_out.append(message.payload.decode())
+            client.publish(f"node/{self.uid}/led", json.dumps({"value": message.payload.decode()}))
         elif message.payload == b"resources":
-            client.publish(f"node/{self.uid}/resources", json.dumps(["count"]))
+            client.publish(f"node/{self.uid}/resources", json.dumps(["count", "led"]))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
+import aiohttp
 import pytest
 
 from tests.end_to_end.mqtt_machines import (
@@ -69,6 +70,14 @@ async def recorded_of(
     return numbers
 
 
+async def commanded(url: str, uid: str, payload: str) -> str:
+    """How a command for the `led` of a node ended."""
+    address = f"{url}/api/nodes/{uid}/resources/led?timeout=10"
+    async with aiohttp.ClientSession() as web, web.put(address, data=payload) as answer:
+        document = await answer.json()
+    return str(document.get("command", document).get("state"))
+
+
 def repeated(numbers: Iterable[int]) -> set[int]:
     return {number for number, count in Counter(numbers).items() if count > 1}
 
@@ -120,6 +129,23 @@ async def test_a_machine_that_is_killed_is_replaced(machines: Machines, database
             numbers = await recorded_of(database, device, lost)
             assert repeated(numbers) <= device.sent_again, device.uid
         assert seen.came_and_went() == {"new": len(devices)}
+
+
+async def test_a_command_reaches_a_node_whose_share_has_moved(machines: Machines) -> None:
+    await until_complete(machines.urls)
+    async with seen_at(machines.urls[1]) as seen:
+        # The devices stay connected, and the shares of their nodes move.
+        with counting(uids("commanded"), machines.mqtt_ports[1:]) as devices:
+            await until_seen(seen, devices, 5)
+            machines.running[0].send(signal.SIGTERM)
+            await until_seen(seen, devices, 20)
+            for payload, url in enumerate(machines.urls[1:]):
+                states = await asyncio.gather(
+                    *(commanded(url, device.uid, str(payload)) for device in devices)
+                )
+                assert set(states) == {"confirmed"}
+        for device in devices:
+            assert device.carried_out == ["0", "1"], device.uid
 
 
 def test_beyond_loopback_a_cluster_without_tls_is_refused(programs: Programs) -> None:
