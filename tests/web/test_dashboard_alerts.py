@@ -12,7 +12,7 @@ from tests.web.api.test_alerts import FakeService
 from tests.web.conftest import Browser
 from tests.web.serving import eventually, serving
 from tests.web.test_dashboard_for_everybody import violations_in_both
-from tests.web.test_dashboard_page import become_phone, no_page, see
+from tests.web.test_dashboard_page import PHONE, become_desktop, no_page, see
 from tests.web.test_dashboard_registry import showing
 
 pytestmark = pytest.mark.sockets
@@ -122,7 +122,7 @@ async def test_it_is_accessible_and_fits(browser: Browser) -> None:
     rules = {"warm": rule_of({**WARM, "severity": "critical"})}
     async with (
         with_alerts(alert_rules=rules, alert_channels={"phone": "ntfy://good"}) as broker,
-        showing(browser, broker) as page,
+        showing(browser, broker, **PHONE) as page,
     ):
         broker.gateway.send("lamp", "temperature", "31 °C")
         await see(page.locator(".bell"), "1")
@@ -131,6 +131,6 @@ async def test_it_is_accessible_and_fits(browser: Browser) -> None:
         assert await violations_in_both(page) == []
         wide = "(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)"
         assert await page.evaluate(f"{wide}(document.querySelector('dialog'))") <= 0
-        await become_phone(page)
+        await become_desktop(page)
         assert await violations_in_both(page) == []
         assert await page.evaluate(f"{wide}(document.querySelector('dialog'))") <= 0

@@ -23,6 +23,7 @@ from tests.web.conftest import Browser
 from tests.web.serving import Served, serving
 from tests.web.test_dashboard_for_everybody import violations_in_both
 from tests.web.test_dashboard_page import (
+    PHONE,
     become_desktop,
     become_phone,
     is_absent,
@@ -89,15 +90,15 @@ async def test_a_name_that_is_taken_is_explained(browser: Browser, tmp_path: Pat
 
 
 async def test_it_is_accessible_and_fits(browser: Browser, tmp_path: Path) -> None:
-    async with with_devices(tmp_path) as broker, showing(browser, broker) as page:
+    async with with_devices(tmp_path) as broker, showing(browser, broker, **PHONE) as page:
         await page.get_by_role("button", name="Add a device…").click()
         await page.get_by_label("Name", exact=True).fill("lamp")
         assert await violations_in_both(page) == []
-        await become_phone(page)
+        await become_desktop(page)
         assert await violations_in_both(page) == []
         await page.get_by_role("button", name="Add", exact=True).click()
         await see(page.get_by_role("dialog"), "Waiting for the device…")
-        for become in (become_phone, become_desktop):
+        for become in (become_desktop, become_phone):
             await become(page)
             assert await violations_in_both(page) == []
             width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")

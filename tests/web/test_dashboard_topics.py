@@ -19,6 +19,7 @@ from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually, serving
 from tests.web.test_dashboard_for_everybody import violations_in_both
 from tests.web.test_dashboard_page import (
+    PHONE,
     become_desktop,
     become_phone,
     is_absent,
@@ -109,19 +110,19 @@ async def test_why_a_message_becomes_nothing_is_shown(browser: Browser) -> None:
 
 
 async def test_it_is_accessible_and_fits(browser: Browser) -> None:
-    async with with_topics() as broker, browser.page() as page:
+    async with with_topics() as broker, browser.page(**PHONE) as page:
         await page.goto(broker.url)
         await page.get_by_role("button", name="Map topics…").click()
         dialog = page.get_by_role("dialog")
         await see(dialog, "garden/shed/soil")
         assert await violations_in_both(page) == []
-        await become_phone(page)
+        await become_desktop(page)
         assert await violations_in_both(page) == []
         await dialog.get_by_role("button", name="Map rtl_433/pi/events").click()
         await dialog.get_by_label("Payload of a message").fill('{"temp":4,"model":"X"}')
         await see(dialog.locator(".tried"), "model")
         width = "document.documentElement.scrollWidth - innerWidth"
-        for become in (become_phone, become_desktop):
+        for become in (become_desktop, become_phone):
             await become(page)
             assert await violations_in_both(page) == []
             assert await page.evaluate(width) <= 0
