@@ -4,9 +4,7 @@
 import asyncio
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -15,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pyaiot.mqtt.embedded import die_with_parent
 from tests.conftest import coroutine_of, run_on_real_clock
 from tests.time_limits import time_limit
 
@@ -39,11 +36,14 @@ CHROMIUM_FLAGS = (
     "--disable-sync",
     "--remote-debugging-port=0",
 )
+GUARD = ("sh", "-c", '"$@" & read -r _; kill -KILL 0', "sh")
+"""Starts a program, and ends it with its processes when standard input ends: also when this process
+is killed."""
 START_LIMIT_S = 30.0
 OPEN_LIMIT_S = 9.0
 OPEN_ATTEMPTS = 3
 CLOSE_LIMIT_S = 5.0
-"""How long each part of the connection to Chromium, and Chromium itself, may take to end."""
+"""How long each part of the connection to Chromium may take to end."""
 STEP_LIMIT_MS = 15_000.0
 """Time limit of one step of a test in a page, and of each expectation."""
 
@@ -178,28 +178,21 @@ def running_chromium(profile: Path, *flags: str) -> Iterator[Browser]:
     """A separate Chromium, with more flags. Skips the test if it is missing."""
     pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     process = subprocess.Popen(
-        [
-            # It also ends if this process is killed.
-            *(sys.executable, "-I", "-S", die_with_parent.__file__),
-            *(f"{os.getpid()}", f"{int(signal.SIGKILL)}", f"{profile}.lock"),
-            *(chromium(), *CHROMIUM_FLAGS, *flags, f"--user-data-dir={profile}"),
-        ],
+        [*GUARD, chromium(), *CHROMIUM_FLAGS, *flags, f"--user-data-dir={profile}"],
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         # Its temporary files are deleted with the folders of the tests.
         env={**os.environ, "TMPDIR": str(profile)},
         start_new_session=True,
     )
+    assert process.stdin is not None
     try:
         opened = Browser(f"http://127.0.0.1:{_debugging_port(profile, process)}")
         yield opened
         opened.close()
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(CLOSE_LIMIT_S)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        process.stdin.close()
         process.wait()
 
 
