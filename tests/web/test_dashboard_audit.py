@@ -58,7 +58,7 @@ def some_entries(now: float) -> Iterator[AuditEntry]:
         address="192.0.2.7",
         result="ok",
         uids=("A",),
-        detail="label, notes",
+        detail="name, notes",
     )
     yield AuditEntry(
         ts=now - 40,
@@ -103,7 +103,7 @@ async def test_administrator_sees_who_did_what_and_filters_it(
         await see(rows.nth(1), "no answer")
         assert HOSTILE in (await rows.nth(1).locator("a").text_content() or "")
         await see(rows.nth(2), "Node edited")
-        await see(rows.nth(2), "label, notes")
+        await see(rows.nth(2), "name, notes")
         await see(rows.nth(3), "1,200 more refused attempts")
         await page.get_by_label("Result").select_option("refused")
         await has_rows(rows, 1)
