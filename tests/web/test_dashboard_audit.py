@@ -58,7 +58,7 @@ def some_entries(now: float) -> Iterator[AuditEntry]:
         address="192.0.2.7",
         result="ok",
         uids=("A",),
-        detail="name, notes",
+        detail="label, notes",
     )
     yield AuditEntry(
         ts=now - 40,
