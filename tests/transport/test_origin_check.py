@@ -3,7 +3,12 @@
 
 import pytest
 
-from pyaiot.transport.origin_check import is_allowed_host, is_allowed_origin
+from pyaiot.transport.origin_check import (
+    ADDRESSES_CACHED_MAX,
+    _is_address,
+    is_allowed_host,
+    is_allowed_origin,
+)
 
 NAMES = frozenset({"iot.example"})
 ORIGINS = frozenset({"https://page.example"})
@@ -83,3 +88,11 @@ def test_over_tls_the_scheme_is_https() -> None:
 )
 def test_default_port_may_be_omitted(origin: str, host: str, allowed: bool) -> None:
     assert is_allowed_origin(origin, host, ORIGINS) == allowed
+
+
+def test_few_names_are_remembered_of_many() -> None:
+    for number in range(2 * ADDRESSES_CACHED_MAX):
+        assert is_allowed_host(f"192.0.{number // 256}.{number % 256}", NAMES)
+        assert not is_allowed_host(f"rebound-{number}.example", NAMES)
+        assert not is_allowed_host("1" * 65 + str(number), NAMES)
+    assert _is_address.cache_info().currsize == ADDRESSES_CACHED_MAX

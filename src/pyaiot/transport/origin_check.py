@@ -8,6 +8,7 @@ attacker's DNS resolves to this machine (DNS rebinding) arrives in `Host`.
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -18,6 +19,11 @@ _HOST: Final = re.compile(
     r"(?::[0-9]{0,5})?"
 )
 """A valid `Host` header (RFC 3986 section 3.2.2)."""
+_ADDRESS_LENGTH_MAX: Final = 64
+"""Characters of an IPv6 address with its zone, which is the name of an interface."""
+ADDRESSES_CACHED_MAX: Final = 256
+"""Names in `Host` headers of which the broker remembers whether they are addresses. Of more, the
+longest unused one is checked again."""
 
 
 def is_allowed_host(host: str, allowed_hosts: frozenset[str]) -> bool:
@@ -30,6 +36,11 @@ def is_allowed_host(host: str, allowed_hosts: frozenset[str]) -> bool:
         return False
     if name == "localhost" or name.endswith(".localhost") or name in allowed_hosts:
         return True
+    return len(name) <= _ADDRESS_LENGTH_MAX and _is_address(name)
+
+
+@lru_cache(maxsize=ADDRESSES_CACHED_MAX)
+def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:

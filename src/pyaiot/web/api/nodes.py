@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET
 
 from pyaiot import __version__
 from pyaiot.accounts.scopes import EVERYTHING, PERSONAL_RESOURCES, Scope
@@ -257,10 +258,7 @@ def node_response(
 ) -> web.Response:
     """A node, with an `ETag` that begins with its revision. `conditional`: answer 304 if the client
     has this version."""
-    scope = access_of(request).scope
-    info = node_info(broker, record, scope)
-    types = types_of_node(broker, record, scope)
-    body = encode(msgspec.structs.replace(info, resource_types=types))
+    body = encode(node_info(broker, record, access_of(request).scope, typed=True))
     etag = f"{record.revision}-{version_of(body)}"
     if conditional and matches_etag(request, etag):
         return not_modified(etag)
@@ -269,9 +267,11 @@ def node_response(
     return response
 
 
-def node_info(broker: Broker, record: NodeRecord, scope: Scope) -> NodeInfo:
+def node_info(broker: Broker, record: NodeRecord, scope: Scope, *, typed: bool = False) -> NodeInfo:
+    """`typed`: with the types of its resources."""
     node = broker.router.nodes.get(record.uid)
     added = record.annotations
+    latest = _latest(broker, record, scope)
     return NodeInfo(
         uid=record.uid,
         state=record.state,
@@ -292,7 +292,8 @@ def node_info(broker: Broker, record: NodeRecord, scope: Scope) -> NodeInfo:
         last_seen=record.last_seen,
         boots=record.boots,
         reason=record.reason,
-        resources=[_reading(reading) for reading in _latest(broker, record, scope)],
+        resources=[_reading(reading) for reading in latest],
+        resource_types=_types(record, latest) if typed else UNSET,
     )
 
 
@@ -307,18 +308,22 @@ def _value(record: NodeRecord, reading: Reading | LastValue) -> TypedValue:
 
 def types_of_node(broker: Broker, record: NodeRecord, scope: Scope) -> dict[str, ResourceType]:
     """The types of the resources that are visible to a client with this scope, by name."""
-    values = {it.resource: it for it in _latest(broker, record, scope)}
+    return _types(record, _latest(broker, record, scope))
+
+
+def _types(record: NodeRecord, latest: Iterable[Reading | LastValue]) -> dict[str, ResourceType]:
+    values = {it.resource: it for it in latest}
     names = sorted({*values, *stated_resources(record)})
     return {name: type_of(record, name, values.get(name)) for name in names}
 
 
-def _latest(broker: Broker, record: NodeRecord, scope: Scope) -> Iterable[Reading | LastValue]:
+def _latest(broker: Broker, record: NodeRecord, scope: Scope) -> list[Reading | LastValue]:
     node = broker.router.nodes.get(record.uid)
-    found: Iterable[Reading | LastValue]
+    found: list[Reading | LastValue]
     if node is not None:
-        found = node.readings.values()
+        found = [*node.readings.values()]
     else:
-        found = decode_values(broker.router.registry.values_of(record))
+        found = [*decode_values(broker.router.registry.values_of(record))]
     if scope.hides_personal:
         return [it for it in found if it.resource not in PERSONAL_RESOURCES]
     return found

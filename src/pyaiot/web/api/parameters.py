@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_type_hints
 
 import msgspec
@@ -358,14 +359,14 @@ Q = TypeVar("Q", bound=Query)
 
 def read_query(kind: type[Q], given: Iterable[tuple[str, str]]) -> Q:
     """The validated parameters of a request. Raises `ProblemError`."""
-    lists, known = _lists(kind)
+    lists, names = _parameters(kind)
     fields: dict[str, Any] = {}
     for name, text in given:
         if name in lists:
             fields.setdefault(name, []).append(text)
         elif name in fields:
             raise ProblemError(400, "bad-request", f"the parameter {name[:64]!r} occurs twice")
-        elif name not in known:
+        elif name not in names:
             raise ProblemError(400, "bad-request", f"unknown parameter {name[:64]!r}")
         else:
             fields[name] = text
@@ -376,13 +377,11 @@ def read_query(kind: type[Q], given: Iterable[tuple[str, str]]) -> Q:
         raise ProblemError(400, "bad-request", requirement(str(error))[:300]) from error
     except UnicodeError as error:
         raise ProblemError(400, "bad-request", "a parameter is not valid UTF-8") from error
-    for field in msgspec.structs.fields(kind):
-        value = getattr(query, field.name)
+    for name in fields:
+        value = getattr(query, names[name])
         # msgspec also converts the texts `null` and `nan`.
-        if (value is None and field.encode_name in fields) or (
-            isinstance(value, float) and not math.isfinite(value)
-        ):
-            raise ProblemError(400, "bad-request", f"invalid value for {field.encode_name}")
+        if value is None or (isinstance(value, float) and not math.isfinite(value)):
+            raise ProblemError(400, "bad-request", f"invalid value for {name}")
     return query
 
 
@@ -399,17 +398,13 @@ def _check_moments(fields: dict[str, Any]) -> None:
             )
 
 
-_known: dict[type[Query], tuple[frozenset[str], frozenset[str]]] = {}
-
-
-def _lists(kind: type[Query]) -> tuple[frozenset[str], frozenset[str]]:
-    """The names of the repeatable parameters, and of all parameters."""
-    if kind not in _known:
-        hints = get_type_hints(kind)
-        fields = msgspec.structs.fields(kind)
-        lists = (item.encode_name for item in fields if "tuple" in str(hints[item.name]))
-        _known[kind] = frozenset(lists), frozenset(item.encode_name for item in fields)
-    return _known[kind]
+@cache  # msgspec looks up the annotations of all base classes each time
+def _parameters(kind: type[Query]) -> tuple[frozenset[str], dict[str, str]]:
+    """The names of the repeatable parameters, and the attribute of each parameter."""
+    hints = get_type_hints(kind)
+    fields = msgspec.structs.fields(kind)
+    lists = (field.encode_name for field in fields if "tuple" in str(hints[field.name]))
+    return frozenset(lists), {field.encode_name: field.name for field in fields}
 
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
