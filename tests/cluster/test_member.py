@@ -155,6 +155,69 @@ def test_a_broker_that_returns_within_the_longer_grace_period_brings_all_nodes()
     assert other.published == {"new A": 2, "out A": 1, "new B": 1}
 
 
+def world_of_a_node_that_moves() -> World:
+    """Two gateways that share node A, which has moved from broker 0 to broker 1. Broker 2 knows
+    that broker 0 has released it, and gets nothing from broker 1."""
+    world = World(1, brokers=3, gateways=0)
+    for number in range(2):
+        gateway = SimGateway(world, "shares", [f"broker {number}"], has_token=False)
+        gateway.instance, gateway.group = f"machine {number}", "a group"
+        gateway.connect()
+        world.gateways.append(gateway)
+    world.run(3.0)
+    world.gateways[0].appear("A")
+    world.gateways[0].read("A", "t", 1)
+    world.brokers["broker 2"].member.local.set_interest(None)
+    world.run(1.0)
+    world.network.cut.add(("broker 1", "broker 2"))
+    world.gateways[1].appear("A")
+    world.gateways[1].read("A", "t", 2)
+    world.run(0.5)
+    return world
+
+
+def test_a_node_that_moves_stays_at_a_broker_that_gets_the_release_before_the_claim() -> None:
+    world = world_of_a_node_that_moves()
+    other = world.brokers["broker 2"]
+    assert other.member.directory.owner("A") is None
+    assert other.view == {"A": {"t": 1}}
+    world.heal()
+    world.run(2.0)
+    owner = other.member.directory.owner("A")
+    assert owner is not None
+    assert owner.run == world.brokers["broker 1"].run
+    assert other.view == {"A": {"t": 2}}
+    world.run(2 * GRACE_S)
+    assert other.published == {"new A": 1}
+
+
+def test_a_node_that_moves_to_nobody_goes_offline_after_the_grace_period() -> None:
+    world = world_of_a_node_that_moves()
+    other = world.brokers["broker 2"]
+    world.run(GRACE_S - 1.0)
+    assert other.view == {"A": {"t": 1}}
+    world.run(1.0)
+    assert other.view == {}
+    assert other.published == {"new A": 1, "out A": 1}
+    world.heal()
+    world.run(2.0)
+    assert other.view == {"A": {"t": 2}}
+
+
+def test_a_snapshot_without_a_node_that_moves_leaves_it_for_the_grace_period() -> None:
+    world = world_of_a_node_that_moves()
+    other = world.brokers["broker 2"]
+    # The stream of the earlier owner begins again while the node is on its way.
+    world.brokers["broker 0"].member.peers[other.run].end_outgoing()
+    world.run(2.5)
+    assert other.member.resyncs
+    assert other.view == {"A": {"t": 1}}
+    world.heal()
+    world.run(1.0)
+    assert other.view == {"A": {"t": 2}}
+    assert other.published == {"new A": 1}
+
+
 def test_a_command_for_a_node_of_a_lost_broker_is_unreachable() -> None:
     world = World(1, brokers=2, gateways=1)
     world.run(3.0)

@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -39,6 +39,11 @@ from pyaiot.messages import (
 if TYPE_CHECKING:
     from pyaiot.registry.documents import Document
 
+MOVE_GRACE_S: Final = 5.0
+"""How long a node stays online whose earlier owner released it, until the claim of the next one
+arrives. The two brokers send in their own time, and the stream of a broker that has just joined
+begins a moment after it has its first nodes."""
+
 
 class Values(Protocol):
     """Exchanges values with other brokers."""
@@ -69,6 +74,9 @@ class Incoming:
         self._remote = remote
         self._peers = peers
         self._values = values
+        self._moving: dict[str, float] = {}
+        """Nodes whose earlier owner released them because of a claim that has not arrived here, and
+        the time until which they stay online."""
         self.seen: set[str] = set()
         """See `ClusterMember.take_seen`."""
         self.documents: list[Document] = []
@@ -105,10 +113,10 @@ class Incoming:
         match item:
             case NodeClaim():
                 return self._claim(peer, item, ts)
-            case Release(uid=uid, reason=reason):
+            case Release(uid=uid, reason=reason, is_claimed=is_claimed):
                 if self._directory.remove(peer.run, uid) is None:
                     return ()
-                return self.settle(uid, reason, ts)
+                return self._released(uid, reason, now, ts, is_claimed=is_claimed)
             case CurrentValues(uid=uid, readings=values, is_part=is_part):
                 number = self._number_of(peer, uid)
                 if number is None:
@@ -218,10 +226,30 @@ class Incoming:
         claim = self._directory.of(peer.run).get(uid)
         return None if claim is None else peer.gateways.get(claim.gateway)
 
+    def _released(
+        self, uid: str, reason: LeftReason, now: float, ts: float, *, is_claimed: bool
+    ) -> Sequence[Delivery]:
+        """The owner of a node released it. `is_claimed`: a claim of another broker may follow."""
+        if is_claimed and self._directory.owner(uid) is None:
+            self._moving[uid] = now + MOVE_GRACE_S
+            return ()
+        return self.settle(uid, reason, ts)
+
+    def _is_shared(self, peer: OtherBroker, claim: NodeClaim | None) -> bool:
+        """Whether the gateway of a claim shares its nodes with others."""
+        number = None if claim is None else peer.gateways.get(claim.gateway)
+        return number is not None and bool(self._router.gateways[number].group)
+
+    def end_moves(self, now: float, ts: float) -> list[Delivery]:
+        """Nodes whose claim has not arrived go offline. Call it a few times a second."""
+        late = [uid for uid, until in self._moving.items() if now >= until]
+        return [delivery for uid in late for delivery in self.settle(uid, "left", ts)]
+
     def settle(
         self, uid: str, reason: LeftReason, ts: float, claimed_by: OtherBroker | None = None
     ) -> Sequence[Delivery]:
         """Update the router after the claims of a node changed."""
+        self._moving.pop(uid, None)
         owner = self._directory.owner(uid)
         if owner is None:
             return self._remote.left(uid, reason, ts)
@@ -240,8 +268,9 @@ class Incoming:
         """The snapshot is complete."""
         deliveries: list[Delivery] = []
         for uid in peer.unseen or ():
-            self._directory.remove(peer.run, uid)
-            deliveries += self.settle(uid, "left", ts)
+            # A release may have been lost with the frames before the snapshot.
+            is_shared = self._is_shared(peer, self._directory.remove(peer.run, uid))
+            deliveries += self._released(uid, "left", now, ts, is_claimed=is_shared)
         peer.unseen = None
         for number in peer.unseen_gateways:
             deliveries += self._remote.gateway_lost(peer.gateways.pop(number), now, ts)

@@ -81,8 +81,9 @@ class LocalSide:
 
     def node_released(self, node: KnownNode) -> None:
         if self.directory.remove(self.run, node.uid) is not None:
-            self._out.add(Released(node.uid, node.record))
-            if self.directory.owner(node.uid) is not None:
+            is_claimed = self.directory.owner(node.uid) is not None
+            self._out.add(Released(node.uid, node.record, is_claimed=is_claimed))
+            if is_claimed:
                 self.unsettled.add(node.uid)
 
     def published(self, message: ToClient) -> None:

@@ -336,6 +336,7 @@ class ClusterMember:
             unsettled, self.local.unsettled = self.local.unsettled, set()
             for uid in unsettled:
                 deliveries += self._in.settle(uid, "left", ts)
+            deliveries += self._in.end_moves(now, ts)
             for peer in list(self.peers.values()):
                 deliveries += self._check(peer, now, ts)
             self.incompatible.forget_before(now - PEER_TIMEOUT_S - GRACE_S)

@@ -43,11 +43,13 @@ Packet = tuple[str, bytes]
 class Released:
     """A node that was released; the reason follows a moment later."""
 
-    __slots__ = ("record", "uid")
+    __slots__ = ("is_claimed", "record", "uid")
 
-    def __init__(self, uid: str, record: NodeRecord) -> None:
+    def __init__(self, uid: str, record: NodeRecord, *, is_claimed: bool) -> None:
+        """`is_claimed`: by another broker."""
         self.uid = uid
         self.record = record
+        self.is_claimed = is_claimed
 
 
 class Outgoing:
@@ -228,4 +230,9 @@ def _sent(item: ClusterItem | Released) -> ClusterItem:
     reason = item.record.reason
     left = NodeLeft(uid=item.uid)
     known = reason if reason in ("silent", "left", "gateway lost") else left.reason
-    return Release(uid=item.uid, ts=item.record.last_seen, reason=known)  # type: ignore[arg-type]
+    return Release(
+        uid=item.uid,
+        ts=item.record.last_seen,
+        reason=known,  # type: ignore[arg-type]
+        is_claimed=item.is_claimed,
+    )

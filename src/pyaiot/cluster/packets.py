@@ -155,6 +155,9 @@ class Release(_Item, frozen=True, gc=False, tag="release", omit_defaults=True, k
     uid: Uid
     ts: UnixTime = 0.0
     reason: LeftReason = "left"
+    is_claimed: bool = False
+    """The sender has received a claim of another broker, which may not have reached the receiver
+    yet."""
 
 
 class CurrentValues(_Item, frozen=True, gc=False, tag="values", omit_defaults=True, kw_only=True):
