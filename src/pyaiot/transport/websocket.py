@@ -159,7 +159,8 @@ class NonBlockingWebSocket(web.WebSocketResponse):
             remove_mask=REMOVE_MASK,
             checks_text=self._checks_text,
         )
-        self._check = connection._payload_parser = check
+        self._check = check
+        connection._payload_parser = _InOrderOfArrival(check, connection)
         if first and check.feed_data(first)[0]:
             connection.close()
 
@@ -267,6 +268,39 @@ class NonBlockingWebSocket(web.WebSocketResponse):
         """Close with a reason, which is cut if it is too long. Ignores a lost connection."""
         with contextlib.suppress(OSError, RuntimeError):
             await self.close(code=code, message=cut_reason(reason))
+
+
+class _InOrderOfArrival:
+    """Passes bytes on to `FrameCheck` after the event loop has woken the receivers of what arrived
+    at other sockets before.
+
+    Messages that are taken without their receiver would overtake those: a page that joins before a
+    gateway reports a node would get it twice.
+    """
+
+    def __init__(self, check: FrameCheck, connection: Any) -> None:
+        self._check = check
+        self._connection = connection
+        self._call_soon = asyncio.get_running_loop().call_soon
+        self._waiting: list[bytes] = []
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        if self._check.take is None and not self._waiting:
+            return self._check.feed_data(data)
+        if not self._waiting:
+            self._call_soon(self._pass)
+        self._waiting.append(data)
+        return False, b""
+
+    def _pass(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for data in waiting:
+            if self._check.feed_data(data)[0]:
+                self._connection.close()
+
+    def feed_eof(self) -> None:
+        self._pass()
+        self._check.feed_eof()
 
 
 async def close_all(sockets: Iterable[NonBlockingWebSocket], reason: str) -> None:
