@@ -31,12 +31,22 @@ NOT_SHARED = "the gateways of the MQTT brokers have not shared the nodes yet"
 
 
 class QuietGateway:
-    """A gateway that ignores what its shares receive."""
+    """A gateway that ignores what its shares receive. `link_is_free` cleared: its broker has not
+    taken the last events."""
+
+    def __init__(self) -> None:
+        self.link_is_free = asyncio.Event()
+        self.link_is_free.set()
+        self.hands_over = asyncio.Event()
 
     def receive(self, side: Any, messages: Sequence[ReceivedMessage]) -> None: ...
     def share_connected(self, share: int) -> None: ...
     def share_caught_up(self, side: Any, share: int) -> None: ...
     def share_released(self, share: int) -> None: ...
+    async def hand_over(self) -> None:
+        self.hands_over.set()
+        await self.link_is_free.wait()
+
     async def run_at_one(self) -> None: ...
 
 
@@ -128,6 +138,22 @@ async def test_shares_move_when_the_other_has_listened(tmp_path: Path) -> None:
         assert shares.problem == ""
         another.publish(holds=(), leaves=True)
         await until(lambda: shares.held == EVERY)
+
+
+async def test_others_take_a_share_when_the_broker_has_its_last_events(tmp_path: Path) -> None:
+    async with sharing(tmp_path) as (shares, another, _broker):
+        await shares.is_settled.wait()
+        gateway: Any = shares._gateway
+        gateway.link_is_free.clear()
+        another.publish(holds=())
+        await gateway.hands_over.wait()
+        # Another gateway that took the shares now would be the owner when these events arrive.
+        kept = assign(NAMES)[NAMES[0]]
+        await asyncio.sleep(0.3)
+        assert another.last is not None
+        assert frozenset(another.last.holds) == EVERY
+        gateway.link_is_free.set()
+        await until(lambda: another.last is not None and frozenset(another.last.holds) == kept)
 
 
 async def test_one_whose_process_is_killed_leaves_by_its_last_will(tmp_path: Path) -> None:

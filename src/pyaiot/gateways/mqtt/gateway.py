@@ -126,7 +126,7 @@ class MqttGateway:
             server,
             name=f"{self._name}, with credentials" if side.secured else self._name,
             subscriptions=self._subscriptions,
-            on_messages=partial(self.receive, side),
+            on_messages=partial(self._receive_unshared, side),
             on_connect=partial(self._on_connect, side),
             on_caught_up=partial(self.share_caught_up, side),
         )
@@ -172,6 +172,9 @@ class MqttGateway:
         if self.shares is not None:
             await self.shares.leave()
         await self._sides.leave()
+        await self.hand_over()
+
+    async def hand_over(self) -> None:
         await hand_over(self.gateway)
 
     async def run_at_one(self) -> None:
@@ -239,11 +242,15 @@ class MqttGateway:
 
     # -- publications ---------------------------------------------------------------------------
 
-    def receive(self, side: Side, messages: Sequence[ReceivedMessage]) -> None:
-        """Process messages that arrived together.
+    def _receive_unshared(self, side: Side, messages: Sequence[ReceivedMessage]) -> None:
+        """Process messages outside of the shares, which all gateways get."""
+        if (shares := self.shares) is not None:
+            messages = [it for it in messages if shares.is_ours(it[0], it[1])]
+        self.receive(side, messages)
 
-        Nearly all are values of resources that are known, which are reported in one step.
-        """
+    def receive(self, side: Side, messages: Sequence[ReceivedMessage]) -> None:
+        """Process messages that arrived together. Nearly all are values of resources that are
+        known, which are reported in one step."""
         now, ts = self._loop.time(), self.gateway.unix_time()
         nodes, awaits_reports = self.gateway.nodes, self.gateway.awaits_reports
         events: list[NodeEvent] = []
@@ -292,8 +299,6 @@ class MqttGateway:
         )
 
     def _on_message(self, side: Side, topic: str, payload: bytes, freshness: Freshness) -> None:
-        if self.shares is not None and not self.shares.is_ours(topic, payload):
-            return
         try:
             match freshness:
                 case Freshness.LIVE:

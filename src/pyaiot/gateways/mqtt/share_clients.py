@@ -9,7 +9,7 @@ one has not acknowledged.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -52,6 +52,10 @@ class SharedGateway(Protocol):
     def share_connected(self, share: int) -> None: ...
     def share_caught_up(self, side: Side, share: int) -> None: ...
     def share_released(self, share: int) -> None: ...
+    async def hand_over(self) -> None:
+        """Return when the broker has all events of released shares: after the next gateway has
+        reported their nodes, it takes no more of them from this one."""
+
     async def run_at_one(self) -> None:
         """What only one gateway does: it runs while this one has the first share."""
 
@@ -277,9 +281,11 @@ class ShareClients:
                 ],
             )
 
-    async def _release(self, shares: Iterable[int]) -> None:
+    async def _release(self, shares: Collection[int]) -> None:
         """Stop serving. Returns when the next gateway may take the shares."""
-        await asyncio.gather(*(self._release_one(share) for share in shares))
+        if shares:
+            await asyncio.gather(*(self._release_one(share) for share in shares))
+            await self._gateway.hand_over()
 
     async def _release_one(self, share: int) -> None:
         serving = self._serving.pop(share)
