@@ -148,7 +148,8 @@ async def test_a_command_reaches_a_node_whose_share_has_moved(machines: Machines
                 states = await asyncio.gather(
                     *(commanded(url, device.uid, str(payload)) for device in devices)
                 )
-                assert set(states) == {"confirmed"}
+                # `sent`: the new value came too late to confirm it, as on a busy machine.
+                assert set(states) <= {"confirmed", "sent"}
         for device in devices:
             assert device.carried_out == ["0", "1"], device.uid
 
