@@ -16,6 +16,7 @@ from pathlib import Path
 
 BOOT_LIMIT_S = 900
 START_LIMIT_S = 600
+STEP_S = 1.0
 
 
 class Failed(Exception):
@@ -125,8 +126,10 @@ class Lab:
         self._run("iotlab-experiment", "stop", "-i", experiment)
 
     def sleep(self, seconds: float) -> None:
-        if not self._dry_run:
-            time.sleep(seconds)
+        end = time.monotonic() + seconds
+        while not self._dry_run and time.monotonic() < end:
+            # A Ctrl+C just before the system call takes effect after it.
+            time.sleep(STEP_S)
 
     def _json(self, *words: str, dry: str) -> dict:
         text = self._run(*words) or dry

@@ -129,7 +129,10 @@ def test_ctrl_c_stops_the_experiment(number: signal.Signals, lab: Lab) -> None:
         while "Ctrl+C ends" not in process.stdout.readline():
             pass
         process.send_signal(number)
-        process.communicate(timeout=LIMIT_S)
+        try:
+            process.communicate(timeout=LIMIT_S)
+        finally:
+            process.kill()
         assert process.returncode == 130
     assert verbs(lab.calls())[-1] == "stop"
 
