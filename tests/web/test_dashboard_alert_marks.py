@@ -55,7 +55,9 @@ async def test_an_alert_is_marked_in_the_chart_and_read_by_keyboard_and_screen_r
     browser: Browser,
 ) -> None:
     async with with_alerts(alert_rules=RULES) as broker:
-        broker.gateway.send("lamp", "temperature", "20 °C")
+        # Earlier than the alert, so that the line of the values does not cover its mark.
+        earlier = time.time() - 300.0
+        broker.gateway.send("lamp", "temperature", "20 °C", earlier)
         broker.gateway.send("other", "temperature", "40 °C")
         await broker.known("lamp")
         async with showing(browser, broker, "node/lamp", color_scheme="light") as page:
@@ -64,7 +66,7 @@ async def test_an_alert_is_marked_in_the_chart_and_read_by_keyboard_and_screen_r
             # Alerts of other nodes are not shown.
             await is_absent(dialog.locator(".alert-strip"))
 
-            broker.gateway.send("lamp", "temperature", "31.5 °C")
+            broker.gateway.send("lamp", "temperature", "31.5 °C", earlier + 100.0)
             strip = dialog.locator(".alert-strip")
             await see(strip, "Too warm · Temperature · 31.5 °C: since ")
             assert await strip.locator('[data-severity="critical"][data-state="active"]').count()
@@ -76,7 +78,7 @@ async def test_an_alert_is_marked_in_the_chart_and_read_by_keyboard_and_screen_r
             assert spoken is not None
             assert spoken.startswith("Too warm · Temperature · 31.5\u00a0°C · ")
 
-            broker.gateway.send("lamp", "temperature", "20 °C")
+            broker.gateway.send("lamp", "temperature", "20 °C", earlier + 200.0)
             await see(strip.locator("li", has_text="Too warm"), " – ")
             await page.wait_for_function(f"() => ({COLOURED})()[0] > 60")
             length, columns = await marks(page)
