@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The end of a gateway: the broker gets what devices know as acknowledged."""
+"""The end of a gateway, or of a share of its nodes: the broker gets what devices know as
+acknowledged."""
 
 import asyncio
 import contextlib
@@ -8,7 +9,8 @@ from typing import Final
 from pyaiot.gateways.gateway import Gateway
 
 HAND_OVER_LIMIT_S: Final = 1.0
-"""How long the link may take to send the last events of a gateway that ends. Then they are lost."""
+"""How long the link may take to send the last events of a gateway that ends, or of nodes that move
+to another gateway. Events that are sent later are lost."""
 _STEP_S: Final = 0.005
 
 
