@@ -95,6 +95,7 @@ class CoapGateway:
             endpoint, self._requests, self._loop, self._posts.receive_values, poll_s=poll_s
         )
         endpoint.observer = self._observer
+        self._intake.observations = self._observer.observations
         directory = Directory(changed=self._kept.changed)
         self._discovery = NodeDiscovery(
             gateway,

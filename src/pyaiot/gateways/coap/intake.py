@@ -26,6 +26,7 @@ from pyaiot.gateways.coap.posts import Posts
 from pyaiot.gateways.live_nodes import LiveNodes
 from pyaiot.protocols.coap.message import CoapMessage, rejection
 from pyaiot.protocols.coap.numbers import Code, MessageType, OptionNumber
+from pyaiot.protocols.coap.observe import NotificationNumber, read_notification
 from pyaiot.protocols.coap.post import (
     PAYLOAD_BYTES_MAX,
     read_post,
@@ -48,6 +49,7 @@ from pyaiot.transport.host_limits import HostLimits
 from pyaiot.transport.peers import Peer
 
 if TYPE_CHECKING:
+    from pyaiot.gateways.coap.observations import Observations
     from pyaiot.messages import Reading
 
 
@@ -74,6 +76,9 @@ class CoapIntake:
         self._limits = limits
         self._has_request = has_request
         self.posts = Posts(nodes, table, self._events, is_secured)
+        self.observations: Observations[Peer] | None = None
+        """Set once, before the first datagram. None: notifications are responses as others."""
+        self._nodes = nodes
 
     def next_event(self) -> IntakeEvent | None:
         """The next event; None if there are no more."""
@@ -97,6 +102,7 @@ class CoapIntake:
         than a reading. Returns whether there was one: then apply the events, and call it again."""
         events, to_send = self._events, self._to_send
         receive_value = self.posts.receive_value
+        receive_notification = self._receive_notification
         has_limits = self._limits is not None
         readings: list[Reading] = []
         for datagram, peer in datagrams:
@@ -109,6 +115,11 @@ class CoapIntake:
                     readings.append(reading)
                     to_send.append((response, peer))
                     continue
+            elif has_limits:
+                reading = receive_notification(datagram, peer, now, ts)
+                if reading is not None:
+                    readings.append(reading)
+                    continue
             if readings:
                 events.append(ValuesPosted(readings))
                 readings = []
@@ -118,6 +129,33 @@ class CoapIntake:
         if readings:
             events.append(ValuesPosted(readings))
         return False
+
+    def _receive_notification(
+        self, datagram: bytes, peer: Peer, now: float, ts: float
+    ) -> "Reading | None":
+        """A notification of the usual form: a new value of a known node and resource.
+
+        The reading is accepted. Returns None and changes nothing if the datagram is anything else,
+        or is refused.
+        """
+        notification = read_notification(datagram)
+        if notification is None or self.observations is None or self._limits is None:
+            return None
+        token, number, max_age_s, data = notification
+        observation = self.observations.notified(token, peer)
+        if observation is None or observation.known is None:
+            return None
+        sequence = NotificationNumber(number, now)
+        if not observation.known.is_followed_by(sequence):
+            return None
+        reading = self._nodes.known_reading(
+            observation.uid, observation.resource, data, now=now, ts=ts
+        )
+        if reading is not None:
+            self.observations.receive_next(observation, sequence, max_age_s)
+            observation.too_fast = 0
+            self._limits.verify(peer.host)
+        return reading
 
     def _receive_datagram(self, datagram: bytes, peer: Peer, now: float, ts: float) -> None:
         post = read_post(datagram) if self._limits is not None else None

@@ -57,6 +57,9 @@ class Observation(msgspec.Struct, Generic[P], eq=False):
     queued_at: float = 0.0
     ended: bool = False
     """Whether the observation was cancelled: later notifications are ignored."""
+    registering: int = 0
+    """Number of requests with its token that wait for a response, which may look like a
+    notification."""
 
 
 class ResponseKind(Enum):
@@ -132,12 +135,7 @@ class Observations(Generic[P]):
             sequence = NotificationNumber(number, now)
             if observation.known is not None and not observation.known.is_followed_by(sequence):
                 return ResponseKind.STALE
-            observation.known = sequence
-            observation.failures = 0
-            observation.due_at = (
-                now + min(max_age_s, MAX_AGE_LIMIT_S) + self._random.uniform(*_EXTRA_S)
-            )
-            self._queue(observation)
+            self.receive_next(observation, sequence, max_age_s)
             return ResponseKind.FRESH
         # Section 4.2: after an error, or without the option, the observation has ended.
         observation.known = None
@@ -150,6 +148,29 @@ class Observations(Generic[P]):
             observation.failures = 0
             self._poll_later(observation, now)
         return ResponseKind.FRESH
+
+    def notified(self, token: bytes, peer: P) -> Observation[P] | None:
+        """The observation whose notification has this token; None if it is not established, or if
+        this may be the response to a request."""
+        observation = self._by_token.get(token)
+        if (
+            observation is None
+            or observation.known is None
+            or observation.registering
+            or (observation.peer is not peer and observation.peer != peer)
+        ):
+            return None
+        return observation
+
+    def receive_next(
+        self, observation: Observation[P], sequence: NotificationNumber, max_age_s: float
+    ) -> None:
+        """Process a notification that is newer than `observation.known`."""
+        observation.known = sequence
+        observation.failures = 0
+        extra_s = self._random.uniform(*_EXTRA_S)
+        observation.due_at = sequence.at + min(max_age_s, MAX_AGE_LIMIT_S) + extra_s
+        self._queue(observation)
 
     def handle_failure(self, observation: Observation[P], *, now: float) -> None:
         """The node did not answer, or reset it."""

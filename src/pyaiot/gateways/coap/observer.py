@@ -64,7 +64,7 @@ class Observer:
         poll_s: float,
     ) -> None:
         self._random = Random()  # noqa: S311 - it spreads load
-        self._observations: Observations[Peer] = Observations(
+        self.observations: Observations[Peer] = Observations(
             poll_s=poll_s, random=self._random, next_token=_next_token
         )
         self._socket = socket
@@ -77,7 +77,7 @@ class Observer:
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._observations)
+        return len(self.observations)
 
     async def run(self) -> None:
         """Read due resources, until cancelled."""
@@ -86,9 +86,9 @@ class Observer:
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
                     # Until the next due time, or until an earlier one is set.
-                    async with asyncio.timeout_at(self._observations.get_timer()):
+                    async with asyncio.timeout_at(self.observations.get_timer()):
                         await self._wake.wait()
-                for observation in self._observations.handle_timer(now=self._loop.time()):
+                for observation in self.observations.handle_timer(now=self._loop.time()):
                     self._turns.add(observation, observation.peer.address.host)
                 self._begin_reads()
         finally:
@@ -113,7 +113,7 @@ class Observer:
         `accept`: the Content-Format to request.
         """
         now = self._loop.time()
-        observation = self._observations.add(
+        observation = self.observations.add(
             uid, resource, path, peer, observable=observable, now=now, accept=accept
         )
         if observation is not None:
@@ -143,7 +143,7 @@ class Observer:
 
     def forget(self, uid: str) -> None:
         """The node left or rebooted. Its further notifications are answered with a reset."""
-        for observation in self._observations.forget(uid):
+        for observation in self.observations.forget(uid):
             self._turns.remove(observation)
 
     # -- receiving ------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class Observer:
             return _reset(message) if message.mtype is MessageType.CON else b""
 
     def _response(self, message: CoapMessage, peer: Peer) -> bytes:
-        observation = self._observations.by_token(message.token)
+        observation = self.observations.by_token(message.token)
         if observation is None or observation.peer != peer:
             # RFC 7641 section 3.6: a reset of an unwanted notification ends the observation.
             return b"" if message.mtype is MessageType.ACK else _reset(message)
@@ -178,7 +178,7 @@ class Observer:
         if message.code in NOT_ACCEPTED:
             observation.accept = None
         now = self._loop.time()
-        kind = self._observations.receive_response(
+        kind = self.observations.receive_response(
             observation, message.code, observe_number(message), max_age_s(message), now=now
         )
         if kind is ResponseKind.FRESH:
@@ -186,7 +186,7 @@ class Observer:
                 self._value(observation, message, notified=notified)
                 observation.too_fast = 0
             except TooFast:
-                return not self._observations.too_fast(observation, now=now)
+                return not self.observations.too_fast(observation, now=now)
         return True
 
     def _value(
@@ -230,7 +230,7 @@ class Observer:
             log.debug("%s: GET %s: %r", observation.uid, observation.path, error)
             answered = False
         if not answered and not observation.ended:
-            self._observations.handle_failure(observation, now=self._loop.time())
+            self.observations.handle_failure(observation, now=self._loop.time())
         self._wake.set()
         return answered
 
@@ -238,7 +238,7 @@ class Observer:
         response = await self._requests.get(
             observation.peer, observation.path, deadline, accept=observation.accept
         )
-        kind = self._observations.receive_response(
+        kind = self.observations.receive_response(
             observation, response.code, None, 0.0, now=self._loop.time()
         )
         if kind is ResponseKind.FRESH and not observation.ended:
@@ -269,15 +269,19 @@ class Observer:
 
     async def _register(self, observation: Observation[Peer], deadline: float) -> bool:
         """GET with Observe 0 (RFC 7641 section 3.1)."""
-        response = await self._requests.observe(
-            observation.peer,
-            observation.path,
-            observation.token,
-            deadline,
-            accept=observation.accept,
-        )
-        if not observation.ended:
-            self._receive_response(observation, response, notified=False)
+        observation.registering += 1
+        try:
+            response = await self._requests.observe(
+                observation.peer,
+                observation.path,
+                observation.token,
+                deadline,
+                accept=observation.accept,
+            )
+            if not observation.ended:
+                self._receive_response(observation, response, notified=False)
+        finally:
+            observation.registering -= 1
         return True
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
