@@ -43,7 +43,7 @@ class PlainFanout(Fanout):
         for client in list(self.clients.values()):
             if not client.write_shared(batch) and not client.closed:
                 client.offer(batch, now)
-                client.drain(now, self._unix_time())
+                client.send_waiting(now, self._unix_time())
                 self._watch(client)
 
 

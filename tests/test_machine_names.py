@@ -6,10 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "src" / "pyaiot"
+from tests.test_imports import SOURCE, is_pure, modules
 
 OTHER_NAMES = re.compile(
     r"(data|datagram|bytes|packet|message)s?_received|feed(_.*)?|on_.*|poll|tick|pull"
@@ -23,21 +21,14 @@ TIMER_ONLY = {
     "protocols/coap/exchange.py:Exchange",
     # The same with `publications_to_send`, which gets the time.
     "homeassistant/bridge.py:Bridge",
+    # The same with `read_due`: the sensors that are due.
+    "devices/schedule.py:Schedule",
     # Tables of due times. Their owner takes what is due, and has `handle_timer` itself.
     "alerts/notices.py:NoticeQueue",
     "alerts/watches.py:Watches",
     "gateways/node_rules.py:RulesOfNodes",
 }
 """Classes with `get_timer` and without `handle_timer`, with the reason."""
-
-
-def pure_files() -> Iterator[Path]:
-    """The modules that ARCHITECTURE.md lists as free of sockets, clocks and tasks."""
-    text = " ".join((ROOT / "ARCHITECTURE.md").read_text("utf-8").split())
-    listed = text[text.index("checks this table, and") : text.index("touch no socket")]
-    for name in re.findall(r"`([a-z_/0-9]+)`", listed):
-        path = SOURCE / name
-        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
 
 
 def methods_of(text: str) -> Iterator[tuple[str, set[str]]]:
@@ -51,7 +42,8 @@ def methods_of(text: str) -> Iterator[tuple[str, set[str]]]:
 def machines() -> dict[str, set[str]]:
     return {
         f"{path.relative_to(SOURCE).as_posix()}:{name}": methods
-        for path in pure_files()
+        for path in modules()
+        if is_pure(path)
         for name, methods in methods_of(path.read_text("utf-8"))
     }
 

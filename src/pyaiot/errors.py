@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Errors, by the party that has to act: the operator, the peer, or the network."""
+"""Errors, by the party that has to act: the operator, the peer, or the network. Pure."""
 
 import os
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The wire forms of deployed pages and gateways: one JSON object per frame.
+"""The wire forms of deployed pages and gateways: one JSON object per frame. Pure.
 
 Legacy protocol, sections 1 and 2. Only typed messages leave this module.
 """

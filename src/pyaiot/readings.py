@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Number and unit of device text: `"23.5°C"` is 23.5, `Cel`.
+"""Number and unit of device text: `"23.5°C"` is 23.5, `Cel`. Pure.
 
 The whole text must be a number, followed by nothing or by a known unit. Any other text stays text,
 so that no chart shows a number that the device did not send as one.

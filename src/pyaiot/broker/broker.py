@@ -284,7 +284,7 @@ class Broker:
                 for ignored in self.router.gateways.ignored():
                     client.send_state(ignored)
                 client.join(self.router.nodes, self.router.view if message.registry else None)
-                self.fanout.drain(client)
+                self.fanout.send_waiting(client)
             case Subscription():
                 nodes, records = self.router.nodes, self.router.registry.records
                 self.fanout.subscribe(client, message, nodes, records)
@@ -322,7 +322,7 @@ class Broker:
         for client in self.fanout.clients.values():
             if client.encoder.has_registry:
                 client.join(self.router.nodes, self.router.view)
-                self.fanout.drain(client)
+                self.fanout.send_waiting(client)
 
     def people_edited(self, changed: NodeRecord) -> NodeRecord:
         """Apply a stored edit, and send it to clients."""

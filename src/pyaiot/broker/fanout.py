@@ -156,7 +156,7 @@ class Fanout:
             self._of_part[client.id] = client
         else:
             self._of_part.pop(client.id, None)
-        self.drain(client)
+        self.send_waiting(client)
 
     def _leave_view(self, client: Subscriber) -> None:
         if client.view is not None:
@@ -191,9 +191,9 @@ class Fanout:
             client.send(message)
             self._watch(client)
 
-    def drain(self, client: Subscriber) -> None:
+    def send_waiting(self, client: Subscriber) -> None:
         """Begin to write what waits for this subscriber."""
-        client.drain(self._timer.time(), self._unix_time())
+        client.send_waiting(self._timer.time(), self._unix_time())
         self._watch(client)
 
     def publish(self, delivery: ToAll) -> None:
@@ -258,7 +258,7 @@ class Fanout:
                     # Its turn is in `_poll`, so that others do not wait for it; or the batch has
                     # nothing for it.
                     continue
-                client.drain(now, self._unix_time())
+                client.send_waiting(now, self._unix_time())
                 self._watch(client)
 
     def note_seen(self, uids: AbstractSet[str]) -> None:
@@ -348,7 +348,7 @@ class Fanout:
 
     def _drain_behind(self, client: Subscriber) -> bool:
         """Write what waits for a subscriber that is behind. True if there was progress."""
-        progress = client.drain(self._timer.time(), self._unix_time())
+        progress = client.send_waiting(self._timer.time(), self._unix_time())
         if client.closed or not client.waiting:
             del self._behind[client.id]
         return progress

@@ -194,7 +194,7 @@ class Subscriber:
 
     @property
     def is_joining(self) -> bool:
-        """Whether the state is being sent to it, a part with each call of `drain`."""
+        """Whether the state is being sent to it, a part with each call of `send_waiting`."""
         return self._snapshot is not None
 
     @property
@@ -232,8 +232,9 @@ class Subscriber:
         return self._uids & in_view
 
     def subscribe(self, request: Subscription, nodes: NodeTable | None = None) -> None:
-        """Filter messages from now on. Replaces the previous filter. Call `drain` afterwards: it
-        sends the latest readings, from `nodes`, of nodes that were not in the filter before."""
+        """Filter messages from now on. Replaces the previous filter. Call `send_waiting`
+        afterwards: it sends the latest readings, from `nodes`, of nodes that were not in the filter
+        before."""
         self._uids = None if request.uids is None else frozenset(request.uids)
         self._resources = None if request.resources is None else frozenset(request.resources)
         before, self._wanted = self._wanted, WantedReadings.of(request)
@@ -265,7 +266,8 @@ class Subscriber:
         self._replay = Replay()
 
     def resume_with(self, messages: Iterable[ToClient]) -> None:
-        """Resume: send these messages before everything that waits. Call `drain` afterwards."""
+        """Resume: send these messages before everything that waits. Call `send_waiting`
+        afterwards."""
         replay = Replay()
         replay.load(self._shown(messages))
         self._replay = replay if replay.messages else None
@@ -314,7 +316,7 @@ class Subscriber:
         return True
 
     def offer(self, batch: EncodedBatch, now: float) -> None:
-        """Queue the subscribed messages of a batch. Call `drain` afterwards."""
+        """Queue the subscribed messages of a batch. Call `send_waiting` afterwards."""
         if not self.waiting:
             self._progress_at = now
         deliveries: Sequence[ToAll] = batch.deliveries
@@ -329,7 +331,7 @@ class Subscriber:
                 self._add(delivery.message)
         self._position = batch.position
 
-    def drain(self, now: float, ts: float) -> bool:
+    def send_waiting(self, now: float, ts: float) -> bool:
         """Write waiting messages, as far as the socket accepts them. Returns whether there was
         progress.
 

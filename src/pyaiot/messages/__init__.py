@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The messages between gateways, broker and clients, and their JSON form, `pyaiot.v2`."""
+"""The messages between gateways, broker and clients, and their JSON form, `pyaiot.v2`. Pure."""
 
 from pyaiot.messages.checks import (
     check,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The interface of the stores of the registry."""
+"""The interface of the stores of the registry. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol, TypeAlias

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""One end of a DTLS session: OpenSSL without a socket.
+"""One end of a DTLS session: OpenSSL without a socket. Pure.
 
 `now` is the loop's time in seconds. Flights of the handshake are retransmitted on that clock, and
 not on that of OpenSSL; their records get new sequence numbers, as RFC 6347 section 4.2.4 requires.

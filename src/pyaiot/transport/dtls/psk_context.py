@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""OpenSSL with pre-shared keys (RFC 4279).
+"""OpenSSL with pre-shared keys (RFC 4279). Pure.
 
 Private names of cryptography are used only in this file: pyOpenSSL has no callbacks for pre-shared
 keys, but the library below it has.

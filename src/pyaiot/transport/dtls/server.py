@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The sessions of a DTLS server.
+"""The sessions of a DTLS server. Pure.
 
-It touches no socket, clock or task; `now` is the loop's time in seconds.
+`now` is the loop's time in seconds.
 
 After each datagram, the caller takes all of `next_event` and `datagrams_to_send`, and sets a timer
 to `get_timer`.

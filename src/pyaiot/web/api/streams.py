@@ -152,7 +152,7 @@ class Streams:
             client.send_gap(str(error))
             self._join(client)
         else:
-            self._broker.fanout.drain(client)
+            self._broker.fanout.send_waiting(client)
 
     def _join(self, client: Subscriber) -> None:
         self._broker.from_client(client, Join(data="client"))
