@@ -90,8 +90,13 @@ class MemoryLink(Generic[B, C]):
     def __init__(self) -> None:
         self._peer: MemoryLink[C, B] | None = None
         self._inbox: Backlog[B] = Backlog(cost_max=COST_MAX, plain_max=PLAIN_MAX)
-        self._wake = asyncio.Event()
         self._lost: str | None = None
+        self._received: Callable[[Sequence[B]], None] | None = None
+        """Set while `run` waits."""
+        self._ended: asyncio.Future[None] | None = None
+        """What `run` waits for."""
+        self._is_due = False
+        """Whether `_deliver` will be called."""
 
     @staticmethod
     def pair() -> "tuple[MemoryLink[ToGateway, FromGateway], MemoryLink[FromGateway, ToGateway]]":
@@ -109,7 +114,7 @@ class MemoryLink(Generic[B, C]):
             self._peer._inbox.add(message)
         except BacklogFull as error:
             self.close(str(error))
-        self._peer._wake.set()
+        self._peer._deliver_soon()
 
     def send_all(self, messages: Sequence[C], costs: Sequence[int]) -> None:
         if self._peer is None or self._lost is not None:
@@ -118,13 +123,13 @@ class MemoryLink(Generic[B, C]):
             self._peer._inbox.add_all(messages, costs)
         except BacklogFull as error:
             self.close(str(error))
-        self._peer._wake.set()
+        self._peer._deliver_soon()
 
     def close(self, reason: str) -> None:
         for end in (self, self._peer):
             if end is not None and end._lost is None:
                 end._lost = reason
-                end._wake.set()
+                end._deliver_soon()
 
     @property
     def queue(self) -> tuple[int, int]:
@@ -132,16 +137,38 @@ class MemoryLink(Generic[B, C]):
         return len(inbox), inbox.conflated
 
     async def run(self, received: Callable[[Sequence[B]], None]) -> None:
+        # Messages are delivered by a callback: to wake a task for each of them takes longer.
         try:
-            while self._lost is None:
-                await self._wake.wait()
-                self._wake.clear()
-                while messages := self._inbox.take(_FRAME_MESSAGES_MAX):
-                    received(messages)
-                    await asyncio.sleep(0)
-            raise LinkLost(self._lost)
+            if self._lost is None:
+                self._ended = asyncio.get_running_loop().create_future()
+                self._received = received
+                self._deliver_soon()
+                await self._ended
+            raise LinkLost(self._lost or "")
         finally:
+            self._received = None
             self.close("the other end was closed")
+
+    def _deliver_soon(self) -> None:
+        if self._received is not None and self._ended is not None and not self._is_due:
+            self._is_due = True
+            self._ended.get_loop().call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        """Deliver what waits, in order. Others get a turn after `_FRAME_MESSAGES_MAX`."""
+        self._is_due = False
+        if self._received is None or self._ended is None or self._ended.done():
+            return
+        try:
+            if messages := self._inbox.take(_FRAME_MESSAGES_MAX):
+                self._received(messages)
+        except Exception as error:  # noqa: BLE001 - `run` raises it
+            self._ended.set_exception(error)
+            return
+        if len(self._inbox):
+            self._deliver_soon()
+        elif self._lost is not None:
+            self._ended.set_result(None)
 
 
 class Codec(Protocol[In_co, Out_contra]):
