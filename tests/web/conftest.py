@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -76,6 +77,10 @@ class Browser:
         self._endpoint = endpoint
         self._playwright: Playwright | None = None
         self._chromium: PlaywrightBrowser | None = None
+        self._wrong: WeakKeyDictionary[Page, tuple[list[str], tuple[str, ...]]] = (
+            WeakKeyDictionary()
+        )
+        """What went wrong in open pages, and which words excuse it."""
         self.runner = asyncio.Runner()
 
     @asynccontextmanager
@@ -91,13 +96,20 @@ class Browser:
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
         page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+        self._wrong[page] = wrong, (*KNOWN, *(LOST_BROKER if loses_broker else ()))
         await page.add_init_script(WATCH)
         try:
             yield page
         finally:
             await self._close(profile)
-        known = (*KNOWN, *(LOST_BROKER if loses_broker else ()))
-        assert [text for text in wrong if not any(word in text for word in known)] == []
+        self.check(page)
+
+    def check(self, page: "Page") -> None:
+        """Fail if something went wrong in the page since the last check."""
+        wrong, known = self._wrong[page]
+        found = [text for text in wrong if not any(word in text for word in known)]
+        wrong.clear()
+        assert found == []
 
     async def _open(self, context: dict[str, Any]) -> "tuple[BrowserContext, Page]":
         """A new profile and its page.

@@ -2,6 +2,8 @@
 """The browser of other tests: it reports what goes wrong in a page, and never waits for ever."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.web import conftest
 from tests.web.conftest import Browser
 from tests.web.mock_broker import MockBroker
+from tests.web.sharing import Shared
 
 pytestmark = pytest.mark.sockets
 
@@ -34,6 +37,40 @@ async def test_a_lost_broker_is_an_error_where_the_test_does_not_end_it(browser:
     with pytest.raises(AssertionError, match="ERR_CONNECTION_REFUSED"):
         await lose_broker(browser)
     await lose_broker(browser, loses_broker=True)
+
+
+async def test_a_shared_page_is_replaced_after_a_test_that_failed(browser: Browser) -> None:
+    shared = Shared(browser, empty_page)
+    async with shared.at("first") as (_, page):
+        assert page.url.endswith("#/first")
+    with pytest.raises(AssertionError, match="a script error"):
+        async with shared.at("second") as (_, second):
+            assert second is page
+            await page.evaluate("console.error('a script error')")
+    async with shared.at() as (_, third):
+        assert page.is_closed()
+        assert not third.is_closed()
+    await shared.close()
+    assert third.is_closed()
+
+
+async def test_a_shared_page_that_cannot_be_opened_fails_each_test(browser: Browser) -> None:
+    @asynccontextmanager
+    async def failing(_: Browser) -> AsyncIterator[tuple[None, Any]]:
+        raise ValueError("no page")
+        yield
+
+    shared = Shared(browser, failing)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no page"):
+            async with shared.at():
+                pass
+
+
+@asynccontextmanager
+async def empty_page(browser: Browser) -> AsyncIterator[tuple[None, Any]]:
+    async with browser.page() as page:
+        yield None, page
 
 
 async def lose_broker(browser: Browser, **parts: Any) -> None:
