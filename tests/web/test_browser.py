@@ -44,9 +44,7 @@ async def test_a_shared_page_is_replaced_after_a_test_that_failed(browser: Brows
     async with shared.at("first") as (_, page):
         assert page.url.endswith("#/first")
     with pytest.raises(AssertionError, match="a script error"):
-        async with shared.at("second") as (_, second):
-            assert second is page
-            await page.evaluate("console.error('a script error')")
+        await fail_at(shared, "second", page)
     async with shared.at() as (_, third):
         assert page.is_closed()
         assert not third.is_closed()
@@ -65,6 +63,12 @@ async def test_a_shared_page_that_cannot_be_opened_fails_each_test(browser: Brow
         with pytest.raises(ValueError, match="no page"):
             async with shared.at():
                 pass
+
+
+async def fail_at(shared: Shared[None], place: str, same: Any) -> None:
+    async with shared.at(place) as (_, page):
+        assert page is same
+        await page.evaluate("console.error('a script error')")
 
 
 @asynccontextmanager

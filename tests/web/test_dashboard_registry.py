@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 import pytest
@@ -20,6 +20,7 @@ from pyaiot.web.sign_in import SignIn
 from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually, serving
+from tests.web.sharing import Shared, shared_page
 from tests.web.test_dashboard_for_everybody import violations_in_both
 from tests.web.test_dashboard_page import PHONE, card, has, is_absent, no_page, row, see, until
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
 
 pytestmark = pytest.mark.sockets
+
+House: TypeAlias = "Shared[Served]"
 
 DAY_S: Final = 86_400.0
 LAMP: Final = Annotations(label="Desk lamp", room="Lab 1", tags=("lamps", "class 3b"), notes="New.")
@@ -79,6 +82,22 @@ async def showing(
         await page.goto(f"{broker.url}#/{place}")
         await see(page.locator("#pill"), "Live")
         yield page
+
+
+@asynccontextmanager
+async def opened(browser: Browser) -> AsyncIterator["tuple[Served, Page]"]:
+    """Nodes that are not online, and others with a temperature: each test has its own."""
+    lamps = (offline_record(uid, LAMP) for uid in ("gone", "forgotten", "both"))
+    never_seen = NodeRecord(uid="added", annotations=Annotations(label="Spare"))
+    async with broker_with(*lamps, never_seen, offline_record("plain")) as broker:
+        for uid in ("keys", "opened", "wrong", "race", "banned"):
+            broker.gateway.send(uid, "temperature", "20.0°C")
+        await broker.known("banned")
+        async with showing(browser, broker) as page:
+            yield broker, page
+
+
+house = shared_page(opened)
 
 
 def offline(page: "Page", uid: str) -> "Locator":
@@ -138,12 +157,8 @@ async def test_node_moves_to_the_list_after_a_minute_and_back(browser: Browser) 
             await is_absent(offline(page, "a"))
 
 
-async def test_link_of_a_node_that_is_not_online(browser: Browser) -> None:
-    never_seen = NodeRecord(uid="added", annotations=Annotations(label="Spare"))
-    async with (
-        broker_with(offline_record("a", LAMP), never_seen) as broker,
-        showing(browser, broker, "node/a") as page,
-    ):
+async def test_link_of_a_node_that_is_not_online(house: House) -> None:
+    async with house.at("node/gone") as (broker, page):
         dialog = page.get_by_role("dialog")
         await see(dialog, "Desk lamp")
         await see(dialog.locator(".chip"), "Offline · 3 days")
@@ -156,19 +171,16 @@ async def test_link_of_a_node_that_is_not_online(browser: Browser) -> None:
         await see(dialog, "No node with the uid nowhere was ever seen here.")
 
 
-async def test_forgotten_node_is_restored_with_the_keyboard(browser: Browser) -> None:
-    async with (
-        broker_with(offline_record("a", LAMP), offline_record("b")) as broker,
-        showing(browser, broker) as page,
-    ):
+async def test_forgotten_node_is_restored_with_the_keyboard(house: House) -> None:
+    async with house.at("nodes?q=forgotten") as (broker, page):
         await page.get_by_role("button", name="Forget Desk lamp").focus()
         await page.keyboard.press("Enter")
         await see(page.locator(".toast"), "Desk lamp was forgotten.")
-        await is_absent(offline(page, "a"))
-        assert "a" not in broker.broker.router.registry.records
+        await is_absent(offline(page, "forgotten"))
+        assert "forgotten" not in broker.broker.router.registry.records
         await page.keyboard.press("Enter")  # the focus is on Undo
-        await see(offline(page, "a"), "Desk lamp")
-        assert record(broker, "a").annotations == LAMP
+        await see(offline(page, "forgotten"), "Desk lamp")
+        assert record(broker, "forgotten").annotations == LAMP
         await is_absent(page.locator(".toast"))
 
 
@@ -196,88 +208,76 @@ async def test_all_shown_offline_nodes_are_forgotten_after_a_question(browser: B
 # -- what people add ------------------------------------------------------------------------------
 
 
-async def test_node_is_renamed_on_its_card_with_the_keyboard(browser: Browser) -> None:
-    async with broker_with() as broker:
-        for uid in ("a", "b"):
-            broker.gateway.send(uid, "temperature", "20.0°C")
-        async with showing(browser, broker) as page:
-            name = card(page, "b").get_by_role("link")
-            await name.focus()
+async def test_node_is_renamed_on_its_card_with_the_keyboard(house: House) -> None:
+    async with house.at("nodes?q=keys") as (broker, page):
+        name = card(page, "keys").get_by_role("link")
+        await name.focus()
+        await page.keyboard.press("F2")
+        await page.get_by_role("textbox", name="New name of keys").wait_for()
+        await page.keyboard.type("Zoo")
+        await page.keyboard.press("Escape")
+        await see(name, "keys")
+        await until(page, "document.activeElement.tagName === 'A'")
+        assert record(broker, "keys").annotations.label == ""
+        await page.keyboard.press("F2")
+        await page.get_by_role("textbox", name="New name of keys").wait_for()
+        await page.keyboard.type("  A lamp ")
+        await page.keyboard.press("Enter")
+        await see(name, "A lamp")
+        assert record(broker, "keys").annotations.label == "A lamp"
+        await has(card(page, "keys").locator("h3"), "data-tip", "A lamp\nkeys")
+        await until(page, "document.activeElement.textContent === 'A lamp'")
+
+
+async def test_node_is_renamed_in_its_details_with_the_keyboard(house: House) -> None:
+    async with house.at("node/opened") as (broker, page):
+        dialog = page.get_by_role("dialog")
+        name = dialog.get_by_role("textbox", name="New name of opened")
+        await dialog.get_by_role("button", name="Rename opened").press("Enter")
+        await name.wait_for()
+        # The card behind the dialog is not edited as well.
+        assert await page.locator(".rename").count() == 1
+        await page.keyboard.press("Escape")
+        await is_absent(name)
+        await see(dialog.locator("h2"), "opened")  # still open
+        await until(page, "document.activeElement.className === 'rename-name'")
+        await page.keyboard.press("Enter")
+        await name.fill("Lamp")
+        await page.keyboard.press("Enter")
+        await see(dialog.locator("h2"), "Lamp")
+        assert record(broker, "opened").annotations.label == "Lamp"
+
+
+async def test_error_of_a_rename_is_shown_beside_the_name(house: House) -> None:
+    async with house.at("nodes?q=wrong") as (_, page):
+        await card(page, "wrong").get_by_role("button", name="Rename wrong").click()
+        await page.get_by_role("textbox", name="New name of wrong").fill("x\u2028y")
+        await page.keyboard.press("Enter")
+        await see(card(page, "wrong"), "Not saved: a label has printable characters only")
+        await page.get_by_role("button", name="Cancel").click()
+        await see(card(page, "wrong").get_by_role("link"), "wrong")
+
+
+async def test_rename_that_another_overtook_offers_both_names(house: House) -> None:
+    async with house.at("nodes?q=race") as (broker, page):
+        for answer, kept in (("Use their value", "Theirs"), ("Keep mine", "Mine")):
+            await card(page, "race").get_by_role("link").focus()
             await page.keyboard.press("F2")
-            await page.get_by_role("textbox", name="New name of b").wait_for()
-            await page.keyboard.type("Zoo")
-            await page.keyboard.press("Escape")
-            await see(name, "b")
-            await until(page, "document.activeElement.tagName === 'A'")
-            assert record(broker, "b").annotations.label == ""
-            await page.keyboard.press("F2")
-            await page.get_by_role("textbox", name="New name of b").wait_for()
-            await page.keyboard.type("  A lamp ")
+            await page.get_by_role("textbox", name="New name").wait_for()
+            await renamed_by_another(broker, "race", label="Theirs", notes=kept)
+            await page.get_by_role("textbox", name="New name").fill("Mine")
             await page.keyboard.press("Enter")
-            await see(name, "A lamp")
-            assert record(broker, "b").annotations.label == "A lamp"
-            await has(card(page, "b").locator("h3"), "data-tip", "A lamp\nb")
-            await until(page, "document.activeElement.textContent === 'A lamp'")
+            if answer == "Keep mine":
+                # Another client edited only the notes, which is not a conflict.
+                await see(card(page, "race").get_by_role("link"), "Mine")
+                break
+            await see(card(page, "race"), "Somebody else has set this to “Theirs”.")
+            await page.get_by_role("button", name=answer).click()
+            await see(card(page, "race").get_by_role("link"), kept)
 
 
-async def test_node_is_renamed_in_its_details_with_the_keyboard(browser: Browser) -> None:
-    async with broker_with() as broker:
-        broker.gateway.send("a", "temperature", "20.0°C")
-        async with showing(browser, broker, "node/a") as page:
-            dialog = page.get_by_role("dialog")
-            name = dialog.get_by_role("textbox", name="New name of a")
-            await dialog.get_by_role("button", name="Rename a").press("Enter")
-            await name.wait_for()
-            # The card behind the dialog is not edited as well.
-            assert await page.locator(".rename").count() == 1
-            await page.keyboard.press("Escape")
-            await is_absent(name)
-            await see(dialog.locator("h2"), "a")  # still open
-            await until(page, "document.activeElement.className === 'rename-name'")
-            await page.keyboard.press("Enter")
-            await name.fill("Lamp")
-            await page.keyboard.press("Enter")
-            await see(dialog.locator("h2"), "Lamp")
-            assert record(broker, "a").annotations.label == "Lamp"
-
-
-async def test_error_of_a_rename_is_shown_beside_the_name(browser: Browser) -> None:
-    async with broker_with() as broker:
-        broker.gateway.send("a", "temperature", "20.0°C")
-        async with showing(browser, broker) as page:
-            await card(page, "a").get_by_role("button", name="Rename a").click()
-            await page.get_by_role("textbox", name="New name of a").fill("x\u2028y")
-            await page.keyboard.press("Enter")
-            await see(card(page, "a"), "Not saved: a label has printable characters only")
-            await page.get_by_role("button", name="Cancel").click()
-            await see(card(page, "a").get_by_role("link"), "a")
-
-
-async def test_rename_that_another_overtook_offers_both_names(browser: Browser) -> None:
-    async with broker_with() as broker:
-        broker.gateway.send("a", "temperature", "20.0°C")
-        async with showing(browser, broker) as page:
-            for answer, kept in (("Use their value", "Theirs"), ("Keep mine", "Mine")):
-                await card(page, "a").get_by_role("link").focus()
-                await page.keyboard.press("F2")
-                await page.get_by_role("textbox", name="New name").wait_for()
-                await renamed_by_another(broker, "a", label="Theirs", notes=kept)
-                await page.get_by_role("textbox", name="New name").fill("Mine")
-                await page.keyboard.press("Enter")
-                if answer == "Keep mine":
-                    # Another client edited only the notes, which is not a conflict.
-                    await see(card(page, "a").get_by_role("link"), "Mine")
-                    break
-                await see(card(page, "a"), "Somebody else has set this to “Theirs”.")
-                await page.get_by_role("button", name=answer).click()
-                await see(card(page, "a").get_by_role("link"), kept)
-
-
-async def test_details_edit_what_people_know_of_a_node(browser: Browser) -> None:
-    async with (
-        broker_with(offline_record("a")) as broker,
-        showing(browser, broker, "node/a") as page,
-    ):
+async def test_details_edit_what_people_know_of_a_node(house: House) -> None:
+    async with house.at("node/plain") as (broker, page):
         dialog = page.get_by_role("dialog")
         fields = {
             "Name": "Desk lamp",
@@ -295,25 +295,22 @@ async def test_details_edit_what_people_know_of_a_node(browser: Browser) -> None
         await see(dialog, "Saved.")
         await see(dialog.locator("h2"), "Desk lamp")
         expected = msgspec.structs.replace(LAMP, latitude=48.7, longitude=2.2, interval_s=900.0)
-        assert record(broker, "a").annotations == expected
+        assert record(broker, "plain").annotations == expected
 
 
-async def test_edit_that_another_overtook_shows_the_other_value(browser: Browser) -> None:
-    async with (
-        broker_with(offline_record("a", LAMP)) as broker,
-        showing(browser, broker, "node/a") as page,
-    ):
+async def test_edit_that_another_overtook_shows_the_other_value(house: House) -> None:
+    async with house.at("node/both") as (broker, page):
         dialog = page.get_by_role("dialog")
         await dialog.get_by_label("Room", exact=True).fill("My room")
         await dialog.get_by_label("Notes", exact=True).fill("My notes")
-        await renamed_by_another(broker, "a", room="Their room", label="Their name")
+        await renamed_by_another(broker, "both", room="Their room", label="Their name")
         await dialog.get_by_role("button", name="Save").click()
         await see(dialog, "Somebody else has set this to “Their room”.")
-        assert record(broker, "a").annotations.room == "Their room"
+        assert record(broker, "both").annotations.room == "Their room"
         await dialog.get_by_role("button", name="Use their value").click()
         await dialog.get_by_role("button", name="Save").click()
         await see(dialog, "Saved.")
-        added = record(broker, "a").annotations
+        added = record(broker, "both").annotations
         assert (added.label, added.room, added.notes) == (
             "Their name",
             "Their room",
@@ -381,17 +378,15 @@ async def test_newcomers_wait_for_approval(browser: Browser) -> None:
             ]
 
 
-async def test_node_is_banned_and_the_ban_is_lifted(browser: Browser) -> None:
-    async with broker_with() as broker:
-        broker.gateway.send("a", "temperature", "20.0°C")
-        async with showing(browser, broker, "node/a") as page:
-            dialog = page.get_by_role("dialog")
-            await dialog.get_by_role("button", name="Ban", exact=True).click()
-            await see(dialog.locator(".chip"), "Banned")
-            assert record(broker, "a").admission == "banned"
-            await dialog.get_by_role("button", name="Lift the ban").click()
-            await see(dialog.locator(".chip"), "Offline · ")
-            assert record(broker, "a").admission == "accepted"
+async def test_node_is_banned_and_the_ban_is_lifted(house: House) -> None:
+    async with house.at("node/banned") as (broker, page):
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Ban", exact=True).click()
+        await see(dialog.locator(".chip"), "Banned")
+        assert record(broker, "banned").admission == "banned"
+        await dialog.get_by_role("button", name="Lift the ban").click()
+        await see(dialog.locator(".chip"), "Offline · ")
+        assert record(broker, "banned").admission == "accepted"
 
 
 async def test_viewers_see_no_controls_that_edit(browser: Browser) -> None:
@@ -434,11 +429,13 @@ async def test_no_accessibility_violations(browser: Browser) -> None:
             await page.get_by_role("button", name="Forget all shown").click()
             await see(page.get_by_role("dialog"), "Forget 2 offline nodes?")
             assert await violations_in_both(page) == [], "question"
+            await page.keyboard.press("Escape")
             for uid in ("o1", "new"):
+                await is_absent(page.get_by_role("dialog"))
                 await page.goto(f"{broker.url}#/node/{uid}")
-                await page.reload()
                 await see(page.get_by_role("dialog"), "Name, place and notes")
                 assert await violations_in_both(page) == [], uid
+                await page.keyboard.press("Escape")
 
 
 async def test_phone_never_scrolls_sideways_with_offline_nodes(browser: Browser) -> None:

@@ -13,8 +13,8 @@ from pyaiot.registry.record import Edit
 from pyaiot.registry.resource_types import TypeEdit
 from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually
-from tests.web.test_dashboard_for_everybody import violations_in_both
 from tests.web.sharing import Shared, shared_page
+from tests.web.test_dashboard_for_everybody import violations_in_both
 from tests.web.test_dashboard_page import become_desktop, become_phone, card, has, row, see
 from tests.web.test_dashboard_registry import broker_with, showing
 
