@@ -4,7 +4,9 @@ real browser, against a real broker."""
 
 import json
 import time
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -17,11 +19,17 @@ from pyaiot.web.sign_in import SignIn
 from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually, serving
+from tests.web.sharing import Shared, shared_page
 from tests.web.test_dashboard_for_everybody import violations, violations_in_both
 from tests.web.test_dashboard_page import PHONE, card, has, is_absent, no_page, row, see, until
 from tests.web.test_dashboard_registry import showing
 
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
 pytestmark = pytest.mark.sockets
+
+Rooms: TypeAlias = "Shared[Served]"
 
 ROOMS = ("Kitchen", "Lab 2", "Lab 10", "")
 ORDER = "[...document.querySelectorAll('#nodes .card')].map((it) => it.dataset.uid).join(' ')"
@@ -52,6 +60,38 @@ async def edit(broker: Served, uid: str, **change: Any) -> None:
 async def put_view(broker: Served, name: str, **view: Any) -> None:
     async with broker.web.put(f"/api/views/{name}", json=view) as answer:
         assert answer.status == 200, await answer.text()
+
+
+@asynccontextmanager
+async def opened(browser: Browser) -> AsyncIterator["tuple[Served, Page]"]:
+    """Nodes, one with a mode and one with a position that can be set, and a view for each test."""
+    async with home() as broker:
+        await fill(broker)
+        broker.gateway.send("dial", "mode", "eco")
+        broker.gateway.send("boat", "place", json.dumps({"lat": 48.5, "lng": 2.5}))
+        described = {"place": ResourceType(kind="position", writable=True)}
+        broker.gateway.link.send(NodeDescribed(uid="boat", types=described))
+        await broker.known("boat")
+        await put_view(broker, "edited", title="Edited")
+        await put_view(broker, "taken", title="Taken", query="n1")
+        await put_view(broker, "day", title="Day", range="24h")
+        async with showing(browser, broker) as page:
+            yield broker, page
+
+
+@asynccontextmanager
+async def opened_on_a_phone(browser: Browser) -> AsyncIterator["tuple[Served, Page]"]:
+    """Eight nodes, of which one has just gone, and a view with the longest title."""
+    async with home() as broker:
+        await fill(broker)
+        broker.gateway.lose("n2")
+        await put_view(broker, "lab", title="L" * 64)
+        async with showing(browser, broker, **PHONE) as page:
+            yield broker, page
+
+
+rooms = shared_page(opened)
+phone = shared_page(opened_on_a_phone)
 
 
 # -- counts and groups ----------------------------------------------------------------------------
@@ -186,35 +226,31 @@ async def test_the_start_view_is_shown_first_and_changes_reach_other_pages(
             await see(page.locator(".menu"), "Roof")
 
 
-async def test_an_edit_of_somebody_else_is_not_overwritten(browser: Browser) -> None:
-    async with home() as broker:
-        await fill(broker)
-        await put_view(broker, "lab", title="Lab")
-        async with showing(browser, broker, "nodes?view=lab") as page:
-            await page.get_by_label("Group").select_option("room")
-            old = await broker.json("/api/views")
-            await page.route("**/api/views", lambda route: route.fulfill(json=old))
-            await put_view(broker, "lab", title="Lab", query="n1")
-            await page.get_by_role("button", name="Save changes").click()
-            await see(page.locator(".toast"), "somebody else edited the view")
-            assert (await broker.json("/api/views"))["views"][0]["view"].get("group") is None
-            await page.unroute("**/api/views")
+async def test_an_edit_of_somebody_else_is_not_overwritten(rooms: Rooms) -> None:
+    async with rooms.at("nodes?view=edited") as (broker, page):
+        await page.get_by_label("Group").select_option("room")
+        old = await broker.json("/api/views")
+        await page.route("**/api/views", lambda route: route.fulfill(json=old))
+        await put_view(broker, "edited", title="Edited", query="n1")
+        await page.get_by_role("button", name="Save changes").click()
+        await see(page.locator(".toast"), "somebody else edited the view")
+        views = (await broker.json("/api/views"))["views"]
+        (view,) = [it["view"] for it in views if it["id"] == "edited"]
+        assert view.get("group") is None
+        await page.unroute("**/api/views")
 
 
-async def test_a_view_is_removed_and_the_removal_undone(browser: Browser) -> None:
-    async with home() as broker:
-        await fill(broker, 2)
-        await put_view(broker, "lab", title="Lab", query="n1")
-        async with showing(browser, broker, "nodes?view=lab") as page:
-            await page.locator(".views .menu-button").click()
-            await page.get_by_role("button", name="Edit views").click()
-            await page.get_by_role("button", name="Remove Lab").click()
-            await see(page.locator(".toast"), "View Lab removed")
-            await page.get_by_role("dialog").get_by_role("button", name="Close").click()
-            await page.get_by_role("button", name="Undo").click()
-            await see(page.locator(".views .menu-button"), "All nodes")
-            await eventually(lambda: broker.broker)
-            assert [it["id"] for it in (await broker.json("/api/views"))["views"]] == ["lab"]
+async def test_a_view_is_removed_and_the_removal_undone(rooms: Rooms) -> None:
+    async with rooms.at("nodes?view=taken") as (broker, page):
+        await page.locator(".views .menu-button").click()
+        await page.get_by_role("button", name="Edit views").click()
+        await page.get_by_role("button", name="Remove Taken").click()
+        await see(page.locator(".toast"), "View Taken removed")
+        await page.get_by_role("dialog").get_by_role("button", name="Close").click()
+        await page.get_by_role("button", name="Undo").click()
+        await see(page.locator(".views .menu-button"), "All nodes")
+        await eventually(lambda: broker.broker)
+        assert "taken" in [it["id"] for it in (await broker.json("/api/views"))["views"]]
 
 
 # -- the list -------------------------------------------------------------------------------------
@@ -285,66 +321,59 @@ async def test_no_hole_stays_beside_a_tall_card(browser: Browser, count: int) ->
 # -- commands -------------------------------------------------------------------------------------
 
 
-async def test_one_command_to_all_that_match_and_its_receipts(browser: Browser) -> None:
-    async with home() as broker:
-        await fill(broker, 6)
-        async with showing(browser, broker, "nodes?q=room:kitchen%20") as page:
-            await page.locator("#search").fill('-room:"Lab 2"')
-            await page.get_by_role("button", name="More").click()
-            await page.get_by_role("button", name="Command to many").click()
-            dialog = page.get_by_role("dialog")
-            await see(dialog, "4 nodes")
-            await dialog.get_by_role("button", name="Send to 4 nodes").click()
-            await see(dialog, "LED = 1 on 4 nodes. Send it?")
-            assert broker.gateway.commands == []
-            await dialog.get_by_role("button", name="Send to 4 nodes").click()
-            await eventually(lambda: len(broker.gateway.commands) == 4)
-            assert {it.uid for it in broker.gateway.commands} == {"n2", "n3", "n4", "n6"}
-            for number, command in enumerate(list(broker.gateway.commands)):
-                broker.gateway.answer(command, "confirmed" if number else "refused")
-            await see(dialog, "4 of 4 receipts")
-            await see(dialog, "3 confirmed")
-            await see(dialog, "refused by the node")
-            await dialog.get_by_role("button", name="Send again (1 failed)").click()
-            await eventually(lambda: len(broker.gateway.commands) == 5)
+async def test_one_command_to_all_that_match_and_its_receipts(rooms: Rooms) -> None:
+    async with rooms.at("nodes?q=room:kitchen%20") as (broker, page):
+        broker.gateway.commands.clear()
+        await page.locator("#search").fill('tag:lab -room:"Lab 2"')
+        await page.get_by_role("button", name="More").click()
+        await page.get_by_role("button", name="Command to many").click()
+        dialog = page.get_by_role("dialog")
+        await see(dialog, "6 nodes")
+        await dialog.get_by_role("button", name="Send to 6 nodes").click()
+        await see(dialog, "LED = 1 on 6 nodes. Send it?")
+        assert broker.gateway.commands == []
+        await dialog.get_by_role("button", name="Send to 6 nodes").click()
+        await eventually(lambda: len(broker.gateway.commands) == 6)
+        assert {it.uid for it in broker.gateway.commands} == {"n2", "n3", "n4", "n6", "n7", "n8"}
+        for number, command in enumerate(list(broker.gateway.commands)):
+            broker.gateway.answer(command, "confirmed" if number else "refused")
+        await see(dialog, "6 of 6 receipts")
+        await see(dialog, "5 confirmed")
+        await see(dialog, "refused by the node")
+        await dialog.get_by_role("button", name="Send again (1 failed)").click()
+        await eventually(lambda: len(broker.gateway.commands) == 7)
 
 
-async def test_what_is_unknown_can_be_set_in_the_details(browser: Browser) -> None:
-    async with home() as broker:
-        broker.gateway.send("n", "mode", "eco")
-        await broker.known("n")
-        async with showing(browser, broker, "node/n") as page:
-            await row(page, "n", "mode").first.wait_for()
-            await page.get_by_role("dialog").get_by_role("button", name="Set… of Mode").click()
-            box = page.get_by_role("textbox", name="Set Mode of n")
-            await box.fill("boost")
-            await page.keyboard.press("Enter")
-            await eventually(lambda: broker.gateway.commands)
-            (command,) = broker.gateway.commands
-            assert (command.resource, command.payload) == ("mode", "boost")
-            broker.gateway.answer(command, "confirmed")
-            await see(page.locator(".set-value"), "confirmed")
+async def test_what_is_unknown_can_be_set_in_the_details(rooms: Rooms) -> None:
+    async with rooms.at("node/dial") as (broker, page):
+        broker.gateway.commands.clear()
+        await row(page, "dial", "mode").first.wait_for()
+        await page.get_by_role("dialog").get_by_role("button", name="Set… of Mode").click()
+        box = page.get_by_role("textbox", name="Set Mode of dial")
+        await box.fill("boost")
+        await page.keyboard.press("Enter")
+        await eventually(lambda: broker.gateway.commands)
+        (command,) = broker.gateway.commands
+        assert (command.resource, command.payload) == ("mode", "boost")
+        broker.gateway.answer(command, "confirmed")
+        await see(page.locator(".set-value"), "confirmed")
 
 
-async def test_a_position_is_chosen_on_a_map(browser: Browser) -> None:
-    async with home() as broker:
-        broker.gateway.send("n", "place", json.dumps({"lat": 48.5, "lng": 2.5}))
-        described = {"place": ResourceType(kind="position", writable=True)}
-        broker.gateway.link.send(NodeDescribed(uid="n", types=described))
-        await broker.known("n")
-        async with showing(browser, broker, "node/n") as page:
-            await page.get_by_role("dialog").get_by_role("button", name="Set… of Place").click()
-            dialog = page.get_by_role("dialog", name="Position of n")
-            place = dialog.locator(".picker .map")
-            await place.wait_for()
-            await page.wait_for_timeout(100)
-            await place.click(position={"x": 40, "y": 40})
-            await until(page, "document.querySelector('.place-fields input').value !== ''")
-            latitude = await dialog.get_by_label("Latitude").input_value()
-            await dialog.get_by_role("button", name="Send").click()
-            await eventually(lambda: broker.gateway.commands)
-            sent = json.loads(broker.gateway.commands[0].payload)
-            assert sent["lat"] == pytest.approx(float(latitude))
+async def test_a_position_is_chosen_on_a_map(rooms: Rooms) -> None:
+    async with rooms.at("node/boat") as (broker, page):
+        broker.gateway.commands.clear()
+        await page.get_by_role("dialog").get_by_role("button", name="Set… of Place").click()
+        dialog = page.get_by_role("dialog", name="Position of boat")
+        place = dialog.locator(".picker .map")
+        await place.wait_for()
+        await page.wait_for_timeout(100)
+        await place.click(position={"x": 40, "y": 40})
+        await until(page, "document.querySelector('.place-fields input').value !== ''")
+        latitude = await dialog.get_by_label("Latitude").input_value()
+        await dialog.get_by_role("button", name="Send").click()
+        await eventually(lambda: broker.gateway.commands)
+        sent = json.loads(broker.gateway.commands[0].payload)
+        assert sent["lat"] == pytest.approx(float(latitude))
 
 
 # -- wall screens ---------------------------------------------------------------------------------
@@ -415,32 +444,25 @@ async def test_a_wall_screen_needs_no_account_where_visitors_may_look(browser: B
             assert await page.evaluate(VISIBLE_CONTROLS) == []
 
 
-async def test_the_charts_have_the_range_of_the_open_view(browser: Browser) -> None:
-    async with home() as broker:
-        await fill(broker, 2)
-        await put_view(broker, "day", title="Day", range="24h")
-        async with showing(browser, broker, "nodes?view=day") as page:
-            await see(page.locator(".views"), "Day")
-            await page.locator("#nodes h3 a").first.click()
-            spans = page.locator(".spans")
-            await has(spans.get_by_role("button", name="24 h"), "aria-pressed", "true")
-            await spans.get_by_role("button", name="7 d").click()
-            await page.keyboard.press("Escape")
-            await see(page.locator(".view-changed"), "changed")
+async def test_the_charts_have_the_range_of_the_open_view(rooms: Rooms) -> None:
+    async with rooms.at("nodes?view=day") as (_, page):
+        await see(page.locator(".views"), "Day")
+        await card(page, "n1").locator("h3 a").click()
+        spans = page.locator(".spans")
+        await has(spans.get_by_role("button", name="24 h"), "aria-pressed", "true")
+        await spans.get_by_role("button", name="7 d").click()
+        await page.keyboard.press("Escape")
+        await see(page.locator(".view-changed"), "changed")
 
 
-async def test_the_menu_of_a_phone_leads_to_what_the_header_has_no_room_for(
-    browser: Browser,
-) -> None:
-    async with home() as broker:
-        await fill(broker, 2)
-        async with showing(browser, broker, **PHONE) as page:
-            await page.get_by_role("button", name="Menu", exact=True).click()
-            await see(page.locator("dialog"), "Settings")
-            assert await page.evaluate(SMALL_TARGETS) == []
-            assert await violations(page) == []
-            await page.locator("dialog").get_by_role("button", name="Keys and search").click()
-            await see(page.locator("dialog"), "temp>25")
+async def test_the_menu_of_a_phone_leads_to_what_the_header_has_no_room_for(phone: Rooms) -> None:
+    async with phone.at("nodes") as (_, page):
+        await page.get_by_role("button", name="Menu", exact=True).click()
+        await see(page.locator("dialog"), "Settings")
+        assert await page.evaluate(SMALL_TARGETS) == []
+        assert await violations(page) == []
+        await page.locator("dialog").get_by_role("button", name="Keys and search").click()
+        await see(page.locator("dialog"), "temp>25")
 
 
 # -- everybody ------------------------------------------------------------------------------------
@@ -460,25 +482,21 @@ SMALL_TARGETS = """() => [...document.querySelectorAll('button, select, input, [
 
 
 @pytest.mark.parametrize("screen", ["nodes", "fleet"])
-async def test_it_is_accessible_and_fits_a_phone(browser: Browser, screen: str) -> None:
-    async with home() as broker:
-        await fill(broker)
-        broker.gateway.lose("n2")
-        await put_view(broker, "lab", title="L" * 64)
-        async with showing(browser, broker, screen, **PHONE) as page:
-            await page.get_by_role("button", name="More", exact=True).click()
-            await page.get_by_label("Group").select_option("room")
-            await see(page.locator("#nodes"), "n1")
-            assert await violations_in_both(page) == []
-            await page.keyboard.press("Escape")
-            wide = "document.documentElement.scrollWidth - innerWidth"
-            assert await page.evaluate(wide) <= 0
-            assert await page.evaluate(SMALL_TARGETS) == []
-            await page.locator(".views .menu-button").click()
-            assert await violations_in_both(page) == []
-            await page.get_by_role("button", name="Save as a view").click()
-            assert await violations_in_both(page) == []
-            assert await page.evaluate(wide) <= 0
+async def test_it_is_accessible_and_fits_a_phone(phone: Rooms, screen: str) -> None:
+    async with phone.at(screen) as (_, page):
+        await page.get_by_role("button", name="More", exact=True).click()
+        await page.get_by_label("Group").select_option("room")
+        await see(page.locator("#nodes"), "n1")
+        assert await violations_in_both(page) == []
+        await page.keyboard.press("Escape")
+        wide = "document.documentElement.scrollWidth - innerWidth"
+        assert await page.evaluate(wide) <= 0
+        assert await page.evaluate(SMALL_TARGETS) == []
+        await page.locator(".views .menu-button").click()
+        assert await violations_in_both(page) == []
+        await page.get_by_role("button", name="Save as a view").click()
+        assert await violations_in_both(page) == []
+        assert await page.evaluate(wide) <= 0
 
 
 async def test_a_phone_has_the_actions_of_a_node_in_a_menu(browser: Browser) -> None:
