@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
 
@@ -16,11 +16,14 @@ from pyaiot.web.dashboard import Dashboard, Look
 from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.mock_broker import HOSTILE_NAME, MockBroker, furnish
+from tests.web.sharing import Shared, shared_page
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
 
 pytestmark = pytest.mark.sockets
+
+World: TypeAlias = "Shared[MockBroker]"
 
 PHONE: Final[dict[str, Any]] = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 AGE: Final = re.compile("^(now|[0-9]s ago)$")
@@ -115,31 +118,52 @@ def row(page: "Page", uid: str, resource: str) -> "Locator":
     return card(page, uid).locator(f'[data-resource="{resource}"]')
 
 
-# -- cards and values ------------------------------------------------------------------------------
+def imu(*acc: int) -> str:
+    values = ",".join(map(str, acc))
+    return f'[{{"type":"acc","values":[{values}]}},{{"type":"gyro","values":[0,0,0]}}]'
 
 
-async def test_each_value_has_unit_and_age_and_text_of_nodes_is_text(browser: Browser) -> None:
+@asynccontextmanager
+async def opened(browser: Browser) -> "AsyncIterator[tuple[MockBroker, Page]]":
+    """The usual nodes, and others for the tests that change them."""
     async with running() as broker:
         furnish(broker, 9)
         broker.add_node(HOSTILE_NAME, {"text": HOSTILE_NAME, "<b>x</b>": "1"})
+        for uid in ("unreadable", "leaving"):
+            broker.add_node(uid, temperature="12.5°C")
+        broker.add_node("robot", robot="s", ribot="0:0:0\n")
+        broker.add_node("paused", temperature="1.0°C")
+        broker.add_node("updater", suit_state="6", dwnld="42", version="1.0", name="Updater")
+        for uid in ("cube-a", "cube-b"):
+            broker.add_node(uid, imu=imu(0, 0, 1000))
         async with showing(browser, broker) as page:
-            weather = card(page, "5A0B38D71C9E2F4")
-            await see(weather, "Weather on the roof")
-            await see(row(page, "5A0B38D71C9E2F4", "temperature").locator(".value"), "23.5°C")
-            await see(row(page, "5A0B38D71C9E2F4", "temperature").locator(".note"), AGE)
-            await see(row(page, "old", "humidity").locator(".note"), "stale · 6m")
-            await see(card(page, "__proto__"), HOSTILE_NAME)
-            assert await page.locator("#nodes b").count() == 0
-            assert await page.locator("#nodes img").count() == 0
+            yield broker, page
 
 
-async def test_unreadable_value_keeps_the_last_valid_one(browser: Browser) -> None:
-    async with running() as broker:
-        broker.add_node("a", temperature="23.5°C")
-        async with showing(browser, broker) as page:
-            await broker.change("a", "temperature", "--327.-6°C")
-            await see(row(page, "a", "temperature"), "unreadable: --327.-6°C")
-            await see(row(page, "a", "temperature").locator(".value"), "23.5")
+world = shared_page(opened)
+
+
+# -- cards and values ------------------------------------------------------------------------------
+
+
+async def test_each_value_has_unit_and_age_and_text_of_nodes_is_text(world: World) -> None:
+    async with world.at("nodes") as (broker, page):
+        await broker.change("5A0B38D71C9E2F4", "temperature", "23.5°C")
+        weather = card(page, "5A0B38D71C9E2F4")
+        await see(weather, "Weather on the roof")
+        await see(row(page, "5A0B38D71C9E2F4", "temperature").locator(".value"), "23.5°C")
+        await see(row(page, "5A0B38D71C9E2F4", "temperature").locator(".note"), AGE)
+        await see(row(page, "old", "humidity").locator(".note"), "stale · 6m")
+        await see(card(page, "__proto__"), HOSTILE_NAME)
+        assert await page.locator("#nodes b").count() == 0
+        assert await page.locator("#nodes img").count() == 0
+
+
+async def test_unreadable_value_keeps_the_last_valid_one(world: World) -> None:
+    async with world.at("nodes") as (broker, page):
+        await broker.change("unreadable", "temperature", "--327.-6°C")
+        await see(row(page, "unreadable", "temperature"), "unreadable: --327.-6°C")
+        await see(row(page, "unreadable", "temperature").locator(".value"), "12.5")
 
 
 async def test_empty_dashboard_explains_how_to_begin(browser: Browser) -> None:
@@ -177,81 +201,77 @@ async def test_states_of_a_node_are_shown_as_text(browser: Browser) -> None:
             assert "q=state" in page.url
 
 
-async def test_reason_of_a_gateway_is_shown_as_it_wrote_it(browser: Browser) -> None:
-    async with running() as broker:
-        broker.add_node("a", temperature="23.5°C")
-        async with showing(browser, broker) as page:
-            await see(card(page, "a"), "23.5")
-            await broker.leave("a", "battery empty")
-            chip = card(page, "a").locator(".chip")
-            await see(chip, "Offline · ")
-            await chip.hover()
-            await see(page.locator("#tip"), "battery empty")
-            await page.keyboard.press("a")
-            await see(page.get_by_role("dialog"), re.compile(r"offline\s*· battery empty"))
+async def test_reason_of_a_gateway_is_shown_as_it_wrote_it(world: World) -> None:
+    async with world.at("nodes") as (broker, page):
+        await see(card(page, "leaving"), "12.5")
+        await broker.leave("leaving", "battery empty")
+        chip = card(page, "leaving").locator(".chip")
+        await see(chip, "Offline · ")
+        await chip.hover()
+        await see(page.locator("#tip"), "battery empty")
+        await page.keyboard.press("a")
+        await see(page.get_by_role("dialog"), re.compile(r"offline\s*· battery empty"))
 
 
 # -- commands -------------------------------------------------------------------------------------
 
 
-async def test_switch_moves_only_after_the_node_has_confirmed(browser: Browser) -> None:
-    async with running() as broker:
-        furnish(broker, 9)
+async def test_switch_moves_only_after_the_node_has_confirmed(world: World) -> None:
+    async with world.at("nodes") as (broker, page):
+        broker.held.clear()
         broker.answers["5A0B38D71C9E2F4", "led"] = "held"
-        async with showing(browser, broker) as page:
-            led = page.get_by_role("switch", name="LED of Weather on the roof")
-            await led.click()
-            await see(row(page, "5A0B38D71C9E2F4", "led"), "setting on")
-            await has(led, "aria-checked", "false")
-            [command] = broker.held
-            await broker.broadcast({"type": "receipt", "id": command["id"], "state": "confirmed"})
-            await see(row(page, "5A0B38D71C9E2F4", "led"), "confirmed")
-            await has(led, "aria-checked", "true")
-            await page.get_by_role("switch", name="LED of Refuses").click()
-            await see(row(page, "refuses", "led"), "refused by the node · 4.00 Bad Request")
-            await has(page.get_by_role("switch", name="LED of Refuses"), "aria-checked", "true")
-            await page.get_by_role("switch", name="LED of Never answers").click()
-            await see(row(page, "silent", "led"), "no answer in 5 s")
+        led = page.get_by_role("switch", name="LED of Weather on the roof")
+        await led.click()
+        await see(row(page, "5A0B38D71C9E2F4", "led"), "setting on")
+        await has(led, "aria-checked", "false")
+        [command] = broker.held
+        await broker.broadcast({"type": "receipt", "id": command["id"], "state": "confirmed"})
+        await see(row(page, "5A0B38D71C9E2F4", "led"), "confirmed")
+        await has(led, "aria-checked", "true")
+        await page.get_by_role("switch", name="LED of Refuses").click()
+        await see(row(page, "refuses", "led"), "refused by the node · 4.00 Bad Request")
+        await has(page.get_by_role("switch", name="LED of Refuses"), "aria-checked", "true")
+        await page.get_by_role("switch", name="LED of Never answers").click()
+        await see(row(page, "silent", "led"), "no answer in 5 s")
 
 
-async def test_robot_moves_while_a_key_is_held_and_always_stops(browser: Browser) -> None:
-    async with running() as broker:
-        broker.add_node("r", robot="s", ribot="0:0:0\n")
-        async with showing(browser, broker) as page:
+async def test_robot_moves_while_a_key_is_held_and_always_stops(world: World) -> None:
+    async with world.at("nodes?q=robot") as (broker, page):
+        broker.commands.clear()
 
-            async def commands_are(*payloads: str) -> None:
-                sent: list[str] = []
-                for _ in range(100):
-                    sent = [command["payload"] for command in broker.commands]
-                    if sent == list(payloads):
-                        break
-                    await page.wait_for_timeout(20)
-                assert sent == list(payloads)
-                broker.commands.clear()
+        async def commands_are(*payloads: str) -> None:
+            sent: list[str] = []
+            for _ in range(100):
+                sent = [command["payload"] for command in broker.commands]
+                if sent == list(payloads):
+                    break
+                await page.wait_for_timeout(20)
+            assert sent == list(payloads)
+            broker.commands.clear()
 
-            forward = page.get_by_role("button", name="Forward")
-            await forward.hover()
-            await page.mouse.down()
-            await commands_are("u")
-            await page.mouse.up()
-            await commands_are("s")
-            await forward.focus()
-            await page.keyboard.down("ArrowLeft")
-            await commands_are("l")
-            await page.keyboard.press("Space")
-            await commands_are("s")
-            await page.keyboard.up("ArrowLeft")
-            await page.mouse.down()
-            await commands_are("u")
-            await page.evaluate("dispatchEvent(new Event('blur'))")  # the window loses the focus
-            await commands_are("s")
-            await page.mouse.up()
-            stick = page.locator(".stick")
-            await stick.focus()
-            await page.keyboard.down("ArrowUp")
-            await commands_are("0:160:160\n")
-            await page.keyboard.up("ArrowUp")
-            await commands_are("0:0:0\n", "0:0:0\n")
+        forward = page.get_by_role("button", name="Forward")
+        await forward.hover()
+        await page.mouse.down()
+        await commands_are("u")
+        await page.mouse.up()
+        await commands_are("s")
+        await forward.focus()
+        await page.keyboard.down("ArrowLeft")
+        await commands_are("l")
+        await page.keyboard.press("Space")
+        await commands_are("s")
+        await page.keyboard.up("ArrowLeft")
+        await page.mouse.down()
+        await commands_are("u")
+        await page.evaluate("dispatchEvent(new Event('blur'))")  # the window loses the focus
+        await commands_are("s")
+        await page.mouse.up()
+        stick = page.locator(".stick")
+        await stick.focus()
+        await page.keyboard.down("ArrowUp")
+        await commands_are("0:160:160\n")
+        await page.keyboard.up("ArrowUp")
+        await commands_are("0:0:0\n", "0:0:0\n")
 
 
 async def test_robot_gets_stop_when_a_lost_broker_is_back(browser: Browser) -> None:
@@ -316,38 +336,34 @@ async def test_dashboard_works_with_a_legacy_broker(browser: Browser) -> None:
             await see(page.locator("footer"), "legacy protocol")
 
 
-async def test_paused_dashboard_stands_still_and_catches_up(browser: Browser) -> None:
-    async with running() as broker:
-        broker.add_node("a", temperature="1.0°C")
-        async with showing(browser, broker) as page:
-            await page.keyboard.press("p")
-            await broker.change("a", "temperature", "2.0°C")
-            await see(page.locator("#pill"), "Paused · 1 message waiting")
-            await see(row(page, "a", "temperature").locator(".value"), "1.0")
-            await page.get_by_role("button", name="Resume updates").click()
-            await see(row(page, "a", "temperature").locator(".value"), "2.0")
+async def test_paused_dashboard_stands_still_and_catches_up(world: World) -> None:
+    async with world.at("nodes") as (broker, page):
+        await page.keyboard.press("p")
+        await broker.change("paused", "temperature", "2.0°C")
+        await see(page.locator("#pill"), "Paused · 1 message waiting")
+        await see(row(page, "paused", "temperature").locator(".value"), "1.0")
+        await page.get_by_role("button", name="Resume updates").click()
+        await see(row(page, "paused", "temperature").locator(".value"), "2.0")
 
 
 # -- screens --------------------------------------------------------------------------------------
 
 
-async def test_search_and_filters_are_in_the_url(browser: Browser) -> None:
-    async with running() as broker:
-        furnish(broker, 12)
-        async with showing(browser, broker, "nodes?q=temp%3E19.5%20has%3Aled") as page:
-            await see(page.locator("#nodes"), "Weather on the roof")
-            await is_absent(card(page, "refuses"))
-            await page.keyboard.press("/")
-            await page.keyboard.press("Escape")
-            await see(page.locator("#nodes"), "Refuses")
-            await page.get_by_role("button", name="Filters").click()
-            await page.get_by_label(re.compile("^Resource")).select_option("imu")
-            await is_absent(card(page, "refuses"))
-            await see(page.locator("#nodes"), "Rover")
-            assert await page.locator("#search").input_value() == "has:imu"
-            await page.keyboard.press("Escape")
-            await page.locator("#search").fill("nothing like it")
-            await see(page.locator("main"), "No node matches")
+async def test_search_and_filters_are_in_the_url(world: World) -> None:
+    async with world.at("nodes?q=temp%3E19.5%20has%3Aled") as (_, page):
+        await see(page.locator("#nodes"), "Weather on the roof")
+        await is_absent(card(page, "refuses"))
+        await page.keyboard.press("/")
+        await page.keyboard.press("Escape")
+        await see(page.locator("#nodes"), "Refuses")
+        await page.get_by_role("button", name="Filters").click()
+        await page.get_by_label(re.compile("^Resource")).select_option("imu")
+        await is_absent(card(page, "refuses"))
+        await see(page.locator("#nodes"), "Rover")
+        assert await page.locator("#search").input_value() == "has:imu"
+        await page.keyboard.press("Escape")
+        await page.locator("#search").fill("nothing like it")
+        await see(page.locator("main"), "No node matches")
 
 
 async def test_details_have_a_url_charts_log_and_raw_messages(
@@ -402,32 +418,28 @@ async def test_script_is_edited_as_a_draft_and_sent(browser: Browser) -> None:
             assert focused == "Send"
 
 
-async def test_table_sorts_and_map_shows_nodes_with_a_position(browser: Browser) -> None:
-    async with running() as broker:
-        furnish(broker, 12)
-        async with showing(browser, broker, "table") as page:
-            await page.get_by_role("button", name="temperature").click()
-            names = page.locator("tbody th a")
-            await page.get_by_role("button", name="temperature").click()
-            await see(names.first, "Weather on the roof")
-            await page.keyboard.press("3")
-            await see(page.locator(".map-screen aside"), "Rover")
-            await page.locator(".map-screen aside button").hover()
-            await see(page.locator(".leaflet-tooltip"), "Rover")
+async def test_table_sorts_and_map_shows_nodes_with_a_position(world: World) -> None:
+    async with world.at("table") as (_, page):
+        await page.get_by_role("button", name="temperature").click()
+        names = page.locator("tbody th a")
+        await page.get_by_role("button", name="temperature").click()
+        await see(names.first, "Weather on the roof")
+        await page.keyboard.press("3")
+        await see(page.locator(".map-screen aside"), "Rover")
+        await page.locator(".map-screen aside button").hover()
+        await see(page.locator(".leaflet-tooltip"), "Rover")
 
 
-async def test_firmware_update_is_shown_step_by_step(browser: Browser) -> None:
-    async with running() as broker:
-        broker.add_node("f", suit_state="6", dwnld="42", version="1.0", name="Updater")
-        async with showing(browser, broker, "updates") as page:
-            update = page.locator(".updates li.card")
-            await see(update, "Download 42 %")
-            await broker.change("f", "suit_state", "10")
-            await see(update, "The image does not match the manifest.")
-            await see(update, "The old firmware keeps running")
-            await broker.change("f", "suit_state", "11")
-            await broker.change("f", "version", "1.1")
-            await see(update, "1.0 → 1.1")
+async def test_firmware_update_is_shown_step_by_step(world: World) -> None:
+    async with world.at("updates") as (broker, page):
+        update = page.locator(".updates li.card")
+        await see(update, "Download 42 %")
+        await broker.change("updater", "suit_state", "10")
+        await see(update, "The image does not match the manifest.")
+        await see(update, "The old firmware keeps running")
+        await broker.change("updater", "suit_state", "11")
+        await broker.change("updater", "version", "1.1")
+        await see(update, "1.0 → 1.1")
 
 
 async def test_settings_and_language_are_kept(browser: Browser) -> None:
@@ -463,18 +475,11 @@ async def test_image_of_an_unknown_host_is_named_and_not_loaded(browser: Browser
         assert not any("evil.example" in url for url in requested)
 
 
-async def test_inertial_unit_turns_only_its_own_teapot(browser: Browser) -> None:
-    def imu(*acc: int) -> str:
-        values = ",".join(map(str, acc))
-        return f'[{{"type":"acc","values":[{values}]}},{{"type":"gyro","values":[0,0,0]}}]'
-
-    async with running() as broker:
-        broker.add_node("a", imu=imu(0, 0, 1000))
-        broker.add_node("b", imu=imu(0, 0, 1000))
-        async with showing(browser, broker) as page:
-            turned = "document.querySelector('[data-uid={}] .box')?.style.transform"
-            await until(page, f"{turned.format('a')} && {turned.format('b')}")
-            before = await page.evaluate(turned.format("b"))
-            await broker.change("a", "imu", imu(0, 1000, 0))
-            await until(page, f"{turned.format('a')}.includes('1.57')")
-            assert await page.evaluate(turned.format("b")) == before
+async def test_inertial_unit_turns_only_its_own_teapot(world: World) -> None:
+    async with world.at("nodes?q=cube") as (broker, page):
+        turned = "document.querySelector('[data-uid={}] .box')?.style.transform"
+        await until(page, f"{turned.format('cube-a')} && {turned.format('cube-b')}")
+        before = await page.evaluate(turned.format("cube-b"))
+        await broker.change("cube-a", "imu", imu(0, 1000, 0))
+        await until(page, f"{turned.format('cube-a')}.includes('1.57')")
+        assert await page.evaluate(turned.format("cube-b")) == before
