@@ -41,7 +41,8 @@ class Shared(Generic[World]):
 
     @asynccontextmanager
     async def at(self, place: str = "nodes") -> "AsyncIterator[tuple[World, Page]]":
-        """The broker and the page at `#/place`, without dialogs and with the pointer at a corner.
+        """The broker and the page at `#/place`, without dialogs and without focus,
+        with the pointer at a corner.
 
         Script errors of the page fail the test that caused them.
         """
@@ -67,7 +68,8 @@ class Shared(Generic[World]):
             self._ended = asyncio.Event()
             opened: asyncio.Future[tuple[World, Page]] = asyncio.get_running_loop().create_future()
             self._task = asyncio.create_task(self._hold(opened, self._ended))
-            await asyncio.wait([opened, self._task], return_when=asyncio.FIRST_COMPLETED)
+            either: tuple[asyncio.Future[Any], ...] = (opened, self._task)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not opened.done():
                 task, self._task = self._task, None
                 await task
@@ -96,7 +98,14 @@ async def _bring_to(page: "Page", place: str) -> None:
             break
         await page.keyboard.press("Escape")
     await page.mouse.move(0, 0)
-    await page.evaluate("(hash) => { location.hash = hash; scrollTo(0, 0); }", f"#/{place}")
+    await page.evaluate(
+        """(hash) => {
+            document.activeElement?.blur();
+            location.hash = hash;
+            scrollTo(0, 0);
+        }""",
+        f"#/{place}",
+    )
 
 
 def shared_page(
