@@ -13,8 +13,9 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from shutil import which
@@ -153,16 +154,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-@pytest.fixture(autouse=True)
-def own_data_folder(request: pytest.FixtureRequest) -> None:
+# A hook, because an autouse fixture takes a third of the time of a small test.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Services in the process of a test store nothing in the home folder of the user.
 
     Otherwise a test would find files of another test.
     """
-    if request.node.get_closest_marker("sockets") is not None:
-        monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
-        folders: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
-        monkeypatch.setenv("XDG_DATA_HOME", str(folders.mktemp("data")))
+    if item.get_closest_marker("sockets") is None:
+        return (yield)
+    with (
+        tempfile.TemporaryDirectory(prefix="pyaiot-test-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as variables,
+    ):
+        variables.setenv("XDG_DATA_HOME", folder)
+        return (yield)
 
 
 @pytest.fixture
@@ -179,13 +185,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cheap_passwords() -> Iterator[argon2.PasswordHasher]:
-    """Make password hashes cheap in this process. Returns the hasher of other processes."""
-    real = passwords._hasher
-    passwords._hasher = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    yield real
-    passwords._hasher = real
+_REAL_HASHER = passwords._hasher
+# From here on, because some files of tests hash a password when they are imported.
+passwords._hasher = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture
+def real_hasher() -> argon2.PasswordHasher:
+    """The hasher of other processes. Password hashes are cheap in this process."""
+    return _REAL_HASHER
 
 
 def pytest_configure(config: pytest.Config) -> None:

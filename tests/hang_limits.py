@@ -10,10 +10,16 @@ import faulthandler
 import os
 import signal
 import sys
+import time
 from collections.abc import Generator
 from typing import ClassVar, Final
 
 import pytest
+
+PUT_OFF_S: Final = 1.0
+"""The end of the process is put off at most this often: each time a thread ends and another one
+starts, which takes as long as a small test. It comes up to this much later."""
+NEVER: Final = float("-inf")
 
 
 class HangLimits:
@@ -30,23 +36,31 @@ class HangLimits:
         self._cleanup_limit_s: Final = cleanup_limit_s
         # While a test runs, pytest captures its standard error.
         self._stderr: Final = os.dup(sys.stderr.fileno())
+        self._put_off_at = NEVER
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(
+        self, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
         signal.signal(signal.SIGALRM, self._fail)
         signal.setitimer(signal.ITIMER_REAL, self._limit_s)
-        self._end_process_after(self._limit_s + self._cleanup_limit_s)
+        if (now := time.monotonic()) - self._put_off_at > PUT_OFF_S:
+            self._end_process_after(self._limit_s + self._cleanup_limit_s + PUT_OFF_S)
+            self._put_off_at = now
         try:
             return (yield)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            faulthandler.cancel_dump_traceback_later()
+            if nextitem is None:
+                faulthandler.cancel_dump_traceback_later()
+                self._put_off_at = NEVER
 
     @pytest.hookimpl(trylast=True)
     def pytest_exception_interact(self, node: pytest.Item | pytest.Collector) -> None:
         """pytest has just cancelled the end of the process, and the fixtures of the test follow."""
         if isinstance(node, pytest.Item):
             self._end_process_after(self._cleanup_limit_s)
+            self._put_off_at = NEVER  # the next test has more time again
 
     def _end_process_after(self, limit_s: float) -> None:
         # This thread needs no Python code: it also ends a process that handles no signals.

@@ -237,9 +237,9 @@ def with_user() -> ProtectedBroker:
 
 
 def test_check_without_a_user_takes_as_long_as_with_one(
-    cheap_passwords: argon2.PasswordHasher, monkeypatch: pytest.MonkeyPatch
+    real_hasher: argon2.PasswordHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyaiot.accounts.passwords._hasher", cheap_passwords)
+    monkeypatch.setattr("pyaiot.accounts.passwords._hasher", real_hasher)
     with_user, without = map(argon2.extract_parameters, (hash_password("correct horse"), NO_USER))
     assert without == with_user
 
