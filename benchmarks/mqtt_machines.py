@@ -52,8 +52,9 @@ def _measure(results: Results, size: Size, servers: Sequence[Server], ports: lis
     nats = [child_of(it.pid) for it in servers]
     spec = {"count": 1, "port": servers[0].port, "path": "/ws", "v2": True}
     with Worker("clients", server_pid=servers[0].pid, **spec) as clients:
-        for qos, most in LOADS:
-            rate = min(most, NODE_RATE * size.mqtt_nodes)
+        # With few nodes, some are the same.
+        loads = ((qos, min(most, NODE_RATE * size.mqtt_nodes)) for qos, most in LOADS)
+        for qos, rate in dict.fromkeys(loads):
             with Worker("mqtt_nodes", ports=ports, nodes=size.mqtt_nodes, qos=qos) as nodes:
                 time.sleep(SETTLE_S)
                 nodes.call("send", seconds=size.mqtt_s / 4, rate=rate)

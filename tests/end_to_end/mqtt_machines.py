@@ -5,11 +5,12 @@ import asyncio
 import itertools
 import json
 import re
+import signal
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
@@ -39,6 +40,7 @@ class Machines:
         self.secret.chmod(0o600)
         self.routes = [f"127.0.0.1:{free_port(socket.SOCK_STREAM)}" for _ in range(MACHINES)]
         self.mqtt_ports = [free_port(socket.SOCK_STREAM) for _ in range(MACHINES)]
+        self._ended: set[int] = set()
         self.running = [self.start(number) for number in range(MACHINES)]
         self.urls = [self._url(it) for it in self.running]
 
@@ -60,9 +62,20 @@ class Machines:
             XDG_STATE_HOME=str(folder),
         )
 
+    def end(self, number: int, by: signal.Signals) -> None:
+        self.running[number].send(by)
+        self._ended.add(number)
+
     def restart(self, number: int) -> None:
+        self._ended.discard(number)
         self.running[number] = self.start(number)
         self.urls[number] = self._url(self.running[number])
+
+    def restart_ended(self) -> None:
+        """Start those again that have ended, or are about to."""
+        for number in sorted(self._ended):
+            self.running[number].exit_code(LIMIT_S)
+            self.restart(number)
 
     @staticmethod
     def _url(program: Program) -> str:
@@ -194,9 +207,11 @@ class Seen:
             if it["type"] == "update" and it["uid"] == uid and it["endpoint"] == "count"
         ]
 
-    def came_and_went(self) -> Counter[str]:
-        """Number of nodes that appeared, and of nodes that left."""
-        return Counter(str(it["type"]) for it in self._messages if it["type"] in ("new", "out"))
+    def came_and_went(self, devices: Collection[CountingDevice]) -> Counter[str]:
+        """How many of these appeared, and how many left."""
+        uids = {it.uid for it in devices}
+        of_them = (it for it in self._messages if it.get("uid") in uids)
+        return Counter(str(it["type"]) for it in of_them if it["type"] in ("new", "out"))
 
 
 @asynccontextmanager

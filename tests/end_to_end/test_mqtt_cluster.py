@@ -44,9 +44,16 @@ def database(server: Server) -> str:
     return server.url
 
 
+@pytest.fixture(scope="module")
+def started(shared_programs: Programs, server: Server) -> Machines:
+    return Machines(shared_programs, server.url)
+
+
 @pytest.fixture
-def machines(programs: Programs, database: str) -> Machines:
-    return Machines(programs, database)
+def machines(started: Machines) -> Machines:
+    """All three run. Each test has its own devices."""
+    started.restart_ended()
+    return started
 
 
 async def until_seen(seen: Seen, devices: list[CountingDevice], more: int) -> None:
@@ -99,7 +106,7 @@ async def test_devices_at_any_machine_are_counted_once_at_every_broker(
             numbers = await recorded_of(database, device)
             assert numbers == list(range(1, len(numbers) + 1)), device.uid
         for seen in (first, last):
-            assert seen.came_and_went() == {"new": len(devices)}
+            assert seen.came_and_went(devices) == {"new": len(devices)}
 
 
 async def test_a_machine_that_leaves_and_returns_loses_and_repeats_nothing(
@@ -110,14 +117,14 @@ async def test_a_machine_that_leaves_and_returns_loses_and_repeats_nothing(
         # The devices stay connected, and the shares of their nodes move.
         with counting(uids("leaves"), machines.mqtt_ports[1:]) as devices:
             await until_seen(seen, devices, 10)
-            machines.running[0].send(signal.SIGTERM)
+            machines.end(0, signal.SIGTERM)
             await until_seen(seen, devices, 20)
             await asyncio.to_thread(machines.restart, 0)
             await until_complete(machines.urls)
             await until_seen(seen, devices, 20)
         for device in devices:
             assert repeated(await recorded_of(database, device)) <= device.sent_again, device.uid
-        assert seen.came_and_went() == {"new": len(devices)}
+        assert seen.came_and_went(devices) == {"new": len(devices)}
 
 
 async def test_a_machine_that_is_killed_is_replaced(machines: Machines, database: str) -> None:
@@ -125,7 +132,7 @@ async def test_a_machine_that_is_killed_is_replaced(machines: Machines, database
     async with seen_at(machines.urls[1]) as seen:
         with counting(uids("killed"), machines.mqtt_ports) as devices:
             await until_seen(seen, devices, 20)
-            machines.running[0].send(signal.SIGKILL)
+            machines.end(0, signal.SIGKILL)
             before = {device.uid: device.acknowledged for device in devices}
             await until_seen(seen, devices, 20)
         for device in devices:
@@ -133,7 +140,7 @@ async def test_a_machine_that_is_killed_is_replaced(machines: Machines, database
             lost = range(before[device.uid] - 10, before[device.uid] + 2)
             numbers = await recorded_of(database, device, lost)
             assert repeated(numbers) <= device.sent_again, device.uid
-        assert seen.came_and_went() == {"new": len(devices)}
+        assert seen.came_and_went(devices) == {"new": len(devices)}
 
 
 async def test_a_command_reaches_a_node_whose_share_has_moved(machines: Machines) -> None:
@@ -142,7 +149,7 @@ async def test_a_command_reaches_a_node_whose_share_has_moved(machines: Machines
         # The devices stay connected, and the shares of their nodes move.
         with counting(uids("commanded"), machines.mqtt_ports[1:]) as devices:
             await until_seen(seen, devices, 5)
-            machines.running[0].send(signal.SIGTERM)
+            machines.end(0, signal.SIGTERM)
             await until_seen(seen, devices, 20)
             for payload, url in enumerate(machines.urls[1:]):
                 states = await asyncio.gather(

@@ -44,7 +44,7 @@ def _kept_cluster(bin_: Path, folder: Path, user: dict[str, Any]) -> Path:
     kept = cache / f"postgresql-{digest[:12]}"
     if not kept.exists():
         new = folder / "new"
-        command = [initdb, "-D", new, *INITDB_FLAGS]
+        command: list[str | Path] = [initdb, "-D", new, *INITDB_FLAGS]
         subprocess.run(command, check=True, capture_output=True, cwd=folder, **user)
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as beside:
