@@ -53,6 +53,7 @@ PATTERNS: Final = (
 )
 """Phrases that depend on the words around them."""
 _HINTS: Final = (*PHRASES, " own", " no ")
+_WORDS_OF_HINTS: Final = tuple((hint, frozenset(re.findall("[a-z]+", hint))) for hint in _HINTS)
 _PHRASE: Final = re.compile(rf"\b(?:{'|'.join((*PHRASES, *PATTERNS))})\b", re.IGNORECASE)
 
 ALLOWED: Final = re.compile(r"https?://\S+|`[^`\n]*`|\"\"\"", re.IGNORECASE)
@@ -109,9 +110,19 @@ def _has_forbidden_part(letters: str) -> bool:
 
 
 def _may_have_phrase(text: str) -> bool:
-    """Searches for plain texts first, which takes a tenth of the time of the expression."""
+    """Whether a line has a phrase. The expression is slow: it searches only lines with a hint, and
+    hints are searched only where the text has all their words."""
     lower = text.lower()
-    return any(hint in lower for hint in _HINTS) and _PHRASE.search(text) is not None
+    words = set(_LETTERS.findall(lower))
+    for hint, words_of_hint in _WORDS_OF_HINTS:
+        at = lower.find(hint) if words_of_hint <= words else -1
+        while at >= 0:
+            begin, end = lower.rfind("\n", 0, at) + 1, lower.find("\n", at)
+            end = len(lower) if end < 0 else end
+            if _PHRASE.search(lower, begin, end):
+                return True
+            at = lower.find(hint, end)
+    return False
 
 
 def identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -93,7 +93,8 @@ class SimBroker:
         if self.member.has_packets:
             self.flush()
         for peer in self.member.peers.values():
-            assert peer.outgoing.is_active or not peer.jobs
+            if peer.jobs:
+                assert peer.outgoing.is_active
 
     def flush(self) -> None:
         for receiver, packet in self.member.packets_to_send():
@@ -364,7 +365,7 @@ class World:
         run = self.random.randrange(2**20) * 1000 + next(self._runs)
         broker = self.brokers[name] = SimBroker(self, name, run)
         broker.member.local.set_interest(None)
-        self.later(self.random.uniform(0, FLUSH_S), lambda: self._turn(broker))
+        self.later(self.random.uniform(0, FLUSH_S), partial(self._turn, broker))
         return broker
 
     def _turn(self, broker: SimBroker) -> None:
@@ -372,7 +373,7 @@ class World:
             return
         if not broker.is_paused:
             broker.turn()
-        self.later(FLUSH_S, lambda: self._turn(broker))
+        self.later(FLUSH_S, partial(self._turn, broker))
 
     def later(self, delay: float, call: Callable[[], None]) -> None:
         heapq.heappush(self._events, (self.now + delay, next(self._order), call))

@@ -315,11 +315,12 @@ class ClusterMember:
     @property
     def has_packets(self) -> bool:
         """Whether `packets_to_send` would return packets."""
-        return (
-            bool(self._controls)
-            or self.out.has_items
-            or any(peer.items or peer.jobs for peer in self.peers.values())
-        )
+        if self._controls or self.out.has_items:
+            return True
+        for peer in self.peers.values():  # noqa: SIM110 - five times as fast; after each message
+            if peer.items or peer.jobs:
+                return True
+        return False
 
     @property
     def has_jobs(self) -> bool:

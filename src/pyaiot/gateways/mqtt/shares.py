@@ -127,6 +127,8 @@ class Shares:
         self._takes_after: float | None = None
         """When this gateway knows the others; None: it is not connected."""
         self._updated_at: float | None = None
+        self._assigned_of: tuple[list[str], frozenset[int]] = ([], frozenset())
+        """The last gateways that were there, and what they assigned to this one."""
         self.held: frozenset[int] = frozenset()
         """What this gateway serves. The caller sets it after it has released or taken shares."""
 
@@ -172,7 +174,10 @@ class Shares:
         """The shares of this gateway; None: it does not know the others yet."""
         if self._takes_after is None or now < self._takes_after:
             return None
-        return assign(self.gateways)[self._own]
+        gateways = self.gateways
+        if gateways != self._assigned_of[0]:
+            self._assigned_of = gateways, assign(gateways)[self._own]
+        return self._assigned_of[1]
 
     def unserved(self, now: float) -> frozenset[int]:
         """The shares of this gateway that it does not hold, and no other gateway either."""
@@ -199,7 +204,9 @@ class Shares:
         assigned = self.assigned(now)
         if assigned is None:
             return ShareChanges(frozenset(), frozenset())
-        # One that listens takes none yet: until then, its future shares stay where they are.
+        kept = assigned
         takers = [self._own, *(name for name, it in self._others.items() if not it.listens)]
-        kept = assigned | assign(takers)[self._own]
+        if len(takers) <= len(self._others):
+            # One that listens takes none yet: until then, its future shares stay where they are.
+            kept |= assign(takers)[self._own]
         return ShareChanges(self.held - kept, self.unserved(now))
