@@ -2,6 +2,7 @@
 """One name, one idea: no two public classes or type aliases of the package share a name."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -35,6 +36,10 @@ def public_types(text: str) -> Iterator[str]:
             yield name
 
 
+_DEFINED = re.compile(r"(?m)^(?:class )?([A-Za-z]\w*)(?=\(|\[|:)")
+"""At the start of a line: a class, or a name with a type."""
+
+
 def shared(places: dict[str, set[str]]) -> dict[str, set[str]]:
     """Names that stand for more than one idea, with their modules."""
     return {
@@ -46,9 +51,16 @@ def shared(places: dict[str, set[str]]) -> dict[str, set[str]]:
 
 @cache
 def places_of_types() -> dict[str, set[str]]:
+    """Of the names that several modules define, and of others in these modules."""
+    texts = {path: path.read_text("utf-8") for path in SOURCE.rglob("*.py")}
+    # To parse all modules takes long.
+    found = defaultdict(set)
+    for path, text in texts.items():
+        for name in _DEFINED.findall(text):
+            found[name].add(path)
     places = defaultdict(set)
-    for path in SOURCE.rglob("*.py"):
-        for name in public_types(path.read_text("utf-8")):
+    for path in set().union(*(paths for paths in found.values() if len(paths) > 1)):
+        for name in public_types(texts[path]):
             places[name].add(path.relative_to(SOURCE).as_posix())
     return places
 
