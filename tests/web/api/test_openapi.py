@@ -66,6 +66,23 @@ def test_schemas_are_valid_and_every_reference_resolves() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("path", "schema", "field"),
+    [
+        ("/api/nodes/{uid}/resources/{name}", "LatestReading", "data"),
+        ("/api/cluster", "Cluster", "peers"),
+    ],
+)
+def test_schemas_have_the_names_of_what_they_describe(path: str, schema: str, field: str) -> None:
+    """Generated clients name their classes after the schemas."""
+    api = document()
+    content = api["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
+    assert content["schema"] == {"$ref": f"#/components/schemas/{schema}"}
+    schemas = api["components"]["schemas"]
+    assert field in schemas[schema]["properties"]
+    assert "broker" in schemas["ClusterPeer"]["description"]
+
+
 def validator(api: dict[str, Any], schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator({**schema, "components": api["components"]})
 

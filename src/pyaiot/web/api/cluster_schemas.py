@@ -14,6 +14,7 @@ _OfAll = Annotated[
 ]
 
 
+@schema_name("ClusterPeer")
 class PeerInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Another broker of the cluster."""
 

@@ -138,7 +138,6 @@ class Gateways(_Response, frozen=True, kw_only=True):
     gateways: list[GatewayInfo]
 
 
-@schema_name("ClusterPeer")
 class LatestReading(_Response, frozen=True, kw_only=True, omit_defaults=True):
     """A resource of a node and its latest reading."""
 
