@@ -89,3 +89,21 @@ def test_every_setting_has_a_description() -> None:
 def test_default_file_follows_the_desktop_standard() -> None:
     assert config.default_file({"XDG_CONFIG_HOME": "/x"}) == Path("/x/pyaiot/config.toml")
     assert config.default_file({"HOME": "/h"}) == Path("/h/.config/pyaiot/config.toml")
+
+
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf[broker]\r\nport = 9000\r\n")
+    assert config.load(path, {}, {})[0].broker.port == 9000
+
+
+def test_a_value_that_is_no_choice_is_reported_with_the_choices() -> None:
+    with pytest.raises(OperatorError, match=r"is 'admin', but it must be 'none' or 'viewer'\."):
+        config.load(None, {"AIOT_BROKER_ANONYMOUS": "admin"}, {})
+
+
+def test_a_list_flag_with_an_empty_value_is_an_empty_list() -> None:
+    flags = {"broker.allowed_hosts": [""], "broker.legacy_protocols": ["", "CoAP "]}
+    it, _ = config.load(None, {}, flags, {"broker.allowed_hosts": "--allowed-host"})
+    assert it.broker.allowed_hosts == ()
+    assert it.broker.legacy_protocols == ("CoAP",)

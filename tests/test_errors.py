@@ -18,6 +18,8 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
         tuple[Annotated[str, msgspec.Meta(max_length=3)], ...], msgspec.Meta(max_length=2)
     ] = ()
     types: dict[str, int] = {}
+    name: Annotated[str, msgspec.Meta(min_length=1)] = "x"
+    agg: Annotated[str, msgspec.Meta(pattern="^(min|max)$")] = "min"
     state: Literal["online", "offline"] = "online"
 
 
@@ -32,6 +34,8 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
         ('{"tags":["a","abcd"]}', "tags[1] must be at most 3 characters long"),
         ('{"tags":["a","b","c"]}', "tags must be at most 2 entries long"),
         ('{"tags":5}', "tags must be a list"),
+        ('{"name":""}', "name must be at least 1 character long"),
+        ('{"agg":"sum"}', "agg must be text of the form ^(min|max)$"),
         ('{"types":{"x":"y"}}', "types[...] must be a whole number"),
         ('{"types":5}', "types must be an object"),
         ("[]", "the body must be an object"),
@@ -63,6 +67,10 @@ def test_requirement_names_the_value_and_what_it_must_be(body: str, sentence: st
         ),
         (ValueError("one line\nand another"), "one line"),
         (TimeoutError(), "TimeoutError"),
+        (
+            UnicodeDecodeError("utf-8", b"ab\xff", 2, 3, "invalid start byte"),
+            "it is not UTF-8 (byte 3); save it in this encoding",
+        ),
     ],
 )
 def test_the_reason_of_an_error_is_one_line_without_numbers(error: Exception, reason: str) -> None:

@@ -21,8 +21,15 @@ class NotInstalled(OperatorError):
     """A program or package that a part needs is not there. The other parts work without it."""
 
 
+TEXT_FILE_ENCODING: Final = "utf-8-sig"
+"""The encoding of files that people write: UTF-8. A byte order mark, which some editors of Windows
+put first, is ignored."""
+
+
 def reason_of(error: Exception) -> str:
     """The reason of an error in one line, without the `errno`, the path and the address."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 (byte {error.start + 1}); save it in this encoding"
     text: str = getattr(error, "strerror", None) or str(error)
     numbers = re.findall(r"\[Errno (\d+)\]", text) or [getattr(error, "errno", None)]
     if "Connect call failed" in text and numbers[0]:  # of asyncio, for each address
@@ -46,11 +53,14 @@ def expected(error: str) -> str:
     error = error.partition(" - at ")[0]
     if found := re.fullmatch(r"Expected `(\w+)` (of length )?([<>]=?) ([-+.\w]+)", error):
         kind, length, relation, limit = found.groups()
-        unit = "characters" if kind == "str" else "entries"
+        units = ("character", "characters") if kind == "str" else ("entry", "entries")
+        unit = units[limit != "1"]
         of = f" {unit} long" if length else ""
         return f"{_RANGES[relation]} {limit.removesuffix('.0')}{of}"
     if found := re.fullmatch(r"Expected `([\w| ]+)`(, got `\w+`)?", error):
         return " or ".join(_KINDS.get(kind, kind) for kind in found[1].split(" | "))
+    if found := re.fullmatch(r"Expected `str` matching regex '(.+)'", error):
+        return f"text of the form {found[1]}"
     return error[:1].lower() + error[1:]
 
 

@@ -36,7 +36,7 @@ def test_another_text_is_no_duration(text: object) -> None:
     [
         ({"resource": ""}, "needs a resource"),
         ({"limit": None}, "needs a limit"),
-        ({"title": ""}, "at least 1 characters long"),
+        ({"title": ""}, "at least 1 character long"),
         ({"title": "a\nb"}, "printable"),
         ({"when": "hot"}, "when cannot be "),
         ({"limit": float("nan")}, "finite"),

@@ -24,7 +24,7 @@ for = "5m"
 
 def test_channels_and_rules_are_read(tmp_path: Path) -> None:
     path = tmp_path / "alerts.toml"
-    path.write_text(GOOD)
+    path.write_text(GOOD, "utf-8-sig")  # with a byte order mark, as an editor of Windows does
 
     found = read_alerts_file(path)
 

@@ -159,3 +159,10 @@ def test_garbage_is_refused_without_an_exception(check: TokenCheck, token: str) 
 def test_keys_do_not_show_in_their_repr(keys: Keys) -> None:
     assert keys.secret not in repr(keys)
     assert keys.private not in repr(keys)
+
+
+def test_a_byte_order_mark_in_the_key_file_is_ignored(tmp_path: Path, keys: Keys) -> None:
+    path = tmp_path / "keys"
+    write_keys(path, keys)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_keys(path) == keys

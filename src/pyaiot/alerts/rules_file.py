@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from pyaiot.alerts.rule import RULES_MAX, Rule, RuleId, rule_of
-from pyaiot.errors import OperatorError, ProtocolError, reason_of
+from pyaiot.errors import TEXT_FILE_ENCODING, OperatorError, ProtocolError, reason_of
 
 CHANNELS_MAX: Final = 32
 """Largest number of channels in one file. More are refused."""
@@ -38,7 +38,7 @@ def read_alerts_file(path: Path) -> AlertsFile:
     import tomllib  # noqa: PLC0415 - without such a file, it is not needed
 
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding=TEXT_FILE_ENCODING))
     except (OSError, UnicodeDecodeError) as error:
         raise OperatorError(
             f"The file of alerts {path} cannot be read: {reason_of(error)}."

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from pyaiot.broker.used_tokens import UsedTokens, UsedTokensFile
-from pyaiot.errors import OperatorError, reason_of
+from pyaiot.errors import TEXT_FILE_ENCODING, OperatorError, reason_of
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -45,7 +45,7 @@ def load_keys(path: Path) -> Keys:
     """Read a key file. Raises `OperatorError` with the remedy."""
     try:
         mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding=TEXT_FILE_ENCODING)
     except FileNotFoundError as error:
         raise OperatorError(
             f"The key file {path} does not exist: create it with aiot generate-keys --key-file"

@@ -16,7 +16,7 @@ from pyaiot import config
 from pyaiot.app.protocols import plugins
 from pyaiot.app.setup_text import Reach, SetupAnswers, settings_text
 from pyaiot.cli.terminal import EXIT_NO, Paint, print_error, print_line
-from pyaiot.errors import OperatorError, reason_of
+from pyaiot.errors import TEXT_FILE_ENCODING, OperatorError, reason_of
 from pyaiot.transport.addresses import authority
 
 SYSTEM_FILE: Final = Path("/etc/pyaiot/config.toml")
@@ -111,7 +111,7 @@ def _default_file(*, boot: bool) -> Path:
 def _has_settings(path: Path) -> bool:
     """Whether the file is more than the comments that a package or `service install` wrote."""
     try:
-        return bool(tomllib.loads(path.read_text("utf-8")))
+        return bool(tomllib.loads(path.read_text(TEXT_FILE_ENCODING)))
     except FileNotFoundError:
         return False
     except (OSError, ValueError):

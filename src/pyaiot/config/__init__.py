@@ -10,7 +10,7 @@ import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -39,7 +39,7 @@ from pyaiot.config.sections import (
     RegistrySection,
     TlsSection,
 )
-from pyaiot.errors import OperatorError, expected, reason_of
+from pyaiot.errors import TEXT_FILE_ENCODING, OperatorError, expected, reason_of
 
 __all__ = [
     "BROKERS_USER",
@@ -250,17 +250,27 @@ def load(
 def convert(value: object, setting: Setting, source: str) -> object:
     """Convert a value, which may be text, to the type of the setting. Raises `OperatorError`."""
     if isinstance(value, str) and get_origin(_bare(setting.type)) in (tuple, dict):
-        words = [word.strip() for word in value.split(",") if word.strip()]
+        words = _words(value.split(","))
         pairs = [word.partition("=") for word in words]
         is_table = get_origin(_bare(setting.type)) is dict
         value = {key.strip(): text.strip() for key, _, text in pairs} if is_table else words
+    elif source.startswith(("--", "flag")) and isinstance(value, (list, tuple)):
+        value = _words(value)  # `--allowed-host ""` is no host, as with a variable
     try:
         return msgspec.convert(value, setting.type, strict=False)
     except msgspec.ValidationError as error:
         shown = f"{value!r:.60}"
+        choices = (
+            get_args(_bare(setting.type)) if get_origin(_bare(setting.type)) is Literal else ()
+        )
+        needed = " or ".join(map(repr, choices)) or expected(str(error))
         raise OperatorError(
-            f"{source}: {setting.key} is {shown}, but it must be {expected(str(error))}."
+            f"{source}: {setting.key} is {shown}, but it must be {needed}."
         ) from error
+
+
+def _words(given: Iterable[str]) -> list[str]:
+    return [word.strip() for word in given if word.strip()]
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
@@ -309,7 +319,7 @@ def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:
     from pyaiot.config.python_file import is_python_file  # noqa: PLC0415
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding=TEXT_FILE_ENCODING)
         if is_python_file(text):
             raise OperatorError(
                 f"{path} is a Python settings file of an older version: aiot config --import"
