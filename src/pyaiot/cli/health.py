@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import typer
 
 from pyaiot.cli.terminal import EXIT_NO, plain, print_error, print_line
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
+from pyaiot.transport.addresses import name_lookup
 
 LIMIT_S: Final = 10.0
 """Time for the answer. A service that takes longer is not healthy."""
@@ -45,11 +46,12 @@ def health(
         raise OperatorError(f"{url} is not a URL: http://HOST:PORT is one.")
     where = f"{address.scheme}://{address.netloc}"
     try:
-        status, body = _get(address, _PARTS)
-        if status != http.HTTPStatus.OK and not isinstance(body.get("parts"), dict):
-            status, body = _get(address, _ALIVE)
+        with name_lookup():
+            status, body = _get(address, _PARTS)
+            if status != http.HTTPStatus.OK and not isinstance(body.get("parts"), dict):
+                status, body = _get(address, _ALIVE)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        print_error(f"{where} does not answer: {plain(str(error) or type(error).__name__)}.")
+        print_error(f"{where} does not answer: {plain(reason_of(error))}.")
         raise typer.Exit(EXIT_NO) from None
     if status == http.HTTPStatus.OK:
         print_line(f"{where} works.")

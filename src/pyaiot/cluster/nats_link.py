@@ -14,6 +14,7 @@ from typing import Final
 from pyaiot.cluster.credentials import KeyCredentials, NatsServer
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError, reason_of
 from pyaiot.protocols import nats
+from pyaiot.transport.addresses import name_lookup
 from pyaiot.transport.backoff import Backoff
 
 CONNECT_LIMIT_S: Final = 3.0
@@ -111,7 +112,8 @@ class NatsLink:
     async def _connect(self, server: NatsServer) -> None:
         """Connect and receive until the connection is lost. Raises what `run` catches."""
         async with asyncio.timeout(CONNECT_LIMIT_S):
-            reader, writer = await asyncio.open_connection(server.host, server.port)
+            with name_lookup():
+                reader, writer = await asyncio.open_connection(server.host, server.port)
         ping: asyncio.Task[None] | None = None
         try:
             parser = nats.NatsReader()

@@ -14,6 +14,7 @@ import aiohttp
 
 from pyaiot.devices.websocket_node import SimulatedWebSocketNode
 from pyaiot.devices.websocket_node_config import WebSocketNodeConfig
+from pyaiot.errors import reason_of
 from pyaiot.protocols.websocket_node import MESSAGE_SIZE_MAX
 from pyaiot.transport.addresses import authority
 from pyaiot.transport.backoff import Backoff
@@ -56,7 +57,7 @@ async def run_websocket_node(
                     backoff.connected(now=loop.time())
                     problem = await _run_connection(node, socket, loop)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                problem = reason_of_tls_failure(error) or str(error) or type(error).__name__
+                problem = reason_of_tls_failure(error) or reason_of(error)
             now = loop.time()
             if backoff.is_steady(now=now):
                 logged = ""

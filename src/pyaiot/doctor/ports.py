@@ -13,6 +13,7 @@ from pyaiot.config import Config
 from pyaiot.doctor import findings
 from pyaiot.doctor.findings import Finding
 from pyaiot.gateways.plugin import ListenerPort
+from pyaiot.transport.addresses import name_lookup
 
 _KINDS: Final = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 _PROC: Final = Path("/proc")
@@ -46,9 +47,13 @@ def _listeners(config: Config) -> Iterator[ListenerPort]:
 def _bind_problem(listener: ListenerPort) -> str:
     """Why the port cannot be bound; empty if it can."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            listener.host, listener.port, type=_KINDS[listener.transport], flags=socket.AI_PASSIVE
-        )[0]
+        with name_lookup():
+            family, kind, _, _, address = socket.getaddrinfo(
+                listener.host,
+                listener.port,
+                type=_KINDS[listener.transport],
+                flags=socket.AI_PASSIVE,
+            )[0]
         with socket.socket(family, kind) as probe:
             if kind == socket.SOCK_STREAM:
                 # Bind as servers do: connections in TIME-WAIT do not matter.

@@ -14,11 +14,12 @@ from typing import Final, cast
 
 import msgspec
 
-from pyaiot.errors import LinkLost, OperatorError, ProtocolError
+from pyaiot.errors import LinkLost, OperatorError, ProtocolError, reason_of
 from pyaiot.mqtt.client import MqttServer
 from pyaiot.protocols.mqtt.client import ConnectionRefused, MqttClientProtocol
 from pyaiot.protocols.mqtt.events import MqttConnected, MqttEvent, MqttLost, MqttRefused
 from pyaiot.protocols.mqtt.packets import Connect
+from pyaiot.transport.addresses import name_lookup
 from pyaiot.transport.backoff import Backoff
 from pyaiot.transport.resolver import reason_of_tls_failure
 from pyaiot.transport.timer import Timer
@@ -72,16 +73,17 @@ class MqttConnection(asyncio.Protocol):
         self._ready = self._loop.create_future()
         try:
             async with asyncio.timeout(limit_s):
-                await self._loop.create_connection(
-                    lambda: self, server.host, server.port, ssl=server.tls
-                )
+                with name_lookup():
+                    await self._loop.create_connection(
+                        lambda: self, server.host, server.port, ssl=server.tls
+                    )
                 await self._ready
         except TimeoutError as error:
             raise LinkLost("it does not answer") from error
         except ssl.SSLError as error:
             raise LinkLost(reason_of_tls_failure(error)) from error
         except OSError as error:
-            raise LinkLost(str(error) or type(error).__name__) from error
+            raise LinkLost(reason_of(error)) from error
         finally:
             self._ready = None
             if not self._accepted:

@@ -23,6 +23,7 @@ from gmqtt.mqtt.package import Package
 from pyaiot.errors import LinkLost
 from pyaiot.mqtt.server import LastWill, MqttServer
 from pyaiot.protocols.mqtt.stream import read_packets
+from pyaiot.transport.addresses import name_lookup
 
 KEEP_ALIVE_S: Final = 4
 """MQTT keep-alive of the gateway. A broker that sends nothing for twice as long is lost, also if
@@ -137,7 +138,8 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         self.on_disconnect = _on_disconnect
 
     async def _create_connection(self, *arguments: Any, **more: Any) -> Any:
-        connection = await super()._create_connection(*arguments, **more)
+        with name_lookup():
+            connection = await super()._create_connection(*arguments, **more)
         protocol = connection._protocol
         _read_in_turns(protocol, connection._transport)
         # gmqtt takes 8 µs for a publication and calls back for each.

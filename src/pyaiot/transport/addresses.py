@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import socket
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -29,6 +30,16 @@ _INTERFACES_OF_IPV6: Final = Path("/proc/net/if_inet6")
 _GLOBAL_SCOPE: Final = "00"
 
 log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def name_lookup() -> Iterator[None]:
+    """Raise `gaierror`, as for an unknown host, where Python raises `UnicodeError`: for names that
+    IDNA cannot encode, such as `192.168..1` or a label of 64 characters."""
+    try:
+        yield
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, "Invalid host name") from error
 
 
 def authority(host: str, port: int) -> str:
@@ -114,7 +125,8 @@ def _sockets(host: str, port: int, is_shared: bool) -> list[socket.socket]:
     if is_both_loopbacks(host):
         named = reversed(LOOPBACK) if host == LOOPBACK[1] else LOOPBACK
         return _both(tuple(named), port, is_shared, second_may_be_taken=True)
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with name_lookup():
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):

@@ -12,7 +12,7 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
 from pyaiot.transport.addresses import (
     ANY,
     LOOPBACK,
@@ -116,7 +116,7 @@ class HttpServer:
                     f" {flag}."
                 ) from error
             raise OperatorError(
-                f"{service} cannot listen on {host} port {port}: {error}."
+                f"{service} cannot listen on {host} port {port}: {reason_of(error)}."
             ) from error
         except BaseException:
             await runner.cleanup()

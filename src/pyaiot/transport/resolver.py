@@ -11,6 +11,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import _SSL_CONTEXT_VERIFIED as _OF_IMPORT
 
+from pyaiot.transport.addresses import name_lookup
+
 
 class Resolver(AbstractResolver):
     """Queries the system for every address of a name.
@@ -22,9 +24,10 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, family=family, type=socket.SOCK_STREAM
-        )
+        with name_lookup():
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host, port, family=family, type=socket.SOCK_STREAM
+            )
         return [_result(host, *entry) for entry in found]
 
     async def close(self) -> None:

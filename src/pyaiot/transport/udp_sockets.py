@@ -9,8 +9,8 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-from pyaiot.errors import OperatorError
-from pyaiot.transport.addresses import ANY, confine_to_loopback, is_both_loopbacks
+from pyaiot.errors import OperatorError, reason_of
+from pyaiot.transport.addresses import ANY, confine_to_loopback, is_both_loopbacks, name_lookup
 
 RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 """Receive buffer that is requested from the system, which may grant less. Datagrams that do not
@@ -51,7 +51,8 @@ def udp_socket(host: str, port: int, interface: str, *, protocol: str, flag: str
             host = "::" if both else "127.0.0.1"
         elif not host or host == ANY[0]:
             host = every_host
-        found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM, 0, flags)
+        with name_lookup():
+            found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM, 0, flags)
     except OSError as error:
         sock.close()
         if isinstance(error, socket.gaierror):
@@ -62,7 +63,9 @@ def udp_socket(host: str, port: int, interface: str, *, protocol: str, flag: str
             raise OperatorError(
                 f"{protocol} cannot use the network interface {interface!r}: {error.strerror}."
             ) from error
-        raise OperatorError(f"{protocol} cannot listen on {host} port {port}: {error}.") from error
+        raise OperatorError(
+            f"{protocol} cannot listen on {host} port {port}: {reason_of(error)}."
+        ) from error
     bind(sock, found[0][4], host, server=f"{protocol} server", flag=flag)
     return sock
 
@@ -80,7 +83,9 @@ def bind(sock: socket.socket, address: Any, host: str, *, server: str, flag: str
                 f"UDP port {port} is in use: stop the other {server}, or choose another port"
                 f" with {flag}."
             ) from error
-        raise OperatorError(f"{protocol} cannot listen on {host} port {port}: {error}.") from error
+        raise OperatorError(
+            f"{protocol} cannot listen on {host} port {port}: {reason_of(error)}."
+        ) from error
 
 
 def enlarge(sock: socket.socket) -> None:

@@ -14,6 +14,7 @@ from pyaiot.gateways.mqtt.settings import MqttSection
 from pyaiot.gateways.mqtt.shared_broker import cluster_of
 from pyaiot.gateways.plugin import ProbeResult
 from pyaiot.mqtt.embedded.machines import Machine, MqttCluster
+from pyaiot.transport.addresses import name_lookup
 
 ANSWER_LIMIT_S: Final = 3.0
 """Longest time for another machine to answer. After that it counts as not reachable."""
@@ -100,6 +101,7 @@ def _reachable(machine: Machine) -> str:
 
 
 async def _first_line(machine: Machine, tls: ssl.SSLContext | None) -> bytes:
-    reader, writer = await asyncio.open_connection(*machine, ssl=tls, limit=INFO_SIZE_MAX)
+    with name_lookup():
+        reader, writer = await asyncio.open_connection(*machine, ssl=tls, limit=INFO_SIZE_MAX)
     with closing(writer):
         return await reader.readuntil(b"\r\n")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pyaiot.errors import OperatorError
 from pyaiot.gateways.mqttsn.admission import host_limits
-from pyaiot.transport.addresses import ANY, confine_to_loopback, is_both_loopbacks
+from pyaiot.transport.addresses import ANY, confine_to_loopback, is_both_loopbacks, name_lookup
 from pyaiot.transport.peers import Peer
 from pyaiot.transport.udp import DatagramEndpoint, Receive
 from pyaiot.transport.udp_sockets import answers_probe, bind
@@ -126,9 +126,10 @@ def _new_socket(host: str, port: int, *, confined: bool) -> tuple[socket.socket,
             if host == "::" or confine_to_loopback(sock):
                 return sock, ("::", port)
             sock.close()
-    family, _, _, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
-    )[0]
+    with name_lookup():
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
+        )[0]
     sock = socket.socket(family, socket.SOCK_DGRAM)
     if family is socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
