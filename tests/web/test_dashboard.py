@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 from pyaiot.app import dashboard as app_dashboard
 from pyaiot.config import Config
 from pyaiot.errors import OperatorError
+from pyaiot.web import stored_files
 from pyaiot.web.dashboard import (
     CONTENT_SECURITY_POLICY,
     PICTURE_SIZE_MAX,
@@ -228,6 +229,37 @@ def test_configured_folder_replaces_the_packaged_dashboard(tmp_path: Path) -> No
     assert built == {"index.html": b"mine", "assets/b.js": b"js"}
     with pytest.raises(OperatorError, match=r"has no index\.html"):
         load_built(str(tmp_path / "assets"))
+    with pytest.raises(OperatorError, match="cannot be read: File name too long"):
+        load_built("x" * 5000)
+
+
+def test_a_folder_without_a_page_is_refused_before_its_files_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "large").write_bytes(b"x")
+    monkeypatch.setattr(stored_files, "StoredFile", None)
+    with pytest.raises(OperatorError, match=r"has no index\.html"):
+        load_built(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("headers", "accepted"),
+    [
+        ([], False),
+        (["gzip, br"], True),
+        (["br, GZIP;q=0.5"], True),
+        (["br"], False),
+        (["gzip;q=0, br"], False),
+        (["gzip; q=0.000"], False),
+        (["*"], True),
+        (["*;q=0"], False),
+        (["gzip;q=0", "*"], False),
+        (["identity", "gzip"], True),
+        (["notgzip"], False),
+    ],
+)
+def test_a_client_that_refuses_gzip_gets_none(headers: list[str], accepted: bool) -> None:
+    assert stored_files.accepts_gzip(headers) is accepted
 
 
 def test_missing_build_is_one_warning_or_one_error(

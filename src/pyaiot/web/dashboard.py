@@ -23,7 +23,7 @@ from pyaiot.transport.hsts import add_hsts_header
 from pyaiot.transport.http_log import ServerLog
 from pyaiot.transport.origin_check import check_origin
 from pyaiot.web.manifest import manifest
-from pyaiot.web.stored_files import INDEX, StoredFile, media_type, stored_files
+from pyaiot.web.stored_files import INDEX, StoredFile, accepts_gzip, media_type, stored_files
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; base-uri 'none'; form-action 'none'; object-src 'none'; "
@@ -134,7 +134,7 @@ class Dashboard:
             payload = b""
             if content.is_compressible:
                 headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
-                if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+                if accepts_gzip(request.headers.getall(hdrs.ACCEPT_ENCODING, [])):
                     headers[hdrs.CONTENT_ENCODING] = "gzip"
                     payload = await content.compressed()
             return _response(request, payload or content.plain, content.type, headers)

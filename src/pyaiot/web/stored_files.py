@@ -6,11 +6,11 @@ import gzip
 import mimetypes
 import mmap
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from pyaiot.errors import OperatorError
+from pyaiot.errors import OperatorError, reason_of
 
 INDEX: Final = "index.html"
 COMPRESSED_FROM: Final = 1024
@@ -77,10 +77,16 @@ class BuiltFiles(Mapping[str, bytes]):
 def load_built(static_path: str = "") -> BuiltFiles:
     """The built files; empty if the dashboard is not built. Raises `OperatorError`."""
     if static_path:
-        built = _files_below(Path(static_path).expanduser())
-        if INDEX not in built:
-            raise OperatorError(f"dashboard.static_path: {static_path} has no {INDEX}.")
-        return BuiltFiles(built)
+        folder = Path(static_path).expanduser()
+        try:
+            # First: a folder that is none of a dashboard may be as large as the disk.
+            if not (folder / INDEX).is_file():
+                raise OperatorError(f"dashboard.static_path: {static_path} has no {INDEX}.")
+            return BuiltFiles(_files_below(folder))
+        except OSError as error:
+            raise OperatorError(
+                f"dashboard.static_path: {static_path} cannot be read: {reason_of(error)}."
+            ) from error
     built = _files_below(Path(__file__).with_name("built"))
     return BuiltFiles(built if INDEX in built else {})
 
@@ -90,6 +96,16 @@ def stored_files(files: Mapping[str, bytes]) -> dict[str, StoredFile]:
     if isinstance(files, BuiltFiles):
         return dict(files.stored)
     return {name: StoredFile(name, body) for name, body in files.items()}
+
+
+def accepts_gzip(headers: Iterable[str]) -> bool:
+    """Whether the client of these `Accept-Encoding` headers takes gzip (RFC 9110)."""
+    weights: dict[str, str] = {}
+    for entry in ",".join(headers).lower().split(","):
+        coding, _, weight = entry.replace(" ", "").partition(";q=")
+        weights[coding] = weight
+    weight = weights.get("gzip", weights.get("*", "0"))
+    return weight.strip("0.") != "" or weight == ""
 
 
 def media_type(name: str) -> str:
