@@ -49,6 +49,6 @@ def test_value_is_everything_after_the_first_colon(payload: bytes, value: Posted
 
 
 @pytest.mark.parametrize("payload", [b"", b":", b" :1", b"temperature", b"\xff:1"])
-def test_what_is_no_value_is_refused(payload: bytes) -> None:
-    with pytest.raises(ProtocolError):
+def test_what_is_no_value_is_refused_with_the_reason(payload: bytes) -> None:
+    with pytest.raises(ProtocolError, match=r"^not (<resource>:<value>|UTF-8)$"):
         parse_value(payload)

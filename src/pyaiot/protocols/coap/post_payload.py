@@ -30,7 +30,7 @@ def parse_alive(payload: bytes) -> Alive:
     if not colon:
         kind = uid.lower()
         if kind not in ("alive", "reset"):
-            raise ProtocolError("alive:<uid> or reset:<uid>")
+            raise ProtocolError("not alive:<uid> or reset:<uid>")
         return Alive(None, rebooted=kind == "reset")
     return Alive(uid, rebooted=kind.strip().lower() == "reset")
 
@@ -40,7 +40,7 @@ def parse_value(payload: bytes) -> PostedValue:
     resource, colon, data = _text(payload).partition(":")
     resource = resource.strip()
     if not colon or not resource:
-        raise ProtocolError("<resource>:<value>")
+        raise ProtocolError("not <resource>:<value>")
     return PostedValue(resource, data)
 
 

@@ -90,7 +90,7 @@ def read_post_values(payload: bytes, format_: int) -> list[ResourceValue]:
     except UnicodeDecodeError as error:
         raise ProtocolError("not UTF-8") from error
     if not colon or not resource:
-        raise ProtocolError("<resource>:<value>")
+        raise ProtocolError("not <resource>:<value>")
     return [ResourceValue(resource, read_value(value, format_))]
 
 
