@@ -46,6 +46,11 @@ def test_table_of_the_history_has_all_digits_and_units_for_people() -> None:
     assert lines == [["0.1234567890123456", "°C"], ["21", "%"]]
 
 
+def test_steps_of_days_have_the_dates_of_their_time_zone() -> None:
+    rows = Rows("A", "x", [Row(ts=1_796_079_600.0, value=1.0, unit="")])  # midnight in Paris
+    assert "2026-12-01 00:00:00" in formatting.rows(rows, PLAIN, "Europe/Paris")
+
+
 @pytest.mark.parametrize("control", ["\x7f", "\x9b31m", "\u202eevil", "\u200b", "\U000e0001"])
 def test_json_on_a_terminal_controls_nothing(control: str) -> None:
     reading = Reading(uid="A", resource="x", data=f"é{control}", ts=1.0)

@@ -6,6 +6,7 @@ Each command has the flag `--json` and the flags of the connection.
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 import typer
+from typer.core import TyperCommand
 
 from pyaiot import config
 from pyaiot.app.runner import run_until_signal
@@ -91,6 +93,28 @@ _SIGN_IN: Final = flag(
 _JSON: Final = flag("json", bool, "Print JSON, for programs.", "--json", default=False)
 
 
+class _ClientCommand(TyperCommand):
+    """A word such as `-5` or `-0.5` is a value, not a flag."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        takes_value = {
+            name for it in self.params if not getattr(it, "is_flag", True) for name in it.opts
+        }
+        flags, values = list[str](), list[str]()
+        rest = iter(args)
+        for word in rest:
+            if word == "--":
+                values += rest
+            elif not word.startswith("-") or word == "-" or re.match(r"-\.?\d", word):
+                values.append(word)
+            else:
+                flags.append(word)
+                if word in takes_value:
+                    flags += [value for value in [next(rest, None)] if value is not None]
+        is_negative = any(re.match(r"-\.?\d", word) for word in values)
+        return super().parse_args(ctx, [*flags, "--", *values] if is_negative else args)
+
+
 def add_command(
     app: typer.Typer,
     name: str,
@@ -98,7 +122,7 @@ def add_command(
     *extra: inspect.Parameter,
     ends_by_signal: bool = False,
     short_lived: bool = False,
-    cls: Any = None,
+    cls: type[TyperCommand] = _ClientCommand,
 ) -> None:
     """Register a command whose help is the docstring of `run`.
 

@@ -64,7 +64,24 @@ def _limit_umask() -> None:
     os.umask(os.umask(0o077) | stat.S_IWOTH)
 
 
+def _open_standard_streams() -> None:
+    """Open /dev/null in place of each standard stream that is closed (`aiot nodes >&-`).
+
+    Otherwise Python has no such stream, and a socket gets its number: libuv ends a process that
+    closes it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it has the lowest free number, which is this one
+            os.set_inheritable(number, True)
+            mode = "w" if number else "r"
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
 def _run(arguments: list[str]) -> None:
+    _open_standard_streams()
     if arguments == ["--version"]:
         print(f"pyaiot {__version__}")
         sys.exit(0)

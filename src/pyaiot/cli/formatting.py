@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from json import dumps
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -191,11 +192,12 @@ def receipts(
 # -- history ------------------------------------------------------------------------------------
 
 
-def rows(items: Rows, paint: Paint) -> str:
-    """A table of readings, without the columns that are empty in every row."""
+def rows(items: Rows, paint: Paint, tz: str | None = None) -> str:
+    """A table of readings, without the columns that are empty in every row. `tz`: the time zone
+    whose days the steps are; None: the readings have times of this machine."""
     columns = items.columns()
     shown: dict[str, list[str]] = {
-        "TIME": [moment(row.ts) for row in items],
+        "TIME": [moment(row.ts, tz) for row in items],
         "VALUE": [_text(row.value if row.value is not None else row.data) for row in items],
     }
     if any(columns["unit"]):
@@ -206,9 +208,9 @@ def rows(items: Rows, paint: Paint) -> str:
     return table(list(shown), list(zip(*shown.values(), strict=True)), paint)
 
 
-def moment(ts: float) -> str:
-    """Local date and time, to the second."""
-    return _local(ts, "%Y-%m-%d %H:%M:%S")
+def moment(ts: float, tz: str | None = None) -> str:
+    """Date and time of a time zone, or local ones, to the second."""
+    return _local(ts, "%Y-%m-%d %H:%M:%S", tz)
 
 
 def _text(item: object) -> str:
@@ -218,5 +220,6 @@ def _text(item: object) -> str:
     return repr(item).removesuffix(".0") if isinstance(item, float) else plain(data(item))
 
 
-def _local(ts: float, form: str) -> str:
-    return datetime.fromtimestamp(ts, UTC).astimezone().strftime(form)
+def _local(ts: float, form: str, tz: str | None = None) -> str:
+    zone = None if tz is None else ZoneInfo(tz)
+    return datetime.fromtimestamp(ts, UTC).astimezone(zone).strftime(form)

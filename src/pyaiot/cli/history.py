@@ -12,6 +12,7 @@ from pyaiot.cli import formatting
 from pyaiot.cli.client_command import NODE, RESOURCE, Options, add_command, flag
 from pyaiot.cli.terminal import EXIT_NO, Escaped, plain, print_error, print_line, write_bytes
 from pyaiot.client import Client, OperatorError
+from pyaiot.client.client import DAY_S
 from pyaiot.messages import check_uid
 
 _START: Final = flag("start", str | None, "Start: -1h, or a time.", "--from")
@@ -67,6 +68,13 @@ async def _history(
     """
     if csv and (options.json or any(it is not None for it in (limit, every_s, tz))):
         raise OperatorError("--csv cannot be combined with --json, --limit, --every or --tz.")
+    if tz is not None and every_s not in (None, DAY_S):
+        raise OperatorError(f"--tz makes steps of days: omit --every, or set it to {DAY_S}.")
+    has_steps = every_s is not None or tz is not None
+    if has_steps and limit is not None:
+        raise OperatorError("--limit cannot be combined with --every or --tz.")
+    if agg is not None and not has_steps:
+        raise OperatorError("--agg requires --every or --tz.")
     async with options.client(live=False) as client:
         if csv:
             if not await _has_history(client, node, resource):
@@ -82,7 +90,7 @@ async def _history(
         form = {"uid": rows.uid, "resource": resource, "readings": list(rows)}
         print_line(formatting.as_json(form))
     elif rows:
-        print_line(formatting.rows(rows, options.paint))
+        print_line(formatting.rows(rows, options.paint, tz))
     if not rows:
         when = " in this time" if known else ""
         print_error(f"there is no history for {plain(resource)} of {plain(node)}{when}.")

@@ -91,10 +91,10 @@ async def _rename(options: Options, node: str, label: str) -> int:
 
 async def _tag(options: Options, node: str, changes: list[str]) -> int:
     """Add tags to a node, or remove some: aiot node tag NODE +spare -class-3b."""
-    added = [word[1:] for word in changes if word[0] == "+"]
-    removed = [word[1:] for word in changes if word[0] == "-"]
+    added = [word[1:] for word in changes if word.startswith("+")]
+    removed = [word[1:] for word in changes if word.startswith("-")]
     for word in changes:
-        if word[0] not in "+-" or not word[1:].strip():
+        if not word.startswith(("+", "-")) or not word[1:].strip():
             tag = plain(word.strip("+-")) or "tag"
             raise OperatorError(f"Put + before a tag to add it, or - to remove it: +{tag}.")
     async with options.client(live=False) as client:

@@ -11,7 +11,7 @@ import typer
 
 from pyaiot import config
 from pyaiot.cli.flags import run_flags
-from pyaiot.cli.options import keys_of, load
+from pyaiot.cli.options import keys_of, load, summary
 from pyaiot.cli.terminal import print_error, print_line
 from pyaiot.config import Config, Setting
 from pyaiot.errors import OperatorError, reason_of
@@ -36,9 +36,13 @@ def add_to(app: typer.Typer) -> None:
         help="Services of this machine, which systemd starts at boot and keeps running.",
     )
     group.command("install", context_settings=_PASS_ON)(install)
-    group.command("status")(status)
+    group.command("status", short_help=summary(status.__doc__))(status)
     group.command("logs", context_settings=_PASS_ON)(logs)
-    group.command("exec", context_settings={**_PASS_ON, "allow_interspersed_args": False})(execute)
+    group.command(
+        "exec",
+        short_help="Run a command of aiot as the service, with its user, settings and data.",
+        context_settings={**_PASS_ON, "allow_interspersed_args": False},
+    )(execute)
     group.command("uninstall")(uninstall)
     app.add_typer(group, name="service", help="Install and manage a service of systemd.")
 

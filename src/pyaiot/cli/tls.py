@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from pyaiot.cli.options import summary
 from pyaiot.cli.terminal import print_line
 from pyaiot.client.address import BrokerAddress
 from pyaiot.config import data_folder
@@ -24,7 +25,7 @@ CONNECT_LIMIT_S: Final = 10.0
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    group.command("self-signed")(self_signed)
+    group.command("self-signed", short_help=summary(self_signed.__doc__))(self_signed)
     group.command("fingerprint")(fingerprint)
     app.add_typer(group, name="tls", help="Make certificates for TLS, and show their fingerprints.")
 
