@@ -108,6 +108,6 @@ def test_closed_standard_streams_change_no_exit_code(tmp_path: Path, closed: str
         check=False,
     )
     assert done.returncode == 2
-    said = "" if "2>&-" in closed else "aiot: No broker answers at localhost port 1"
-    assert done.stderr.startswith(said)
-    assert done.stderr.count("\n") == bool(said)
+    expected = "" if "2>&-" in closed else "aiot: No broker answers at localhost port 1"
+    assert done.stderr.startswith(expected)
+    assert done.stderr.count("\n") == bool(expected)

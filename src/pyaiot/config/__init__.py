@@ -255,7 +255,7 @@ def convert(value: object, setting: Setting, source: str) -> object:
         is_table = get_origin(_bare(setting.type)) is dict
         value = {key.strip(): text.strip() for key, _, text in pairs} if is_table else words
     elif source.startswith(("--", "flag")) and isinstance(value, (list, tuple)):
-        value = _words(value)  # `--allowed-host ""` is no host, as with a variable
+        value = _words(value)  # `--allowed-host ""` is an empty list, as in a variable
     try:
         return msgspec.convert(value, setting.type, strict=False)
     except msgspec.ValidationError as error:

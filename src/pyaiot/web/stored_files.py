@@ -79,7 +79,7 @@ def load_built(static_path: str = "") -> BuiltFiles:
     if static_path:
         folder = Path(static_path).expanduser()
         try:
-            # First: a folder that is none of a dashboard may be as large as the disk.
+            # First: another folder may be as large as the disk.
             if not (folder / INDEX).is_file():
                 raise OperatorError(f"dashboard.static_path: {static_path} has no {INDEX}.")
             return BuiltFiles(_files_below(folder))
