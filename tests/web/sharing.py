@@ -108,6 +108,19 @@ async def _bring_to(page: "Page", place: str) -> None:
     )
 
 
+async def set_language(page: "Page", language: str, place: str = "nodes") -> None:
+    """Set the language of the page in its settings, then go to `#/place`.
+
+    Empty: the language of the browser, which is English.
+    """
+    from playwright.async_api import expect
+
+    await page.evaluate("location.hash = '#/settings'")
+    await page.locator("select:has(option[value=de])").select_option(language)
+    await expect(page.locator("html")).to_have_attribute("lang", language or "en")
+    await page.evaluate("(hash) => { location.hash = hash; }", f"#/{place}")
+
+
 def shared_page(
     opening: "Callable[[Browser], AbstractAsyncContextManager[tuple[World, Page]]]",
 ) -> Any:

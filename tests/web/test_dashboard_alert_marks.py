@@ -2,7 +2,8 @@
 """Alerts and the limits of their rules in the charts of a node, in a real browser."""
 
 import time
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -10,13 +11,16 @@ from pyaiot.accounts.store import AccountsFile
 from pyaiot.alerts.rule import rule_of
 from pyaiot.web.sign_in import SignIn
 from tests.web.conftest import Browser
-from tests.web.serving import eventually
+from tests.web.serving import Served, eventually
+from tests.web.sharing import Shared, shared_page
 from tests.web.test_dashboard_alerts import WARM, with_alerts
 from tests.web.test_dashboard_for_everybody import violations_in_both
 from tests.web.test_dashboard_page import is_absent, see
 from tests.web.test_dashboard_registry import showing
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from playwright.async_api import Page, Route
 
 pytestmark = pytest.mark.sockets
@@ -107,19 +111,39 @@ async def test_a_visitor_sees_limits_and_alerts_and_nothing_else_of_the_rules(
             assert await page.get_by_role("button", name="Acknowledge").count() == 0
 
 
-@pytest.mark.parametrize("answer", ["{}", "null", '{"limits": null}'])
-async def test_charts_are_shown_with_a_broker_that_has_no_limits(
-    browser: Browser, answer: str
-) -> None:
-    async def without_limits(route: "Route") -> None:
-        await route.fulfill(body=answer, content_type="application/json")
+WITHOUT_LIMITS: Final = {"empty": "{}", "null": "null", "limits": '{"limits": null}'}
+"""Answers of a broker that has no limits, by the node of which they are."""
 
-    async with with_alerts() as broker, browser.page() as page:
-        broker.gateway.send("lamp", "temperature", "20 °C")
-        await broker.known("lamp")
+
+@asynccontextmanager
+async def opened(browser: Browser) -> "AsyncIterator[tuple[Served, Page]]":
+    async with with_alerts() as broker:
+        for uid in WITHOUT_LIMITS:
+            broker.gateway.send(uid, "temperature", "20 °C")
+            await broker.known(uid)
+        async with showing(browser, broker) as page:
+            yield broker, page
+
+
+lamps = shared_page(opened)
+
+
+@pytest.mark.parametrize("uid", WITHOUT_LIMITS)
+async def test_charts_are_shown_with_a_broker_that_has_no_limits(
+    lamps: Shared[Served], uid: str
+) -> None:
+    requested = []
+
+    async def without_limits(route: "Route") -> None:
+        requested.append(route.request.url)
+        await route.fulfill(body=WITHOUT_LIMITS[uid], content_type="application/json")
+
+    async with lamps.at() as (_, page):
         await page.route("**/limits", without_limits)
-        await page.goto(f"{broker.url}#/node/lamp")
+        await page.evaluate("(uid) => { location.hash = `#/node/${uid}`; }", uid)
         dialog = page.get_by_role("dialog")
         await dialog.locator(".chart canvas").wait_for()
         await see(dialog.locator(".digits").first, "20")
         await is_absent(dialog.locator(".limits"))
+        assert [url for url in requested if f"/{uid}/" in url]
+        await page.unroute("**/limits")

@@ -5,8 +5,10 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -21,9 +23,9 @@ from pyaiot.web.sign_in import SignIn
 from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import Served, serving
+from tests.web.sharing import Shared, set_language, shared_page
 from tests.web.test_dashboard_for_everybody import violations_in_both
 from tests.web.test_dashboard_page import (
-    PHONE,
     become_desktop,
     become_phone,
     is_absent,
@@ -32,7 +34,12 @@ from tests.web.test_dashboard_page import (
 )
 from tests.web.test_dashboard_registry import showing
 
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
 pytestmark = pytest.mark.sockets
+
+Devices: TypeAlias = "Shared[Site]"
 
 
 @asynccontextmanager
@@ -46,10 +53,29 @@ async def with_devices(folder: Path, **parts: Any) -> AsyncIterator[Served]:
         yield served
 
 
-async def test_a_device_is_added_with_the_keyboard_and_named(
-    browser: Browser, tmp_path: Path
-) -> None:
-    async with with_devices(tmp_path) as broker, showing(browser, broker, "settings") as page:
+@dataclass
+class Site:
+    """A broker with a file of its devices."""
+
+    served: Served
+    folder: Path
+
+
+@asynccontextmanager
+async def opened(browser: Browser) -> "AsyncIterator[tuple[Site, Page]]":
+    with TemporaryDirectory() as folder:
+        async with (
+            with_devices(Path(folder)) as broker,
+            showing(browser, broker) as page,
+        ):
+            yield Site(broker, Path(folder)), page
+
+
+devices = shared_page(opened)
+
+
+async def test_a_device_is_added_with_the_keyboard_and_named(devices: Devices) -> None:
+    async with devices.at("settings") as (site, page):
         await page.get_by_role("button", name="Add a device…").press("Enter")
         dialog = page.get_by_role("dialog")
         await see(dialog, "letters, digits and . _ : - without spaces")
@@ -57,9 +83,11 @@ async def test_a_device_is_added_with_the_keyboard_and_named(
         await page.get_by_role("radio", name=re.compile("MQTT mqtt|^MQTT$")).press("Space")
         await page.get_by_label("Name", exact=True).press("Enter")
         await see(dialog, "The secret is shown only now")
-        store = DeviceStore(tmp_path / "devices.db")
+        store = DeviceStore(site.folder / "devices.db")
         shown = await dialog.locator(".copy code").text_content() or ""
-        assert [it.secret for it in store.credentials()] == [digest_of_password(shown)]
+        assert [it.secret for it in store.credentials() if it.uid == "lamp"] == [
+            digest_of_password(shown)
+        ]
         await dialog.get_by_text("Connection details").press("Enter")
         await see(dialog, "Its client id and user name are lamp")
         await see(dialog, "Waiting for the device…")
@@ -68,31 +96,30 @@ async def test_a_device_is_added_with_the_keyboard_and_named(
         await see(dialog.locator(".snippet"), "mosquitto_pub -t node/lamp/temperature")
         await page.get_by_role("button", name="MicroPython", exact=True).press("Enter")
         await see(dialog.locator(".snippet"), "from umqtt.simple import MQTTClient")
-        broker.gateway.send("lamp", "temperature", "21.5°C")
+        site.served.gateway.send("lamp", "temperature", "21.5°C")
         await see(dialog, "The device is online. Give it a name:")
         await page.get_by_label("Display name").press_sequentially("Desk lamp")
         await page.get_by_label("Display name").press("Enter")
         await see(page.get_by_role("dialog"), "Desk lamp")
-        assert broker.broker.router.registry.records["lamp"].annotations.label == "Desk lamp"
+        assert site.served.broker.router.registry.records["lamp"].annotations.label == "Desk lamp"
 
 
-async def test_a_name_that_is_taken_is_explained(browser: Browser, tmp_path: Path) -> None:
-    async with with_devices(tmp_path) as broker:
-        body = {"uid": "lamp", "protocol": "mqtt"}
-        async with broker.web.post("/api/devices", json=body) as answer:
+async def test_a_name_that_is_taken_is_explained(devices: Devices) -> None:
+    async with devices.at("settings") as (site, page):
+        body = {"uid": "taken", "protocol": "mqtt"}
+        async with site.served.web.post("/api/devices", json=body) as answer:
             assert answer.status == 201
-        async with browser.page() as page:
-            await page.goto(broker.url)
-            await page.get_by_role("button", name="Add a device…").click()
-            await page.get_by_label("Name", exact=True).fill("all")
-            await page.get_by_role("button", name="Add", exact=True).click()
-            await see(page.get_by_role("alert"), "reserved: choose another name")
-
-
-async def test_it_is_accessible_and_fits(browser: Browser, tmp_path: Path) -> None:
-    async with with_devices(tmp_path) as broker, showing(browser, broker, **PHONE) as page:
         await page.get_by_role("button", name="Add a device…").click()
-        await page.get_by_label("Name", exact=True).fill("lamp")
+        await page.get_by_label("Name", exact=True).fill("all")
+        await page.get_by_role("button", name="Add", exact=True).click()
+        await see(page.get_by_role("alert"), "reserved: choose another name")
+
+
+async def test_it_is_accessible_and_fits(devices: Devices) -> None:
+    async with devices.at("settings") as (_, page):
+        await become_phone(page)
+        await page.get_by_role("button", name="Add a device…").click()
+        await page.get_by_label("Name", exact=True).fill("shade")
         assert await violations_in_both(page) == []
         await become_desktop(page)
         assert await violations_in_both(page) == []
@@ -103,6 +130,8 @@ async def test_it_is_accessible_and_fits(browser: Browser, tmp_path: Path) -> No
             assert await violations_in_both(page) == []
             width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert width <= 0
+        await page.keyboard.press("Escape")
+        await become_desktop(page)
 
 
 @pytest.mark.parametrize(
@@ -113,17 +142,19 @@ async def test_it_is_accessible_and_fits(browser: Browser, tmp_path: Path) -> No
     ],
 )
 async def test_it_is_in_the_language_of_the_page(
-    browser: Browser, tmp_path: Path, language: str, words: str, add: str, details: str
+    devices: Devices, language: str, words: str, add: str, details: str
 ) -> None:
-    async with with_devices(tmp_path) as broker, browser.page(locale=language) as page:
-        await page.goto(broker.url)
+    async with devices.at("settings") as (_, page):
+        await set_language(page, language, "settings")
         await page.get_by_role("button", name=re.compile(words)).click()
         dialog = page.get_by_role("dialog")
         await see(dialog.get_by_role("heading"), words)
-        await dialog.locator("input[name=uid]").fill("lamp")
+        await dialog.locator("input[name=uid]").fill(f"lamp-{language}")
         await dialog.get_by_role("radio", name=re.compile("MQTT mqtt|^MQTT$")).check()
         await dialog.get_by_role("button", name=add, exact=True).click()
         await see(dialog.locator(".summary"), details)
+        await page.keyboard.press("Escape")
+        await set_language(page, "")
 
 
 async def test_where_no_gateway_is_the_command_is_named(browser: Browser) -> None:

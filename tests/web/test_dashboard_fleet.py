@@ -70,10 +70,9 @@ async def listing(browser: Browser, screen: str) -> AsyncIterator[Scene]:
     async with home() as broker:
         measure(broker, 20.5)
         await broker.known(f"n{NODES}")
-        async with showing(browser, broker, "settings") as page:
+        async with browser.page() as page:
             received = Received(page)
             await page.goto(f"{broker.url}#/{screen}")
-            await page.reload()
             await see(page.locator("[data-uid=n1]"), "20.5 °C")
             (client,) = broker.broker.fanout.clients.values()
             await eventually(lambda: client.has_part)
@@ -184,10 +183,9 @@ async def test_map_and_path_get_no_readings_that_they_do_not_show(
         measure(broker, 20.5)
         broker.gateway.send("n1", "position", '{"lat":48.7,"lng":2.2}')
         await broker.known(f"n{NODES}")
-        async with showing(browser, broker, "settings") as page:
+        async with browser.page() as page:
             received = Received(page)
             await page.goto(f"{broker.url}#/{screen}")
-            await page.reload()
             clients = broker.broker.fanout.clients
             await eventually(lambda: any(client.has_part for client in clients.values()))
             received.kinds.clear()

@@ -3,8 +3,9 @@
 
 import random
 import time
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.time_limits import time_limit
 from tests.web.conftest import Browser
 from tests.web.mock_broker import MockBroker, furnish, update
 from tests.web.serving import eventually
+from tests.web.sharing import Shared, set_language, shared_page
 from tests.web.test_dashboard_page import (
     become_phone,
     card,
@@ -25,9 +27,13 @@ from tests.web.test_dashboard_page import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from playwright.async_api import Page
 
 pytestmark = pytest.mark.sockets
+
+World: TypeAlias = "Shared[MockBroker]"
 
 WIDE: Final[dict[str, Any]] = {"viewport": {"width": 1440, "height": 900}}
 
@@ -43,6 +49,26 @@ def numbered(broker: MockBroker, seed: int) -> None:
     broker.add_node("uid-9", temperature="20.0°C")
     broker.add_node("same-2", name="Node 2", temperature="20.0°C")
 
+
+@asynccontextmanager
+async def opened(browser: Browser) -> "AsyncIterator[tuple[MockBroker, Page]]":
+    async with running() as broker:
+        furnish(broker, 9)
+        broker.add_node("f", suit_state="0", version="1.0", name="Updater", age_s=20)
+        async with showing(browser, broker) as page:
+            yield broker, page
+
+
+@asynccontextmanager
+async def opened_with_many(browser: Browser) -> "AsyncIterator[tuple[MockBroker, Page]]":
+    async with running() as broker:
+        mixed(broker, 120)
+        async with showing(browser, broker, **WIDE) as page:
+            yield broker, page
+
+
+usual = shared_page(opened)
+many = shared_page(opened_with_many)
 
 ORDER: Final = [
     *("Node 1", "Node 2", "Node 2"),
@@ -178,39 +204,43 @@ def mixed(broker: MockBroker, nodes: int) -> None:
         broker.add_node(f"n{number:03}", resources, name=f"Node {number}")
 
 
-@pytest.mark.parametrize("nodes", [40, 120])
-async def test_cards_of_different_heights_leave_no_holes(browser: Browser, nodes: int) -> None:
+async def test_cards_of_different_heights_leave_no_holes(browser: Browser) -> None:
     async with running() as broker:
-        mixed(broker, nodes)
+        mixed(broker, 40)
         async with showing(browser, broker, **WIDE) as page:
-            await see(page.locator("#nodes"), "Node 39")
-            for _ in range(2):
-                await page.wait_for_timeout(400)
-                boxes = [
-                    box
-                    for box in await page.evaluate(BOXES)
-                    if box["bottom"] > 0 and box["top"] < 900
-                ]
-                assert len(boxes) > 8
-                assert holes(boxes, 24) == []
-                assert overlaps(boxes) == []
-                await page.evaluate("scrollTo(0, 2 * innerHeight)")
+            await no_holes_are_left(page)
 
 
-async def test_card_that_a_search_brings_near_goes_on_with_its_values(browser: Browser) -> None:
-    async with running() as broker:
-        mixed(broker, 120)
-        async with showing(browser, broker, **WIDE) as page:
-            await see(page.locator("#nodes"), "Node 39")
-            await page.locator("#search").fill("n119")
-            await see(row(page, "n119", "temperature").locator(".digits"), "20.0")
-            await is_absent(card(page, "n039"))
-            await broker.change("n119", "temperature", "21.0°C")
-            await see(row(page, "n119", "temperature").locator(".digits"), "21.0")
-            await page.locator("#search").fill("")
-            await see(page.locator("#nodes"), "Node 39")
-            await broker.change("n000", "temperature", "22.0°C")
-            await see(row(page, "n000", "temperature").locator(".digits"), "22.0")
+async def test_many_cards_of_different_heights_leave_no_holes(many: World) -> None:
+    async with many.at() as (_, page):
+        await no_holes_are_left(page)
+
+
+async def no_holes_are_left(page: "Page") -> None:
+    await see(page.locator("#nodes"), "Node 39")
+    for _ in range(2):
+        await page.wait_for_timeout(400)
+        boxes = [
+            box for box in await page.evaluate(BOXES) if box["bottom"] > 0 and box["top"] < 900
+        ]
+        assert len(boxes) > 8
+        assert holes(boxes, 24) == []
+        assert overlaps(boxes) == []
+        await page.evaluate("scrollTo(0, 2 * innerHeight)")
+
+
+async def test_card_that_a_search_brings_near_goes_on_with_its_values(many: World) -> None:
+    async with many.at() as (broker, page):
+        await see(page.locator("#nodes"), "Node 39")
+        await page.locator("#search").fill("n119")
+        await see(row(page, "n119", "temperature").locator(".digits"), "20.0")
+        await is_absent(card(page, "n039"))
+        await broker.change("n119", "temperature", "21.0°C")
+        await see(row(page, "n119", "temperature").locator(".digits"), "21.0")
+        await page.locator("#search").fill("")
+        await see(page.locator("#nodes"), "Node 39")
+        await broker.change("n000", "temperature", "22.0°C")
+        await see(row(page, "n000", "temperature").locator(".digits"), "22.0")
 
 
 async def test_facts_of_far_cards_are_drawn_after_the_table_was_open(browser: Browser) -> None:
@@ -229,20 +259,18 @@ async def test_facts_of_far_cards_are_drawn_after_the_table_was_open(browser: Br
 # -- hiding ----------------------------------------------------------------------------------------
 
 
-async def test_hidden_card_can_be_brought_back_at_once(browser: Browser) -> None:
-    async with running() as broker:
-        furnish(broker, 9)
-        async with showing(browser, broker) as page:
-            rover = card(page, "rover")
-            await rover.hover()
-            await rover.get_by_role("button", name="Hide Rover").click()
-            await is_absent(rover)
-            toast = page.locator(".toast")
-            await see(toast, "Rover is hidden.")
-            await until(page, "document.activeElement.textContent === 'Undo'")
-            await page.keyboard.press("Enter")
-            await see(rover, "Rover")
-            await is_absent(toast)
+async def test_hidden_card_can_be_brought_back_at_once(usual: World) -> None:
+    async with usual.at() as (_, page):
+        rover = card(page, "rover")
+        await rover.hover()
+        await rover.get_by_role("button", name="Hide Rover").click()
+        await is_absent(rover)
+        toast = page.locator(".toast")
+        await see(toast, "Rover is hidden.")
+        await until(page, "document.activeElement.textContent === 'Undo'")
+        await page.keyboard.press("Enter")
+        await see(rover, "Rover")
+        await is_absent(toast)
 
 
 async def test_notice_of_a_hidden_card_ends_by_itself(browser: Browser) -> None:
@@ -261,21 +289,19 @@ async def test_notice_of_a_hidden_card_ends_by_itself(browser: Browser) -> None:
 # -- texts and languages ---------------------------------------------------------------------------
 
 
-async def test_keys_of_screens_work_while_a_checkbox_has_the_focus(browser: Browser) -> None:
-    async with running() as broker:
-        furnish(broker, 9)
-        async with showing(browser, broker, "settings") as page:
-            await page.get_by_label("Show a camera card").focus()
-            await page.keyboard.press("2")
-            await see(page.locator("thead"), "Node")
-            await page.goto(f"{broker.url}#/settings")
-            await page.get_by_label("Dark").focus()
-            await page.keyboard.press("1")
-            await see(card(page, "rover"), "Rover")
-            # Text keeps its keys.
-            await page.locator("#search").fill("")
-            await page.locator("#search").press("2")
-            assert await page.locator("#search").input_value() == "2"
+async def test_keys_of_screens_work_while_a_checkbox_has_the_focus(usual: World) -> None:
+    async with usual.at("settings") as (broker, page):
+        await page.get_by_label("Show a camera card").focus()
+        await page.keyboard.press("2")
+        await see(page.locator("thead"), "Node")
+        await page.goto(f"{broker.url}#/settings")
+        await page.get_by_label("Dark").focus()
+        await page.keyboard.press("1")
+        await see(card(page, "rover"), "Rover")
+        # Text keeps its keys.
+        await page.locator("#search").fill("")
+        await page.locator("#search").press("2")
+        assert await page.locator("#search").input_value() == "2"
 
 
 VALUE_AND_AGE_ARE_APART: Final = """(card) => {
@@ -287,17 +313,15 @@ VALUE_AND_AGE_ARE_APART: Final = """(card) => {
 }"""
 
 
-async def test_age_of_an_idle_update_is_apart_from_its_text(browser: Browser) -> None:
-    async with running() as broker:
-        broker.add_node("f", suit_state="0", version="1.0", name="Updater", age_s=20)
-        async with showing(browser, broker) as page:
-            for place, cards in (("updates", ".updates"), ("nodes", "#nodes")):
-                await page.goto(f"{broker.url}#/{place}")
-                update = page.locator(f"main {cards} .card:not(.skeleton)")
-                await see(update, "No update in progress")
-                found = await update.evaluate(VALUE_AND_AGE_ARE_APART)
-                assert found[0]
-                assert "progress2" not in found[1]
+async def test_age_of_an_idle_update_is_apart_from_its_text(usual: World) -> None:
+    async with usual.at("updates") as (broker, page):
+        for place, cards in (("updates", ".updates"), ("nodes", "#nodes")):
+            await page.goto(f"{broker.url}#/{place}")
+            update = page.locator(f"main {cards} .card:not(.skeleton)", has_text="Updater")
+            await see(update, "No update in progress")
+            found = await update.evaluate(VALUE_AND_AGE_ARE_APART)
+            assert found[0]
+            assert "progress2" not in found[1]
 
 
 @pytest.mark.parametrize("first", ["map", "table"])
@@ -326,27 +350,25 @@ async def test_labels_of_the_map_have_the_theme_in_any_order_of_opening(
             assert await label.evaluate(font) == await page.locator("body").evaluate(font)
 
 
-@pytest.mark.parametrize(
-    ("locale", "past", "ahead"),
-    [
-        ("en-US", "stale · 16m ago", "clock 10 min ahead"),
-        ("fr-FR", "périmé · il y a 16 min", "horloge en avance de 10 min"),
-        ("de-DE", "veraltet · vor 16 Min.", "Uhr geht 10 Min. vor"),
-    ],
-)
-async def test_ages_are_words_also_of_a_clock_that_is_ahead(
-    browser: Browser, locale: str, past: str, ahead: str
-) -> None:
+AGES: Final = {
+    "": ("stale · 16m ago", "clock 10 min ahead"),
+    "fr": ("périmé · il y a 16 min", "horloge en avance de 10 min"),
+    "de": ("veraltet · vor 16 Min.", "Uhr geht 10 Min. vor"),
+}
+
+
+async def test_ages_are_words_also_of_a_clock_that_is_ahead(browser: Browser) -> None:
     async with running() as broker:
         broker.add_node("old", temperature="20.0°C", age_s=16 * 60 + 5)
         broker.add_node("new", temperature="20.0°C", age_s=-10 * 60 - 20)
-        async with browser.page(locale=locale) as page:
-            await page.goto(broker.url)
-            await see(row(page, "old", "temperature").locator(".note"), past)
-            await see(row(page, "new", "temperature").locator(".note"), ahead)
-            await has(card(page, "new"), "data-state", "live")
-            await until(page, "!document.body.innerText.includes('-10')")
-            await until(page, "!document.body.innerText.includes('-16')")
+        async with showing(browser, broker) as page:
+            for language, (past, ahead) in AGES.items():
+                await set_language(page, language)
+                await see(row(page, "old", "temperature").locator(".note"), past)
+                await see(row(page, "new", "temperature").locator(".note"), ahead)
+                await has(card(page, "new"), "data-state", "live")
+                await until(page, "!document.body.innerText.includes('-10')")
+                await until(page, "!document.body.innerText.includes('-16')")
 
 
 HEADER_PROBLEMS: Final = """() => {

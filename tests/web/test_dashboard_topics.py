@@ -4,7 +4,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -17,9 +17,9 @@ from pyaiot.web.sign_in import SignIn
 from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually, serving
+from tests.web.sharing import Shared, set_language, shared_page
 from tests.web.test_dashboard_for_everybody import violations_in_both
 from tests.web.test_dashboard_page import (
-    PHONE,
     become_desktop,
     become_phone,
     is_absent,
@@ -27,7 +27,12 @@ from tests.web.test_dashboard_page import (
     see,
 )
 
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
 pytestmark = pytest.mark.sockets
+
+Ignoring: TypeAlias = "Shared[Served]"
 
 TOPICS = ("farm/barn/level", "rtl_433/pi/events", "garden/shed/soil")
 
@@ -44,11 +49,21 @@ async def with_topics(**parts: Any) -> AsyncIterator[Served]:
         yield served
 
 
-async def test_a_topic_that_nothing_understands_is_mapped_with_the_keyboard(
-    browser: Browser,
-) -> None:
+@asynccontextmanager
+async def opened(browser: Browser) -> "AsyncIterator[tuple[Served, Page]]":
     async with with_topics() as broker, browser.page() as page:
         await page.goto(broker.url)
+        await see(page.locator("#pill"), "Live")
+        yield broker, page
+
+
+ignored = shared_page(opened)
+
+
+async def test_a_topic_that_nothing_understands_is_mapped_with_the_keyboard(
+    ignored: Ignoring,
+) -> None:
+    async with ignored.at() as (broker, page):
         await page.get_by_role("button", name="Map topics…").press("Enter")
         dialog = page.get_by_role("dialog")
         await see(dialog, "rtl_433/pi/events")
@@ -75,9 +90,8 @@ async def test_a_topic_that_nothing_understands_is_mapped_with_the_keyboard(
         await eventually(lambda: broker.gateway.mappings[-1] == ())
 
 
-async def test_json_is_recognised_and_a_level_becomes_what_people_choose(browser: Browser) -> None:
-    async with with_topics() as broker, browser.page() as page:
-        await page.goto(broker.url)
+async def test_json_is_recognised_and_a_level_becomes_what_people_choose(ignored: Ignoring) -> None:
+    async with ignored.at() as (broker, page):
         await page.get_by_role("button", name="Map topics…").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("button", name="Map rtl_433/pi/events").click()
@@ -94,11 +108,12 @@ async def test_json_is_recognised_and_a_level_becomes_what_people_choose(browser
         assert mapping == TopicMapping(
             topic="rtl_433/{node}/events", payload="json", fields={"temperature": "$.temp"}
         )
+        await dialog.get_by_role("button", name="Remove").first.click()
+        await see(dialog, "No mapping yet")
 
 
-async def test_why_a_message_becomes_nothing_is_shown(browser: Browser) -> None:
-    async with with_topics() as broker, browser.page() as page:
-        await page.goto(broker.url)
+async def test_why_a_message_becomes_nothing_is_shown(ignored: Ignoring) -> None:
+    async with ignored.at() as (_, page):
         await page.get_by_role("button", name="Map topics…").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("button", name="Map another topic").click()
@@ -109,9 +124,9 @@ async def test_why_a_message_becomes_nothing_is_shown(browser: Browser) -> None:
         await see(dialog.get_by_role("alert"), "begins with a reserved level")
 
 
-async def test_it_is_accessible_and_fits(browser: Browser) -> None:
-    async with with_topics() as broker, browser.page(**PHONE) as page:
-        await page.goto(broker.url)
+async def test_it_is_accessible_and_fits(ignored: Ignoring) -> None:
+    async with ignored.at() as (_, page):
+        await become_phone(page)
         await page.get_by_role("button", name="Map topics…").click()
         dialog = page.get_by_role("dialog")
         await see(dialog, "garden/shed/soil")
@@ -126,6 +141,7 @@ async def test_it_is_accessible_and_fits(browser: Browser) -> None:
             await become(page)
             assert await violations_in_both(page) == []
             assert await page.evaluate(width) <= 0
+        await become_desktop(page)
 
 
 @pytest.mark.parametrize(
@@ -136,12 +152,14 @@ async def test_it_is_accessible_and_fits(browser: Browser) -> None:
     ],
 )
 async def test_it_is_in_the_language_of_the_page(
-    browser: Browser, language: str, button: str, words: str
+    ignored: Ignoring, language: str, button: str, words: str
 ) -> None:
-    async with with_topics() as broker, browser.page(locale=language) as page:
-        await page.goto(broker.url)
+    async with ignored.at() as (_, page):
+        await set_language(page, language)
         await page.get_by_role("button", name=button).click()
         await see(page.get_by_role("dialog"), words)
+        await page.keyboard.press("Escape")
+        await set_language(page, "")
 
 
 async def test_only_administrators_are_offered_it(browser: Browser) -> None:
