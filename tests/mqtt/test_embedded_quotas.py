@@ -231,8 +231,9 @@ async def test_a_device_whose_qos_0_delays_the_others_is_disconnected(
 
 
 @pytest.mark.usefixtures("small_store")
+@pytest.mark.parametrize("count", [25, 100], ids=["of its share", "more than its share"])
 async def test_one_device_that_releases_nothing_takes_no_room_of_others(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, count: int
 ) -> None:
     async with (
         EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker,
@@ -243,7 +244,7 @@ async def test_one_device_that_releases_nothing_takes_no_room_of_others(
             await patient.reader.readexactly(8)  # CONNACK, PUBREC
         for round_ in range(3):
             async with raw(broker.port, f"hostile{round_}", clean=False) as hostile:
-                for number in range(1, 101):
+                for number in range(1, count + 1):
                     await hostile.publishes("node/h/x", number, LARGE, qos=2)
         await others_go_on(broker, here, 1)
         await until(lambda: "QoS 2 that wait for PUBREL is more than half full" in caplog.text)

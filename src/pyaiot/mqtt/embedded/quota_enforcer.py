@@ -145,9 +145,7 @@ class QuotaEnforcer:
         if name == quotas.RETAINED:
             await self._trim_retained(store)
         elif name == quotas.QOS2:
-            await self._remove_shares(
-                store, name, "$MQTT.qos2.in.", quotas.QOS2_PER_DEVICE_MAX, halve=True
-            )
+            await self._remove_shares(store, name, "$MQTT.qos2.in.", quotas.QOS2_SHARES, halve=True)
         elif name == quotas.SESSIONS:
             await self._evict_sessions(store, system)
         elif name == quotas.MESSAGES:
@@ -171,7 +169,7 @@ class QuotaEnforcer:
             store,
             quotas.RETAINED,
             "$MQTT.rmsgs.",
-            quotas.RETAINED_PER_LEVEL_MAX,
+            (quotas.RETAINED_PER_LEVEL_MAX,),
             halve=False,
             spared="node",
         )
@@ -179,7 +177,7 @@ class QuotaEnforcer:
             store,
             quotas.RETAINED,
             "$MQTT.rmsgs.node.",
-            quotas.RETAINED_PER_NODE_MAX,
+            (quotas.RETAINED_PER_NODE_MAX,),
             halve=halve,
         )
         if halved:
@@ -210,25 +208,31 @@ class QuotaEnforcer:
         store: NatsConnection,
         name: str,
         prefix: str,
-        share: int,
+        shares: Sequence[int],
         *,
         halve: bool,
         spared: str = "",
     ) -> bool:
-        """Remove the messages of owners over their share, then the oldest half if needed.
+        """Remove the messages of owners over the first of `shares`, then of those over the next
+        ones as long as the store is more than half full, and then the oldest half.
 
         Returns whether the oldest half was removed.
         """
-        info = await store.request(f"$JS.API.STREAM.INFO.{name}", {"subjects_filter": f"{prefix}>"})
-        subjects = info["state"].get("subjects") or {}
-        over_share = quotas.over_their_share(subjects, prefix, share, spared)
-        for subject in over_share:
-            self._warn(
-                "MQTT broker: the store for %s is more than half full; those of %s were removed",
-                quotas.NAMES[name],
-                subject.removeprefix(prefix).removesuffix(".>"),
+        for share in shares:
+            info = await store.request(
+                f"$JS.API.STREAM.INFO.{name}", {"subjects_filter": f"{prefix}>"}
             )
-            await store.request(f"$JS.API.STREAM.PURGE.{name}", {"filter": subject})
+            if not quotas.is_filling(name, info["state"]):
+                return False
+            subjects = info["state"].get("subjects") or {}
+            for subject in quotas.over_their_share(subjects, prefix, share, spared):
+                self._warn(
+                    "MQTT broker: the store for %s is more than half full; those of %s were"
+                    " removed",
+                    quotas.NAMES[name],
+                    subject.removeprefix(prefix).removesuffix(".>"),
+                )
+                await store.request(f"$JS.API.STREAM.PURGE.{name}", {"filter": subject})
         info = await store.request(f"$JS.API.STREAM.INFO.{name}")
         if not halve or not quotas.is_filling(name, info["state"]):
             return False

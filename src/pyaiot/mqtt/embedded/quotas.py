@@ -43,7 +43,10 @@ QOS2_MAX: Final = 20_000
 """Publications with QoS 2 that wait for PUBREL. One more closes its device's connection."""
 QOS2_PER_DEVICE_MAX: Final = 32
 """Publications with QoS 2 that wait for PUBREL, which one device may have while more than half of a
-limit is used. With more, all of that device are removed."""
+limit is used. With more, all of that device are removed. While that is not enough, the next of
+`QOS2_SHARES` applies."""
+QOS2_SHARES: Final = (QOS2_PER_DEVICE_MAX, 16, 8, 4, 2, 1)
+"""A device with few large publications takes no room of those with one."""
 QOS2_AGE_MAX_S: Final = 3600
 """Seconds for which a publication with QoS 2 waits for PUBREL. Then it is removed."""
 SESSIONS_MAX: Final = 40_000
