@@ -86,8 +86,10 @@ class AccountsDatabase(PrivateDatabase):
     @property
     def version(self) -> FileVersion:
         """Changes with each modification, by this process or another one."""
-        with self._translated_errors():
-            (others,) = self._db.execute("PRAGMA data_version").fetchone()
+        others = 0
+        if self._path is not None:  # only this process has a database in memory
+            with self._translated_errors():
+                (others,) = self._db.execute("PRAGMA data_version").fetchone()
         return self._openings, others, self._db.total_changes
 
     @property

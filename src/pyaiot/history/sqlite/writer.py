@@ -2,6 +2,7 @@
 """The only connection that writes a history file."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,8 @@ class SqliteWriter:
         Raises `StoreError`.
         """
         self._path = path
+        self._names = str(path), f"{path}-wal"
+        """Of the database and of its write-ahead log."""
         self._run = run
         self._index = SeriesIndex()
         self._keep = keep
@@ -81,7 +84,8 @@ class SqliteWriter:
                 self._db.execute("BEGIN IMMEDIATE")
                 if batch.readings:
                     self._write_readings(batch.readings, now)
-                self._write_rest(batch)
+                if batch.events or batch.commands:
+                    self._write_rest(batch)
                 self._db.execute("COMMIT")
             except BaseException:
                 self._index.clear()
@@ -142,7 +146,7 @@ class SqliteWriter:
 
     def _files(self) -> list[tuple[int, int] | None]:
         """The identities of the database and of its write-ahead log."""
-        return [file_identity(self._path), file_identity(Path(f"{self._path}-wal"))]
+        return [file_identity(name) for name in self._names]
 
     def clock_state(self) -> ClockState | None:
         """The saved state; for an older file, the time of the newest row."""
@@ -191,7 +195,8 @@ class SqliteWriter:
         if rows:
             at = rows[-3]
             self._last_written = _FIND_READING, (*self._index.last_key, at), int(at)
-        self._db.executemany("INSERT OR IGNORE INTO stale VALUES (60, ?, ?)", marks)
+        if marks:
+            self._db.executemany("INSERT OR IGNORE INTO stale VALUES (60, ?, ?)", marks)
 
     def _write_late(self, row: LateRow) -> None:
         """Insert a reading whose time may be used already, unless an equal reading exists."""
@@ -257,14 +262,14 @@ class SqliteWriter:
             raise StoreError(f"{self._path}: {error}") from error
 
 
-def file_identity(path: Path) -> tuple[int, int] | None:
+def file_identity(path: str | Path) -> tuple[int, int] | None:
     """The identity of the file at a path, which differs from that of a replacement. None: the file
     does not exist.
 
     While the file is open, no other file gets its inode number.
     """
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - after each commit: a Path takes longer
     except OSError:
         return None
     return status.st_dev, status.st_ino
