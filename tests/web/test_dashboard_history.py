@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The details of a node over a stored history, and the timeline, with a real broker."""
 
+import asyncio
+import contextlib
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.async_api import Error as PlaywrightError
 
 from pyaiot.messages import NodeAppeared, NodeLeft
 from pyaiot.web.dashboard import Dashboard, Look
@@ -20,7 +23,7 @@ from tests.web.test_dashboard_registry import showing
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from playwright.async_api import Page
+    from playwright.async_api import Page, Route
 
 pytestmark = pytest.mark.sockets
 
@@ -82,6 +85,54 @@ async def test_details_show_charts_then_controls_then_what_happened(
         await see(summary, "max25 °C")
         strip = dialog.locator('.chart[data-resource="led"] .strip-bar')
         await see(strip, "unknownOnOff")
+
+
+async def test_a_value_of_a_card_opens_its_chart_its_changes_and_what_it_is(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with recorded(tmp_path) as broker, showing(browser, broker) as page:
+        # Anywhere in the row of a number; a switch keeps its own press.
+        card = page.locator('.card[data-uid="lamp"]')
+        await card.locator('[data-resource="temperature"] .unit').click()
+        value = page.get_by_role("dialog", name="Temperature of lamp")
+        await see(value, "From the stored history.")
+        assert page.url.endswith("#/node/lamp?value=temperature")
+        await value.get_by_role("button", name="6 h", exact=True).click()
+        await see(value.locator(".summary"), "max25 °C")
+        assert await value.locator(".chart").count() == 1
+        await see(value.locator(".value-changes li").first, "25 °C")
+        await see(value.locator(".value-changes li").nth(1), "20.1 °C")
+        broker.gateway.send("lamp", "temperature", "26 °C")
+        await see(value.locator(".value-changes li").first, "26 °C")
+        await see(value.locator(".facts"), "KindNumber")
+        await see(value.locator(".facts"), "temperature")
+        await page.keyboard.press("Escape")
+        await is_absent(value)
+        name = card.get_by_role("link", name="Temperature")
+        assert await name.evaluate("it => it === document.activeElement")
+
+        # With the keyboard, and from the details, where it returns to.
+        await page.goto(f"{broker.url}#/node/lamp")
+        details = page.get_by_role("dialog", name="Details of lamp")
+        await details.get_by_role("link", name="LED").focus()
+        await page.keyboard.press("Enter")
+        switch = page.get_by_role("dialog", name="LED of lamp")
+        await see(switch.locator(".value-changes li").first, "Off")
+        await see(switch.locator(".value-changes li").nth(1), "On")
+        await page.keyboard.press("Escape")
+        await is_absent(switch)
+        await see(details, "Values and controls")
+        assert await details.get_by_role("link", name="LED").evaluate(
+            "it => it === document.activeElement"
+        )
+
+        # The address leads there, and to the node.
+        await page.goto(f"{broker.url}#/node/lamp?value=led")
+        await switch.get_by_role("link", name="lamp", exact=True).click()
+        await is_absent(switch)
+        await see(details, "Values and controls")
+        await page.goto(f"{broker.url}#/node/lamp?value=volume")
+        await see(page.get_by_role("dialog", name="Volume"), "lamp has no value Volume.")
 
 
 async def test_charts_are_zoomed_by_dragging_and_with_the_keyboard(
@@ -179,6 +230,39 @@ async def test_the_timeline_shows_the_past_without_controls_and_returns_by_a_key
         assert len(broker.gateway.commands) == commands
 
 
+async def test_the_key_returns_from_the_slider_also_while_the_past_is_read(
+    browser: Browser, tmp_path: Path
+) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: "Route") -> None:
+        asked.set()
+        await go_on.wait()
+        with contextlib.suppress(PlaywrightError):  # the page has cancelled it
+            await route.continue_()
+
+    async with recorded(tmp_path) as broker, showing(browser, broker) as page:
+        await page.keyboard.press("t")
+        await seek(page, 0.9)
+        await see(page.locator(".timeline"), "You see the past.")
+        switch = page.locator('.card[data-uid="lamp"]').get_by_role("switch")
+        await has(switch, "aria-disabled", "true")
+        slider = page.get_by_role("slider", name="Moment that the page shows")
+        await slider.focus()
+        await page.keyboard.press("t")
+        await has(switch, "aria-disabled", "false")
+        await see(page.locator(".timeline"), "You see the present.")
+
+        await page.route("**/api/history/state?*", hold)
+        await seek(page, 0.8)
+        await asyncio.wait_for(asked.wait(), 10.0)
+        await page.keyboard.press("t")
+        go_on.set()
+        await is_absent(page.locator(".timeline"))
+        await page.wait_for_timeout(500)
+        await has(switch, "aria-disabled", "false")
+
+
 async def test_the_past_is_played(browser: Browser, tmp_path: Path) -> None:
     async with recorded(tmp_path) as broker, showing(browser, broker) as page:
         lamp = page.locator('.card[data-uid="lamp"] [data-resource="temperature"] .digits')
@@ -226,3 +310,8 @@ async def test_details_and_timeline_have_no_accessibility_violations(
         await dialog.get_by_text("Developer").click()
         assert await violations(page) == []
         assert await dialog.evaluate("it => it.scrollWidth - it.clientWidth") <= 0
+        await page.goto(f"{broker.url}#/node/lamp?value=temperature")
+        value = page.get_by_role("dialog", name="Temperature of lamp")
+        await see(value.locator(".value-changes"), "25 °C")
+        assert await violations(page) == []
+        assert await value.evaluate("it => it.scrollWidth - it.clientWidth") <= 0

@@ -64,6 +64,14 @@ const en = {
   payload_hidden: "(value not shown)",
   no_receipt: "no receipt",
   developer: "Developer",
+  "value.of": "{name} of {node}",
+  "value.unknown": "{node} has no value {name}.",
+  "value.changes": "Last changes",
+  "value.changes_here": "There is no history: changes since this view was opened.",
+  "value.allowed": "Allowed values",
+  "value.name": "Name on the device",
+  "value.received": "Last received",
+  "value.text": "As received",
 };
 
 export type DetailsKey = keyof typeof en;
@@ -130,6 +138,14 @@ const fr: Record<DetailsKey, string> = {
   payload_hidden: "(valeur non affichée)",
   no_receipt: "sans accusé",
   developer: "Développeur",
+  "value.of": "{name} de {node}",
+  "value.unknown": "{node} n’a pas de valeur {name}.",
+  "value.changes": "Derniers changements",
+  "value.changes_here": "Il n’y a pas d’historique : changements depuis l’ouverture de cette vue.",
+  "value.allowed": "Valeurs admises",
+  "value.name": "Nom sur l’appareil",
+  "value.received": "Dernière réception",
+  "value.text": "Texte reçu",
 };
 
 const de: Record<DetailsKey, string> = {
@@ -194,6 +210,14 @@ const de: Record<DetailsKey, string> = {
   payload_hidden: "(Wert nicht angezeigt)",
   no_receipt: "keine Quittung",
   developer: "Für Entwickler",
+  "value.of": "{name} von {node}",
+  "value.unknown": "{node} hat keinen Wert {name}.",
+  "value.changes": "Letzte Änderungen",
+  "value.changes_here": "Kein Verlauf vorhanden: Änderungen seit dem Öffnen dieser Ansicht.",
+  "value.allowed": "Zulässige Werte",
+  "value.name": "Name auf dem Gerät",
+  "value.received": "Zuletzt empfangen",
+  "value.text": "Wie empfangen",
 };
 
 /** The text for `key`, with the values replaced. */

@@ -18,8 +18,8 @@ export interface AlertSpan {
 /** The alerts of a node. */
 export const alertsOf = (all: readonly Alert[], uid: string): Alert[] => all.filter((it) => it.uid === uid && (it.raised ?? 0) > 0);
 
-/** Those of a resource, and those that are about the node itself. */
-export const concerning = (all: readonly Alert[], name: string): Alert[] => all.filter(({ resource }) => !resource || resource === name);
+/** Those of a resource, and those that are about the node itself; with an empty name, all. */
+export const concerning = (all: readonly Alert[], name: string): Alert[] => all.filter(({ resource }) => !name || !resource || resource === name);
 
 /** Those that were active between two times, the earliest first; alerts at the same time are in different lanes. */
 export function spansOf(all: readonly Alert[], from: number, to: number): AlertSpan[] {

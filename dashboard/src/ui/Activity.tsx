@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** Activity: nodes that appeared and left, commands, errors. */
-import { navigate } from "../route";
+import { nodeLink } from "../route";
 import { quote, visible } from "../model/text";
 import { activityCount, state, titleByUid } from "../store";
 import { Drawer } from "./Drawer";
@@ -24,14 +24,7 @@ export function Activity() {
             </span>
             <span class="what">
               {uid && (
-                <a
-                  href={`#/node/${encodeURIComponent(uid)}`}
-                  onClick={(event) => {
-                    event.preventDefault();
-                    overlay.value = "";
-                    navigate({ node: uid });
-                  }}
-                >
+                <a {...nodeLink(uid, "", () => (overlay.value = ""))}>
                   {titleByUid(uid)}
                 </a>
               )}{" "}

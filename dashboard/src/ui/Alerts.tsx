@@ -5,7 +5,7 @@ import { alerts, unread, type Alert } from "../alerts";
 import { editAlerts, reasonOf } from "../alertsApi";
 import { info, mayEdit } from "../info";
 import { quote } from "../model/text";
-import { navigate } from "../route";
+import { nodeLink } from "../route";
 import { settings } from "../settings";
 import { titleByUid } from "../store";
 import { AlertRules } from "./AlertRules";
@@ -109,16 +109,7 @@ function Row({ alert, act }: { alert: Alert; act: Act }) {
     <li data-state={state}>
       <span>
         {uid ? (
-          <a
-            href={`#/node/${encodeURIComponent(uid)}`}
-            onClick={(event) => {
-              event.preventDefault();
-              close();
-              navigate({ node: uid });
-            }}
-          >
-            {where}
-          </a>
+          <a {...nodeLink(uid, resource, close)}>{where}</a>
         ) : (
           where
         )}

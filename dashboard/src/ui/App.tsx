@@ -7,7 +7,7 @@ import { config, isKiosk } from "../config";
 import { info } from "../info";
 import { natural } from "../model/order";
 import { quote, visible } from "../model/text";
-import { openNode, screen } from "../route";
+import { openNode, openValue, screen } from "../route";
 import { link, membership, missed, past, present, question, second, state, timelineOpen, toast } from "../store";
 import { Banner } from "./Banner";
 import { menu } from "./Card";
@@ -25,6 +25,7 @@ const Updates = lazy(() => import("./Updates").then((it) => it.Updates));
 const Settings = lazy(() => import("./Settings").then((it) => it.Settings));
 const Audit = lazy(() => import("./Audit").then((it) => it.Audit));
 const Details = lazy(() => import("./Details").then((it) => it.Details));
+const ValueDetails = lazy<{ over: boolean }>(() => import("./Details").then((it) => it.ValueDetails));
 const Activity = lazy(() => import("./Activity").then((it) => it.Activity));
 const Alerts = lazy(() => import("./Alerts").then((it) => it.Alerts));
 const Toast = lazy(() => import("./Toast").then((it) => it.Toast));
@@ -59,6 +60,10 @@ export function App() {
     document.documentElement.dataset.link = link.value.phase;
   });
   const Shown = SCREENS[screen.value];
+  /** The node whose details are shown: a value that is opened there is above them. */
+  const details = useRef("");
+  if (!openValue.value) details.current = openNode.value;
+  const isOver = details.current !== "" && details.current === openNode.value;
   return (
     <>
       <a class="skip" href="#main" onClick={skip}>
@@ -85,7 +90,8 @@ export function App() {
       </footer>
       <Tabs place="bottom" />
       <Banner />
-      {openNode.value && <Details key={`${openNode.value}${past.value > 0}`} />}
+      {openNode.value && (!openValue.value || isOver) && <Details key={`${openNode.value}${past.value > 0}`} />}
+      {openValue.value && <ValueDetails key={`${openNode.value} ${openValue.value} ${past.value > 0}`} over={isOver} />}
       {overlay.value === "activity" && <Activity />}
       {overlay.value === "alerts" && <Alerts />}
       {overlay.value === "help" && <Help />}

@@ -6,7 +6,7 @@ import { auditFilter, EVERYTHING, OUTCOMES, outcomeOf, readAudit, type AuditEntr
 import { info } from "../info";
 import { quote } from "../model/text";
 import { ApiProblem } from "../registryApi";
-import { navigate } from "../route";
+import { nodeLink } from "../route";
 import { titleByUid } from "../store";
 import { ACTIONS, actionText, au, detailText, kindText, resultText } from "../i18n/audit";
 import { formatNumber, timeOf } from "../i18n";
@@ -195,11 +195,7 @@ function Line({ entry }: { entry: AuditEntry }) {
         {uids.slice(0, UIDS_SHOWN).map((uid) => (
           <a
             key={uid}
-            href={`#/node/${encodeURIComponent(uid)}`}
-            onClick={(event) => {
-              event.preventDefault();
-              navigate({ node: uid });
-            }}
+            {...nodeLink(uid)}
           >
             {titleByUid(uid)}
           </a>

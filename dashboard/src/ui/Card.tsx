@@ -6,7 +6,7 @@ import { natural } from "../model/order";
 import { FACTS } from "../model/readings";
 import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
 import { nodeTitle, quote, visible } from "../model/text";
-import { navigate } from "../route";
+import { nodeLink } from "../route";
 import { settings } from "../settings";
 import { triggerOf, clock, clockOf, hideNode, hovered, link, state } from "../store";
 import { mayEdit } from "../info";
@@ -139,10 +139,6 @@ function Head({ node }: { node: Node }) {
   const more = useReason(node);
   const title = nodeTitle(node);
   const about = [fact(node, "os"), fact(node, "board"), fact(node, "dialect"), fact(node, "protocol")].filter(Boolean).map(quote).join(" · ");
-  const open = (event: Event) => {
-    event.preventDefault();
-    navigate({ node: node.uid });
-  };
   const isPinned = layout.value.pins.includes(node.uid);
   const name = quote(title);
   return (
@@ -151,7 +147,7 @@ function Head({ node }: { node: Node }) {
         <Rename node={node} place="card" />
       ) : (
         <h3 data-tip={`${title}\n${visible(node.uid)}`}>
-          <a href={`#/node/${encodeURIComponent(node.uid)}`} onClick={open} onKeyDown={(event) => event.key === "F2" && startRenaming(event, node, "card")}>
+          <a {...nodeLink(node.uid)} onKeyDown={(event) => event.key === "F2" && startRenaming(event, node, "card")}>
             {title}
           </a>
         </h3>

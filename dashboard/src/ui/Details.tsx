@@ -28,6 +28,7 @@ import { useVisibility } from "./visibility";
 import { ago, formatNumber, t, timeOf } from "../i18n";
 import { au } from "../i18n/audit";
 import { d } from "../i18n/details";
+export { ValueDetails } from "./details/ValueDetails"; // one part: its style sheets keep their order
 import "../more.css";
 import "../details.css";
 
@@ -190,7 +191,7 @@ function Info({ node }: { node: Node }) {
     <section>
       <h3>{t("details.info")}</h3>
       <dl class="facts">
-        <Fact name="uid" value={node.uid} />
+        <Fact name="Uid" value={node.uid} />
         {registered?.label && node.name && <Fact name={t("details.device_name")} value={node.name} />}
         {registered && !mayEdit.value && (
           <>

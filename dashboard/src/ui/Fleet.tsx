@@ -7,7 +7,7 @@ import { layout } from "../layout";
 import { fleetRows, visibleRows, type FleetRow } from "../model/fleet";
 import type { Node, Resource } from "../model/state";
 import { nodeTitle, visible } from "../model/text";
-import { navigate } from "../route";
+import { nodeLink } from "../route";
 import { settings } from "../settings";
 import { hovered, setVisible, triggerOf } from "../store";
 import { shownResources, useNodeState, useStateText } from "./Card";
@@ -123,12 +123,8 @@ const Tile = memo(function Tile({ node, place, total }: { node: Node; place: num
   return (
     <div class="tile" role="listitem" aria-posinset={place} aria-setsize={total} data-uid={node.uid} data-state={how} onMouseEnter={() => (hovered.value = node)} onMouseLeave={() => (hovered.value = null)}>
       <a
-        href={`#/node/${encodeURIComponent(node.uid)}`}
         data-tip={`${title}\n${visible(node.uid)}`}
-        onClick={(event) => {
-          event.preventDefault();
-          navigate({ node: node.uid });
-        }}
+        {...nodeLink(node.uid)}
       >
         {isPinned && <Icon name="pin" />}
         {title}

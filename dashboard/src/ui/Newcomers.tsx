@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { mayEdit } from "../info";
 import { findNode, newNode, type Registered } from "../model/state";
 import { nodeTitle, plainTitle, quote, visible } from "../model/text";
-import { navigate } from "../route";
+import { nodeLink } from "../route";
 import { newcomers, state } from "../store";
 import { accept, confirmRefuse, ban } from "./edits";
 import { count, momentOf, t } from "../i18n";
@@ -58,11 +58,7 @@ function Newcomer({ registered }: { registered: Registered }) {
     <li data-uid={uid}>
       <a
         class="who"
-        href={`#/node/${encodeURIComponent(uid)}`}
-        onClick={(event) => {
-          event.preventDefault();
-          navigate({ node: uid });
-        }}
+        {...nodeLink(uid)}
       >
         {nodeTitle(node)}
       </a>

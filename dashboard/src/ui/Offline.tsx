@@ -7,7 +7,7 @@ import { mayEdit } from "../info";
 import { shortDigits } from "../model/figures";
 import { findNode, newNode, type Registered, type Resource } from "../model/state";
 import { nodeTitle, quote, visible } from "../model/text";
-import { navigate } from "../route";
+import { nodeLink } from "../route";
 import { settings } from "../settings";
 import { clock, offline, offlineCount, parsedQuery, second, state } from "../store";
 import { allResources } from "./Card";
@@ -87,12 +87,8 @@ const Line = memo(function Line({ registered }: { registered: Registered }) {
     <li class="offline-row" data-uid={uid} data-state={registered.state}>
       <a
         class="who"
-        href={`#/node/${encodeURIComponent(uid)}`}
         data-tip={`${title}\n${visible(uid)}`}
-        onClick={(event) => {
-          event.preventDefault();
-          navigate({ node: uid });
-        }}
+        {...nodeLink(uid)}
       >
         {title}
       </a>

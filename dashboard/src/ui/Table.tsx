@@ -7,7 +7,7 @@ import { natural } from "../model/order";
 import { fact, nodeState, type Node, type NodeState, type Resource } from "../model/state";
 import { nodeTitle, plainTitle, visible } from "../model/text";
 import { sortedBy } from "../narrow";
-import { navigate } from "../route";
+import { nodeLink } from "../route";
 import { triggerOf, clock, clockOf, joined, membership, second, setVisible, shown, state } from "../store";
 import { useNodeState, useStateText } from "./Card";
 import { columnsOf } from "./columns";
@@ -144,13 +144,7 @@ const Line = memo(function Line({ node, row, numbers }: { node: Node; row: numbe
   return (
     <tr data-state={how} data-uid={node.uid} aria-rowindex={row} class="line">
       <th scope="row" data-tip="">
-        <a
-          href={`#/node/${encodeURIComponent(node.uid)}`}
-          onClick={(event) => {
-            event.preventDefault();
-            navigate({ node: node.uid });
-          }}
-        >
+        <a {...nodeLink(node.uid)}>
           {nodeTitle(node)}
         </a>
         {plainTitle(node) !== node.uid && <span class="uid">{visible(node.uid)}</span>}

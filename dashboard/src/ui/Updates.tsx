@@ -8,7 +8,7 @@ import { Stepper } from "./controls/Firmware";
 import { NoteLine } from "./rows";
 import { useRef } from "preact/hooks";
 import { useVisibility } from "./visibility";
-import { navigate } from "../route";
+import { nodeLink } from "../route";
 import { t } from "../i18n";
 import "../more.css";
 
@@ -56,13 +56,7 @@ function Update({ node }: { node: Node }) {
     <li ref={ref} class="card">
       <div class="update-head">
         <h3>
-          <a
-            href={`#/node/${encodeURIComponent(node.uid)}`}
-            onClick={(event) => {
-              event.preventDefault();
-              navigate({ node: node.uid });
-            }}
-          >
+          <a {...nodeLink(node.uid)}>
             {nodeTitle(node)}
           </a>
         </h3>

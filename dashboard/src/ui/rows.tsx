@@ -11,7 +11,7 @@ import { isUsual, truthOf } from "../model/resourceTypes";
 import { triggerOf, clock, clockOf, isLive, onSample, state } from "../store";
 import { mayHaveApi } from "../config";
 import { mayCommand } from "../info";
-import { openNode } from "../route";
+import { nodeLink, openNode, openValue } from "../route";
 import { drawLines } from "./sparkline";
 import { isOld, noteOf } from "./notes";
 import { atRest } from "./rest";
@@ -86,13 +86,24 @@ export function RowFrame({
   on?: Signal<boolean>;
   children: ComponentChildren;
 }) {
+  const { node, name } = resource;
+  const title = nameOf(resource);
+  const link = nodeLink(node.uid, name);
+  // A press on the name, or on what is no control, opens the value.
+  const press = (event: MouseEvent & { currentTarget: Element }) => {
+    const it = event.target as Element;
+    if (it.closest("a, button") || !it.closest(/^(number|text)/.test(kind) ? ".row" : ".label") || !getSelection()?.isCollapsed) return;
+    event.currentTarget.querySelector("a")?.focus(); // it gets the focus back
+    link.onClick(event);
+  };
+  const isOpen = openNode.value === node.uid && openValue.value === name;
   return (
-    <div class={`row ${kind}`} data-resource={resource.name} data-on={on}>
+    <div class={`row ${kind}`} data-resource={name} data-on={on} onClick={press}>
       <KindIcon resource={resource} />
       <span class="label">
-        <span class="name" data-tip={nameOf(resource) === resource.name ? "" : `${nameOf(resource)}\n${visible(resource.name)}`}>
-          {nameOf(resource)}
-        </span>
+        <a class="name" data-tip={title === name ? "" : `${title}\n${visible(name)}`} aria-current={isOpen && "page"} {...link}>
+          {title}
+        </a>
         <NoteLine resource={resource} />
         {mayBeSet(resource) && (
           <button type="button" class="link set" aria-label={t("control.of", { what: t("control.set_any"), name: nameOf(resource) })} onClick={() => (setting.value = resource)}>

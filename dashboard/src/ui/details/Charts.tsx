@@ -63,7 +63,8 @@ interface Group {
   alerts: Alert[];
 }
 
-export function Charts({ node, resources }: { node: Node; resources: Resource[] }) {
+/** `only`: the one of these resources whose alerts are shown, beside those of the node. */
+export function Charts({ node, resources, only = "" }: { node: Node; resources: Resource[]; only?: string }) {
   const all = curvesOf(resources);
   const states = resources.filter(isState).slice(0, STATES_SHOWN);
   const view = useSignal<View>(useMemo(() => firstView(node), [node]));
@@ -156,7 +157,7 @@ export function Charts({ node, resources }: { node: Node; resources: Resource[] 
         <p class="soft">{t("details.no_numbers")}</p>
       </section>
     );
-  const ofNode = alertsOf(alerts.value ?? [], node.uid);
+  const ofNode = concerning(alertsOf(alerts.value ?? [], node.uid), only);
   const groups = groupsOf(node, shown, compared.value, loaded.value, limits.value, ofNode);
   // Without a history there is nothing to draw of a node that was not online here.
   const drawn = groups.filter(({ lines }) => !node.left?.filed || status.value !== "live" || lines.some(({ ring }) => ring()));

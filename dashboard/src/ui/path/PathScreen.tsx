@@ -8,7 +8,7 @@ import { payloadOf, truthOf } from "../../model/resourceTypes";
 import { branchesOf, Growth, type Branch, type Cluster, type Device, type GatewayReport, type Journey } from "../../model/topology";
 import { nodeTitle, quote, visible } from "../../model/text";
 import { isNarrow } from "../../narrow";
-import { navigate } from "../../route";
+import { navigate, nodeLink } from "../../route";
 import { clock, isLive, link, membership, past, rate, second, sendCommand, setVisible, state, titleByUid } from "../../store";
 import { ago, formatNumber, t, translate } from "../../i18n";
 import { d } from "../../i18n/details";
@@ -166,13 +166,7 @@ function DeviceRow({ device: { node, how, rate: perSecond } }: { device: Device 
   const word = how === "live" ? "" : translate(`filter.state.${how}`);
   return (
     <li class="path-device" data-device={node.uid} data-state={how}>
-      <a
-        href={`#/node/${encodeURIComponent(node.uid)}`}
-        onClick={(event) => {
-          event.preventDefault();
-          navigate({ node: node.uid });
-        }}
-      >
+      <a {...nodeLink(node.uid)}>
         <span class="path-name">{title}</span>
         <span class="soft">{word.startsWith("filter.") || !word ? measured(perSecond) : word}</span>
       </a>
@@ -201,7 +195,7 @@ function JourneyRow({ journey: { uid, gateway, name, payload, ts, who, outcome, 
       <span>
         {titleOf(name)} {payload === null ? "" : "= "}
         {payload !== null && <code>{visible(payload.trim().slice(0, 40))}</code>} →{" "}
-        <a href={`#/node/${encodeURIComponent(uid)}`} onClick={(event) => (event.preventDefault(), navigate({ node: uid }))}>
+        <a {...nodeLink(uid)}>
           {titleByUid(uid)}
         </a>
         <span class="soft">

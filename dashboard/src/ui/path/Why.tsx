@@ -5,7 +5,7 @@ import type { ComponentChildren } from "preact";
 import { findBoard, lastRefusals, type Branch, type Finding, type GatewayReport } from "../../model/topology";
 import { fact, findNode, nodeState } from "../../model/state";
 import { nodeTitle, quote, visible } from "../../model/text";
-import { navigate } from "../../route";
+import { navigate, nodeLink } from "../../route";
 import { clock, newcomers, state } from "../../store";
 import { ago, formatNumber, timeOf } from "../../i18n";
 import { pt } from "../../i18n/path";
@@ -111,7 +111,7 @@ function Found({ finding }: { finding: Finding }) {
   return line(
     kind === "online" ? "good" : "warn",
     <>
-      <a href={`#/node/${encodeURIComponent(node.uid)}`} onClick={(event) => (event.preventDefault(), navigate({ node: node.uid }))}>
+      <a {...nodeLink(node.uid)}>
         {nodeTitle(node)}
       </a>{" "}
       {pt(`why.${kind}`)}
