@@ -32,7 +32,7 @@ export function Filters() {
   }, []);
   const nodes = [...state.nodes.values()];
   const distinct = (values: string[]) => [...new Set(values)].filter(Boolean).sort(natural);
-  const resources = distinct(nodes.flatMap(({ resources: its }) => [...its.keys()].filter((name) => !FACTS.has(name))));
+  const resources = distinct(nodes.flatMap(({ resources: its }) => [...its.keys()].filter((name) => !FACTS.has(name) && name !== "dwnld"))); // a part of `suit_state`
   const registered = [...state.registry.values()];
   const tags = distinct(registered.flatMap((it) => it.tags));
   const rooms = distinct(registered.map(({ room }) => room));

@@ -42,6 +42,7 @@ export function Timeline() {
     clearTimeout(timer.current);
     playing.value = false;
     at.value = 0;
+    busy.value = false;
     problem.value = "";
     leave();
   };
@@ -64,12 +65,12 @@ export function Timeline() {
     timer.current = window.setTimeout(() => void load(moment, true), delay);
   };
 
-  // The page may leave the past by a key.
+  // The page may leave the past by a key, also while another moment is read.
   useSignalEffect(() => {
-    if (!past.value && at.peek() && !busy.peek()) {
-      at.value = 0;
-      playing.value = false;
-    }
+    if (past.value || !at.peek()) return;
+    clearTimeout(timer.current);
+    at.value = 0;
+    playing.value = busy.value = false;
   });
   useEffect(() => {
     const tick = setInterval(() => {
@@ -84,6 +85,7 @@ export function Timeline() {
     return () => {
       clearInterval(tick);
       clearTimeout(timer.current);
+      if (at.peek()) leave(); // closed while the first moment was read
     };
   }, []);
   useEffect(() => {

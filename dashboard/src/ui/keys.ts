@@ -54,7 +54,7 @@ export function listenToKeys(): () => void {
   return () => removeEventListener("keydown", listen);
 }
 
-const WITHOUT_TEXT = new Set(["checkbox", "radio", "button"]);
+const WITHOUT_TEXT = new Set(["checkbox", "radio", "button", "range"]);
 
 /** Text fields keep their keys; an editor is in a shadow root. */
 function isText(event: KeyboardEvent): boolean {
