@@ -233,10 +233,10 @@ async def test_the_timeline_shows_the_past_without_controls_and_returns_by_a_key
 async def test_the_key_returns_from_the_slider_also_while_the_past_is_read(
     browser: Browser, tmp_path: Path
 ) -> None:
-    asked, go_on = asyncio.Event(), asyncio.Event()
+    arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def hold(route: "Route") -> None:
-        asked.set()
+        arrived.set()
         await go_on.wait()
         with contextlib.suppress(PlaywrightError):  # the page has cancelled it
             await route.continue_()
@@ -255,7 +255,7 @@ async def test_the_key_returns_from_the_slider_also_while_the_past_is_read(
 
         await page.route("**/api/history/state?*", hold)
         await seek(page, 0.8)
-        await asyncio.wait_for(asked.wait(), 10.0)
+        await asyncio.wait_for(arrived.wait(), 10.0)
         await page.keyboard.press("t")
         go_on.set()
         await is_absent(page.locator(".timeline"))
