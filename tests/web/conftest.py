@@ -84,10 +84,13 @@ class Browser:
         self.runner = asyncio.Runner()
 
     @asynccontextmanager
-    async def page(self, *, loses_broker: bool = False, **context: Any) -> "AsyncIterator[Page]":
+    async def page(
+        self, *, loses_broker: bool = False, excused: tuple[str, ...] = (), **context: Any
+    ) -> "AsyncIterator[Page]":
         """A page in a fresh profile. `context` as of Playwright's `new_context`.
 
         `loses_broker`: there is no broker, or it refuses or ends a connection of the page.
+        `excused`: words of other errors that the page may report.
         """
         # Pages that keep files in the browser would answer requests that tests watch or change.
         profile, page = await self._open({"service_workers": "block"} | context)
@@ -96,7 +99,7 @@ class Browser:
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
         page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
-        self._wrong[page] = wrong, (*KNOWN, *(LOST_BROKER if loses_broker else ()))
+        self._wrong[page] = wrong, (*KNOWN, *excused, *(LOST_BROKER if loses_broker else ()))
         await page.add_init_script(WATCH)
         try:
             yield page

@@ -7,7 +7,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
 
@@ -15,6 +16,7 @@ from pyaiot.alerts.rule import rule_of
 from pyaiot.messages import NodeAppeared
 from tests.web.conftest import Browser
 from tests.web.serving import Served
+from tests.web.sharing import Shared, shared_page
 from tests.web.test_dashboard_alerts import WARM
 from tests.web.test_dashboard_home import SMALL_TARGETS, home
 from tests.web.test_dashboard_page import PHONE, see, until
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from playwright.async_api import CDPSession, Page
 
 pytestmark = pytest.mark.sockets
+
+Desk: TypeAlias = "Shared[Served]"
 
 SCREENS: Final = {
     "nodes": "#nodes .card",
@@ -69,6 +73,16 @@ async def furnished(folder: Path) -> AsyncIterator[Served]:
         yield served
 
 
+@asynccontextmanager
+async def opened(browser: Browser) -> AsyncIterator["tuple[Served, Page]"]:
+    with TemporaryDirectory() as folder:
+        async with furnished(Path(folder)) as broker, showing(browser, broker) as page:
+            yield broker, page
+
+
+desk = shared_page(opened)
+
+
 async def go(page: "Page", broker: Served, place: str) -> None:
     await page.goto(f"{broker.url}#/{place}")
     await page.locator(SCREENS[place]).first.wait_for()
@@ -78,9 +92,9 @@ async def go(page: "Page", broker: Served, place: str) -> None:
 
 
 async def test_every_screen_is_walked_with_the_keyboard_and_dialogs_return_the_focus(
-    browser: Browser, tmp_path: Path
+    desk: Desk,
 ) -> None:
-    async with furnished(tmp_path) as broker, showing(browser, broker) as page:
+    async with desk.at() as (broker, page):
         for place in SCREENS:
             await go(page, broker, place)
             await page.evaluate("document.activeElement.blur()")
@@ -121,12 +135,10 @@ async def test_every_screen_is_walked_with_the_keyboard_and_dialogs_return_the_f
 # -- a screen reader, and paper -------------------------------------------------------------------
 
 
-async def test_screens_are_readable_as_text_and_charts_are_printed(
-    browser: Browser, tmp_path: Path
-) -> None:
+async def test_screens_are_readable_as_text_and_charts_are_printed(desk: Desk) -> None:
     from playwright.async_api import expect
 
-    async with furnished(tmp_path) as broker, showing(browser, broker) as page:
+    async with desk.at() as (broker, page):
         await go(page, broker, "nodes")
         await expect(page.get_by_role("main")).to_match_aria_snapshot("""
             - main:

@@ -6,7 +6,8 @@ import contextlib
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from playwright.async_api import Error as PlaywrightError
@@ -16,8 +17,9 @@ from pyaiot.web.dashboard import Dashboard, Look
 from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import Served, serving
+from tests.web.sharing import Shared, shared_page
 from tests.web.test_dashboard_for_everybody import AXE, violations
-from tests.web.test_dashboard_page import PHONE, has, is_absent, no_page, see
+from tests.web.test_dashboard_page import become_desktop, become_phone, has, is_absent, no_page, see
 from tests.web.test_dashboard_registry import showing
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from playwright.async_api import Page, Route
 
 pytestmark = pytest.mark.sockets
+
+Lamps: TypeAlias = "Shared[Served]"
 
 HOUR = 3600
 
@@ -58,14 +62,21 @@ async def recorded(folder: Path) -> "AsyncIterator[Served]":
         yield served
 
 
-async def test_details_show_charts_then_controls_then_what_happened(
-    browser: Browser, tmp_path: Path
-) -> None:
-    async with (
-        recorded(tmp_path) as broker,
-        showing(browser, broker, viewport={"width": 1440, "height": 900}) as page,
-    ):
-        await page.goto(f"{broker.url}#/node/lamp")
+@asynccontextmanager
+async def opened(browser: Browser) -> "AsyncIterator[tuple[Served, Page]]":
+    with TemporaryDirectory() as folder:
+        async with (
+            recorded(Path(folder)) as broker,
+            showing(browser, broker, viewport={"width": 1440, "height": 900}) as page,
+        ):
+            yield broker, page
+
+
+lamps = shared_page(opened)
+
+
+async def test_details_show_charts_then_controls_then_what_happened(lamps: Lamps) -> None:
+    async with lamps.at("node/lamp") as (_, page):
         dialog = page.get_by_role("dialog")
         await see(dialog, "From the stored history.")
         places = []
@@ -135,11 +146,8 @@ async def test_a_value_of_a_card_opens_its_chart_its_changes_and_what_it_is(
         await see(page.get_by_role("dialog", name="Volume"), "lamp has no value Volume.")
 
 
-async def test_charts_are_zoomed_by_dragging_and_with_the_keyboard(
-    browser: Browser, tmp_path: Path
-) -> None:
-    async with recorded(tmp_path) as broker, showing(browser, broker) as page:
-        await page.goto(f"{broker.url}#/node/lamp")
+async def test_charts_are_zoomed_by_dragging_and_with_the_keyboard(lamps: Lamps) -> None:
+    async with lamps.at("node/lamp") as (_, page):
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("button", name="6 h", exact=True).click()
         chart = dialog.locator('.chart[data-resource="temperature"]')
@@ -156,6 +164,7 @@ async def test_charts_are_zoomed_by_dragging_and_with_the_keyboard(
         await has(dialog.get_by_role("button", name="6 h", exact=True), "aria-pressed", "false")
         await see(chart.locator(".summary"), "max20.6 °C")
 
+        await page.mouse.move(0, 0)  # a pointer on the chart sets the reading again
         slider = chart.get_by_role("slider")
         await slider.focus()
         await page.keyboard.press("0")
@@ -166,11 +175,8 @@ async def test_charts_are_zoomed_by_dragging_and_with_the_keyboard(
         await has(dialog.get_by_role("button", name="6 h", exact=True), "aria-pressed", "false")
 
 
-async def test_two_nodes_are_compared_in_one_chart_and_saved(
-    browser: Browser, tmp_path: Path
-) -> None:
-    async with recorded(tmp_path) as broker, showing(browser, broker) as page:
-        await page.goto(f"{broker.url}#/node/lamp")
+async def test_two_nodes_are_compared_in_one_chart_and_saved(lamps: Lamps) -> None:
+    async with lamps.at("node/lamp") as (_, page):
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("button", name="Compare").click()
         await dialog.get_by_role("button", name="Add", exact=True).click()
@@ -263,8 +269,8 @@ async def test_the_key_returns_from_the_slider_also_while_the_past_is_read(
         await has(switch, "aria-disabled", "false")
 
 
-async def test_the_past_is_played(browser: Browser, tmp_path: Path) -> None:
-    async with recorded(tmp_path) as broker, showing(browser, broker) as page:
+async def test_the_past_is_played(lamps: Lamps) -> None:
+    async with lamps.at("nodes") as (_, page):
         lamp = page.locator('.card[data-uid="lamp"] [data-resource="temperature"] .digits')
         await page.keyboard.press("t")
         timeline = page.locator(".timeline")
@@ -279,22 +285,22 @@ async def test_the_past_is_played(browser: Browser, tmp_path: Path) -> None:
         await timeline.get_by_role("button", name="Pause").click()
         await timeline.get_by_role("button", name="Back to live").click()
         await see(timeline, "You see the present.")
+        await page.keyboard.press("t")
 
 
-@pytest.mark.parametrize(
-    "context",
-    [
-        {"color_scheme": "dark", **PHONE},
-        {"color_scheme": "light", "forced_colors": "active", "reduced_motion": "reduce"},
-    ],
-    ids=["phone", "forced colours"],
-)
+@pytest.mark.parametrize("colours", ["dark", "of the system"])
 async def test_details_and_timeline_have_no_accessibility_violations(
-    browser: Browser, tmp_path: Path, context: dict[str, Any]
+    lamps: Lamps, colours: str
 ) -> None:
+    """In the dark on a phone, and in the colours of the system."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed (scripts/page.py --check)")
-    async with recorded(tmp_path) as broker, showing(browser, broker, **context) as page:
+    async with lamps.at() as (broker, page):
+        if colours == "dark":
+            await page.emulate_media(color_scheme="dark")
+            await become_phone(page)
+        else:
+            await page.emulate_media(forced_colors="active", reduced_motion="reduce")
         await page.keyboard.press("t")
         await seek(page, 0.9)
         await see(page.locator(".timeline"), "You see the past.")
@@ -315,3 +321,6 @@ async def test_details_and_timeline_have_no_accessibility_violations(
         await see(value.locator(".value-changes"), "25 °C")
         assert await violations(page) == []
         assert await value.evaluate("it => it.scrollWidth - it.clientWidth") <= 0
+        await page.keyboard.press("Escape")
+        await become_desktop(page)
+        await page.emulate_media(color_scheme="light", forced_colors="none")

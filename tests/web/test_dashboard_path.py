@@ -13,7 +13,7 @@ from pyaiot.web.stored_files import load_built
 from tests.web.conftest import Browser
 from tests.web.serving import serving
 from tests.web.test_dashboard_for_everybody import AXE, violations
-from tests.web.test_dashboard_page import PHONE, has, no_page, see
+from tests.web.test_dashboard_page import PHONE, become_desktop, has, no_page, see
 from tests.web.test_dashboard_registry import showing
 
 pytestmark = pytest.mark.sockets
@@ -211,30 +211,30 @@ async def test_a_command_passes_the_broker_of_its_gateway(browser: Browser, tmp_
         assert await page.evaluate("ways_") == [way, way[::-1]]
 
 
-@pytest.mark.parametrize(
-    "context",
-    [
-        {"color_scheme": "dark", **PHONE},
-        {"color_scheme": "light", "forced_colors": "active", "reduced_motion": "reduce"},
-    ],
-    ids=["phone", "forced colours"],
-)
 async def test_the_path_has_no_accessibility_violations_and_is_used_by_keyboard(
-    browser: Browser, tmp_path: Path, context: dict[str, Any]
+    browser: Browser, tmp_path: Path
 ) -> None:
+    """On a phone in the dark, and in colours of the system."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed (scripts/page.py --check)")
     async with (
         broker_with_page(tmp_path) as broker,
-        showing(browser, broker, "path", **context) as page,
+        showing(browser, broker, "path", color_scheme="dark", **PHONE) as page,
     ):
         broker.gateway.send("lamp", "led", "0")
         broker.gateway.otherwise = "confirmed"
         switch = page.get_by_role("switch", name="Switch LED of lamp")
-        await switch.focus()
-        await page.keyboard.press("Enter")
-        await see(page.locator(".path .log"), "confirmed")
-        broker.gateway.send("lamp", "led", "1")
-        await has(switch, "aria-checked", "true")
-        assert await violations(page) == []
-        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        log = page.locator(".path .log")
+        for value in ("1", "0"):
+            await switch.focus()
+            await page.keyboard.press("Enter")
+            await see(log, f"LED = {value}")
+            await see(log, "confirmed")
+            broker.gateway.send("lamp", "led", value)
+            await has(switch, "aria-checked", "true" if value == "1" else "false")
+            assert await violations(page) == []
+            assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+            await become_desktop(page)
+            await page.emulate_media(
+                color_scheme="light", forced_colors="active", reduced_motion="reduce"
+            )

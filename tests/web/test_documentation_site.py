@@ -9,7 +9,7 @@ import pytest
 
 from scripts.documentation import publish
 from tests.documents import ROOT
-from tests.web.conftest import CHROMIUM_FLAGS, chromium
+from tests.web.conftest import Browser
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +48,14 @@ def test_pages_load_nothing_from_the_internet(site: Path) -> None:
         assert loads.search(path.read_text("utf-8")) is None, path
 
 
-def test_search_works_in_a_copy_on_a_disk(site: Path) -> None:
-    program = chromium()
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
-        page = browser.new_page()
-        page.goto((site / "how-to" / "mqtt.html").as_uri())
-        page.fill(".md-search__input", "offline timeout")
+@pytest.mark.sockets
+async def test_search_works_in_a_copy_on_a_disk(browser: Browser, site: Path) -> None:
+    # The list of versions is on a server only.
+    async with browser.page(excused=("/versions.json", "net::ERR_FAILED")) as page:
+        await page.goto((site / "how-to" / "mqtt.html").as_uri())
+        await page.fill(".md-search__input", "offline timeout")
         first = page.locator("a.md-search-result__link").first
-        first.wait_for(state="attached")
-        assert (first.get_attribute("href") or "").partition("?")[0] == (
+        await first.wait_for(state="attached")
+        assert (await first.get_attribute("href") or "").partition("?")[0] == (
             site / "how-to" / "offline-timeout.html"
         ).as_uri()
-        browser.close()

@@ -3,6 +3,7 @@
 
 import asyncio
 import html.parser
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 import pytest
+from hypothesis.configuration import storage_directory
 
 from pyaiot.web.api.documents import CONTENT_SECURITY_POLICY, FILES
 from pyaiot.web.api.openapi import document
@@ -95,6 +97,12 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         config = tmp_path / "schemathesis.toml"
         config.write_text(CONFIG, "utf-8")
         served.gateway.otherwise = "confirmed"
+        # For each request, it looks through all variables for proxies. Its tables of characters
+        # take a second: they are kept where those of this process are.
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(storage_directory().path),
+        }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", f"--config-file={config}", "run"),
             served.url + "api/openapi.json",
@@ -103,6 +111,7 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=tmp_path,
+            env=environment,
         )
         try:
             output, _ = await process.communicate()
