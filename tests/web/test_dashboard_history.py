@@ -297,7 +297,8 @@ async def test_details_and_timeline_have_no_accessibility_violations(
         pytest.skip("axe-core is not installed (scripts/page.py --check)")
     async with lamps.at() as (broker, page):
         if colours == "dark":
-            await page.emulate_media(color_scheme="dark")
+            # Without motion, so that each colour is final at once.
+            await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
             await become_phone(page)
         else:
             await page.emulate_media(forced_colors="active", reduced_motion="reduce")
