@@ -19,6 +19,10 @@ _CHECK_INTERVAL_S: Final = 0.01
 _REAL_TIMES_MAX: Final = 3.0
 """A limit also ends after this many times its length on the clock. Several processes that wait for
 processors at once could otherwise hold it open for ever: the wait of each one is taken off."""
+_WITHOUT_WATCH_S: Final = 0.5
+"""In the first half second of a limit all time counts, and at most in this share of it. Most tests
+end within it, and to read `/proc` for all processes of a browser takes longer than many tests."""
+_WITHOUT_WATCH_SHARE: Final = 0.1
 
 
 class Stopwatch:
@@ -74,19 +78,28 @@ async def time_limit(seconds: float) -> AsyncIterator[None]:
     It ends after three times as long on the clock in any case.
     """
     loop = asyncio.get_running_loop()
-    last = time.monotonic() + seconds * _REAL_TIMES_MAX
-    watch = Stopwatch()
+    began = time.monotonic()
+    last = began + seconds * _REAL_TIMES_MAX
+    watch: Stopwatch | None = None
+    before_s = 0.0
     timer: asyncio.TimerHandle
+
+    def begin() -> None:
+        nonlocal watch, before_s, timer
+        before_s = time.monotonic() - began
+        watch = Stopwatch()
+        timer = loop.call_later(max(seconds - before_s, 0.0), check)
 
     def check() -> None:
         nonlocal timer
-        left_s = min(seconds - watch.elapsed_s, last - time.monotonic())
+        assert watch is not None
+        left_s = min(seconds - before_s - watch.elapsed_s, last - time.monotonic())
         if left_s > 0:
             timer = loop.call_later(max(left_s, _CHECK_INTERVAL_S), check)
         else:
             limit.reschedule(loop.time())
 
-    timer = loop.call_later(seconds, check)
+    timer = loop.call_later(min(seconds * _WITHOUT_WATCH_SHARE, _WITHOUT_WATCH_S), begin)
     try:
         async with asyncio.timeout(None) as limit:
             yield
