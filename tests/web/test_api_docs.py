@@ -1,29 +1,48 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`/api/docs` in a real browser: what a reader tries is sent to this broker."""
 
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
 from tests.time_limits import time_limit
 from tests.web.conftest import Browser
-from tests.web.serving import serving
+from tests.web.serving import Served, serving
+from tests.web.sharing import Shared, shared_page
 from tests.web.test_dashboard_for_everybody import violations_in_both
 from tests.web.test_dashboard_page import PHONE, see
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from playwright.async_api import Page
+
 pytestmark = pytest.mark.sockets
+
+Docs: TypeAlias = "Shared[Served]"
 
 
 async def opened(page: Any, url: str, operation: str) -> Any:
     """The section of an operation with its form open."""
-    await page.goto(f"{url}api/docs")
+    if page.url.partition("#")[0] != f"{url}api/docs":
+        await page.goto(f"{url}api/docs")
     section = page.locator(f"#{operation}")
     await section.locator("summary").click()
     return section
 
 
-async def test_an_answer_is_shown(browser: Browser) -> None:
+@asynccontextmanager
+async def shown(browser: Browser) -> "AsyncIterator[tuple[Served, Page]]":
     async with serving() as served, browser.page() as page:
+        yield served, page
+
+
+docs = shared_page(shown)
+
+
+async def test_an_answer_is_shown(docs: Docs) -> None:
+    async with docs.at() as (served, page):
         served.gateway.send("é/x", "temperature", "21.5°C")
         await served.known("é/x")
         section = await opened(page, served.url, "node")
@@ -33,8 +52,8 @@ async def test_an_answer_is_shown(browser: Browser) -> None:
         await see(section.locator("pre"), '"uid": "é/x"')
 
 
-async def test_a_refusal_is_shown_with_its_reason(browser: Browser) -> None:
-    async with serving() as served, browser.page() as page:
+async def test_a_refusal_is_shown_with_its_reason(docs: Docs) -> None:
+    async with docs.at() as (served, page):
         section = await opened(page, served.url, "nodes")
         await section.get_by_label("limit").fill("-1")
         await section.get_by_role("button").click()

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Alerts in the dashboard: the bell, acknowledging and snoozing, rules; in a real browser."""
 
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -10,12 +12,18 @@ from pyaiot.web.dashboard import Dashboard, Look
 from pyaiot.web.stored_files import load_built
 from tests.web.api.test_alerts import FakeService
 from tests.web.conftest import Browser
-from tests.web.serving import eventually, serving
+from tests.web.serving import Served, eventually, serving
+from tests.web.sharing import Shared, shared_page
 from tests.web.test_dashboard_for_everybody import violations_in_both
 from tests.web.test_dashboard_page import PHONE, become_desktop, no_page, see
 from tests.web.test_dashboard_registry import showing
 
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
 pytestmark = pytest.mark.sockets
+
+Roofs: TypeAlias = "Shared[Served]"
 
 WARM = {"title": "Too warm", "when": "above", "resource": "temperature", "limit": 30}
 
@@ -25,6 +33,17 @@ def with_alerts(**parts: Any) -> Any:
     if not built:
         no_page()
     return serving(dashboard=Dashboard(Look(title="Lab"), built), **parts)
+
+
+@asynccontextmanager
+async def opened(browser: Browser) -> AsyncIterator["tuple[Served, Page]"]:
+    """A broker with a channel and without rules."""
+    parts = {"alert_channels": {"pager": "ntfy://good"}, "sender": FakeService()}
+    async with with_alerts(**parts) as broker, showing(browser, broker) as page:
+        yield broker, page
+
+
+roofs = shared_page(opened)
 
 
 async def test_the_bell_counts_alerts_and_they_are_acknowledged(browser: Browser) -> None:
@@ -63,8 +82,8 @@ async def test_an_alert_is_snoozed_and_clears_by_itself(browser: Browser) -> Non
         await see(dialog, "Earlier")
 
 
-async def test_a_rule_is_made_edited_and_removed(browser: Browser) -> None:
-    async with with_alerts() as broker, showing(browser, broker) as page:
+async def test_a_rule_is_made_edited_and_removed(roofs: Roofs) -> None:
+    async with roofs.at() as (broker, page):
         await page.locator(".bell").click()
         dialog = page.get_by_role("dialog")
         await see(dialog, "There are no rules yet.")
@@ -90,16 +109,15 @@ async def test_a_rule_is_made_edited_and_removed(browser: Browser) -> None:
         await eventually(lambda: not broker.alerts.engine.rules)
 
 
-async def test_a_channel_is_tested(browser: Browser) -> None:
-    parts = {"alert_channels": {"pager": "ntfy://good"}, "sender": FakeService()}
-    async with with_alerts(**parts) as broker, showing(browser, broker) as page:
+async def test_a_channel_is_tested(roofs: Roofs) -> None:
+    async with roofs.at() as (_, page):
         await page.locator(".bell").click()
         await page.get_by_role("button", name="Send a test to pager").click()
         await see(page.get_by_role("dialog").get_by_role("status"), "sent")
 
 
-async def test_maintenance_is_planned_and_ended(browser: Browser) -> None:
-    async with with_alerts() as broker, showing(browser, broker) as page:
+async def test_maintenance_is_planned_and_ended(roofs: Roofs) -> None:
+    async with roofs.at() as (broker, page):
         await page.locator(".bell").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("button", name="Add maintenance").click()

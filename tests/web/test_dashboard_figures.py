@@ -2,14 +2,17 @@
 """Extreme numbers, long digits, long names and invisible characters, in a real browser."""
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
 
 from tests.time_limits import time_limit
 from tests.web.conftest import Browser
 from tests.web.mock_broker import MockBroker
+from tests.web.sharing import Shared, shared_page
 from tests.web.test_dashboard_page import (
+    become_desktop,
     become_phone,
     card,
     row,
@@ -20,9 +23,13 @@ from tests.web.test_dashboard_page import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from playwright.async_api import Locator, Page
 
 pytestmark = pytest.mark.sockets
+
+Extremes: TypeAlias = "Shared[MockBroker]"
 
 DRAWN_LIMIT_S: Final = 20.0
 DESKTOP: Final[dict[str, Any]] = {"viewport": {"width": 1440, "height": 900}}
@@ -90,6 +97,31 @@ LINE_IS_INSIDE: Final = """[...document.querySelectorAll('LINE')].some((line) =>
 })"""
 
 
+SCRIPT: Final = "let a = '\u202e';"
+LONG_DIGITS: Final = {
+    "temperature": "123456789012345678.25°C",
+    "pressure": "0.1234567890123456789012hPa",
+    "humidity": "-12.34567890123456789%",
+    "serial": "1234567890123456789012",
+    "counter": "123456789012345678",
+}
+
+
+@asynccontextmanager
+async def opened(browser: Browser) -> "AsyncIterator[tuple[MockBroker, Page]]":
+    """A huge vector, long digits, and a script with a character of direction."""
+    vectors = [{"type": "acc", "values": [1e308, -1e308, 5e-324]}]
+    async with running() as broker:
+        broker.add_node("v", imu=json.dumps(vectors))
+        broker.add_node("d", LONG_DIGITS, name="Digits")
+        broker.add_node("s", js=SCRIPT, name="Script box")
+        async with showing(browser, broker, **DESKTOP) as page:
+            yield broker, page
+
+
+extremes = shared_page(opened)
+
+
 async def test_every_finite_number_draws(browser: Browser) -> None:
     """In the chart of a node and in its sparkline: each node has one row of `EXTREME`."""
     async with running() as broker:
@@ -123,26 +155,14 @@ async def no_number_is_infinite(page: "Page") -> None:
     assert not [word for word in ("Infinity", "NaN", "∞") if word in text]
 
 
-async def test_huge_vectors_are_drawn_as_numbers(browser: Browser) -> None:
-    vectors = [{"type": "acc", "values": [1e308, -1e308, 5e-324]}]
-    async with running() as broker:
-        broker.add_node("v", imu=json.dumps(vectors))
-        async with showing(browser, broker) as page:
-            values = row(page, "v", "imu").locator(".axes-values")
-            await see(values, "1×10³⁰⁸  -1×10³⁰⁸  4.94×10⁻³²⁴")
-            await values.hover()
-            await see(page.locator("#tip"), "1e+308  -1e+308  5e-324")
-            await until(page, LINE_IS_INSIDE.replace("LINE", ".imu .lines path"))
-            assert "Infinity" not in await page.locator("body").inner_text()
-
-
-LONG_DIGITS: Final = {
-    "temperature": "123456789012345678.25°C",
-    "pressure": "0.1234567890123456789012hPa",
-    "humidity": "-12.34567890123456789%",
-    "serial": "1234567890123456789012",
-    "counter": "123456789012345678",
-}
+async def test_huge_vectors_are_drawn_as_numbers(extremes: Extremes) -> None:
+    async with extremes.at("nodes?q=v") as (_, page):
+        values = row(page, "v", "imu").locator(".axes-values")
+        await see(values, "1×10³⁰⁸  -1×10³⁰⁸  4.94×10⁻³²⁴")
+        await values.hover()
+        await see(page.locator("#tip"), "1e+308  -1e+308  5e-324")
+        await until(page, LINE_IS_INSIDE.replace("LINE", ".imu .lines path"))
+        assert "Infinity" not in await page.locator("body").inner_text()
 
 
 TEXTS: Final = ("serial", "counter")
@@ -163,13 +183,12 @@ async def is_on_one_line(locator: "Locator") -> bool:
     return fits
 
 
-async def test_long_digits_stay_in_their_card_on_one_line(browser: Browser) -> None:
-    async with running() as broker:
-        broker.add_node("d", LONG_DIGITS, name="Digits")
-        async with showing(browser, broker, **DESKTOP) as page:
-            await digits_are_on_one_line(page)
-            await become_phone(page)
-            await digits_are_on_one_line(page)
+async def test_long_digits_stay_in_their_card_on_one_line(extremes: Extremes) -> None:
+    async with extremes.at("nodes?q=digits") as (_, page):
+        await digits_are_on_one_line(page)
+        await become_phone(page)
+        await digits_are_on_one_line(page)
+        await become_desktop(page)
 
 
 async def digits_are_on_one_line(page: "Page") -> None:
@@ -194,14 +213,12 @@ async def digits_are_on_one_line(page: "Page") -> None:
 
 
 async def test_long_digits_of_the_table_are_short_with_all_digits_on_hover(
-    browser: Browser,
+    extremes: Extremes,
 ) -> None:
-    async with running() as broker:
-        broker.add_node("d", LONG_DIGITS, name="Digits")
-        async with showing(browser, broker, "table") as page:
-            cell = page.locator("tbody td.numeric .value").filter(has_text="1.23457×10¹⁷")
-            await cell.locator(".digits").hover()
-            await see(page.locator("#tip"), "123456789012345678.25")
+    async with extremes.at("table") as (_, page):
+        cell = page.locator("tbody td.numeric .value").filter(has_text="1.23457×10¹⁷")
+        await cell.locator(".digits").hover()
+        await see(page.locator("#tip"), "123456789012345678.25")
 
 
 def obey_nothing(broker: MockBroker) -> None:
@@ -306,19 +323,16 @@ async def test_control_characters_of_direction_are_shown_and_not_obeyed(browser:
             assert await page.evaluate(FIND_CONTROLS) == [], "activity"
 
 
-async def test_script_keeps_its_control_characters_when_it_is_sent(browser: Browser) -> None:
+async def test_script_keeps_its_control_characters_when_it_is_sent(extremes: Extremes) -> None:
     """Characters that are shown as marks are unchanged in the values."""
-    script = "let a = '\u202e';"
-    async with running() as broker:
-        broker.add_node("s", js=script, name="Script box")
-        async with showing(browser, broker, "node/s") as page:
-            dialog = page.get_by_role("dialog")
-            await dialog.locator(".cm-content").click()
-            await page.keyboard.press("Control+End")
-            await page.keyboard.type("\n1;")
-            await page.keyboard.press("Control+Enter")
-            await see(dialog, "Identical to the script on the node.")
-            assert broker.commands[-1]["payload"] == f"{script}\n1;"
+    async with extremes.at("node/s") as (broker, page):
+        dialog = page.get_by_role("dialog")
+        await dialog.locator(".cm-content").click()
+        await page.keyboard.press("Control+End")
+        await page.keyboard.type("\n1;")
+        await page.keyboard.press("Control+Enter")
+        await see(dialog, "Identical to the script on the node.")
+        assert broker.commands[-1]["payload"] == f"{SCRIPT}\n1;"
 
 
 async def test_long_name_ends_in_an_ellipsis_beside_its_badge(browser: Browser) -> None:

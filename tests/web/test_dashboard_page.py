@@ -366,30 +366,28 @@ async def test_search_and_filters_are_in_the_url(world: World) -> None:
         await see(page.locator("main"), "No node matches")
 
 
-async def test_details_have_a_url_charts_log_and_raw_messages(
-    browser: Browser,
-) -> None:
-    async with running() as broker:
-        furnish(broker, 9)
-        async with showing(browser, broker, "node/5A0B38D71C9E2F4") as page:
-            dialog = page.get_by_role("dialog")
-            await see(dialog, "fe80::5a0b:38d7:1c9e:2f4")
-            await see(dialog.locator(".chart").first, "Temperature")
-            assert await dialog.locator(".chart canvas").count() == 3
-            await dialog.get_by_role("switch").click()
-            await see(dialog.locator(".log"), "confirmed · 12 ms")
-            await dialog.locator("summary").click()
-            await see(dialog.locator("pre"), '"endpoint":"led","data":"1"')
-            async with page.expect_download() as download:
-                await dialog.get_by_role("button", name="CSV").click()
-            path = await (await download.value).path()
-            text = path.read_text()
-            assert "5A0B38D71C9E2F4,temperature,23.5,°C" in text
-            await page.keyboard.press("Escape")
-            await is_absent(dialog)
-            assert page.url.endswith("#/nodes")
-            await page.go_back()
-            await see(dialog, "Weather on the roof")
+async def test_details_have_a_url_charts_log_and_raw_messages(world: World) -> None:
+    async with world.at("node/5A0B38D71C9E2F4") as (broker, page):
+        broker.answers["5A0B38D71C9E2F4", "led"] = "confirmed"
+        await broker.change("5A0B38D71C9E2F4", "led", "0")
+        dialog = page.get_by_role("dialog")
+        await see(dialog, "fe80::5a0b:38d7:1c9e:2f4")
+        await see(dialog.locator(".chart").first, "Temperature")
+        assert await dialog.locator(".chart canvas").count() == 3
+        await dialog.get_by_role("switch").click()
+        await see(dialog.locator(".log"), "confirmed · 12 ms")
+        await dialog.locator("summary").click()
+        await see(dialog.locator("pre"), '"endpoint":"led","data":"1"')
+        async with page.expect_download() as download:
+            await dialog.get_by_role("button", name="CSV").click()
+        path = await (await download.value).path()
+        text = path.read_text()
+        assert "5A0B38D71C9E2F4,temperature,23.5,°C" in text
+        await page.keyboard.press("Escape")
+        await is_absent(dialog)
+        assert page.url.endswith("#/nodes")
+        await page.go_back()
+        await see(dialog, "Weather on the roof")
 
 
 async def test_script_is_edited_as_a_draft_and_sent(browser: Browser) -> None:
