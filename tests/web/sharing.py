@@ -98,14 +98,16 @@ async def _bring_to(page: "Page", place: str) -> None:
             break
         await page.keyboard.press("Escape")
     await page.mouse.move(0, 0)
-    await page.evaluate(
-        """(hash) => {
-            document.activeElement?.blur();
-            location.hash = hash;
-            scrollTo(0, 0);
-        }""",
-        f"#/{place}",
-    )
+    # The details of a node lie above the screen that was open before.
+    for name in ("nodes", place) if place.startswith("node/") else (place,):
+        await page.evaluate(
+            """(hash) => {
+                document.activeElement?.blur();
+                location.hash = hash;
+                scrollTo(0, 0);
+            }""",
+            f"#/{name}",
+        )
 
 
 async def set_language(page: "Page", language: str, place: str = "nodes") -> None:

@@ -219,6 +219,7 @@ async def test_reason_of_a_gateway_is_shown_as_it_wrote_it(world: World) -> None
 async def test_switch_moves_only_after_the_node_has_confirmed(world: World) -> None:
     async with world.at("nodes") as (broker, page):
         broker.held.clear()
+        await broker.change("5A0B38D71C9E2F4", "led", "0")
         broker.answers["5A0B38D71C9E2F4", "led"] = "held"
         led = page.get_by_role("switch", name="LED of Weather on the roof")
         await led.click()
