@@ -52,6 +52,8 @@ gc.disable()
 
 def pytest_collection_finish() -> None:
     gc.freeze()
+    # Tests leave little garbage. With the usual 700 objects, 4 % of the time goes into its search.
+    gc.set_threshold(5_000, 10, 10)
     gc.enable()
 
 
