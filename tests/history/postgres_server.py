@@ -20,9 +20,7 @@ import asyncpg
 import pytest
 
 START_LIMIT_S: Final = 20.0
-INITDB_FLAGS: Final = (
-    *("-A", "trust", "-U", "pyaiot", "-E", "UTF8", "--locale=C", "--no-sync", "--wal-segsize=1"),
-)
+INITDB_FLAGS: Final = (*("-A", "trust", "-U", "pyaiot", "-E", "UTF8", "--locale=C", "--no-sync"),)
 
 
 def programs() -> Path | None:
