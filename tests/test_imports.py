@@ -128,8 +128,8 @@ MAY_IMPORT = {
         *("registry", "systemd", "transport", "web"),
     },
     "doctor": {
-        *("app", "broker", "client", "config", "errors", "gateways", "history", "homeassistant"),
-        "mqtt",
+        *("app", "backup", "broker", "client", "config", "errors", "gateways", "history"),
+        *("homeassistant", "mqtt"),
         *("postgres", "protocols", "redaction", "transport"),
     },
     "cli": {

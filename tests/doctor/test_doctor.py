@@ -406,6 +406,24 @@ def test_the_integrity_of_a_history_is_checked(
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("content", "verdict", "words"),
+    [
+        (b"", "ok", ": OK"),
+        (b"no database at all, " * 400, "wrong", "cannot be read"),
+        (None, "wrong", "cannot be read"),
+    ],
+)
+def test_the_registry_is_checked(
+    doctor: Doctor, tmp_path: Path, content: bytes | None, verdict: str, words: str
+) -> None:
+    path = tmp_path / "registry.db"
+    path.mkdir() if content is None else path.write_bytes(content)
+    found = doctor.run("--registry", path, code=int(verdict == "wrong"))
+    assert found["settings: registry"]["verdict"] == verdict
+    assert words in found["settings: registry"]["says"]
+
+
 def test_an_unreachable_postgresql_is_wrong_and_its_password_is_not_printed(doctor: Doctor) -> None:
     url = f"postgresql://who:s3cret@127.0.0.1:{free_port(TCP)}/db"
     found = doctor.run("--history", url, code=1)

@@ -2,6 +2,7 @@
 """Words of a command line that are wrong or look like flags, and standard streams that are closed:
 a value is used, and an error is one sentence."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,3 +112,31 @@ def test_closed_standard_streams_change_no_exit_code(tmp_path: Path, closed: str
     expected = "" if "2>&-" in closed else "aiot: No broker answers at localhost port 1"
     assert done.stderr.startswith(expected)
     assert done.stderr.count("\n") == bool(expected)
+
+
+@pytest.mark.parametrize("home", ["", "data"])
+def test_a_home_that_is_relative_is_ignored(
+    aiot: Aiot, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    """Otherwise keys and data would be in the current folder."""
+    monkeypatch.setenv("HOME", home)
+    assert aiot("config").code == 0
+    assert "HOME" not in os.environ
+
+
+@pytest.mark.sockets
+def test_a_home_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.write_text("")
+    ports = ("--web-port", "0", "--coap-port", "0", "--ws-port", "0", "--mqtt-port", "0")
+    done = subprocess.run(
+        [sys.executable, "-m", "pyaiot", "run", *ports, "--mqttsn-port", "0"],
+        env={"HOME": str(home), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("aiot: ")

@@ -140,7 +140,7 @@ class AccountsDatabase(PrivateDatabase):
             return None
         try:
             status = self._file.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return status.st_dev, status.st_ino
 

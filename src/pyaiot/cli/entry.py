@@ -80,8 +80,16 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
+def _ignore_relative_home() -> None:
+    """Use the home of the user's account where HOME is empty or relative, instead of writing keys
+    and data to the current folder."""
+    if not Path(os.environ.get("HOME", "/")).is_absolute():
+        del os.environ["HOME"]
+
+
 def _run(arguments: list[str]) -> None:
     _open_standard_streams()
+    _ignore_relative_home()
     if arguments == ["--version"]:
         print(f"pyaiot {__version__}")
         sys.exit(0)

@@ -7,7 +7,6 @@ are refused.
 
 import difflib
 import functools
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -304,10 +303,10 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 
 
 def _base(environ: Mapping[str, str], variable: str, default: str) -> Path:
-    base = environ.get(variable) or os.path.join(  # noqa: PTH118 - may be unset
-        environ.get("HOME", "~"), default
-    )
-    return Path(base).expanduser()
+    base = Path(environ.get(variable, "")).expanduser()
+    if not base.is_absolute():  # the standard of these variables ignores it then
+        base = Path(environ.get("HOME", "~"), default).expanduser()
+    return base
 
 
 def _from_file(path: Path | None) -> Iterator[tuple[str, str, object]]:

@@ -83,6 +83,7 @@ async def _settings(config: Config, settings: str) -> list[Finding]:
     found += certificate.check(config.tls)
     found += storage.check_disk()
     found.append(await storage.check_history(config))
+    found += await storage.check_databases(config)
     return found
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checks of stored data: keys, free space, and the history."""
+"""Checks of stored data: keys, free space, the history and the other databases."""
 
 import asyncio
 import os
@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from pyaiot.backup.parts import HISTORY, Part, parts
 from pyaiot.broker.keys import load_keys
 from pyaiot.config import KEY_FILE, Config, data_folder
 from pyaiot.doctor import findings
@@ -83,27 +84,47 @@ def _check_file(store: str) -> Finding:
         return Finding("settings", "history", "ok", f"does not exist yet; it will be {path}")
     from pyaiot.history.sqlite.schema import APPLICATION_ID, MIGRATIONS  # noqa: PLC0415
 
+    part = Part("history", "database", path, application_id=APPLICATION_ID, schema=len(MIGRATIONS))
+    return _check_database(part)
+
+
+async def check_databases(config: Config) -> list[Finding]:
+    """Check that the databases other than the history, such as the registry, can be read: those
+    that exist."""
+    found = parts(config, os.environ, Path())
+    others = [it for it in found if it.kind == "database" and it.name != HISTORY]
+    return await asyncio.to_thread(
+        lambda: [_check_database(it) for it in others if os.path.lexists(it.path)]
+    )
+
+
+def _check_database(part: Part) -> Finding:
+    path = part.path
+    has_flag = part.name in ("history", "registry")
+    other = f"name another file with --{part.name}" if has_flag else "move it away"
     move = f"move it away: `mv {path} {path}.broken`; the next start creates a new one"
+    if part.name != HISTORY:
+        move = f"restore a backup with `aiot restore`, or {move}"
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             (application,) = db.execute("PRAGMA application_id").fetchone()
-            if application != APPLICATION_ID:
+            (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if application != part.application_id and (tables or application or version):
                 text = f"{path} belongs to another program"
-                action = "name another file with --history"
-                return Finding("settings", "history", "wrong", text, action)
-            if version > len(MIGRATIONS):
+                return Finding("settings", part.name, "wrong", text, other)
+            if version > part.schema:
                 text = f"{path} belongs to a newer Pyaiot"
-                action = "run the newer Pyaiot, or name another file with --history"
-                return Finding("settings", "history", "wrong", text, action)
+                action = f"run the newer Pyaiot, or {other}"
+                return Finding("settings", part.name, "wrong", text, action)
             complete, problem = _quick_check(db)
-    except sqlite3.Error as error:
-        return Finding("settings", "history", "wrong", f"{path} cannot be read: {error}", move)
+        size = f"{path.stat().st_size / 1e6:,.1f} MB"
+    except (sqlite3.Error, OSError) as error:
+        return Finding("settings", part.name, "wrong", f"{path} cannot be read: {error}", move)
     if problem:
-        return Finding("settings", "history", "wrong", f"{path} is damaged: {problem}", move)
-    size = f"{path.stat().st_size / 1e6:,.1f} MB"
+        return Finding("settings", part.name, "wrong", f"{path} is damaged: {problem}", move)
     state = "OK" if complete else f"too large to check in {CHECK_LIMIT_S:.0f} s"
-    return Finding("settings", "history", "ok", f"{path} ({size}): {state}")
+    return Finding("settings", part.name, "ok", f"{path} ({size}): {state}")
 
 
 def _quick_check(db: sqlite3.Connection) -> tuple[bool, str]:
