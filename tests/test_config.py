@@ -111,6 +111,6 @@ def test_a_list_flag_with_an_empty_value_is_an_empty_list() -> None:
 
 def test_a_relative_folder_in_a_variable_is_ignored() -> None:
     for relative in ("", "data", "./data"):
-        environ = {"XDG_DATA_HOME": relative, "HOME": "/home/x"}
-        assert config.data_folder(environ) == Path("/home/x/.local/share/pyaiot")
+        environ = {"XDG_DATA_HOME": relative, "HOME": "/h"}
+        assert config.data_folder(environ) == Path("/h/.local/share/pyaiot")
     assert config.data_folder({"XDG_DATA_HOME": "/data", "HOME": "/x"}) == Path("/data/pyaiot")

@@ -29,6 +29,7 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
         ('{"limit":"abc"}', "limit must be a whole number"),
         ('{"limit":0}', "limit must be at least 1"),
         ('{"limit":1001}', "limit must be at most 1000"),
+        ('{"types":{"x":1e400}}', "types[...] is out of range"),
         ('{"label":5}', "label must be text or null"),
         ('{"label":"abcd"}', "label must be at most 3 characters long"),
         ('{"tags":["a","abcd"]}', "tags[1] must be at most 3 characters long"),

@@ -73,6 +73,8 @@ def requirement(error: str) -> str:
     name = place.strip("`").removeprefix("$").lstrip(".") or "the body"
     if found := re.fullmatch(r"Invalid enum value (.+)", text):
         return f"{name} cannot be {found[1]}"
+    if text.endswith("out of range"):
+        return f"{name} is out of range"
     if not text.startswith("Expected"):
         return error
     return f"{name} must be {expected(text)}".replace("a table", "an object")
