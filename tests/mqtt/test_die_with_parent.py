@@ -81,3 +81,28 @@ def test_the_program_gets_the_signal_when_its_parent_is_killed(tmp_path: Path) -
         while not ended.exists():
             assert time.monotonic() < until
             time.sleep(0.02)
+
+
+def test_the_program_can_log_its_end_when_its_parent_was_killed(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    # Python ignores SIGPIPE, by which a Go program ends that writes to a closed log.
+    program = (
+        "import signal, sys, time; signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+        "def end(*_):\n"
+        "    print('ends', file=sys.stderr, flush=True)\n"
+        f"    open({str(ended)!r}, 'w').close()\n"
+        "    sys.exit()\n"
+        f"signal.signal(signal.SIGTERM, end)\n{_RUNS}"
+    )
+    words = command("PARENT", tmp_path / "lock", program)
+    parent = (
+        f"import os, subprocess; words = {words!r}; words[4] = str(os.getpid());"
+        " subprocess.Popen(words, stderr=subprocess.PIPE).wait()"
+    )
+    with started([sys.executable, "-c", parent]) as child:
+        assert runs(child)
+        child.kill()
+        until = time.monotonic() + LIMIT_S
+        while not ended.exists():
+            assert time.monotonic() < until
+            time.sleep(0.02)

@@ -3,7 +3,8 @@
 
 Started as a script, without this package: `python -I -S die_with_parent.py PARENT SIGNAL LOCK
 PROGRAM ...`. The program holds a lock on the file LOCK until it ends. An earlier one that still
-holds it is waited for, and killed if it takes too long.
+holds it is waited for, and killed if it takes too long. Its standard error, a pipe that the parent
+reads, stays open for it when the parent ends.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import ctypes
 import fcntl
 import os
 import signal
+import stat
 import sys
 import time
 from typing import Final
@@ -29,6 +31,7 @@ def main() -> None:
     # The parent may have ended before the line above.
     if os.getppid() == int(parent):
         wait_for_earlier(lock)
+        keep_log_open()
         os.execv(program, [program, *arguments])  # noqa: S606 - no shell is wanted
 
 
@@ -47,6 +50,17 @@ def wait_for_earlier(path: str) -> None:
             time.sleep(_STEP_S)
     os.ftruncate(file, 0)
     os.pwrite(file, str(os.getpid()).encode(), 0)
+
+
+def keep_log_open() -> None:
+    """Let this process, and the program that it executes, hold the reading end of its own log.
+
+    The parent has the only other one. Without this, the kernel closes the pipe before it sends the
+    signal, and a Go program ends by SIGPIPE when it logs that it has received it.
+    """
+    if stat.S_ISFIFO(os.fstat(2).st_mode):
+        with contextlib.suppress(OSError):  # no /proc
+            os.set_inheritable(os.open("/proc/self/fd/2", os.O_RDONLY), True)
 
 
 def _kill_holder(file: int) -> None:
