@@ -18,6 +18,7 @@ from pyaiot.mqtt.embedded import nats_settings, quota_enforcer, quotas
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
 from pyaiot.mqtt.embedded.health import resident_bytes
 from pyaiot.mqtt.embedded.nats_connection import NatsConnection
+from pyaiot.mqtt.embedded.nats_process import GO_MEMORY_MAX
 from pyaiot.mqtt.embedded.nats_settings import ENFORCER
 from pyaiot.mqtt.embedded.quotas import StreamLimit
 from tests.gateways.mqtt_servers import nats_server
@@ -201,7 +202,7 @@ async def test_a_broker_that_uses_too_much_memory_is_restarted(
         before = broker.pid
         assert resident_bytes(before) > 1024 * 1024
         assert resident_bytes(0x7FFFFFFF) == 0
-        monkeypatch.setattr(embedded, "_go_memory", lambda: 1024)
+        monkeypatch.setattr(embedded, "go_memory", lambda: 1024)
         await until(lambda: broker.pid not in {0, before})
         monkeypatch.undo()
         await here.until(lambda: here.mqtt.connected, RECOVERY_LIMIT_S)
@@ -378,7 +379,7 @@ async def test_its_memory_has_a_bound_of_its_own(tmp_path: Path) -> None:
     async with EmbeddedBroker.running(EmbeddedConfig(tmp_path, port=0)) as broker:
         environment = (Path("/proc") / str(broker.pid) / "environ").read_bytes().split(b"\0")
         (limit,) = [text for text in environment if text.startswith(b"GOMEMLIMIT=")]
-        assert 0 < int(limit.partition(b"=")[2]) <= embedded.GO_MEMORY_MAX
+        assert 0 < int(limit.partition(b"=")[2]) <= GO_MEMORY_MAX
 
 
 def test_all_quotas_together_fit_into_the_store() -> None:

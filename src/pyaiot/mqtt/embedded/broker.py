@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,13 +20,13 @@ from typing import Final
 import msgspec
 
 from pyaiot.errors import OperatorError
-from pyaiot.mqtt.embedded import die_with_parent
 from pyaiot.mqtt.embedded.addresses import listening_addresses
 from pyaiot.mqtt.embedded.client_ids import ClientIds, client_ids
 from pyaiot.mqtt.embedded.device_logins import DeviceLogins, IsPassword, disconnect
 from pyaiot.mqtt.embedded.folder import locked, write_private
 from pyaiot.mqtt.embedded.health import HealthProbe, has_no_leader, resident_bytes
-from pyaiot.mqtt.embedded.log import LINE_MAX, NatsLog, is_about_memory
+from pyaiot.mqtt.embedded.log import NatsLog, is_about_memory
+from pyaiot.mqtt.embedded.nats_process import end_nats, go_memory, kill, start_nats
 from pyaiot.mqtt.embedded.nats_program import find_program
 from pyaiot.mqtt.embedded.nats_settings import (
     ENFORCER,
@@ -45,7 +44,6 @@ from pyaiot.mqtt.embedded.quota_enforcer import Access, QuotaEnforcer
 from pyaiot.mqtt.server import MqttServer
 from pyaiot.transport.addresses import ANY, LOOPBACK
 from pyaiot.transport.backoff import Backoff
-from pyaiot.transport.child_process import end_process
 from pyaiot.transport.tcp_relay import TcpRelay
 from pyaiot.transport.timer import wait_for_check
 from pyaiot.transport.tls import PinnedTrust
@@ -53,13 +51,6 @@ from pyaiot.transport.tls import PinnedTrust
 READY_LIMIT_S: Final = 10.0
 """How long the embedded MQTT broker may take to start. Then the start fails. It needs a fraction of
 a second, more with a large store."""
-END_LIMIT_S: Final = 1.0
-"""How long the embedded MQTT broker may take to end. Then it is killed."""
-END_LIMIT_OF_CLUSTER_S: Final = 5.0
-"""The same for one of a cluster, which passes its streams to the others first."""
-GO_MEMORY_MAX: Final = 1024 * 1024 * 1024
-"""Bytes of memory above which the embedded MQTT broker collects garbage continuously; half of the
-machine's memory if that is less. Ten thousand connections use half of it."""
 MEMORY_SHARE_MAX: Final = 1.5
 """The embedded MQTT broker is restarted if it has this multiple of `GO_MEMORY_MAX` resident: its
 indexes grow with each topic that was ever retained."""
@@ -293,30 +284,9 @@ class EmbeddedBroker:
         except OperatorError as error:
             self._log.last_line = str(error)
             return -1
-        command = [str(self._program), "-c", str(self._settings)]
-        if sys.platform == "linux":
-            command = [
-                sys.executable,
-                "-I",
-                "-S",
-                die_with_parent.__file__,
-                str(os.getpid()),
-                # One of a cluster passes its streams to the others before it ends.
-                str(int(signal.SIGTERM if self._config.cluster else signal.SIGKILL)),
-                str(self._config.folder / "nats-server.lock"),
-                *command,
-            ]
+        folder, is_of_cluster = self._config.folder, self._config.cluster is not None
         try:
-            child = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                limit=LINE_MAX,
-                env={**os.environ, "GOMEMLIMIT": str(_go_memory())},
-                # Ctrl+C reaches only this process, which ends the child last.
-                start_new_session=True,
-            )
+            child = await start_nats(self._program, self._settings, folder, is_of_cluster)
         except OSError as error:
             self._log.last_line = str(error)
             return -1
@@ -325,7 +295,7 @@ class EmbeddedBroker:
             self._supervise(child), name="health of nats-server"
         )
         # Without supervision, a child that hangs would go unnoticed.
-        supervision.add_done_callback(lambda task: None if task.cancelled() else _kill(child))
+        supervision.add_done_callback(lambda task: None if task.cancelled() else kill(child))
         try:
             assert child.stderr is not None  # noqa: S101 - stderr is a pipe
             await self._log.forward(child.stderr)
@@ -336,8 +306,7 @@ class EmbeddedBroker:
             (ended,) = await asyncio.gather(supervision, return_exceptions=True)
             if isinstance(ended, Exception):
                 log.error("the supervision of nats-server failed", exc_info=ended)
-            limit_s = END_LIMIT_OF_CLUSTER_S if self._config.cluster else END_LIMIT_S
-            await end_process(child, limit_s)
+            await end_nats(child, is_of_cluster)
 
     async def _supervise(self, child: asyncio.subprocess.Process) -> None:
         """Enforce the quotas, and kill the child if it runs but does not work."""
@@ -386,9 +355,9 @@ class EmbeddedBroker:
                     await _within(HEALTH_LIMIT_S, enforcer.limited)
                 self._ready.set()
             used = resident_bytes(child.pid)
-            if used > MEMORY_SHARE_MAX * _go_memory():
+            if used > MEMORY_SHARE_MAX * go_memory():
                 log.error("the MQTT broker uses %d MB of memory; it is restarted", used >> 20)
-                _kill(child)
+                kill(child)
                 return
             if failures >= HEALTH_FAILURES_MAX << self._failed_restarts and not disk_is_full:
                 self._failed_restarts = min(self._failed_restarts + 1, 6)
@@ -398,7 +367,7 @@ class EmbeddedBroker:
                     self.problem,
                 )
                 # A stopped process ignores SIGTERM.
-                _kill(child)
+                kill(child)
                 return
             await wait_for_check(HEALTH_INTERVAL_S)
 
@@ -415,22 +384,7 @@ class EmbeddedBroker:
             return False
 
 
-def _go_memory() -> int:
-    """The memory limit of the Go runtime, in bytes."""
-    try:
-        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return GO_MEMORY_MAX
-    return min(GO_MEMORY_MAX, machine // 2)
-
-
 async def _within(limit_s: float, event: asyncio.Event) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit_s):
             await event.wait()
-
-
-def _kill(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
