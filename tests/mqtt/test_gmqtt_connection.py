@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the gateway's connection to an MQTT broker costs the rest of the process."""
+"""The gateway's connection to an MQTT broker: what it costs the rest of the process, and what it
+processes."""
 
 import asyncio
 import contextlib
@@ -13,9 +14,11 @@ from gmqtt.mqtt.constants import MQTTv311
 from pyaiot.mqtt.gmqtt_connection import (
     READ_BYTES_MAX,
     READ_TURN_S,
+    Freshness,
     GmqttConnection,
     ReceivedMessage,
 )
+from pyaiot.mqtt.recent_messages import EARLY_S, RecentMessages
 from pyaiot.mqtt.server import MqttServer
 from tests.time_limits import time_limit
 
@@ -70,3 +73,59 @@ async def test_a_flood_is_processed_in_turns_of_the_event_loop() -> None:
     # A turn ends with the bytes in which its time ends; the socket may be read once more in it.
     chunk = READ_BYTES_MAX // len(PUBLISH) + 1
     assert max(messages_in.values()) <= TURN_MAX + 2 * chunk
+
+
+def publish(packet_id: int, payload: bytes, *, is_again: bool = False) -> bytes:
+    body = b"\x00\x0bnode/a/led" + b"x" + bytes([0, packet_id]) + payload
+    return bytes([0x3A if is_again else 0x32, len(body)]) + body
+
+
+def acknowledgement(packet_id: int) -> bytes:
+    return b"\x40\x02" + bytes([0, packet_id])
+
+
+async def test_what_is_delivered_again_although_it_was_acknowledged_counts_once() -> None:
+    acknowledged = bytearray()
+    all_are_acknowledged = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"\x20\x02\x00\x00")
+        subscribe = await reader.read(1000)
+        writer.write(b"\x90\x03" + subscribe[2:4] + b"\x01")
+        for packet in (
+            publish(1, b"1"),
+            publish(2, b"1", is_again=True),
+            publish(3, b"1", is_again=True),
+            publish(4, b"2", is_again=True),
+            publish(5, b"1"),
+        ):
+            writer.write(packet)
+            acknowledged.extend(await reader.read(4))
+        all_are_acknowledged.set()
+        await reader.read(1000)
+        writer.close()
+
+    got: list[ReceivedMessage] = []
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    connection = GmqttConnection(
+        *("c", MQTTv311, got.extend),
+        named=True,
+        keeps_session=True,
+        recent=RecentMessages(EARLY_S),
+    )
+    try:
+        await connection.open(MqttServer("127.0.0.1", port), ["node/#"])
+        async with time_limit(20):
+            await all_are_acknowledged.wait()
+    finally:
+        await connection.close()
+        server.close()
+    topic = "node/a/ledx"
+    assert got == [
+        (topic, b"1", Freshness.LIVE),
+        (topic, b"2", Freshness.STORED),
+        (topic, b"1", Freshness.LIVE),
+    ]
+    assert acknowledged == b"".join(map(acknowledgement, range(1, 6)))

@@ -20,6 +20,7 @@ from pyaiot.mqtt.gmqtt_connection import (
     ReceivedMessage,
     VersionRefused,
 )
+from pyaiot.mqtt.recent_messages import RecentMessages
 from pyaiot.mqtt.server import LastWill, MqttServer
 from pyaiot.transport.backoff import Backoff
 
@@ -60,13 +61,16 @@ class MqttClient:
         last_will: LastWill | None = None,
         requires_all: bool = True,
         backoff: Backoff | None = None,
+        again_after_s: float | None = None,
     ) -> None:
         """`on_messages` gets messages that arrived together, in order. `on_connect` is called when
         the broker has accepted all subscriptions, `on_caught_up` when the messages that it stored
         have arrived. Callbacks must not raise. Without `keeps_session` the broker stores nothing
         and sends with QoS 0. `last_will` is published when the connection is lost, not when `run`
         is cancelled. Without `requires_all` the broker may refuse a part of the subscriptions.
-        `backoff`: the pauses of `run`; None: always `RETRY_S`.
+        `backoff`: the pauses of `run`; None: always `RETRY_S`. `again_after_s`: the broker is a
+        cluster that may lose an acknowledgement, and delivers the message again after this time;
+        `on_messages` does not get it again.
 
         `name`: the name of the client in the log.
         """
@@ -88,6 +92,7 @@ class MqttClient:
         self._last_will = last_will
         self._requires_all = requires_all
         self._backoff = backoff or Backoff(first_s=RETRY_S, limit_s=RETRY_S, jitter=0.0)
+        self._recent = None if again_after_s is None else RecentMessages(again_after_s)
         self._version = server.version or MQTTv50
         self._connection: GmqttConnection | None = None
         self._has_left = False
@@ -230,6 +235,7 @@ class MqttClient:
             keeps_session=self._keeps_session,
             last_will=self._last_will,
             requires_all=self._requires_all,
+            recent=self._recent,
         )
         try:
             try:

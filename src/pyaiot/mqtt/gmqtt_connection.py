@@ -21,6 +21,7 @@ from gmqtt.mqtt.constants import MQTTv50
 from gmqtt.mqtt.package import Package
 
 from pyaiot.errors import LinkLost
+from pyaiot.mqtt.recent_messages import RecentMessages
 from pyaiot.mqtt.server import LastWill, MqttServer
 from pyaiot.protocols.mqtt.stream import read_packets
 from pyaiot.transport.addresses import name_lookup
@@ -101,7 +102,9 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         keeps_session: bool,
         last_will: LastWill | None = None,
         requires_all: bool = True,
+        recent: RecentMessages | None = None,
     ) -> None:
+        """`recent`: what earlier connections of this session have processed."""
         properties: dict[str, Any] = {}
         if version == MQTTv50:
             properties = {
@@ -129,6 +132,7 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         """It leaves as soon as it has processed what has arrived."""
         self._requires_all = requires_all
         """Whether a subscription that the broker refuses ends the connection."""
+        self._recent = recent
         self._version = version
         self._on_publications = on_publications
         self._subscribed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -153,6 +157,7 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
         messages: list[ReceivedMessage] = []
         acknowledgements = bytearray()
         live = self._freshness(_LIVE)
+        recent, processed = self._recent, []
         for first, topic, payload, packet_id in packets:
             if topic is None:
                 # It may change `is_catching_up`, or be a publication.
@@ -161,11 +166,17 @@ class GmqttConnection(gmqtt.Client):  # type: ignore[misc]  # gmqtt has no types
                 connection.put_package(Package(first, payload))
                 live = self._freshness(_LIVE)
                 continue
-            freshness = live if first == _LIVE else self._freshness(first)
-            messages.append((topic, payload, freshness))
             if packet_id:
                 acknowledgements += _PUBACK + packet_id.to_bytes(2, "big")
+                if recent is not None:
+                    processed.append((topic, payload))
+                    if first & _DUP and recent.take(topic, payload, time.monotonic()):
+                        continue  # its acknowledgement was lost
+            freshness = live if first == _LIVE else self._freshness(first)
+            messages.append((topic, payload, freshness))
         self._deliver(messages)
+        if processed and recent is not None:
+            recent.add(processed, time.monotonic())
         if acknowledgements and not self.ended.is_set():
             connection.send_package(acknowledgements)
         if self._departs:
