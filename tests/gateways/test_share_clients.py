@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pyaiot.gateways.mqtt.share_clients import ShareClients
+from pyaiot.gateways.mqtt.share_clients import LEAVE_LIMIT_S, ShareClients
 from pyaiot.gateways.mqtt.shares import Presence, ShareAccess, assign, read_presence
 from pyaiot.mqtt.client import MqttClient, MqttServer, ReceivedMessage
 from pyaiot.mqtt.embedded.broker import EmbeddedBroker, EmbeddedConfig
@@ -163,3 +163,31 @@ async def test_one_whose_process_is_killed_leaves_by_its_last_will(tmp_path: Pat
         assert connection is not None
         connection._connection._transport.abort()
         await until(lambda: any(it.leaves for it in another.seen))
+
+
+async def test_one_that_ends_waits_until_the_others_serve_its_shares(tmp_path: Path) -> None:
+    async with sharing(tmp_path) as (shares, another, _broker):
+        await shares.is_settled.wait()
+        assert any(it.connects for it in another.seen if it.gateway == NAMES[0])
+        await until(lambda: another.last is not None and not another.last.connects)
+        another.publish(holds=())
+        await until(lambda: len(shares.gateways) == len(NAMES))
+        began = asyncio.get_running_loop().time()
+        leaving = asyncio.create_task(shares.leave())
+        await until(lambda: any(it.leaves for it in another.seen))
+        for more in ({"holds": ()}, {"holds": tuple(EVERY), "connects": True}):
+            another.publish(**more)
+            await asyncio.sleep(0.2)
+            assert not leaving.done()
+        another.publish(holds=tuple(EVERY))
+        await leaving
+        assert asyncio.get_running_loop().time() - began < LEAVE_LIMIT_S
+
+
+async def test_one_that_ends_does_not_wait_for_ever(tmp_path: Path) -> None:
+    async with sharing(tmp_path) as (shares, another, _broker):
+        await shares.is_settled.wait()
+        another.publish(holds=())
+        await until(lambda: len(shares.gateways) == len(NAMES))
+        await shares.leave()
+        assert shares.held == frozenset()

@@ -290,3 +290,18 @@ def test_after_kills_and_cuts_each_share_is_served_once(seed: int) -> None:
     network.run(GONE_AFTER_S + LISTEN_S + 3.0)
     assert_each_once(network)
     assert network.serving() == assign(NAMES[:3])
+
+
+def test_shares_are_taken_when_the_others_serve_all_of_them() -> None:
+    table = Shares(NAMES[0], NAMES)
+    assert table.are_taken  # by nobody else
+    half = SHARES // 2
+    first, second = tuple(range(half)), tuple(range(half, SHARES))
+    table.receive(Presence(gateway=NAMES[1], holds=first), 0.0)
+    assert not table.are_taken
+    table.receive(Presence(gateway=NAMES[2], holds=second, connects=True), 0.0)
+    assert not table.are_taken
+    table.receive(Presence(gateway=NAMES[2], holds=second), 0.0)
+    assert table.are_taken
+    table.receive(Presence(gateway=NAMES[1], holds=first, connects=True), 0.0)
+    assert not table.are_taken

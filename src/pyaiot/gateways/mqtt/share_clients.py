@@ -27,7 +27,11 @@ from pyaiot.gateways.mqtt.shares import (
 from pyaiot.gateways.mqtt.sides import Side, Sides
 from pyaiot.gateways.plugin import SharingMachine
 from pyaiot.mqtt.client import LastWill, MqttClient, MqttServer, ReceivedMessage
-from pyaiot.mqtt.embedded.nats_settings import PRESENCE_TOPIC, SHARE_LEVEL
+from pyaiot.mqtt.embedded.nats_settings import (
+    ACKNOWLEDGED_WITHIN_S,
+    PRESENCE_TOPIC,
+    SHARE_LEVEL,
+)
 from pyaiot.protocols.mqtt.node_topics import NODE_CHECK, NodeCheck, parse_publication
 from pyaiot.transport.backoff import Backoff
 
@@ -39,8 +43,8 @@ RETRY_MAX_S: Final = 1.0
 """Pause between two attempts to serve a share, doubled with each one from the first up to this.
 They fail while the MQTT broker elects the leaders of its streams."""
 LEAVE_LIMIT_S: Final = 2.0
-"""How long a gateway that ends takes to release its shares. Then others take them after
-`GONE_AFTER_S`."""
+"""How long a gateway that ends takes to release its shares, and waits until others serve them.
+Those that it has not released are taken by others after `GONE_AFTER_S`."""
 
 log = logging.getLogger(__name__)
 
@@ -181,10 +185,16 @@ class ShareClients:
                         await self._is_awake.wait()
             await self._release(self.held)
             self._publish(self._leaving)
+            # The end of the nats-server of this machine causes elections, during which the MQTT
+            # broker accepts no session and loses acknowledgements.
+            while not self._table.are_taken:
+                self._is_awake.clear()
+                await self._is_awake.wait()
             self._has_left.set()
 
     async def leave(self) -> None:
-        """Release all shares, so that others take them at once. Not more than `LEAVE_LIMIT_S`."""
+        """Release all shares, so that others take them at once, and wait until they serve them. Not
+        more than `LEAVE_LIMIT_S`."""
         self._leaves = True
         self._is_awake.set()
         with contextlib.suppress(TimeoutError):
@@ -212,7 +222,8 @@ class ShareClients:
                 *(self._name, len(self.held), len(self._access.client_ids), len(self.gateways)),
             )
         now = self._loop.time()
-        presence = self._table.presence(now)
+        connects = not all(it.is_connected for it in self._serving.values())
+        presence = self._table.presence(now, connects=connects)
         is_due = now - self._published_at >= PRESENCE_INTERVAL_S
         if presence != self._published or is_due or publishes:
             self._publish(presence)
@@ -233,7 +244,7 @@ class ShareClients:
             except ProtocolError as error:
                 log.debug("%s: not of another gateway: %s", self._name, error)
                 continue
-            if self._table.receive(presence, self._loop.time()):
+            if self._table.receive(presence, self._loop.time()) or self._leaves:
                 self._is_awake.set()
 
     # -- shares ---------------------------------------------------------------------------------
@@ -251,9 +262,10 @@ class ShareClients:
                 name=f"{self._name}, share {share}",
                 subscriptions=[f"node/+/+/{SHARE_LEVEL}/{share}"],
                 on_messages=partial(self._on_messages, serving, side, f"/{SHARE_LEVEL}/{share}"),
-                on_connect=partial(self._gateway.share_connected, share),
+                on_connect=partial(self._share_connected, share),
                 on_caught_up=partial(self._gateway.share_caught_up, side, share),
                 backoff=Backoff(first_s=RETRY_S, limit_s=RETRY_MAX_S),
+                again_after_s=ACKNOWLEDGED_WITHIN_S,
             )
             serving.clients.append(client)
             serving.tasks.append(
@@ -264,6 +276,10 @@ class ShareClients:
             serving.tasks.append(
                 tasks.create_task(self._gateway.run_at_one(), name="mqtt foreign devices")
             )
+
+    def _share_connected(self, share: int) -> None:
+        self._gateway.share_connected(share)
+        self._is_awake.set()
 
     async def _serve(self, side: Side, client: MqttClient) -> None:
         await self._sides.is_needed(side)

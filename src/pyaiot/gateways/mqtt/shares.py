@@ -56,6 +56,8 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """It stops, and has released all of them."""
     listens: bool = False
     """It does not know the others yet: it takes no share, and the others keep theirs."""
+    connects: bool = False
+    """The MQTT broker has not accepted it as the one that serves all these shares yet."""
 
 
 _decoder: Final = msgspec.json.Decoder(Presence)
@@ -113,6 +115,7 @@ class ShareChanges(NamedTuple):
 class _Other(NamedTuple):
     holds: frozenset[int]
     listens: bool
+    connects: bool
     seen_at: float
 
 
@@ -144,9 +147,10 @@ class Shares:
         other = self._others.get(gateway)
         return None if other is None else len(other.holds)
 
-    def presence(self, now: float) -> Presence:
+    def presence(self, now: float, *, connects: bool = False) -> Presence:
         listens = self._takes_after is None or now < self._takes_after
-        return Presence(gateway=self._own, holds=tuple(sorted(self.held)), listens=listens)
+        holds = tuple(sorted(self.held))
+        return Presence(gateway=self._own, holds=holds, listens=listens, connects=connects)
 
     def connected(self, now: float) -> None:
         """Messages of the others arrive from now on."""
@@ -167,7 +171,7 @@ class Shares:
         if presence.leaves:
             return before is not None
         holds = frozenset(presence.holds)
-        self._others[name] = _Other(holds, presence.listens, now)
+        self._others[name] = _Other(holds, presence.listens, presence.connects, now)
         return before is None or before.listens > presence.listens or bool(before.holds - holds)
 
     def assigned(self, now: float) -> frozenset[int] | None:
@@ -183,6 +187,14 @@ class Shares:
         """The shares of this gateway that it does not hold, and no other gateway either."""
         assigned = self.assigned(now)
         return frozenset() if assigned is None else assigned - self.held - self._elsewhere
+
+    @property
+    def are_taken(self) -> bool:
+        """Whether the others serve all shares, or there are no others."""
+        others = self._others.values()
+        return not others or (
+            len(self._elsewhere) == SHARES and not any(it.connects for it in others)
+        )
 
     @property
     def _elsewhere(self) -> frozenset[int]:
