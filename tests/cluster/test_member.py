@@ -204,6 +204,44 @@ def test_a_node_that_moves_to_nobody_goes_offline_after_the_grace_period() -> No
     assert other.view == {"A": {"t": 2}}
 
 
+def end_earlier_gateway(world: World) -> None:
+    """The gateway that has released node A ends, and does not return."""
+    gateway = world.gateways[0]
+    broker, gateway.broker = gateway.broker, None
+    assert broker is not None
+    del broker.links[gateway.number]
+    ts = TS + world.now
+    broker.deliver(broker.router.gateway_lost(gateway.number, now=world.now, ts=ts))
+    broker.member.local.gateways_changed()
+    world.run(2.0)
+
+
+def test_a_node_that_moves_stays_when_the_gateway_that_released_it_ends() -> None:
+    world = world_of_a_node_that_moves()
+    other = world.brokers["broker 2"]
+    world.gateways[0].appear("B")
+    world.run(0.5)
+    end_earlier_gateway(world)
+    assert other.view == {"A": {"t": 1}}
+    assert other.published == {"new A": 1, "new B": 1, "out B": 1}
+    world.heal()
+    world.run(2.0)
+    assert other.view == {"A": {"t": 2}}
+    assert {it.hello.instance for it in other.router.gateways.values() if it.hello} == {"machine 1"}
+    assert other.published == {"new A": 1, "new B": 1, "out B": 1}
+
+
+def test_a_node_that_moves_to_nobody_goes_offline_after_its_gateway_has_ended() -> None:
+    world = world_of_a_node_that_moves()
+    other = world.brokers["broker 2"]
+    end_earlier_gateway(world)
+    assert other.view == {"A": {"t": 1}}
+    world.run(GRACE_S - 2.0)
+    assert other.view == {}
+    assert other.published == {"new A": 1, "out A": 1}
+    assert {it.hello.instance for it in other.router.gateways.values() if it.hello} == {"machine 1"}
+
+
 def test_a_snapshot_without_a_node_that_moves_leaves_it_for_the_grace_period() -> None:
     world = world_of_a_node_that_moves()
     other = world.brokers["broker 2"]

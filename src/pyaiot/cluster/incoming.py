@@ -77,6 +77,8 @@ class Incoming:
         self._moving: dict[str, float] = {}
         """Nodes whose earlier owner released them because of a claim that has not arrived here, and
         the time until which they stay online."""
+        self._ended: set[int] = set()
+        """Gateways that have ended while such nodes were still placed at them: our numbers."""
         self.seen: set[str] = set()
         """See `ClusterMember.take_seen`."""
         self.documents: list[Document] = []
@@ -149,7 +151,7 @@ class Incoming:
                 return deliveries
             case GatewayGone(number=number):
                 ours = peer.gateways.pop(number, None)
-                return () if ours is None else self._remote.gateway_lost(ours, now, ts)
+                return () if ours is None else self._gateway_gone(ours, now, ts)
             case Interest():
                 self._values.interested(peer, item)
                 return ()
@@ -235,6 +237,19 @@ class Incoming:
             return ()
         return self.settle(uid, reason, ts)
 
+    def _gateway_gone(self, number: int, now: float, ts: float) -> Sequence[Delivery]:
+        """A gateway of another broker has ended. Nodes that move from it to another one stay for
+        now, and the gateway with them."""
+        uids = self._router.nodes.uids_of(number)
+        if self._moving.keys().isdisjoint(uids):
+            return self._remote.gateway_lost(number, now, ts)
+        self._ended.add(number)
+        deliveries = list(self._remote.gateway_away(number, now))
+        for uid in uids:
+            if uid not in self._moving:
+                deliveries += self._remote.left(uid, "gateway lost", ts)
+        return deliveries
+
     def _is_shared(self, peer: OtherBroker, claim: NodeClaim | None) -> bool:
         """Whether the gateway of a claim shares its nodes with others."""
         number = None if claim is None else peer.gateways.get(claim.gateway)
@@ -243,7 +258,11 @@ class Incoming:
     def end_moves(self, now: float, ts: float) -> list[Delivery]:
         """Nodes whose claim has not arrived go offline. Call it a few times a second."""
         late = [uid for uid, until in self._moving.items() if now >= until]
-        return [delivery for uid in late for delivery in self.settle(uid, "left", ts)]
+        deliveries = [delivery for uid in late for delivery in self.settle(uid, "left", ts)]
+        ended, self._ended = self._ended, set()
+        for number in ended:
+            deliveries += self._gateway_gone(number, now, ts)
+        return deliveries
 
     def settle(
         self, uid: str, reason: LeftReason, ts: float, claimed_by: OtherBroker | None = None
@@ -273,7 +292,7 @@ class Incoming:
             deliveries += self._released(uid, "left", now, ts, is_claimed=is_shared)
         peer.unseen = None
         for number in peer.unseen_gateways:
-            deliveries += self._remote.gateway_lost(peer.gateways.pop(number), now, ts)
+            deliveries += self._gateway_gone(peer.gateways.pop(number), now, ts)
         peer.unseen_gateways = set()
         return deliveries
 
@@ -297,5 +316,5 @@ class Incoming:
         for uid in uids:
             deliveries += self.settle(uid, "gateway lost", ts)
         for number in sorted(gone):
-            deliveries += self._remote.gateway_lost(peer.gateways.pop(number), now, ts)
+            deliveries += self._gateway_gone(peer.gateways.pop(number), now, ts)
         return deliveries
