@@ -21,6 +21,7 @@ from benchmarks.faults.machines import (
     GATEWAY_HOST,
     HOSTS,
     Machines,
+    database_pids,
     make_networks,
     postgres_server,
     wait_until,
@@ -132,14 +133,9 @@ def all_nats() -> Fault:
 
 
 def of_database(server: Any, *, stop: bool) -> Fault:
-    def pids() -> list[int]:
-        parent = server._process.pid
-        path = Path(f"/proc/{parent}/task/{parent}/children")
-        return [parent, *map(int, path.read_text("ascii").split())]
-
     def begin(_machines: Machines, _owner: int) -> list[str]:
         if stop:
-            for pid in pids():
+            for pid in database_pids(server):
                 os.kill(pid, signal.SIGSTOP)
         else:
             server.stop()
@@ -147,7 +143,7 @@ def of_database(server: Any, *, stop: bool) -> Fault:
 
     def end(_machines: Machines, _owner: int) -> None:
         if stop:
-            for pid in pids():
+            for pid in database_pids(server):
                 os.kill(pid, signal.SIGCONT)
         else:
             server.start()

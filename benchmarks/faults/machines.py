@@ -33,6 +33,13 @@ def postgres_server() -> Any:
     return module.running_server()
 
 
+def database_pids(server: Any) -> list[int]:
+    """The processes of PostgreSQL."""
+    parent = server._process.pid
+    path = Path(f"/proc/{parent}/task/{parent}/children")
+    return [parent, *map(int, path.read_text("ascii").split())]
+
+
 def make_networks() -> None:
     """The namespaces `m1` to `m3`, and a bridge between them and this one."""
     if Path("/run/netns/m1").exists():

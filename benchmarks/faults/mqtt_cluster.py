@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, Self
@@ -23,7 +24,7 @@ import aiohttp
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from benchmarks.faults.machines import postgres_server, wait_until
+from benchmarks.faults.machines import database_pids, postgres_server, wait_until
 from benchmarks.faults.named_processes import NamedProcesses
 from benchmarks.processes import HOST, free_port, is_served
 
@@ -37,6 +38,7 @@ ACKNOWLEDGED_S: Final = 2.0
 """How long a device waits for an acknowledgement. Then it connects to the next machine."""
 SETTLE_S: Final = 8.0
 """Between the return of a machine and the next fault."""
+STOPPED_S: Final = 12.0
 AWAY_S: Final = 4.0
 """How long a machine stays away after all devices are served again."""
 
@@ -63,9 +65,12 @@ class MqttClusterRow:
 class MqttMachines(NamedProcesses):
     """The machines, on ports of loopback. All are started when the block begins."""
 
-    def __init__(self, folder: Path, database: str) -> None:
+    def __init__(self, folder: Path, server: Any, more: dict[str, str]) -> None:
+        """`server`: PostgreSQL. `more`: environment variables of the processes."""
         super().__init__(folder)
-        self.database = database
+        self.database: str = server.url
+        self._server = server
+        self._more = more
         self.web_ports = [free_port() for _ in range(MACHINES)]
         self.mqtt_ports = [free_port() for _ in range(MACHINES)]
         self._routes = [f"{HOST}:{free_port()}" for _ in range(MACHINES)]
@@ -101,7 +106,7 @@ class MqttMachines(NamedProcesses):
             *("--mqtt-cluster", ",".join(self._routes)),
             *("--mqtt-cluster-listen", self._routes[number]),
         ]
-        more = {"XDG_DATA_HOME": str(home), "XDG_STATE_HOME": str(home)}
+        more = {"XDG_DATA_HOME": str(home), "XDG_STATE_HOME": str(home), **self._more}
         self.run(f"machine {number}", words, f"machine-{number}.log", more)
 
     def until_ready(self, number: int) -> None:
@@ -109,19 +114,42 @@ class MqttMachines(NamedProcesses):
             lambda: is_served(self.web_ports[number], "/healthz"), LIMIT_S, f"machine {number}"
         )
 
+    def start_again(self, number: int) -> None:
+        self.start(number)
+        self.until_ready(number)
+
+    def start_next_version(self, number: int) -> None:
+        """This version, after an earlier one."""
+        self._more = {}
+        self.start_again(number)
+
     def kill_process(self, number: int) -> None:
         """Kill `aiot run`. The kernel ends its nats-server."""
         self.kill(f"machine {number}")
 
     def kill_machine(self, number: int) -> None:
         """Kill `aiot run` and its nats-server at once, as if the machine had lost its power."""
+        self.signal(f"machine {number}", signal.SIGSTOP)
+        self.signal_children(number, signal.SIGKILL)
+        self.kill(f"machine {number}")
+
+    def signal_children(self, number: int, what: signal.Signals) -> None:
+        """Of `aiot run` on this machine: its nats-server."""
         pid = self.pid(f"machine {number}")
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
-        os.kill(pid, signal.SIGSTOP)
         for child in map(int, children.split()):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        self.kill(f"machine {number}")
+                os.kill(child, what)
+
+    def signal_database(self, _number: int, what: signal.Signals) -> None:
+        for pid in database_pids(self._server):
+            os.kill(pid, what)
+
+    def stop(self, number: int) -> None:
+        self.signal(f"machine {number}", signal.SIGSTOP)
+
+    def go_on(self, number: int) -> None:
+        self.signal(f"machine {number}", signal.SIGCONT)
 
     def end(self, number: int) -> None:
         self.signal(f"machine {number}", signal.SIGTERM)
@@ -280,50 +308,92 @@ class Load:
         return True
 
 
+@dataclass
+class Fault:
+    """What happens to one of the machines, and how it ends."""
+
+    name: str
+    begin: Callable[[MqttMachines, int], None]
+    end: Callable[[MqttMachines, int], None]
+    for_s: float = 0.0
+    """How long it lasts, if it does not last until all devices are served again."""
+
+
+_STOPPED: Final = f"is stopped (SIGSTOP) for {STOPPED_S:.0f} s"
+FAULTS: Final = (
+    Fault("`aiot run` is ended (SIGTERM)", MqttMachines.end, MqttMachines.start_again),
+    Fault("`aiot run` is killed (kill -9)", MqttMachines.kill_process, MqttMachines.start_again),
+    Fault(
+        "`aiot run` is killed together with its nats-server",
+        MqttMachines.kill_machine,
+        MqttMachines.start_again,
+    ),
+    Fault(f"`aiot run` {_STOPPED}", MqttMachines.stop, MqttMachines.go_on, STOPPED_S),
+    Fault(
+        f"nats-server of a machine {_STOPPED}",
+        partial(MqttMachines.signal_children, what=signal.SIGSTOP),
+        partial(MqttMachines.signal_children, what=signal.SIGCONT),
+        STOPPED_S,
+    ),
+    Fault(
+        f"PostgreSQL {_STOPPED}",
+        partial(MqttMachines.signal_database, what=signal.SIGSTOP),
+        partial(MqttMachines.signal_database, what=signal.SIGCONT),
+        STOPPED_S,
+    ),
+)
+
+
 def rows() -> Iterator[MqttClusterRow]:
-    for name, fault in FAULTS.items():
-        if os.environ.get("AIOT_FAULTS_ONLY", "") in name:
-            with (
-                postgres_server() as server,
-                tempfile.TemporaryDirectory(prefix="aiot-mqtt-") as folder,
-                MqttMachines(Path(folder), server.url) as machines,
-            ):
-                yield _repeated(machines, name, fault)
+    wanted = os.environ.get("AIOT_FAULTS_ONLY", "")
+    for fault in FAULTS:
+        if wanted in fault.name:
+            with _running() as machines:
+                yield _repeated(machines, fault, MACHINES if fault.for_s else KILLS)
+    if (earlier := os.environ.get("AIOT_FAULTS_EARLIER")) and wanted in "upgrade":
+        with _running({"PYTHONPATH": str(Path(earlier) / "src")}) as machines:
+            upgrade = Fault(
+                "`aiot run` is ended (SIGTERM), and that of the next version is started",
+                MqttMachines.end,
+                MqttMachines.start_next_version,
+            )
+            yield _repeated(machines, upgrade, MACHINES)
 
 
-FAULTS: Final[dict[str, Callable[[MqttMachines, int], None]]] = {
-    "is ended (SIGTERM)": MqttMachines.end,
-    "is killed (kill -9)": MqttMachines.kill_process,
-    "is killed together with its nats-server": MqttMachines.kill_machine,
-}
+@contextlib.contextmanager
+def _running(more: dict[str, str] | None = None) -> Iterator[MqttMachines]:
+    """PostgreSQL and the machines; `more`: environment variables of these."""
+    with (
+        postgres_server() as server,
+        tempfile.TemporaryDirectory(prefix="aiot-mqtt-") as folder,
+        MqttMachines(Path(folder), server, more or {}) as machines,
+    ):
+        yield machines
 
 
-def _repeated(
-    machines: MqttMachines, name: str, fault: Callable[[MqttMachines, int], None]
-) -> MqttClusterRow:
+def _repeated(machines: MqttMachines, fault: Fault, times: int) -> MqttClusterRow:
     without_s: list[float] = []
     with Load(machines, "mqtt") as load:
         _wait_until_served(load, range(MACHINES), 0.0, "all devices")
         time.sleep(SETTLE_S)
-        for turn in range(KILLS):
+        for turn in range(min(KILLS, times)):
             victim = turn % MACHINES
             others = [it for it in range(MACHINES) if it != victim]
             for watcher in load.watchers:
                 watcher.begin()
             begun_at = time.monotonic()
-            fault(machines, victim)
-            _wait_until_served(load, others, begun_at + 0.2, name)
-            time.sleep(AWAY_S)
+            fault.begin(machines, victim)
+            _wait_until_served(load, others, begun_at + 0.2, fault.name)
+            time.sleep(max(AWAY_S, begun_at + fault.for_s - time.monotonic()))
             found = [load.watchers[others[0]].longest_s[it.uid] for it in load.devices]
             without_s += found
             print(
-                f"{name}, {turn}: {median(found):.1f} to {max(found):.1f} s",
+                f"{fault.name}, {turn}: {median(found):.1f} to {max(found):.1f} s",
                 *(f"{it:.1f}" for it in sorted(found)),
                 file=sys.stderr,
                 flush=True,
             )
-            machines.start(victim)
-            machines.until_ready(victim)
+            fault.end(machines, victim)
             time.sleep(SETTLE_S)
         load.stop()
     until = time.monotonic() + 20
@@ -334,7 +404,7 @@ def _repeated(
         time.sleep(0.5)
     without_s.sort()
     return MqttClusterRow(
-        f"`aiot run` {name}",
+        fault.name,
         median(without_s),
         without_s[int(len(without_s) * 0.99)],
         without_s[-1],
