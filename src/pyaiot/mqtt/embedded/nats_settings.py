@@ -23,6 +23,9 @@ refused (SUBACK).
 """
 HOME_ASSISTANT_SUBSCRIPTIONS_MAX: Final = 100_000
 """The same for Home Assistant, which has one for each entity."""
+LAME_DUCK_S: Final = 30
+"""Within which nats-server closes the connections of its clients when its parent process was killed
+and not started again. It allows no less."""
 ACKNOWLEDGED_WITHIN_S: Final = 7
 """The embedded MQTT broker sends a message with QoS 1 again that a client has not acknowledged for
 this long, for example because its connection broke. More than the time after which a gateway that
@@ -258,6 +261,8 @@ def _cluster(cluster: MqttCluster) -> str:
             f" ca_file: {json.dumps(cluster.ca_file)}, timeout: {HANDSHAKE_LIMIT_S} }}"
         )
     return f"""\
+lame_duck_duration: "{LAME_DUCK_S}s"
+lame_duck_grace_period: "1s"
 cluster {{
   name: "pyaiot"
   host: {json.dumps(cluster.own.host)}
