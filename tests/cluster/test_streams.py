@@ -53,6 +53,24 @@ def test_frames_and_equal_positions_confirm_a_stream() -> None:
     assert stream.confirmed_at == 4.0
 
 
+def test_frames_after_a_missing_one_neither_confirm_a_stream_nor_extend_its_time() -> None:
+    stream = begun()
+    stream.receive(1, 2, b"", 1.0)
+    stream.receive(1, 3, b"", 1.0 + REORDER_S)
+    assert stream.confirmed_at == 0.0
+    assert stream.request_due(1.01 + REORDER_S)
+
+
+def test_a_gap_that_is_closed_needs_no_request_and_the_next_one_has_its_own_time() -> None:
+    stream = begun()
+    stream.receive(1, 2, b"", 1.0)
+    assert stream.receive(1, 1, b"", 1.0 + REORDER_S) == [(1, b""), (2, b"")]
+    assert not stream.request_due(1.01 + REORDER_S)
+    stream.receive(1, 4, b"", 2.0)
+    assert not stream.request_due(2.0 + REORDER_S)
+    assert stream.request_due(2.01 + REORDER_S)
+
+
 def test_a_gap_is_noticed_without_a_beacon() -> None:
     stream = begun()
     stream.receive(1, 2, b"", 1.0)

@@ -95,9 +95,7 @@ class IncomingStream:
 
     def _check(self, now: float) -> None:
         """Frames may be late."""
-        if self.next_number == self._sent:
-            self._behind_since = None
-        elif self._behind_since is None:
+        if self.next_number != self._sent and self._behind_since is None:
             self._behind_since = now
         if len(self._early) > REORDER_FRAMES_MAX:
             self.is_broken = True
