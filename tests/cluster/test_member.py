@@ -8,6 +8,7 @@ from pyaiot.cluster.outgoing import FRAME_SIZE_MAX, pack
 from pyaiot.cluster.packets import (
     ITEMS_PER_FRAME_MAX,
     FrameHeader,
+    GatewayItem,
     NodeClaim,
     Order,
     Release,
@@ -449,3 +450,14 @@ def test_one_broker_leads_and_the_next_one_follows_it() -> None:
     world.kill("broker 0")
     world.run(4.0)  # and a second until it looks: LEADER_INTERVAL_S
     assert leaders() == ["broker 1"]
+
+
+def test_a_gateway_is_sent_before_the_claim_of_its_first_node() -> None:
+    world = World(1, brokers=1, gateways=1)
+    world.run(1.0)
+    member = world.brokers["broker 0"].member
+    # As if it had linked and reported a node in one turn of the loop.
+    member.local.gateways.clear()
+    member.out._gathered.clear()
+    world.gateways[0].appear("A")
+    assert [type(it) for it in member.out._gathered] == [GatewayItem, NodeClaim]
