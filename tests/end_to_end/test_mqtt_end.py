@@ -34,7 +34,7 @@ def running(programs: Programs, port: int) -> Program:
 
 
 def gateway_process(programs: Programs, broker_port: str, mqtt_port: int) -> Program:
-    """The MQTT gateway in a process of its own, with a session at the MQTT broker."""
+    """The MQTT gateway in a separate process, with a session at the MQTT broker."""
     settings = programs.home / "gateway.toml"
     settings.write_text('[mqtt]\nclient_id = "gateway"\n')
     program = programs.aiot(
