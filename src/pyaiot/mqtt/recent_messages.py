@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from typing import Final
 
 EARLY_S: Final = 1.0
+"""How much earlier than expected a message may be delivered again. Earlier ones, also with the same
+content, are further readings."""
 LATE_S: Final = 2.5
-"""How much earlier or later than expected a message may be delivered again: later if the election
-takes longer. Others, also with the same content, are further readings."""
+"""How much later it may be delivered again, if an election takes long. Later ones are further
+readings."""
 RECENT_MAX: Final = 32_768
 """Messages of one session that are remembered, as eight bytes each. The oldest are forgotten."""
 
