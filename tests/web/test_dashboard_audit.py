@@ -5,7 +5,8 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -16,17 +17,26 @@ from pyaiot.web.stored_files import load_built
 from tests.time_limits import time_limit
 from tests.web.conftest import Browser
 from tests.web.serving import Served, serving
-from tests.web.sharing import set_language
+from tests.web.sharing import Shared, set_language, shared_page
 from tests.web.test_dashboard_account import Guarded
 from tests.web.test_dashboard_for_everybody import violations_in_both
-from tests.web.test_dashboard_page import PHONE, has_value, is_absent, no_page, see
+from tests.web.test_dashboard_page import (
+    become_desktop,
+    become_phone,
+    has_value,
+    is_absent,
+    no_page,
+    see,
+)
 
 if TYPE_CHECKING:
-    from playwright.async_api import Locator
+    from playwright.async_api import Locator, Page
 
     from pyaiot.accounts.roles import Role
 
 pytestmark = pytest.mark.sockets
+
+Log: TypeAlias = "Shared[Served]"
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -83,6 +93,21 @@ async def with_audit(folder: Path, **parts: Any) -> AsyncIterator[Served]:
         yield served
 
 
+@asynccontextmanager
+async def opened(browser: Browser) -> AsyncIterator["tuple[Served, Page]"]:
+    with TemporaryDirectory() as folder:
+        async with with_audit(Path(folder)) as broker:
+            broker.gateway.send("A", "led", "0")
+            await broker.known("A")
+            async with browser.page() as page:
+                await page.goto(broker.url)
+                await see(page.locator("#pill"), "Live")
+                yield broker, page
+
+
+log = shared_page(opened)
+
+
 async def has_rows(rows: "Locator", count: int) -> None:
     from playwright.async_api import expect
 
@@ -118,11 +143,8 @@ async def test_administrator_sees_who_did_what_and_filters_it(
         await see(page.locator(".audit"), "No entry.")
 
 
-async def test_older_entries_are_read_when_the_end_comes_near(
-    browser: Browser, tmp_path: Path
-) -> None:
-    async with with_audit(tmp_path) as broker, browser.page() as page:
-        await page.goto(broker.url + "#/audit")
+async def test_older_entries_are_read_when_the_end_comes_near(log: Log) -> None:
+    async with log.at("audit") as (_, page):
         rows = page.locator(".audit-list > li")
         await see(rows.first, "ada")
         assert await rows.count() <= 100
@@ -136,17 +158,16 @@ async def test_older_entries_are_read_when_the_end_comes_near(
         await see(rows.last, "board-0")
 
 
-async def test_audit_log_of_a_node_opens_from_its_details(browser: Browser, tmp_path: Path) -> None:
-    async with with_audit(tmp_path) as broker, browser.page() as page:
-        broker.gateway.send("A", "led", "0")
-        await broker.known("A")
-        await page.goto(broker.url + "#/node/A")
+async def test_audit_log_of_a_node_opens_from_its_details(log: Log) -> None:
+    async with log.at("node/A") as (_, page):
         await page.get_by_role("dialog").get_by_role("button", name="Audit log…").click()
         rows = page.locator(".audit-list > li")
         await has_rows(rows, 1)
         await see(rows.first, "Node edited")
         await rows.first.get_by_role("button", name="ada").click()
         await has_value(page.get_by_label("Who"), "user:ada")
+        await page.get_by_role("button", name="Clear filters").click()
+        await see(rows.nth(2), "1,200 more refused attempts")
 
 
 async def test_who_is_no_administrator_is_offered_no_audit_log(
@@ -164,16 +185,17 @@ async def test_who_is_no_administrator_is_offered_no_audit_log(
             await see(page.locator("main"), "Only administrators see the audit log.")
 
 
-async def test_audit_log_is_accessible_and_fits_a_phone(browser: Browser, tmp_path: Path) -> None:
+async def test_audit_log_is_accessible_and_fits_a_phone(log: Log) -> None:
     """In the languages with the longest words."""
-    async with (
-        with_audit(tmp_path) as broker,
-        browser.page(**PHONE, reduced_motion="reduce") as page,
-    ):
-        await page.goto(broker.url)
+    async with log.at() as (_, page):
+        await page.emulate_media(reduced_motion="reduce")
+        await become_phone(page)
         for language in ("fr", "de"):
             await set_language(page, language, "audit")
             await see(page.locator("h2"), "udit")
             await see(page.locator(".audit-list > li").first, "ada")
+            assert await page.locator(".audit-list > li").count() > 20
             assert await violations_in_both(page) == []
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        await set_language(page, "")
+        await become_desktop(page)
