@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.fan_out import Subject, Window, subject_of
-from benchmarks.processes import BenchmarkError, Home, resident_bytes
+from benchmarks.processes import READY_LIMIT_S, BenchmarkError, Home, resident_bytes
 from benchmarks.services import broker, history_of
 from benchmarks.sizes import Size
 from benchmarks.table import Figure, Results, number
@@ -47,6 +47,17 @@ def _kept(path: Path) -> tuple[int, int]:
         db.close()
 
 
+def _kept_when_open(path: Path) -> tuple[int, int]:
+    """The same, as soon as the recorder has made the tables."""
+    limit = time.monotonic() + READY_LIMIT_S
+    while True:
+        with contextlib.suppress(sqlite3.OperationalError):
+            return _kept(path)
+        if time.monotonic() > limit:
+            raise BenchmarkError(f"{path} has no tables after {READY_LIMIT_S:.0f} s")
+        time.sleep(0.01)
+
+
 def _subject(
     home: Home, size: Size, clients: int, *, history: bool
 ) -> contextlib.AbstractContextManager[Subject]:
@@ -65,7 +76,7 @@ def _measure_recording(results: Results, home: Home, size: Size) -> None:
             os.sched_setaffinity(subject.gateway.pid, cores[1:])
             os.sched_setaffinity(subject.clients.pid, cores[1:])
         path = history_of(home, subject.server.port)
-        before, _ = _kept(path)
+        before, _ = _kept_when_open(path)
         cpu_before, began = subject.server.cpu_s(), time.monotonic()
         sent = subject.gateway.call("send", rate=OFFERED, seconds=size.history_s, batch=50)["sent"]
         during, _ = _kept(path)

@@ -22,10 +22,7 @@ RUN_LIMIT_S = 120.0
 # What runs side by side; nodes have fixed addresses, so their figures run one after the other.
 SIDE_BY_SIDE = (
     ("fan-out", "scopes", "start"),
-    (
-        *("mqtt-machines", "api", "join", "memory", "websocket", "mqtt", "mqttsn", "history"),
-        "registry",
-    ),
+    ("mqtt-machines", "api", "join", "memory", "websocket", "history", "registry"),
     (
         "latency",
         "posts",
@@ -36,7 +33,7 @@ SIDE_BY_SIDE = (
         "coap-commands",
         "coap-dtls",
         "observe",
-        "registry-kills",
+        *("registry-kills", "mqtt", "mqttsn"),
     ),
 )
 AS_TYPED = SIDE_BY_SIDE[0]
