@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** What people do about alerts, and their rules (`/api/alerts`, `/api/alert-rules`). */
 import { apiUrl } from "./config";
-import { visible } from "./model/text";
-import { ApiProblem, request } from "./registryApi";
+import { request } from "./registryApi";
 import type { Severity } from "./alerts";
 
 export const CONDITIONS = ["above", "below", "change", "no data", "offline", "gateway lost", "update failed", "command failed"] as const;
@@ -39,9 +38,6 @@ export interface Channel {
   name: string;
   problem: string;
 }
-
-/** Why a request failed, for people. */
-export const reasonOf = (error: unknown): string => (error instanceof ApiProblem ? visible(error.message) : String(error));
 
 /** All functions below throw `ApiProblem`. */
 export const editAlerts = async (ids: readonly string[], change: { acknowledge?: true; snooze?: number }): Promise<void> => {

@@ -6,6 +6,7 @@ import { emptyCurve, type Stored } from "./model/curves";
 import { niceStep } from "./model/timeView";
 import type { Outcome } from "./messages";
 import type { Resource } from "./model/state";
+import { problemOf } from "./registryApi";
 
 /** Whether the broker has a history, according to `/api/info`. */
 export const historyIsOffered = async (): Promise<boolean> => Boolean((await brokerInfo())?.history);
@@ -15,7 +16,7 @@ const historyOf = ({ node, name }: Resource, search: Record<string, string>): st
 
 async function read<T>(path: string, signal?: AbortSignal): Promise<Partial<T>> {
   const answer = await fetch(apiUrl() + path, { signal, headers: { Accept: "application/json" } });
-  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+  if (!answer.ok) throw await problemOf(answer);
   return (await answer.json()) as Partial<T>;
 }
 

@@ -2,12 +2,14 @@
 /** Edits of nodes through the HTTP API of the broker. */
 import { apiUrl } from "./config";
 
-/** A request that failed. `kind` is the type of the problem document, or `unreachable`. */
+/** A request that failed. `kind` is the end of the type of the problem document, or `unreachable`. */
 export class ApiProblem extends Error {
   constructor(
     readonly status: number,
     readonly kind: string,
     detail: string,
+    /** What this kind of problem is, in English. */
+    readonly title = "",
   ) {
     super(detail);
   }
@@ -128,7 +130,13 @@ export async function request(method: string, url: string, body?: object, revisi
     throw new ApiProblem(0, "unreachable", "");
   }
   if (answer.ok) return answer.status === 204 ? null : answer.json();
-  const problem = (await answer.json().catch(() => ({}))) as { type?: unknown; detail?: unknown };
-  const kind = typeof problem.type === "string" ? problem.type.replace(/^.*[:/#]/, "") : "";
-  throw new ApiProblem(answer.status, kind, typeof problem.detail === "string" ? problem.detail : `${answer.status} ${answer.statusText}`);
+  throw await problemOf(answer);
+}
+
+/** The problem document of an answer, or else its status. */
+export async function problemOf(answer: Response): Promise<ApiProblem> {
+  const problem = (await answer.json().catch(() => ({}))) as Record<"type" | "title" | "detail", unknown>;
+  const text = (value: unknown) => (typeof value === "string" ? value : "");
+  const kind = text(problem.type).replace(/^.*[:/#](problem-)?/, "");
+  return new ApiProblem(answer.status, kind, text(problem.detail) || text(problem.title) || `${answer.status} ${answer.statusText}`, text(problem.title));
 }

@@ -16,6 +16,7 @@ import pytest
 import pyaiot
 from pyaiot.errors import ProtocolError
 from pyaiot.model import ResourceType, encode
+from pyaiot.web.problems import KINDS, ProblemError
 
 SOURCE: Final = Path(pyaiot.__file__).parent
 WORDS: Final = Path(__file__).parents[2] / "dashboard" / "src" / "i18n" / "brokerTexts.ts"
@@ -141,7 +142,7 @@ def patterns() -> dict[str, re.Pattern[str]]:
     """The English texts of the dashboard, as patterns."""
     source = WORDS.read_text("utf-8")
     english = source[source.index("const en = {") : source.index("};")]
-    texts = re.findall(r'^  (?:"([\w.]+)"|(\w+)): "(.+)",$', english, re.MULTILINE)
+    texts = re.findall(r'^  (?:"([\w.-]+)"|(\w+)): "(.+)",$', english, re.MULTILINE)
     return {
         quoted or plain: re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(text)))
         for quoted, plain, text in texts
@@ -168,13 +169,20 @@ def test_every_detail_that_is_written_here_has_a_translation() -> None:
 def test_every_translated_detail_is_written_here() -> None:
     """Except those of alerts and of the audit log, and those that are composed."""
     texts = {text for _, text in written()}
-    elsewhere = ("alert.", "audit.", "takes.", "token.clock")
+    elsewhere = ("alert.", "audit.", "takes.", "token.clock", "problem.")
     unused = [
         key
         for key, pattern in patterns().items()
         if not key.startswith(elsewhere) and not any(map(pattern.fullmatch, texts))
     ]
     assert unused == []
+
+
+@sources
+def test_the_title_of_every_http_problem_has_a_translation() -> None:
+    titles = {f"problem.{kind}": ProblemError(400, kind, "").problem.title for kind in KINDS}
+    known = {key: it.pattern for key, it in patterns().items() if key.startswith("problem.")}
+    assert known == {key: re.escape(title) for key, title in titles.items()}
 
 
 NUMBER: Final = ResourceType(kind="number")

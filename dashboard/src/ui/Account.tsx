@@ -5,7 +5,7 @@ import { useEffect } from "preact/hooks";
 import { invite, qrRows, readAccess, removeAccess, signOut, type AccessEntry, type Role } from "../accessApi";
 import { info } from "../info";
 import { quote } from "../model/text";
-import { ApiProblem } from "../registryApi";
+import { problemText } from "./problemText";
 import { CopyButton } from "./Copy";
 import { Drawer } from "./Drawer";
 import { overlay } from "./keys";
@@ -86,7 +86,7 @@ function Invite() {
       link.value = made;
       changed.value += 1;
     } catch (error) {
-      problem.value = reason(error);
+      problem.value = problemText(error);
     }
   };
   return (
@@ -169,12 +169,12 @@ function Access() {
   const load = () =>
     readAccess().then(
       (found) => (entries.value = found),
-      (error: unknown) => (problem.value = reason(error)),
+      (error: unknown) => (problem.value = problemText(error)),
     );
   useEffect(() => void load(), [changed.value]);
   const remove = (entry: AccessEntry) =>
     removeAccess(entry)
-      .catch((error: unknown) => (problem.value = reason(error)))
+      .catch((error: unknown) => (problem.value = problemText(error)))
       .then(load);
   return (
     <>
@@ -225,5 +225,3 @@ function details({ role, expires, ...scope }: AccessEntry): string {
   return [role ? t(`account.role.${role}`) : "", ...scopeOf(scope), until].filter(Boolean).join(" · ");
 }
 
-const reason = (error: unknown): string =>
-  error instanceof ApiProblem && error.kind === "unreachable" ? t("problem.unreachable") : error instanceof Error ? error.message : String(error);

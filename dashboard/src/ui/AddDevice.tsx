@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { addDevice, ApiProblem, devices, editNode, type AddedDevice, type DeviceProtocol } from "../registryApi";
+import { problemText } from "./problemText";
 import { findNode } from "../model/state";
 import { navigate } from "../route";
 import { membership, state } from "../store";
@@ -176,5 +177,5 @@ function text(form: HTMLFormElement, name: string): string {
 
 function reason(error: unknown): string {
   if (!(error instanceof ApiProblem)) throw error;
-  return error.kind === "unreachable" ? d("unreachable") : error.message;
+  return error.kind === "unreachable" ? d("unreachable") : problemText(error);
 }

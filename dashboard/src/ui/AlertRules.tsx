@@ -2,7 +2,8 @@
 /** The rules of alerts, and the channels of notifications, for administrators. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { CONDITIONS, putRule, readChannels, readRules, reasonOf, removeRule, SEVERITIES, testChannel, type Channel, type Condition, type Rule, type StoredRule } from "../alertsApi";
+import { CONDITIONS, putRule, readChannels, readRules, removeRule, SEVERITIES, testChannel, type Channel, type Condition, type Rule, type StoredRule } from "../alertsApi";
+import { problemText } from "./problemText";
 import type { Severity } from "../alerts";
 import { newId } from "../model/ids";
 import { views } from "../views";
@@ -26,7 +27,7 @@ export function AlertRules() {
     try {
       await work();
     } catch (error) {
-      problem.value = reasonOf(error);
+      problem.value = problemText(error);
     }
   };
   const load = () =>
@@ -229,7 +230,7 @@ function List({ label, value = [], set }: { label: string; value?: string[]; set
 function Channels({ channels }: { channels: Channel[] }) {
   const results = useSignal<Record<string, string>>({});
   const test = async (name: string) => {
-    const result = await testChannel(name).then(() => a("tested"), reasonOf);
+    const result = await testChannel(name).then(() => a("tested"));
     results.value = { ...results.value, [name]: result };
   };
   return (

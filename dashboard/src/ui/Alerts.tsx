@@ -2,7 +2,8 @@
 /** Alerts that are active, what people do about them, and for administrators their rules. */
 import { useSignal } from "@preact/signals";
 import { alerts, unread, type Alert } from "../alerts";
-import { editAlerts, reasonOf } from "../alertsApi";
+import { editAlerts } from "../alertsApi";
+import { problemText } from "./problemText";
 import { info, mayEdit } from "../info";
 import { quote } from "../model/text";
 import { nodeLink } from "../route";
@@ -35,7 +36,7 @@ export function Alerts() {
     try {
       await editAlerts(ids, change);
     } catch (error) {
-      problem.value = reasonOf(error);
+      problem.value = problemText(error);
     }
   };
   return (

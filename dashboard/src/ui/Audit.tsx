@@ -6,6 +6,7 @@ import { auditFilter, EVERYTHING, OUTCOMES, outcomeOf, readAudit, type AuditEntr
 import { info } from "../info";
 import { quote } from "../model/text";
 import { ApiProblem } from "../registryApi";
+import { problemText } from "./problemText";
 import { nodeLink } from "../route";
 import { titleByUid } from "../store";
 import { ACTIONS, actionText, au, detailText, kindText, resultText } from "../i18n/audit";
@@ -210,8 +211,6 @@ function Line({ entry }: { entry: AuditEntry }) {
 }
 
 function reasonOf(error: unknown): string {
-  if (!(error instanceof ApiProblem)) return String(error);
-  if (error.kind === "unreachable") return au("unreachable");
-  if (error.kind === "problem-no-audit" || error.kind === "no-audit") return au("off");
-  return quote(error.message);
+  if (error instanceof ApiProblem && error.kind === "no-audit") return au("off");
+  return problemText(error);
 }

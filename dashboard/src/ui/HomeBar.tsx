@@ -13,7 +13,7 @@ import { quote } from "../model/text";
 import { navigate, query, route, screen } from "../route";
 import { clock, membership, second, shown, state, toast } from "../store";
 import { isChanged, isMissing, close, open, openView, save, views } from "../views";
-import { problemText } from "./edits";
+import { problemText } from "./problemText";
 import { columnsOf } from "./columns";
 import { Icon } from "./icons";
 import { lazy } from "./lazy";

@@ -2,7 +2,8 @@
 /** Times in which nobody is notified of some nodes, for administrators. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { addMaintenance, readMaintenance, reasonOf, removeMaintenance, REPEATS, type Maintenance, type MaintenanceWindow } from "../alertsApi";
+import { addMaintenance, readMaintenance, removeMaintenance, REPEATS, type Maintenance, type MaintenanceWindow } from "../alertsApi";
+import { problemText } from "./problemText";
 import { natural } from "../model/order";
 import { quote, visible } from "../model/text";
 import { membership, second, state } from "../store";
@@ -22,7 +23,7 @@ export function MaintenanceWindows() {
       await work();
       windows.value = await readMaintenance();
     } catch (error) {
-      problem.value = reasonOf(error);
+      problem.value = problemText(error);
     }
   };
   useEffect(() => void attempt(() => Promise.resolve()), []);

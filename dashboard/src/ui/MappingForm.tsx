@@ -5,11 +5,12 @@ import { useEffect } from "preact/hooks";
 import { formOf, guessRoles, payloadOf, PAYLOADS, ROLES, tryMapping, type PayloadForm, type Role, type TopicMapping, type Tried } from "../mappingsApi";
 import { visible } from "../model/text";
 import { ApiProblem } from "../registryApi";
+import { problemText } from "./problemText";
 import { m } from "../i18n/topics";
 
 export function reasonOf(error: unknown): string {
   if (!(error instanceof ApiProblem)) throw error;
-  return error.kind === "unreachable" ? m("unreachable") : error.message;
+  return error.kind === "unreachable" ? m("unreachable") : problemText(error);
 }
 
 /** What is in the form. `id` empty: a new mapping. */

@@ -7,7 +7,7 @@ import { natural } from "../model/order";
 import type { Registered } from "../model/state";
 import { ApiProblem, editNode, readNode, type Added, type Edit } from "../registryApi";
 import { state } from "../store";
-import { problemText } from "./edits";
+import { problemText } from "./problemText";
 import { conflictText } from "./Rename";
 import { t, type Key } from "../i18n";
 import "../registry.css";

@@ -5,7 +5,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Node } from "../model/state";
 import { nodeTitle, quote } from "../model/text";
 import { ApiProblem, editNode, readNode } from "../registryApi";
-import { problemText } from "./edits";
+import { problemText } from "./problemText";
 import { renaming, type Place } from "./renaming";
 import { t } from "../i18n";
 import "../registry.css";

@@ -3,6 +3,7 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { readEvents, type StoredEvent } from "../history";
+import { problemText } from "./problemText";
 import { visible } from "../model/text";
 import { SPANS } from "../model/timeView";
 import { brokerNow, hold, leave, show, unrecorded } from "../past";
@@ -53,7 +54,7 @@ export function Timeline() {
       problem.value = "";
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") return;
-      problem.value = error instanceof Error ? error.message : String(error);
+      problem.value = problemText(error);
       playing.value = false;
     }
     busy.value = false;

@@ -10,7 +10,7 @@ import { KINDS, editOf, fieldsOf, textsOf, type TypeField, type TypeTexts } from
 import type { Node, Registered } from "../model/state";
 import { ApiProblem, editNode } from "../registryApi";
 import { state } from "../store";
-import { problemText } from "./edits";
+import { problemText } from "./problemText";
 import { titleOf } from "./rows";
 import { r, type TypeKey } from "../i18n/resourceTypes";
 import "../registry.css";

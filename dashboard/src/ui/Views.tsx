@@ -6,7 +6,7 @@ import { quote } from "../model/text";
 import { toast } from "../store";
 import { edit, freeId, remove, save, views, type SavedView } from "../views";
 import { Drawer, focusOn } from "./Drawer";
-import { problemText } from "./edits";
+import { problemText } from "./problemText";
 import { t } from "../i18n";
 import { h } from "../i18n/home";
 import "../registry.css";

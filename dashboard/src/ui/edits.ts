@@ -2,17 +2,10 @@
 /** What people do to nodes: requests to the broker, a notice, and what can be undone. */
 import { quote } from "../model/text";
 import type { Registered } from "../model/state";
-import { ApiProblem, editNodes, forgetNodes, restoreNodes } from "../registryApi";
+import { editNodes, forgetNodes, restoreNodes } from "../registryApi";
+import { problemText } from "./problemText";
 import { question, titleByUid, toast } from "../store";
-import { count, t, translate } from "../i18n";
-
-/** Why a request failed, in a sentence. */
-export function problemText(error: unknown): string {
-  if (!(error instanceof ApiProblem)) return String(error);
-  const key = `problem.${error.status === 401 || error.status === 403 ? "forbidden" : error.kind}`;
-  const words = translate(key);
-  return words === key ? quote(error.message) : words;
-}
+import { count, t } from "../i18n";
 
 /** Do it, and show a failure. Returns whether it succeeded. */
 async function tried(action: () => Promise<unknown>): Promise<boolean> {

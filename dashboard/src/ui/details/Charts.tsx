@@ -3,6 +3,7 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { alerts, type Alert } from "../../alerts";
+import { problemText } from "../problemText";
 import { alertsOf, concerning } from "../../model/alertSpans";
 import { curvesOf, CURVES_SHOWN, type Curves } from "./curves";
 import { toCsv } from "../../model/curves";
@@ -105,7 +106,7 @@ export function Charts({ node, resources, only = "" }: { node: Node; resources: 
         pulse.value += 1;
       } catch (error) {
         if (cancel.signal.aborted || !isFirst) return; // what was read before is still right
-        problem.value = error instanceof Error ? error.message : String(error);
+        problem.value = problemText(error);
         status.value = "failed";
       }
     };

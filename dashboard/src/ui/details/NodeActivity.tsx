@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { historyIsOffered, readCommands, readEvents, type Happened, type StoredCommand, type StoredEvent } from "../../history";
+import { problemText } from "../problemText";
 import { merged, shorter } from "../../model/happened";
 import type { Node } from "../../model/state";
 import { quote, visible } from "../../model/text";
@@ -60,7 +61,7 @@ export function NodeActivity({ node }: { node: Node }) {
       problem.value = "";
       lists.value = { events, commands };
     } catch (error) {
-      if (!signal?.aborted) problem.value = error instanceof Error ? error.message : String(error);
+      if (!signal?.aborted) problem.value = problemText(error);
     }
   };
   const more = async () => {
@@ -78,7 +79,7 @@ export function NodeActivity({ node }: { node: Node }) {
         lists.value = { ...known, commands: { rows: [...known.commands.rows, ...next.rows], next: next.next } };
       }
     } catch (error) {
-      problem.value = error instanceof Error ? error.message : String(error);
+      problem.value = problemText(error);
     }
   };
   const { log } = node;

@@ -2,6 +2,7 @@
 /** One number, one vector, or several numbers of one unit, over time. */
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import "./languageTag";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Alert } from "../../alerts";

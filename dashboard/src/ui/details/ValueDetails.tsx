@@ -3,6 +3,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { historyIsOffered, readSamples } from "../../history";
+import { problemText } from "../problemText";
 import { shortDigits } from "../../model/figures";
 import { textOf } from "../../model/readings";
 import { findNode, watch, type Node, type Resource } from "../../model/state";
@@ -112,7 +113,7 @@ function Changes({ resource }: { resource: Resource }) {
       samples.value = [...stored, ...samples.peek().filter(({ ts }) => ts > (stored.at(-1)?.ts ?? 0))];
     };
     read().catch((error: unknown) => {
-      if (!cancel.signal.aborted) problem.value = error instanceof Error ? error.message : String(error);
+      if (!cancel.signal.aborted) problem.value = problemText(error);
     });
     return () => cancel.abort();
   }, [resource]);

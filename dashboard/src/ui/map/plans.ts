@@ -6,7 +6,7 @@ import type { Node } from "../../model/state";
 import { nodeTitle, quote } from "../../model/text";
 import { ApiProblem, request } from "../../registryApi";
 import { toast } from "../../store";
-import { problemText } from "../edits";
+import { problemText } from "../problemText";
 import { t } from "../../i18n";
 import { mt } from "../../i18n/map";
 
