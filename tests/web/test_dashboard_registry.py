@@ -210,7 +210,7 @@ async def test_all_shown_offline_nodes_are_forgotten_after_a_question(browser: B
 
 async def test_node_is_renamed_on_its_card_with_the_keyboard(house: House) -> None:
     async with house.at("nodes?q=keys") as (broker, page):
-        name = card(page, "keys").get_by_role("link")
+        name = card(page, "keys").get_by_role("link").first
         await name.focus()
         await page.keyboard.press("F2")
         await page.get_by_role("textbox", name="New name of keys").wait_for()
@@ -255,13 +255,13 @@ async def test_error_of_a_rename_is_shown_beside_the_name(house: House) -> None:
         await page.keyboard.press("Enter")
         await see(card(page, "wrong"), "Not saved: a label has printable characters only")
         await page.get_by_role("button", name="Cancel").click()
-        await see(card(page, "wrong").get_by_role("link"), "wrong")
+        await see(card(page, "wrong").get_by_role("link").first, "wrong")
 
 
 async def test_rename_that_another_overtook_offers_both_names(house: House) -> None:
     async with house.at("nodes?q=race") as (broker, page):
         for answer, kept in (("Use their value", "Theirs"), ("Keep mine", "Mine")):
-            await card(page, "race").get_by_role("link").focus()
+            await card(page, "race").get_by_role("link").first.focus()
             await page.keyboard.press("F2")
             await page.get_by_role("textbox", name="New name").wait_for()
             await renamed_by_another(broker, "race", label="Theirs", notes=kept)
@@ -269,11 +269,11 @@ async def test_rename_that_another_overtook_offers_both_names(house: House) -> N
             await page.keyboard.press("Enter")
             if answer == "Keep mine":
                 # Another client edited only the notes, which is not a conflict.
-                await see(card(page, "race").get_by_role("link"), "Mine")
+                await see(card(page, "race").get_by_role("link").first, "Mine")
                 break
             await see(card(page, "race"), "Somebody else has set this to “Theirs”.")
             await page.get_by_role("button", name=answer).click()
-            await see(card(page, "race").get_by_role("link"), kept)
+            await see(card(page, "race").get_by_role("link").first, kept)
 
 
 async def test_details_edit_what_people_know_of_a_node(house: House) -> None:
@@ -421,7 +421,7 @@ async def test_no_accessibility_violations(browser: Browser) -> None:
             await see(page.locator(".newcomers"), "1 new node waits for approval")
             await page.get_by_label("Group").select_option("room")
             assert await violations_in_both(page) == []
-            await card(page, "o0").or_(page.locator('[data-uid="o0"]')).get_by_role("link").focus()
+            await card(page, "o0").or_(page.locator('[data-uid="o0"]')).get_by_role("link").first.focus()
             await page.keyboard.press("F2")
             await page.get_by_role("textbox", name="New name").wait_for()
             assert await violations_in_both(page) == [], "rename"

@@ -16,6 +16,9 @@ const OF_NUMBERS: readonly Condition[] = ["above", "below", "change"];
 const WITH_RESOURCE: readonly Condition[] = [...OF_NUMBERS, "no data", "command failed"];
 const WITH_DURATION: readonly Condition[] = ["above", "below", "no data", "offline", "gateway lost"];
 
+/** The form opens at the end of a list. */
+const show = (form: HTMLElement | null): void => form?.scrollIntoView({ block: "nearest" });
+
 export function AlertRules() {
   const rules = useSignal<StoredRule[] | null>(null);
   const channels = useSignal<Channel[]>([]);
@@ -113,7 +116,7 @@ function RuleForm({ rule, save, cancel }: { rule: Rule; save: (rule: Rule) => Pr
     void save(fitting(draft.peek()));
   };
   return (
-    <form class="rule-form" onSubmit={submit}>
+    <form class="rule-form" onSubmit={submit} ref={show}>
       <label class="wide">
         {a("rule.title")}
         <input required maxLength={64} value={draft.value.title} onInput={(event) => set({ title: event.currentTarget.value })} />
