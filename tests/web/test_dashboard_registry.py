@@ -421,7 +421,7 @@ async def test_no_accessibility_violations(browser: Browser) -> None:
             await see(page.locator(".newcomers"), "1 new node waits for approval")
             await page.get_by_label("Group").select_option("room")
             assert await violations_in_both(page) == []
-            await card(page, "o0").or_(page.locator('[data-uid="o0"]')).get_by_role("link").first.focus()
+            await page.locator('[data-uid="o0"]').get_by_role("link").first.focus()
             await page.keyboard.press("F2")
             await page.get_by_role("textbox", name="New name").wait_for()
             assert await violations_in_both(page) == [], "rename"
