@@ -15,7 +15,7 @@ from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually
 from tests.web.sharing import Shared, shared_page
 from tests.web.test_dashboard_for_everybody import violations_in_both
-from tests.web.test_dashboard_page import become_desktop, become_phone, card, has, row, see
+from tests.web.test_dashboard_page import become_desktop, become_phone, card, has, row, see, until
 from tests.web.test_dashboard_registry import broker_with, showing
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ async def opened(browser: Browser) -> AsyncIterator["tuple[Served, Page]"]:
                 broker.gateway.send(uid, resource, text)
         await broker.known(HOUSES[-1])
         async with showing(browser, broker) as page:
+            await until(
+                page, f"document.querySelectorAll('#nodes > .card').length === {len(HOUSES)}"
+            )
             yield broker, page
 
 
