@@ -49,6 +49,14 @@ export class Connection {
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.watch();
     });
+    // A page that is left draws no lost connection: Firefox ends its script in the middle of that, and what
+    // still runs then fails. The socket can still send.
+    addEventListener("pagehide", () => {
+      if (this.socket) this.socket.onclose = null;
+    });
+    addEventListener("pageshow", ({ persisted }) => {
+      if (persisted) this.open();
+    });
     setInterval(() => this.watch(), 5000);
   }
 

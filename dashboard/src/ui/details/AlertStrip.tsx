@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /** The alerts of a node over time: a strip above the charts, and their list. */
 import { useComputed, useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import type { Alert } from "../../alerts";
 import { edgesOf, spansOf, type AlertSpan } from "../../model/alertSpans";
 import { quote } from "../../model/text";
@@ -10,7 +10,8 @@ import { formatNumber, timeOf } from "../../i18n";
 import { d } from "../../i18n/details";
 import { alertValue } from "../alertText";
 import { titleOf } from "../rows";
-import { brokerTime, listenToTouch, onKey, onWheel, type Shared } from "./context";
+import { brokerTime, onKey, type Shared } from "./context";
+import { useGestures } from "./gestures";
 
 /** Alerts in the list, the latest first. */
 const LISTED = 4;
@@ -45,21 +46,7 @@ export function AlertStrip({ alerts, shared }: { alerts: Alert[]; shared: Shared
     if (time === null) return "";
     return [...drawn.value.spans.filter((its) => its.from <= time && time <= its.to).map((its) => textOf(its.alert)), timeOf(time)].join(" · ");
   });
-  useEffect(() => {
-    const element = bar.current;
-    if (!element) return;
-    const stop = listenToTouch(element, shared);
-    const wheel = (event: WheelEvent) => onWheel(shared, event, element.getBoundingClientRect());
-    element.addEventListener("wheel", wheel, { passive: false });
-    return () => {
-      stop();
-      element.removeEventListener("wheel", wheel);
-    };
-  }, []);
-  const point = (event: MouseEvent) => {
-    const box = bar.current?.getBoundingClientRect();
-    if (box) cursor.value = from + ((event.clientX - box.left) / box.width) * (to - from);
-  };
+  const gestures = useGestures(bar, shared, from, to);
   const cursorAt = cursor.value !== null && cursor.value >= from && cursor.value <= to ? percent(cursor.value) : null;
   const latest = [...spans].reverse();
   return (
@@ -77,10 +64,7 @@ export function AlertStrip({ alerts, shared }: { alerts: Alert[]; shared: Shared
         aria-label={d("alerts.of")}
         aria-valuenow={Math.round(cursor.value ?? brokerTime())}
         aria-valuetext={at.value || (latest.length ? lineOf(latest[0].alert) : d("alerts.none"))}
-        onMouseMove={point}
-        onMouseLeave={() => (cursor.value = null)}
-        onBlur={() => (cursor.value = null)}
-        onDblClick={shared.reset}
+        {...gestures}
         onKeyDown={(event) => {
           if (onKey(shared, event, edgesOf(spans))) event.preventDefault();
         }}

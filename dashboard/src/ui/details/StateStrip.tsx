@@ -10,7 +10,8 @@ import { viewAt } from "../../model/timeView";
 import { formatNumber, t, timeOf } from "../../i18n";
 import { d } from "../../i18n/details";
 import { nameOf } from "../rows";
-import { brokerTime, listenToTouch, onKey, onWheel, type Shared } from "./context";
+import { brokerTime, onKey, type Shared } from "./context";
+import { useGestures } from "./gestures";
 import { paintStrip } from "./paint";
 
 const SEGMENTS_MAX = 240;
@@ -53,18 +54,7 @@ export function StateStrip({ resource, samples, absences, shared }: { resource: 
     const segment = segmentAt(segments.value, cursor.value);
     return `${segment ? textOf(segment) : d("unknown")} · ${timeOf(cursor.value)}`;
   });
-  useEffect(() => {
-    const element = bar.current;
-    if (!element) return;
-    const stop = listenToTouch(element, shared);
-    const wheel = (event: WheelEvent) => onWheel(shared, event, element.getBoundingClientRect());
-    element.addEventListener("wheel", wheel, { passive: false });
-    return () => {
-      stop();
-      element.removeEventListener("wheel", wheel);
-      shared.drawings.delete(resource.name);
-    };
-  }, []);
+  useEffect(() => () => void shared.drawings.delete(resource.name), []);
   shared.drawings.set(resource.name, {
     title,
     rows: () => [],
@@ -77,10 +67,7 @@ export function StateStrip({ resource, samples, absences, shared }: { resource: 
   const list = segments.value;
   const [from, to] = [list[0]?.from ?? 0, list.at(-1)?.to ?? 1];
   const percent = (ts: number) => ((ts - from) / (to - from)) * 100;
-  const point = (event: MouseEvent) => {
-    const box = bar.current?.getBoundingClientRect();
-    if (box) cursor.value = from + ((event.clientX - box.left) / box.width) * (to - from);
-  };
+  const gestures = useGestures(bar, shared, from, to);
   const cursorAt = cursor.value !== null && cursor.value >= from && cursor.value <= to ? percent(cursor.value) : null;
   return (
     <figure class="chart strip" data-resource={resource.name}>
@@ -96,10 +83,7 @@ export function StateStrip({ resource, samples, absences, shared }: { resource: 
         aria-label={d("chart.of", { name: title })}
         aria-valuenow={Math.round(cursor.value ?? brokerTime())}
         aria-valuetext={at.value || (list.length ? textOf(list[list.length - 1]) : d("unknown"))}
-        onMouseMove={point}
-        onMouseLeave={() => (cursor.value = null)}
-        onBlur={() => (cursor.value = null)}
-        onDblClick={shared.reset}
+        {...gestures}
         onKeyDown={(event) => {
           if (onKey(shared, event, list.map((segment) => (segment.from + segment.to) / 2))) event.preventDefault();
         }}
