@@ -56,6 +56,7 @@ def test_user_is_added_listed_changed_and_removed(tmp_path: Path) -> None:
         (("token", "remove", "ci"), "", "There is no token named 'ci'"),
         (("token", "add", "ci", "--expires", "soon"), "", "--expires takes 12h, 90d, 4w or never"),
         (("invite", "--expires", "never"), "", "An invitation expires"),
+        (("invite", "--url", "pyaiot.example.org"), "", "Invalid URL 'pyaiot.example.org'"),
         (("login", "pyaiot.example.org"), "x\n", "Invalid URL 'pyaiot.example.org'"),
         (("login", "http://["), "x\n", "Invalid URL"),
         (("logout", "http://localhost:1"), "", "No access to http://localhost:1 is stored."),

@@ -247,6 +247,11 @@ def test_upgrade_check_names_data_of_a_newer_version_and_wrong_settings(programs
     execute(str(data_of(programs) / "registry.db"), (*FILE_1, "PRAGMA user_version = 99"))
     settings = programs.home / "c.toml"
     settings.write_text("[broker]\ncolour = 1\n", "utf-8")
+    folder = programs.home / "folder"
+    folder.mkdir()
+    in_place_of_file = programs.run("upgrade-check", "--history", folder)
+    assert in_place_of_file.returncode == 1
+    assert f"wrong     history    {folder}" in in_place_of_file.stdout
     check = programs.run("upgrade-check", "--config", settings)
     assert check.returncode == 1
     assert "wrong     settings" in check.stdout

@@ -33,7 +33,7 @@ def check_upgrade(found: Sequence[Part], folder: Path) -> Iterator[PartCheck]:
     for part in found:
         if part.kind == "server":
             yield PartCheck(part.name, "ok", "in PostgreSQL: the service checks it at its start")
-        if part.kind != "database" or not part.path.is_file():
+        if part.kind != "database" or not part.path.exists():
             continue
         check = _check(part)
         yield check

@@ -93,7 +93,10 @@ def invite(
 
     from pyaiot.accounts.qr_code import qr_code  # noqa: PLC0415
     from pyaiot.accounts.store import Invitation  # noqa: PLC0415
+    from pyaiot.client.address import BrokerAddress  # noqa: PLC0415
 
+    if url:
+        BrokerAddress.from_url(url)  # else the link would lead nowhere
     scope = new_scope(role, tag or (), gateway or ())
     life_s = read_duration(expires)
     if life_s is None:
