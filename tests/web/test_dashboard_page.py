@@ -474,6 +474,26 @@ async def test_image_of_an_unknown_host_is_named_and_not_loaded(browser: Browser
         assert not any("evil.example" in url for url in requested)
 
 
+async def test_part_that_two_cards_wait_for_is_shown_in_both(browser: Browser) -> None:
+    async with running() as broker:
+        broker.add_node("plain", temperature="20.0°C")
+        for uid in ("cube-b", "cube-c"):
+            broker.add_node(uid, imu=imu(0, 0, 1000))
+        async with showing(browser, broker) as page:
+            teapots = [card(page, uid).locator(".teapot-place") for uid in ("cube-b", "cube-c")]
+            for teapot in teapots:
+                await has(teapot, "role", "img")
+            await page.evaluate("location.hash = '#/nodes?q=plain'")
+            await see(card(page, "plain"), "20.0")
+            # From here on the browser has the part in its cache, so that it is there for one card
+            # before the other begins to wait for it.
+            await page.reload()
+            await see(card(page, "plain"), "20.0")
+            await page.evaluate("location.hash = '#/nodes?q=cube'")
+            for teapot in teapots:
+                await has(teapot, "role", "img")
+
+
 async def test_inertial_unit_turns_only_its_own_teapot(world: World) -> None:
     async with world.at("nodes?q=cube") as (broker, page):
         turned = "document.querySelector('[data-uid={}] .box')?.style.transform"

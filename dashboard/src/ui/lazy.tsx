@@ -12,7 +12,11 @@ export function lazy<P extends object = object>(load: () => Promise<ComponentTyp
     const ready = useSignal(found !== null);
     const failed = useSignal(false);
     useEffect(() => {
-      if (found) return;
+      if (found) {
+        // Another one loaded it between the first drawing of this one and now.
+        ready.value = true;
+        return;
+      }
       let unmounted = false;
       Promise.all([load(), allTexts]).then(
         ([component]) => {
