@@ -9,6 +9,12 @@ import pytest
 from pyaiot.errors import reason_of, requirement
 
 
+class Rule(msgspec.Struct):
+    """A value with choices, in a list of objects."""
+
+    order: Literal["oldest", "newest"] | None = None
+
+
 class Body(msgspec.Struct, forbid_unknown_fields=True):
     """A body with values of many kinds."""
 
@@ -21,6 +27,8 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(min_length=1)] = "x"
     agg: Annotated[str, msgspec.Meta(pattern="^(min|max)$")] = "min"
     state: Literal["online", "offline"] = "online"
+    rules: tuple[Rule, ...] = ()
+    rule_of: dict[str, Rule | None] = {}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +57,27 @@ def test_requirement_names_the_value_and_what_it_must_be(body: str, sentence: st
     with pytest.raises(msgspec.MsgspecError) as raised:
         msgspec.json.decode(body, type=Body)
     assert requirement(str(raised.value)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ('{"state":"gone"}', "state cannot be 'gone': use one of offline, online"),
+        (
+            '{"rules":[{},{"order":"desc"}]}',
+            "rules[1].order cannot be 'desc': use one of newest, oldest",
+        ),
+        (
+            '{"rule_of":{"x":{"order":"desc"}}}',
+            "rule_of[...].order cannot be 'desc': use one of newest, oldest",
+        ),
+        ('{"limit":0}', "limit must be at least 1"),
+    ],
+)
+def test_requirement_lists_the_choices_of_a_known_type(body: str, sentence: str) -> None:
+    with pytest.raises(msgspec.MsgspecError) as raised:
+        msgspec.json.decode(body, type=Body)
+    assert requirement(str(raised.value), Body) == sentence
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 
 import os
 import re
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 
 class PyaiotError(Exception):
@@ -64,20 +65,47 @@ def expected(error: str) -> str:
     return error[:1].lower() + error[1:]
 
 
-def requirement(error: str) -> str:
+def requirement(error: str, kind: object = None) -> str:
     """The same with the name of the value, for JSON: `limit must be a whole number`.
 
-    Other messages of msgspec, such as that of an unknown field, are sentences already.
+    `kind`: the type of the whole body or query, to list the choices of a value that has some. Other
+    messages of msgspec, such as that of an unknown field, are sentences already.
     """
     text, _, place = error.partition(" - at ")
     name = place.strip("`").removeprefix("$").lstrip(".") or "the body"
     if found := re.fullmatch(r"Invalid enum value (.+)", text):
-        return f"{name} cannot be {found[1]}"
+        choices = ", ".join(_choices(kind, place))
+        return f"{name} cannot be {found[1]}" + (f": use one of {choices}" if choices else "")
     if text.endswith("out of range"):
         return f"{name} is out of range"
     if not text.startswith("Expected"):
         return error
     return f"{name} must be {expected(text)}".replace("a table", "an object")
+
+
+def _choices(kind: object, place: str) -> tuple[str, ...]:
+    """The choices at a place in a type, such as `$.rules[0].state`; empty if they are not known."""
+    from msgspec import inspect  # noqa: PLC0415 - 3 ms that only an error needs
+
+    kinds = [inspect.type_info(kind)] if kind is not None else []
+    for step in re.findall(r"[^.\[\]]+|\[[^\]]*\]", place.strip("`").removeprefix("$")):
+        kinds = [inner for outer in _options(kinds) for inner in _inside(outer, step)]
+    literals = (it for it in _options(kinds) if isinstance(it, inspect.LiteralType))
+    return tuple(str(value) for it in literals for value in it.values)
+
+
+def _options(kinds: Iterable[Any]) -> Iterator[Any]:
+    """The types, with the members of unions in place of each union."""
+    for kind in kinds:
+        yield from getattr(kind, "types", (kind,))
+
+
+def _inside(kind: Any, step: str) -> Iterator[Any]:
+    """The types of a field, or of the items of a list or table."""
+    if step.startswith("["):
+        items = (getattr(kind, name, None) for name in ("item_type", "value_type"))
+        yield from (item for item in items if item is not None)
+    yield from (it.type for it in getattr(kind, "fields", ()) if it.encode_name == step)
 
 
 class ProtocolError(PyaiotError):

@@ -37,7 +37,7 @@ async def read_json(request: web.Request, kind: type[B]) -> B:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise ProblemError(400, "bad-request", requirement(str(error))[:300]) from error
+        raise ProblemError(400, "bad-request", requirement(str(error), kind)[:300]) from error
 
 
 def check_all_nodes(request: web.Request, subject: str) -> None:

@@ -374,7 +374,7 @@ def read_query(kind: type[Q], given: Iterable[tuple[str, str]]) -> Q:
         query = msgspec.convert(fields, kind, strict=False)
     except msgspec.ValidationError as error:
         _check_moments(fields)
-        raise ProblemError(400, "bad-request", requirement(str(error))[:300]) from error
+        raise ProblemError(400, "bad-request", requirement(str(error), kind)[:300]) from error
     except UnicodeError as error:
         raise ProblemError(400, "bad-request", "a parameter is not valid UTF-8") from error
     for name in fields:
