@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The key file, and the tokens that it makes and accepts."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,14 @@ def test_existing_keys_are_replaced_only_on_request(tmp_path: Path, keys: Keys) 
     other = generate_keys()
     write_keys(path, other, replace=True)
     assert load_keys(path) == other
+
+
+def test_a_device_or_named_pipe_is_never_replaced(tmp_path: Path, keys: Keys) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(OperatorError, match="is not a file: name another one"):
+        write_keys(path, keys, replace=True)
+    assert path.is_fifo()
 
 
 @pytest.mark.parametrize(

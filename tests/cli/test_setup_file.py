@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Which settings files `aiot setup` replaces."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,21 @@ def test_settings_and_what_cannot_be_read_are_not_replaced(tmp_path: Path, text:
 def test_new_file_can_be_read_by_everybody(tmp_path: Path) -> None:
     write_settings(tmp_path / "new" / "config.toml", NEW, force=False)
     assert (tmp_path / "new" / "config.toml").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_device_or_named_pipe_is_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(OperatorError, match="is not a file: name another one"):
+        write_settings(path, NEW, force=True)
+    assert path.is_fifo()
+
+
+def test_the_target_of_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    target = tmp_path / "kept.toml"
+    target.write_text(SETTINGS)
+    link = tmp_path / "config.toml"
+    link.symlink_to(target)
+    write_settings(link, NEW, force=False)
+    assert link.is_symlink()
+    assert target.read_text() == NEW

@@ -77,6 +77,8 @@ def write_keys(path: Path, keys: Keys, *, replace: bool = False) -> None:
     text = f"[keys]\nsecret = {keys.secret}\nprivate = {keys.private}\n"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if replace and path.exists() and not path.is_file():
+            raise OperatorError(f"The key file {path} is not a file: name another one.")
         if replace:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()

@@ -17,12 +17,14 @@ _MEGABYTE: Final = 1_000_000
 
 
 async def save(pieces: AsyncIterator[bytes], path: Path) -> int:
-    """Write `pieces` to `path` and return the size in bytes. The file is replaced at the end.
+    """Write `pieces` to `path` and return the size in bytes. The file is replaced at the end. A
+    device or a named pipe is written to directly, and a link stays a link.
 
     Raises `OperatorError` if it cannot be written, and what `pieces` raises. An existing file
     then stays unchanged.
     """
-    part = path.with_name(path.name + ".part")
+    target, is_replaced = _target(path)
+    part = target.with_name(target.name + ".part") if is_replaced else target
     size = 0
     try:
         with part.open("wb") as file, _progress() as update:
@@ -30,13 +32,21 @@ async def save(pieces: AsyncIterator[bytes], path: Path) -> int:
                 file.write(piece)
                 size += len(piece)
                 update(size)
-        part.replace(path)
+        if is_replaced:
+            part.replace(target)
     except OSError as error:
         raise OperatorError(f"{path} cannot be written: {reason_of(error)}.") from error
     finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        if is_replaced:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
     return size
+
+
+def _target(path: Path) -> tuple[Path, bool]:
+    """The file that a path names, and whether it is replaced: a device is not."""
+    target = path.resolve()
+    return target, target.is_file() or not target.exists()
 
 
 class _SizeLine:

@@ -122,6 +122,9 @@ def write_settings(path: Path, text: str, *, force: bool) -> None:
     """Write the settings file. Raises `OperatorError`, also if there is one with settings."""
     if not force and _has_settings(path):
         raise OperatorError(f"{path} has settings and was not changed: replace it with --force.")
+    path = path.resolve()  # the target of a link is replaced, not the link
+    if path.exists() and not path.is_file():
+        raise OperatorError(f"{path} is not a file: name another one.")
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
