@@ -235,13 +235,15 @@ SLOW = (
 LONGEST = tuple(
     """
     web/test_dashboard_home.py end_to_end/test_fleet.py end_to_end/test_processes.py
-    mqtt/test_embedded_broker.py test_docs_commands.py end_to_end/test_embedded_mqtt.py
+    mqtt/test_embedded_broker.py test_docs_commands.py end_to_end/test_mqtt_cluster.py
+    end_to_end/test_embedded_mqtt.py mqtt/test_embedded_cluster.py
     test_benchmarks.py interop/test_home_assistant.py doctor/test_doctor.py
     web/test_dashboard_end_to_end.py web/test_dashboard_for_everybody.py
     attacks/test_secrets.py web/test_dashboard_registry.py homeassistant/test_service.py
     web/test_dashboard_installed.py gateways/test_mqtt_old_messages.py
     web/test_dashboard_audit.py end_to_end/test_mdns.py web/test_dashboard_alerts.py
     attacks/test_mutated_inputs.py web/test_dashboard_page.py gateways/test_mqtt_gateway.py
+    gateways/test_share_clients.py
     web/test_documentation_site.py interop/test_address_families.py
     web/test_dashboard_history.py web/test_ended_access.py web/test_dashboard_devices.py
     mqtt/test_embedded_quotas.py web/test_dashboard_figures.py attacks/test_secured_mqtt.py

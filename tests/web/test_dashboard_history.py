@@ -302,13 +302,19 @@ async def test_details_and_timeline_have_no_accessibility_violations(
             await become_phone(page)
         else:
             await page.emulate_media(forced_colors="active", reduced_motion="reduce")
+        timeline = page.locator(".timeline")
         await page.keyboard.press("t")
         await seek(page, 0.9)
-        await see(page.locator(".timeline"), "You see the past.")
+        await see(timeline, "You see the past.")
         assert await violations(page) == []
         wide = "document.documentElement.scrollWidth - innerWidth"
         assert await page.evaluate(wide) <= 0
+        # Before the past is read, the key closes the timeline; afterwards it leaves the past.
+        await see(page.locator("#pill"), "Past")
         await page.keyboard.press("t")
+        await see(timeline, "You see the present.")
+        await page.keyboard.press("t")
+        await is_absent(timeline)
         await page.goto(f"{broker.url}#/node/lamp")
         dialog = page.get_by_role("dialog")
         await see(dialog, "From the stored history.")
