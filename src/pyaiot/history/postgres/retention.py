@@ -39,10 +39,15 @@ _MAKE_HOURS: Final = """
     ON CONFLICT (series, at, unit) DO UPDATE SET low = excluded.low, high = excluded.high,
         total = excluded.total, count = excluded.count, last = excluded.last
 """
+# Locks the marks in the order in which writers lock them, before the deletion.
 _TAKE_MARKS: Final = """
-    DELETE FROM stale WHERE (step, series, at) IN
-        (SELECT step, series, at FROM stale WHERE step = $1 AND at < $2 LIMIT $3)
-    RETURNING series, at
+    WITH due AS MATERIALIZED (
+        SELECT step, series, at FROM stale WHERE step = $1 AND at < $2
+        ORDER BY series, at LIMIT $3 FOR UPDATE
+    )
+    DELETE FROM stale USING due
+    WHERE stale.step = due.step AND stale.series = due.series AND stale.at = due.at
+    RETURNING stale.series, stale.at
 """
 _DELETE_OLD: Final = (
     "DELETE FROM {0} WHERE ctid = ANY (ARRAY (SELECT ctid FROM {0} WHERE at < $1 LIMIT $2))"

@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -25,6 +26,8 @@ LOCK_LIMIT_S: Final = 1.0
 """How long a previous writer may take to end: the server notices its end with a delay."""
 _LOCK_PAUSE_S: Final = 0.05
 _MINUTE: Final = 60 * MICROSECONDS
+_INSERT: Final = "INSERT INTO reading SELECT * FROM incoming ON CONFLICT DO NOTHING"
+_INSERT_RETURNING: Final = f"{_INSERT} RETURNING series, at"
 _MARK: Final = (
     "INSERT INTO stale SELECT 60, * FROM unnest($1::integer[], $2::bigint[]) ON CONFLICT DO NOTHING"
 )
@@ -39,6 +42,10 @@ T = TypeVar("T")
 
 class PostgresWriter:
     """Writes batches, each in one transaction that the server has committed when `write` returns.
+
+    Several brokers may write the same rows at once. Each takes its locks in the same order, which
+    prevents deadlocks: partitions (in a separate transaction before the batch), series, units,
+    readings by series and time, marks.
 
     It has its own event loop, which runs only during a call.
     """
@@ -196,6 +203,8 @@ class PostgresWriter:
         return None if newest is None else ClockState.of_newest(newest / MICROSECONDS)
 
     async def _write(self, batch: WriteBatch, now: float) -> None:
+        if batch.readings:
+            await self._prepare_partitions(batch.readings, now)
         async with self._db.transaction():
             if batch.readings:
                 await self._write_readings(batch.readings, now)
@@ -235,18 +244,23 @@ class PostgresWriter:
         rows, late, marks = self._index.rows(readings, oldest)
         records = [
             (series, at, unit, *_columns(value))
-            for series, at, value, unit in zip(
-                rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True
-            )
+            for series, at, value, unit in chain(zip(*[iter(rows)] * 4, strict=True), late)
         ]
         if records:
+            if self._is_shared or late:
+                records.sort(key=_series_and_time)  # equal ones in the order of `records`
             await self._make_partitions({int(at) // WEEK for _, at, *_ in records})
             await self._db.copy_records_to_table("incoming", records=records)
-            await self._db.execute(
-                "INSERT INTO reading SELECT * FROM incoming ON CONFLICT DO NOTHING"
-            )
-        for series, at, value, unit in late:
-            await self._write_late(series, at, value, unit)
+            if late:
+                inserted = {(series, at) for series, at in await self._db.fetch(_INSERT_RETURNING)}
+                inserted.difference_update(zip(rows[::4], rows[1::4], strict=True))
+            else:
+                await self._db.execute(_INSERT)
+        for row in sorted(late, key=_series_and_time):
+            if row[:2] in inserted:
+                inserted.remove(row[:2])
+            else:
+                await self._write_late(*row)
         if rows:
             self._last_written = (*self._index.last_key, rows[-3])
         if self._is_shared:
@@ -274,6 +288,21 @@ class PostgresWriter:
             )
             if tuple(other) == columns:
                 return
+
+    async def _prepare_partitions(self, readings: list[NewReading], now: float) -> None:
+        """Create the partitions of a batch before its transaction.
+
+        To create one, the server locks the table `reading` against all others, until the
+        transaction ends. Two transactions that have read the table and then create a partition
+        would wait for each other.
+        """
+        oldest = int(self._keep.oldest(now).readings * MICROSECONDS)
+        times = [at for _, at, _, _ in readings if at >= oldest]
+        # Readings with equal times are stored some microseconds later, perhaps in the next week.
+        weeks = {(at + more) // WEEK for at in times for more in (0, MICROSECONDS)}
+        if weeks - self._weeks:
+            async with self._db.transaction():
+                await self._make_partitions(weeks)
 
     async def _make_partitions(self, weeks: set[int]) -> None:
         for week in weeks - self._weeks:
@@ -354,6 +383,10 @@ async def _take_lock(db: Any, *, is_shared: bool) -> None:
     if is_shared:
         raise StoreError("a Pyaiot that is not of a cluster is writing this database")
     raise StoreError("another Pyaiot is writing this database")
+
+
+def _series_and_time(row: tuple[Any, ...]) -> tuple[int, int]:
+    return row[0], row[1]
 
 
 def _shared_marks(
