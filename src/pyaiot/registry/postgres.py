@@ -37,8 +37,9 @@ ROWS_AT_ONCE: Final = 2000
 """Number of rows fetched at once."""
 WRITER_LOCK: Final = 0x41694E52
 """Advisory lock, held exclusively by a single writer or shared by the brokers of a cluster."""
-EDIT_LOCK: Final = 0x41694E54
-"""The advisory lock of the broker that stores edits of people."""
+WRITE_LOCK: Final = 0x41694E54
+"""The advisory lock of the broker of a cluster that currently writes: brokers that wrote the same
+nodes in different order would otherwise wait for each other."""
 SCHEMA_LOCK: Final = 0x41694E53
 """Advisory lock held while the schema is migrated."""
 
@@ -201,6 +202,8 @@ class PostgresStore:
 
     async def _write(self, changes: Changes) -> None:
         async with self._db.transaction():
+            if self.is_shared:
+                await self._db.execute("SELECT pg_advisory_xact_lock($1)", WRITE_LOCK)
             if changes.removed:
                 await self._db.execute(
                     "DELETE FROM node WHERE uid = ANY($1::text[])", list(changes.removed)
@@ -225,9 +228,8 @@ class PostgresStore:
                 )
 
     async def _check_revisions(self, edited: Sequence[RecordRow]) -> None:
-        """Raises `StaleRevision` if another broker has stored an edit of one of the nodes, which
-        is not known here yet."""
-        await self._db.execute("SELECT pg_advisory_xact_lock($1)", EDIT_LOCK)
+        """In a transaction that holds `WRITE_LOCK`. Raises `StaleRevision` if another broker has
+        stored an edit of one of the nodes, which is not known here yet."""
         rows = await self._db.fetch(_STORED, [row[0] for row in edited])
         stored = {row[0]: tuple(row) for row in rows}
         revision = 1 + EDITED_COLUMNS.index("revision")
