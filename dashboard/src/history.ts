@@ -28,7 +28,7 @@ export interface StoredReading {
 }
 
 interface Page {
-  readings: (Partial<StoredReading> & { min?: unknown; max?: unknown; count?: unknown })[];
+  readings: (Partial<StoredReading> & { min?: unknown; max?: unknown; last?: unknown; count?: unknown })[];
   next: string | null;
 }
 
@@ -45,12 +45,12 @@ export async function readLatest(resource: Resource, from: number, to: number, c
   return samples.flatMap(({ ts, value }) => (typeof value === "number" ? [[ts, value] as [number, number]] : []));
 }
 
-/** The stored numbers of a resource: mean, minimum and maximum of each step. */
+/** The stored numbers of a resource: mean, minimum, maximum and last of each step. */
 export async function readSteps(resource: Resource, from: number, to: number, signal: AbortSignal): Promise<Stored> {
   const step = niceStep(to - from);
-  const page = await read<Page>(historyOf(resource, { from: String(from), to: String(to), every: String(step), agg: "mean,min,max,count" }), signal);
+  const page = await read<Page>(historyOf(resource, { from: String(from), to: String(to), every: String(step), agg: "mean,min,max,last,count" }), signal);
   const stored: Stored = { step, until: to, ...emptyCurve() };
-  for (const { ts, value, min, max, count } of page.readings ?? []) {
+  for (const { ts, value, min, max, last, count } of page.readings ?? []) {
     // One step may have two means, if the unit has changed in it: the line needs one.
     if (typeof ts !== "number" || typeof value !== "number" || ts <= (stored.times.at(-1) ?? -Infinity)) continue;
     stored.times.push(ts);
@@ -58,6 +58,7 @@ export async function readSteps(resource: Resource, from: number, to: number, si
     stored.lows.push(typeof min === "number" ? min : value);
     stored.highs.push(typeof max === "number" ? max : value);
     stored.counts.push(typeof count === "number" ? count : 1);
+    stored.lasts.push(typeof last === "number" ? last : value);
   }
   return stored;
 }

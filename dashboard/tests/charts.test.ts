@@ -44,7 +44,7 @@ describe("view", () => {
   });
 });
 
-const stored = (step: number, until: number, rows: [number, number, number, number, number][]): Stored => ({
+const stored = (step: number, until: number, rows: [time: number, mean: number, low: number, high: number, count: number, last?: number][]): Stored => ({
   step,
   until,
   times: rows.map(([time]) => time),
@@ -52,6 +52,7 @@ const stored = (step: number, until: number, rows: [number, number, number, numb
   lows: rows.map(([, , low]) => low),
   highs: rows.map(([, , , high]) => high),
   counts: rows.map(([, , , , count]) => count),
+  lasts: rows.map(([, value, , , , last = value]) => last),
 });
 
 describe("curves", () => {
@@ -75,7 +76,7 @@ describe("curves", () => {
   });
 
   it("a step with a gap and a reading is no gap", () => {
-    const curve = inSteps({ times: [60, 61, 120], values: [null, 4, null], lows: [null, 4, null], highs: [null, 4, null], counts: [1, 1, 1] }, 60);
+    const curve = inSteps({ times: [60, 61, 120], values: [null, 4, null], lows: [null, 4, null], highs: [null, 4, null], counts: [1, 1, 1], lasts: [null, 4, null] }, 60);
     expect(curve.values).toEqual([4, null]);
   });
 
@@ -95,6 +96,16 @@ describe("curves", () => {
     expect(summary(curve, 500, 600)).toBeNull();
     const huge = curveOf([[0, Number.MAX_VALUE], [1, Number.MAX_VALUE]]);
     expect(summary(huge, 0, 9)?.mean).toBe(Number.MAX_VALUE);
+  });
+
+  it("the last value of a summary is a reading, not the mean of its step", () => {
+    const curve = stored(60, 130, [[60, 2, 1, 3, 4], [120, 25.46, 25, 25.9, 9, 25.6]]);
+    expect(summary(withGaps(curve), 0, 999)?.last).toBe(25.6);
+    const ring = new Ring(10);
+    for (const [time, value] of [[125, 1], [140, 9], [150, 4]]) ring.push(time, value);
+    expect(summary(joined(curve, liveCurve(ring, 0, 999)), 0, 999)?.last).toBe(4);
+    expect(summary(joined(curve, liveCurve(ring, 0, 130)), 0, 999)?.last).toBe(25.6);
+    expect(summary(inSteps(liveCurve(ring, 0, 999), 60), 0, 999)).toMatchObject({ last: 4, low: 1, high: 9 });
   });
 
   it("curves with other times share one axis", () => {

@@ -10,6 +10,8 @@ export interface Curve {
   highs: (number | null)[];
   /** Readings in each value. */
   counts: number[];
+  /** The last reading of each value. */
+  lasts: (number | null)[];
 }
 
 /** Steps of a history, each of `step` seconds from its time. It has the readings up to `until`. */
@@ -18,14 +20,15 @@ export interface Stored extends Curve {
   until: number;
 }
 
-export const emptyCurve = (): Curve => ({ times: [], values: [], lows: [], highs: [], counts: [] });
+export const emptyCurve = (): Curve => ({ times: [], values: [], lows: [], highs: [], counts: [], lasts: [] });
 
-function add(curve: Curve, time: number, value: number | null, low = value, high = value, count = 1): void {
+function add(curve: Curve, time: number, value: number | null, low = value, high = value, count = 1, last = value): void {
   curve.times.push(time);
   curve.values.push(value);
   curve.lows.push(low);
   curve.highs.push(high);
   curve.counts.push(count);
+  curve.lasts.push(last);
 }
 
 /** The samples of a ring between two times, each a point. */
@@ -59,15 +62,20 @@ export function inSteps(curve: Curve, step: number): Curve {
     const start = Math.floor(time / step) * step;
     const last = result.times.length - 1;
     if (result.times[last] === start) merge(result, last, curve, index);
-    else add(result, start, curve.values[index], curve.lows[index], curve.highs[index], curve.counts[index]);
+    else take(result, start, curve, index);
   });
   return result;
 }
 
-/** Take a point of another curve into one of this. */
+/** Add a point of another curve, at a time. */
+const take = (curve: Curve, time: number, other: Curve, index: number): void =>
+  add(curve, time, other.values[index], other.lows[index], other.highs[index], other.counts[index], other.lasts[index]);
+
+/** Take a later point of another curve into one of this. */
 function merge(curve: Curve, at: number, other: Curve, index: number): void {
   const [value, low, high] = [other.values[index], other.lows[index], other.highs[index]];
   if (value === null || low === null || high === null) return;
+  curve.lasts[at] = other.lasts[index];
   const [mine, least, most] = [curve.values[at], curve.lows[at], curve.highs[at]];
   if (mine === null || least === null || most === null) {
     [curve.values[at], curve.lows[at], curve.highs[at], curve.counts[at]] = [value, low, high, other.counts[index]];
@@ -90,25 +98,27 @@ export function joined(stored: Stored | undefined, live: Curve): Curve {
     lows: [...stored.lows],
     highs: [...stored.highs],
     counts: [...stored.counts],
+    lasts: [...stored.lasts],
   };
   const first = live.times.findIndex((time) => time > until);
   if (first < 0) return result;
   const later = inSteps(sliced(live, first), step);
   later.times.forEach((start, index) => {
     const last = result.times.length - 1;
-    if (start > result.times[last]) add(result, start, later.values[index], later.lows[index], later.highs[index], later.counts[index]);
+    if (start > result.times[last]) take(result, start, later, index);
     // The step in which the history was read has readings in both.
     else if (start === result.times[last]) merge(result, last, later, index);
   });
   return result;
 }
 
-const sliced = ({ times, values, lows, highs, counts }: Curve, first: number): Curve => ({
+const sliced = ({ times, values, lows, highs, counts, lasts }: Curve, first: number): Curve => ({
   times: times.slice(first),
   values: values.slice(first),
   lows: lows.slice(first),
   highs: highs.slice(first),
   counts: counts.slice(first),
+  lasts: lasts.slice(first),
 });
 
 /** Silence longer than this many usual intervals, and longer than `GAP_S`, is a gap. */
@@ -129,7 +139,7 @@ export function withGaps(curve: Curve): Curve {
   curve.times.forEach((time, index) => {
     const before = curve.times[index - 1];
     if (index && time - before > limit) add(result, before + 0.001, null, null, null, 0);
-    add(result, time, curve.values[index], curve.lows[index], curve.highs[index], curve.counts[index]);
+    take(result, time, curve, index);
   });
   return result;
 }
@@ -152,7 +162,7 @@ export function summary(curve: Curve, from: number, to: number): Summary | null 
     high = Math.max(high, curve.highs[index] ?? value);
     total += curve.counts[index];
     mean = mixed(mean, value, curve.counts[index] / total);
-    last = value;
+    last = curve.lasts[index];
   });
   return total ? { last, low, mean, high } : null;
 }
