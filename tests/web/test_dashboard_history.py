@@ -164,15 +164,23 @@ async def test_charts_are_zoomed_by_dragging_and_with_the_keyboard(lamps: Lamps)
         await has(dialog.get_by_role("button", name="6 h", exact=True), "aria-pressed", "false")
         await see(chart.locator(".summary"), "max20.6 °C")
 
-        await page.mouse.move(0, 0)  # a pointer on the chart sets the reading again
+        # The pointer rests on the chart, which is drawn again: the keyboard was later.
         slider = chart.get_by_role("slider")
         await slider.focus()
         await page.keyboard.press("0")
         await has(dialog.get_by_role("button", name="6 h", exact=True), "aria-pressed", "true")
         await page.keyboard.press("End")
         await see(chart.locator(".reading"), "25 °C")
+        await page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 60)
+        await see(chart.locator(".reading"), "20.")
+        await page.keyboard.press("End")
+        await see(chart.locator(".reading"), "25 °C")
         await page.keyboard.press("+")
         await has(dialog.get_by_role("button", name="6 h", exact=True), "aria-pressed", "false")
+        await see(chart.locator(".reading"), "25 °C")
+        # In steps of two minutes: a reading, not the mean of its step.
+        await dialog.get_by_role("button", name="24 h", exact=True).click()
+        await see(chart.locator(".summary"), "now25 °C")
 
 
 async def test_two_nodes_are_compared_in_one_chart_and_saved(lamps: Lamps) -> None:
@@ -331,3 +339,18 @@ async def test_details_and_timeline_have_no_accessibility_violations(
         await page.keyboard.press("Escape")
         await become_desktop(page)
         await page.emulate_media(color_scheme="light", forced_colors="none")
+
+
+async def test_the_timeline_has_no_line_for_its_close_button_alone(lamps: Lamps) -> None:
+    async with lamps.at() as (_, page):
+        await page.set_viewport_size({"width": 320, "height": 640})
+        await page.keyboard.press("t")
+        timeline = page.locator(".timeline")
+        close = await timeline.get_by_role("button", name="Close the timeline").bounding_box()
+        moment = await timeline.locator(".moment").bounding_box()
+        assert close is not None
+        assert moment is not None
+        assert abs(close["y"] - moment["y"]) < 4
+        assert close["x"] + close["width"] <= 320
+        await page.keyboard.press("t")
+        await become_desktop(page)

@@ -81,7 +81,7 @@ export function Charts({ node, resources, only = "" }: { node: Node; resources: 
   const era = useSignal(0);
   const limits = useSignal<NodeLimit[]>([]);
   const drawings = useRef(new Map<string, Drawing>());
-  const shared = useMemo<Shared>(() => ({ view, cursor, pulse, drawings: drawings.current, reset: () => (view.value = lastSeconds(span.peek(), brokerTime())) }), []);
+  const shared = useMemo<Shared>(() => ({ view, cursor, byKey: false, pulse, drawings: drawings.current, reset: () => (view.value = lastSeconds(span.peek(), brokerTime())) }), []);
   const isShown = (key: string) => (chosen.value ? chosen.value.has(key) : all.findIndex((its) => its.key === key) < CURVES_SHOWN);
   const shown = all.filter(({ key }) => isShown(key));
   const numbers = [...new Set([...shown.filter(({ vector }) => !vector).map(({ resource }) => resource), ...compared.value])];

@@ -17,7 +17,7 @@ import { quote, visible } from "../../model/text";
 import { language, localDigits, timeOf } from "../../i18n";
 import { d } from "../../i18n/details";
 import { colours, printing } from "../colours";
-import { brokerTime, listenToTouch, nearest, onKey, onWheel, type Shared } from "./context";
+import { brokerTime, isMove, listenToTouch, nearest, onKey, onWheel, type Shared } from "./context";
 import { paintChart } from "./paint";
 
 const HEIGHT = 168;
@@ -113,7 +113,7 @@ export function NumberChart({ id, title, unit, lines, limits, alerts, shared }: 
       it.setScale("x", { min: from, max: to });
       it.redraw(false, true); // the ticks are others, although the scale is the same
     });
-    follow(it, cursor.peek());
+    follow(it, cursor.peek(), shared.byKey);
   };
   useSignalEffect(() => {
     const { line, soft, edge, axes } = colours.value;
@@ -135,10 +135,14 @@ export function NumberChart({ id, title, unit, lines, limits, alerts, shared }: 
       const over = plot.current?.over.getBoundingClientRect();
       if (over) onWheel(shared, event, over);
     };
-    const leave = () => (cursor.value = null);
+    const leave = () => shared.byKey || (cursor.value = null);
+    const move = (event: MouseEvent) => void isMove(shared, event);
     element.addEventListener("wheel", wheel, { passive: false });
+    // Before the chart itself sets the crosshair.
+    element.addEventListener("mousemove", move, true);
     element.addEventListener("mouseleave", leave);
     return () => {
+      element.removeEventListener("mousemove", move, true);
       element.removeEventListener("mouseleave", leave);
       watch.disconnect();
       stop();
@@ -155,7 +159,7 @@ export function NumberChart({ id, title, unit, lines, limits, alerts, shared }: 
     fill();
   });
   useSignalEffect(() => {
-    if (plot.current) follow(plot.current, cursor.value);
+    if (plot.current) follow(plot.current, cursor.value, shared.byKey);
   });
   shared.drawings.set(id, {
     title,
@@ -168,6 +172,10 @@ export function NumberChart({ id, title, unit, lines, limits, alerts, shared }: 
       })),
     paint: (context, width, top) => paintChart(context, { width, top, title, unit, names, canvas: plot.current?.ctx.canvas ?? null, strokes: strokesOf(names) }),
   });
+  const clear = () => {
+    shared.byKey = false;
+    cursor.value = null;
+  };
   const keyDown = (event: KeyboardEvent) => {
     if (onKey(shared, event, drawn.current.times)) event.preventDefault();
   };
@@ -195,7 +203,7 @@ export function NumberChart({ id, title, unit, lines, limits, alerts, shared }: 
           aria-valuenow={useComputed(() => Math.round(cursor.value ?? brokerTime()))}
           aria-valuetext={useComputed(() => at.value || d("chart.of", { name: title }))}
           onKeyDown={keyDown}
-          onBlur={() => (cursor.value = null)}
+          onBlur={clear}
         />
         {isEmpty.value && <p class="chart-empty soft">{d("chart.empty")}</p>}
       </div>
@@ -271,9 +279,9 @@ function rangeOf(curves: Curve[], from: number, to: number, unit: string, limits
   return least < range[0] || most > range[1] ? axisRange(least, most, unit) : range;
 }
 
-/** Show the crosshair at a time. */
-function follow(plot: uPlot, at: number | null): void {
-  if (plot.over.matches(":hover") && plot.cursor.event) return; // it has the pointer
+/** Show the crosshair at a time. `byKey`: also if the chart has the pointer. */
+function follow(plot: uPlot, at: number | null, byKey: boolean): void {
+  if (!byKey && plot.over.matches(":hover") && plot.cursor.event) return;
   const left = at === null ? -10 : plot.valToPos(at, "x");
   plot.setCursor({ left, top: at === null ? -10 : plot.over.clientHeight / 2 }, false);
 }
@@ -345,7 +353,7 @@ function make(place: HTMLElement, look: Look, drawn: { current: Drawn }, shared:
         ],
         setCursor: [
           (it) => {
-            if (!it.cursor.event || !it.over.matches(":hover")) return;
+            if (shared.byKey || !it.cursor.event || !it.over.matches(":hover")) return;
             const { left = -1 } = it.cursor;
             shared.cursor.value = left < 0 ? null : it.posToVal(left, "x");
           },

@@ -21,6 +21,8 @@ export interface Shared {
   view: Signal<View>;
   /** The time under the crosshair, on all charts; null: none. */
   cursor: Signal<number | null>;
+  /** Whether a key set it: a pointer that rests does not set it again, until it moves. */
+  byKey: boolean;
   /** Counts the moments at which to draw again. */
   pulse: Signal<number>;
   /** Show the span that was chosen last again. */
@@ -90,6 +92,15 @@ export function listenToTouch(element: HTMLElement, { view }: Shared): () => voi
   };
 }
 
+/**
+ * Whether the pointer moved: then it sets the crosshair again. A browser reports a movement by 0 pixels
+ * too, when what is below the pointer changes.
+ */
+export function isMove(shared: Shared, { movementX, movementY }: MouseEvent): boolean {
+  if (movementX || movementY) shared.byKey = false;
+  return !shared.byKey;
+}
+
 /** Keys of a focused chart. `times`: where it has values. Returns whether the key was one. */
 export function onKey(shared: Shared, event: KeyboardEvent, times: readonly number[]): boolean {
   const { view, cursor } = shared;
@@ -99,9 +110,10 @@ export function onKey(shared: Shared, event: KeyboardEvent, times: readonly numb
   const side = event.key === "ArrowLeft" ? -1 : event.key === "ArrowRight" ? 1 : 0;
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
   if (side && event.shiftKey) view.value = moved(view.peek(), side * KEY_SHARE, now);
-  else if (side) cursor.value = beside(times, cursor.peek(), side, from, to);
-  else if (event.key === "Home" || event.key === "End") cursor.value = beside(times, null, event.key === "Home" ? 1 : -1, from, to);
-  else if (event.key === "+" || event.key === "=") view.value = zoomed(view.peek(), centre, 1 / KEY_FACTOR, now);
+  else if (side || event.key === "Home" || event.key === "End") {
+    shared.byKey = true;
+    cursor.value = side ? beside(times, cursor.peek(), side, from, to) : beside(times, null, event.key === "Home" ? 1 : -1, from, to);
+  } else if (event.key === "+" || event.key === "=") view.value = zoomed(view.peek(), centre, 1 / KEY_FACTOR, now);
   else if (event.key === "-") view.value = zoomed(view.peek(), centre, KEY_FACTOR, now);
   else if (event.key === "0") shared.reset();
   else return false;
