@@ -41,7 +41,7 @@ export const de: Words = {
   "pill.connecting": "Verbindung wird aufgebaut",
   "pill.joining": "Knoten werden geladen",
   "pill.waiting": "Neuer Versuch in {n} s",
-  "pill.paused": "Angehalten · {messages} in Warteschlange",
+  "pill.paused": "Angehalten · {messages} neu",
   "pill.rate": "{n} Nachr./s",
   "pill.pause": "Anzeige anhalten",
   "pill.resume": "Anzeige fortsetzen",
