@@ -143,7 +143,7 @@ async def test_a_value_of_a_card_opens_its_chart_its_changes_and_what_it_is(
         await is_absent(switch)
         await see(details, "Values and controls")
         await page.goto(f"{broker.url}#/node/lamp?value=volume")
-        await see(page.get_by_role("dialog", name="Volume"), "lamp has no value Volume.")
+        await see(page.get_by_role("dialog", name="Volume"), "lamp has no value named Volume.")
 
 
 async def test_charts_are_zoomed_by_dragging_and_with_the_keyboard(lamps: Lamps) -> None:

@@ -122,6 +122,9 @@ export const isStale = (resource: Resource): boolean =>
   (resource.kind === "number" && clock() + state.offset - resource.ts > staleAfter(resource.node)) ||
   resource.forgotten !== undefined;
 
+/** The name of a vector of an inertial sensor: that of `acc` is "Acceleration". */
+export const vectorName = (type: string): string => visible(translate(`imu.${type}`).replace("imu.", ""));
+
 /** The text of a value that is no number. */
 export const textValue = ({ text, type }: Resource): string => {
   const truth = type.kind === "boolean" && isUsual(text) ? truthOf(text, type) : null;

@@ -4,12 +4,12 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { Orientation } from "../../model/orientation";
 import { shortNumber } from "../../model/figures";
-import { nodeTitle, quote, visible } from "../../model/text";
+import { nodeTitle, quote } from "../../model/text";
 import type { Node, Resource } from "../../model/state";
 import { onSample, state, triggerOf } from "../../store";
 import { drawLines } from "../sparkline";
-import { RowFrame } from "../rows";
-import { localDigits, translate, t } from "../../i18n";
+import { RowFrame, vectorName } from "../rows";
+import { localDigits, t } from "../../i18n";
 import "../../imu.css";
 
 const orientations = new WeakMap<Node, Orientation>();
@@ -58,7 +58,7 @@ function Axes({ resource, type }: { resource: Resource; type: string }) {
   );
   return (
     <div class="axes">
-      <span class="axes-name">{visible(translate(`imu.${type}`).replace("imu.", ""))}</span>
+      <span class="axes-name">{vectorName(type)}</span>
       <span class="axes-values" ref={values} />
       <svg ref={lines} class="lines" viewBox="0 0 140 40" preserveAspectRatio="none" aria-hidden="true" />
     </div>

@@ -10,16 +10,16 @@ import { toCsv } from "../../model/curves";
 import { limitsOf, type Limit } from "../../model/limits";
 import { FACTS } from "../../model/readings";
 import type { Node, Resource } from "../../model/state";
-import { nodeTitle, visible } from "../../model/text";
+import { nodeTitle } from "../../model/text";
 import { layout } from "../../layout";
 import { between, lastSeconds, rangeSeconds, SPANS, viewAt, type View } from "../../model/timeView";
 import { jumps } from "../../past";
 import { mayHaveApi } from "../../config";
 import { readLimits, type NodeLimit } from "../../alertsApi";
 import { clock, link, onSample, second, setVisible } from "../../store";
-import { duration, formatNumber, t, timeOf, translate } from "../../i18n";
+import { duration, formatNumber, t, timeOf } from "../../i18n";
 import { d } from "../../i18n/details";
-import { nameOf } from "../rows";
+import { nameOf, vectorName } from "../rows";
 import { AlertStrip } from "./AlertStrip";
 import { Compare, comparedName } from "./Compare";
 import { brokerTime, type Drawing, type Shared } from "./context";
@@ -36,7 +36,7 @@ const SETTLED_MS = 200;
 const STATES_SHOWN = 8;
 const AXES = ["x", "y", "z", "w"];
 
-const curvesTitle = ({ resource, vector }: Curves): string => (vector ? visible(translate(`imu.${vector}`).replace("imu.", "")) : nameOf(resource));
+const curvesTitle = ({ resource, vector }: Curves): string => (vector ? vectorName(vector) : nameOf(resource));
 
 /** Resources whose values are states, and no numbers, places or documents. */
 const isState = ({ kind, vectors, name, type, text }: Resource): boolean =>

@@ -4,8 +4,8 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { historyIsOffered, readSamples } from "../../history";
 import { problemText } from "../problemText";
-import { shortDigits } from "../../model/figures";
-import { textOf } from "../../model/readings";
+import { shortDigits, shortNumber } from "../../model/figures";
+import { readVectors, textOf } from "../../model/readings";
 import { findNode, watch, type Node, type Resource } from "../../model/state";
 import { nodeTitle, quote, visible } from "../../model/text";
 import { lastChanges } from "../../model/valueChanges";
@@ -15,7 +15,7 @@ import { joined, membership, past, state, triggerOf } from "../../store";
 import { Row, useNodeState, useStateText } from "../Card";
 import { CopyButton } from "../Copy";
 import { Drawer } from "../Drawer";
-import { nameOf, textValue, titleOf } from "../rows";
+import { nameOf, textValue, titleOf, vectorName } from "../rows";
 import { useVisibility } from "../visibility";
 import { localDigits, t, timeOf } from "../../i18n";
 import { d } from "../../i18n/details";
@@ -69,9 +69,9 @@ function Head({ node, title, close }: { node: Node; title: string; close: () => 
       </button>
       <h2>{title}</h2>
       <span class="chip">{chip}</span>
-      <a class="whose" {...nodeLink(node.uid)}>
-        {nodeTitle(node)}
-      </a>
+      <span class="whose">
+        <a {...nodeLink(node.uid)}>{nodeTitle(node)}</a>
+      </span>
     </div>
   );
 }
@@ -140,13 +140,21 @@ function Changes({ resource }: { resource: Resource }) {
           <li key={ts}>
             <time>{timeOf(ts)}</time>
             <span>
-              {isNumber ? localDigits(shortDigits(text, resource.type.precision)) : textValue({ ...resource, text: text.slice(0, TEXT_MAX) })} {isNumber && <span class="unit">{visible(resource.unit)}</span>}
+              {changedTo(resource, text)} {isNumber && <span class="unit">{visible(resource.unit)}</span>}
             </span>
           </li>
         ))}
       </ol>
     </section>
   );
+}
+
+/** A value of the list, as a card shows it. */
+function changedTo(resource: Resource, text: string): string {
+  if (resource.kind === "number") return localDigits(shortDigits(text, resource.type.precision));
+  const vectors = resource.vectors && readVectors(text);
+  if (!vectors) return textValue({ ...resource, text: text.slice(0, TEXT_MAX) });
+  return vectors.map(({ type, values }) => [vectorName(type), ...values.map((value) => localDigits(shortNumber(value)))].join("  ")).join(" · ");
 }
 
 function About({ resource }: { resource: Resource }) {
