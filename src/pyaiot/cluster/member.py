@@ -81,8 +81,8 @@ class ClusterMember:
         self.name = name
         self.version = ""
         self.url = ""
-        self.clients = 0
         """URL shown by other brokers."""
+        self.clients = 0
         self.peers: dict[str, OtherBroker] = {}
         self.incompatible = IncompatibleBrokers()
         self.resumption: Resumption | None = None
