@@ -37,7 +37,7 @@ def a_manifest(**changes: Any) -> bytes:
             Member,
             name=st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8})?", fullmatch=True),
             size=st.integers(0, 2**44),
-            sha256=st.from_regex("[0-9a-f]{64}", fullmatch=True),
+            sha256=st.binary(min_size=32, max_size=32).map(bytes.hex),
             schema=st.integers(0, 1000),
         ),
         unique_by=lambda member: member.name,

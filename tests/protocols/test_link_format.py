@@ -2,6 +2,7 @@
 """RFC 6690 by its own examples, by the documents of real nodes, and by hostile ones."""
 
 import contextlib
+from string import ascii_lowercase, digits
 
 import pytest
 from hypothesis import given
@@ -353,7 +354,7 @@ def test_long_documents_of_nearly_nothing_are_read(payload: bytes) -> None:
     assert len(parse_links(payload).links) <= 1
 
 
-_names = st.from_regex(r"[a-z0-9!#$%&'*+.^_`|~-]{1,12}", fullmatch=True)
+_names = st.text(f"{ascii_lowercase}{digits}!#$%&'*+.^_`|~-", min_size=1, max_size=12)
 _values = st.none() | st.text(st.characters(exclude_categories=["Cs"])) | st.from_regex("[0-9]+")
 _targets = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="<>"))
 _links = st.builds(
