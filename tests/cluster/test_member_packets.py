@@ -4,6 +4,7 @@
 import pytest
 
 from pyaiot.broker.router import Router
+from pyaiot.broker.wanted_readings import SEEN_S
 from pyaiot.cluster import member as member_module
 from pyaiot.cluster.member import (
     BEACON_INTERVAL_S,
@@ -17,12 +18,16 @@ from pyaiot.cluster.packets import (
     Beacon,
     FrameHeader,
     Header,
+    Interest,
+    Release,
     StreamRequest,
+    ValuesSent,
     decode_packet,
     encode_header,
     encode_items,
     frame,
 )
+from pyaiot.cluster.peer import BEACONS_COMPARED
 from pyaiot.messages import Receipt
 
 TS = 1_800_000_000.0
@@ -226,3 +231,87 @@ def test_a_frame_that_is_not_understood_is_counted_and_requested_again() -> None
     member.receive_packet(frame(header, b"nonsense"), 5.0, TS)
     assert (member.invalid, member.resyncs) == (1, 1)
     assert requests_of(member) == [OTHER]
+
+
+@pytest.mark.parametrize(("ahead_s", "shown_s"), [(100.0, 100.0), (-100.0, -100.0), (None, 0.0)])
+def test_the_clock_of_another_broker_is_compared(ahead_s: float | None, shown_s: float) -> None:
+    member = new_member()
+    for number in range(1, 1 + BEACONS_COMPARED):
+        time = 0.0 if ahead_s is None else TS + number + ahead_s
+        receive(member, beacon(time=time), number)
+    assert member.peers[OTHER].ahead_s == shown_s
+
+
+def test_a_stream_is_requested_soon_from_a_lost_broker_that_returns() -> None:
+    member = new_member()
+    receive(member, beacon(), 1.0)
+    for now in (2.1, 4.2, 4.5):  # requested, lost, and requested again after a longer pause
+        member.handle_timer(now, TS)
+    assert requests_of(member) == [OTHER] * 3
+    member.handle_timer(5.6, TS)
+    assert requests_of(member) == []
+    receive(member, beacon(), 5.7)
+    assert requests_of(member) == [OTHER]
+
+
+def test_what_was_collected_before_a_request_belongs_to_the_stream_before() -> None:
+    member = new_member()
+    receive(member, beacon(), 1.0)
+    receive(member, StreamRequest(sender=OTHER, generation=1), 1.0)
+    while member.has_jobs:
+        member.packets_to_send()
+    member.out.add(Release(uid="A"))
+    receive(member, StreamRequest(sender=OTHER, generation=2), 1.0)
+    frames = [decode_packet(data) for _, data in member.packets_to_send()]
+    found = [it.generation for it, body in frames if b'"A"' in body and isinstance(it, FrameHeader)]
+    assert found == [1]
+
+
+def test_a_new_request_ends_the_snapshot_of_the_one_before() -> None:
+    member = new_member()
+    receive(member, beacon(), 1.0)
+    for generation in (1, 2):
+        receive(member, StreamRequest(sender=OTHER, generation=generation), 1.0)
+        assert member.has_jobs
+    bodies = []
+    while member.has_packets:
+        bodies += [
+            body for _, body in map(decode_packet, (it for _, it in member.packets_to_send()))
+        ]
+    assert sum(b'"type":"end"' in it for it in bodies) == 1
+    receive(member, StreamRequest(sender=OTHER, generation=2), 1.0)  # it arrives twice
+    assert not member.has_packets
+
+
+def test_a_stream_begins_with_gateways_and_interest_before_what_happens_meanwhile() -> None:
+    member = new_member()
+    receive(member, beacon(), 1.0)
+    receive(member, StreamRequest(sender=OTHER, generation=1), 1.0)
+    member.out.add(Release(uid="A"))
+    frames = [decode_packet(data) for _, data in member.packets_to_send()]
+    first, second, *_ = (body for it, body in frames if isinstance(it, FrameHeader))
+    assert b'"type":"interest"' in first
+    assert b'"A"' in second
+
+
+def test_seen_nodes_are_reported_every_few_seconds() -> None:
+    member = new_member()
+    receive(member, beacon(), 1.0)
+    receive(member, StreamRequest(sender=OTHER, generation=1), 1.0)
+    peer = member.peers[OTHER]
+    member.interested(peer, Interest(number=1, seen=True))
+    peer.items.clear()
+    member.out.seen = {"A"}
+    member.handle_timer(SEEN_S - 0.1, TS)
+    assert member.out.seen == {"A"}
+    peer.outgoing.receive_request(2)  # it was silent meanwhile
+    member.handle_timer(SEEN_S, TS)
+    assert peer.items == [ValuesSent(number=peer.values_sent, seen=("A",))]
+    assert member.out.seen == set()
+
+
+def test_the_state_lists_brokers_by_name() -> None:
+    member = new_member()
+    for run, name in ((OTHER, "z"), (THIRD, "a")):
+        receive(member, beacon(run, name), 1.0)
+    assert [it.name for it in member.state(1.0).peers] == ["a", "z"]
