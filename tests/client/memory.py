@@ -40,10 +40,11 @@ class Connection:
     async def receive(self) -> Sequence[ToClient]:
         messages = await self._received.get()
         if messages is None:
-            raise LinkLost("cut")
+            raise self._lost
         return messages
 
-    def end(self) -> None:
+    def end(self, lost: LinkLost | None = None) -> None:
+        self._lost = lost or LinkLost("cut")
         self._broker.client_left(self._client)
         self._received.put_nowait(None)
 
@@ -116,10 +117,10 @@ class Network:
                 self._connections.remove(connection)
                 connection.end()
 
-    def cut(self) -> None:
-        """Lose all connections."""
+    def cut(self, lost: LinkLost | None = None) -> None:
+        """Lose all connections, for the client with this error."""
         while self._connections:
-            self._connections.pop().end()
+            self._connections.pop().end(lost)
 
     def _handle_messages(self, messages: Sequence[ToGateway]) -> None:
         for message in messages:

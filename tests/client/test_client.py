@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pyaiot.client import Behind, Client, LoginNeeded, NoBroker, watch
-from pyaiot.client.connection import ClientConnection
+from pyaiot.client.connection import ClientConnection, MessageRefused
 from pyaiot.client.live import COMMANDS_MAX, JOIN_LIMIT_S, RECEIPT_GRACE_S, LiveConnection
 from pyaiot.errors import LinkLost, OperatorError, ProtocolError
 from pyaiot.messages import NodeAppeared, NodeLeft, Reading
@@ -291,3 +291,28 @@ async def test_connection_in_memory_can_be_lost() -> None:
         await connection.receive()  # hello
         with pytest.raises(LinkLost):
             await connection.receive()
+
+
+async def test_a_refused_command_does_not_end_the_client() -> None:
+    async with Network().running() as network, network.client() as client:
+        network.cut(MessageRefused("the payload is too long"))
+        await asyncio.sleep(60)
+        assert client.connected
+        assert network.attempts == 2
+
+
+async def test_a_refused_request_of_the_first_connection_is_an_error_without_a_retry() -> None:
+    class Refusing:
+        async def send(self, message: object) -> None:
+            pass
+
+        async def receive(self) -> list[object]:
+            raise MessageRefused("tags[0] is too long")
+
+    @contextlib.asynccontextmanager
+    async def connect() -> AsyncIterator[ClientConnection]:
+        yield Refusing()  # type: ignore[misc]
+
+    with pytest.raises(OperatorError, match=r"^The broker refuses .*: tags\[0\] is too long\.$"):
+        async with Client(connect=connect):
+            pass

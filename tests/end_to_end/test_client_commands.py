@@ -195,6 +195,16 @@ def test_watch_requests_the_nodes_of_a_tag_or_gateway(
     assert requested[-1] == (None, [gateway])
 
 
+@pytest.mark.parametrize("flag", ["--tag", "--gateway"])
+def test_watch_prints_why_the_broker_refuses_a_filter(
+    aiot: Aiot, system: tuple[Programs, str], flag: str
+) -> None:
+    result = aiot("watch", flag, "x" * 65, "--broker-port", system[1])
+    assert result.returncode == 2
+    assert f"{flag[2:]}s[0] must be at most 64 characters long" in result.stderr
+    assert "No broker" not in result.stderr
+
+
 def test_history_is_a_table_json_or_csv(aiot: Aiot, system: tuple[Programs, str]) -> None:
     _, port = system
     command = ("history", "board", "temperature", "--broker-port", port)

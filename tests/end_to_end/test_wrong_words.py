@@ -47,6 +47,18 @@ def test_a_tag_without_a_sign_is_one_sentence(aiot: Aiot, change: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "words", [("token", "remove", "\udcff"), ("mapping", "add", "\udcff", "x")]
+)
+def test_a_word_that_is_not_utf_8_is_one_sentence(aiot: Aiot, words: tuple[str, ...]) -> None:
+    assert "a word of this command is not UTF-8" in aiot(*words).error
+
+
+def test_a_mapping_that_is_too_long_is_described_in_plain_words(aiot: Aiot) -> None:
+    error = aiot("mapping", "add", "a", "x" * 300, *CLOSED_PORT).error
+    assert "topic must be at most 256 characters long" in error
+
+
+@pytest.mark.parametrize(
     ("flags", "sentence"),
     [
         (("--agg", "mean"), "--agg requires --every or --tz."),

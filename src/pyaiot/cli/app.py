@@ -176,6 +176,16 @@ def run(arguments: Sequence[str]) -> None:
         # The sentence may contain names of devices.
         print_error(plain(redact(str(error))))
         sys.exit(EXIT_OPERATOR)
+    except UnicodeEncodeError as error:
+        # Python reads bytes that are not UTF-8 as surrogates: files may have such names, but no
+        # other text may have them.
+        if error.reason != _NOT_UTF8:
+            raise
+        print_error("a word of this command is not UTF-8: use a terminal with this encoding.")
+        sys.exit(EXIT_OPERATOR)
+
+
+_NOT_UTF8: Final = "surrogates not allowed"
 
 
 OMITTED: Final = {"--homeassistant": "on"}

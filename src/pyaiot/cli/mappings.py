@@ -14,6 +14,7 @@ from pyaiot.cli.client_command import Options, add_command, argument, flag
 from pyaiot.cli.terminal import EXIT_NO, plain, print_error, print_line
 from pyaiot.client import ApiProblem, OperatorError
 from pyaiot.client.mappings import MappingRow, TriedMapping
+from pyaiot.errors import requirement
 from pyaiot.model.topic_mapping import TopicMapping
 
 _HELP: Final = "Map plain MQTT topics to nodes, without a restart."
@@ -135,7 +136,7 @@ def _mapping(
     try:
         return msgspec.convert(table, TopicMapping)
     except msgspec.ValidationError as error:
-        raise OperatorError(f"The mapping is not valid: {error}.") from error
+        raise OperatorError(f"The mapping is not valid: {requirement(str(error))}.") from error
 
 
 def _pairs(name: str, texts: Iterable[str]) -> dict[str, str]:

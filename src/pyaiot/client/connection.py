@@ -30,6 +30,11 @@ UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
 
 
+class MessageRefused(LinkLost):
+    """The broker closed the connection because of a message of this client. Its text is the reason
+    of the broker."""
+
+
 class ClientConnection(Protocol):
     """A connection, as the client uses it."""
 
@@ -38,7 +43,7 @@ class ClientConnection(Protocol):
         ...
 
     async def receive(self) -> Sequence[ToClient]:
-        """The next messages. Raises `LinkLost`."""
+        """The next messages. Raises `LinkLost`; `MessageRefused` for a message that was sent."""
         ...
 
 
@@ -63,6 +68,8 @@ class WebSocketConnection:
         frame = await self._socket.receive()
         if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             error = self._socket.exception()
+            if self._socket.close_code == aiohttp.WSCloseCode.UNSUPPORTED_DATA:
+                raise MessageRefused(str(frame.extra or "no reason"))
             raise LinkLost(str(error) if error else f"closed with code {self._socket.close_code}")
         try:
             return decode_to_client(frame.data)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet
 
-from pyaiot.client.connection import ClientConnection, OpenConnection
+from pyaiot.client.connection import ClientConnection, MessageRefused, OpenConnection
 from pyaiot.client.view import Event, View
 from pyaiot.client.watch import Watch
 from pyaiot.errors import LinkLost, OperatorError
@@ -132,6 +132,10 @@ class LiveConnection:
                         limit.reschedule(None)
         except TimeoutError as error:
             raise LinkLost(f"it did not send its state within {JOIN_LIMIT_S:.0f} s") from error
+        except MessageRefused as refused:
+            if self.connected:  # it was a command, which does not concern the next connection
+                raise
+            raise OperatorError(f"The broker refuses what is requested: {refused}.") from refused
 
     def _handle_message(self, message: ToClient) -> None:
         match message:

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from pyaiot.errors import ProtocolError
+from pyaiot.errors import ProtocolError, requirement
 from pyaiot.messages.checks import are_plain_readings, check
 from pyaiot.messages.limits import FRAME_SIZE_MAX, PROBLEM_LENGTH_MAX
 from pyaiot.messages.types import (
@@ -60,7 +60,7 @@ def decode_json(decoder: msgspec.json.Decoder[M], data: str | bytes) -> M:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError) as error:
         # The message of the decoder quotes the peer, at any length.
-        raise ProtocolError(str(error)[:PROBLEM_LENGTH_MAX]) from error
+        raise ProtocolError(requirement(str(error))[:PROBLEM_LENGTH_MAX]) from error
     except RecursionError as error:
         raise ProtocolError("JSON is nested too deeply") from error
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from pyaiot.errors import ProtocolError
+from pyaiot.errors import ProtocolError, requirement
 from pyaiot.exact_json import is_exact, quote_long_integers
 
 MESSAGE_SIZE_MAX: Final = 65 * 1024
@@ -117,6 +117,6 @@ def _decode(decoder: msgspec.json.Decoder[_M], data: bytes) -> _M:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError) as error:
         # The text of the error quotes the message, at any length.
-        raise ProtocolError(str(error)[:PROBLEM_LENGTH_MAX]) from error
+        raise ProtocolError(requirement(str(error))[:PROBLEM_LENGTH_MAX]) from error
     except RecursionError as error:
         raise ProtocolError("JSON is nested too deeply") from error
