@@ -18,6 +18,7 @@ async function start(): Promise<void> {
   if (isKiosk) document.documentElement.dataset.kiosk = "";
   render(<App />, place);
   connect();
+  void import("./ui/validity").then((it) => it.listenToInvalid());
   second.subscribe(() => {
     if (state.nodes.size > FLEET && !state.legacy) void import("./narrow").then((it) => it.begin());
   });

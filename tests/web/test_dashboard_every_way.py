@@ -42,6 +42,8 @@ SCREENS: Final = {
 """Screens, and an element that each of them shows when it is drawn."""
 TABS_MAX: Final = 120
 """Largest number of Tab presses from the first to the last control; more are a keyboard trap."""
+NAME_PX: Final = 48
+"""Less than two lines of the name of a node."""
 
 FOCUS: Final = """() => {
     const it = document.activeElement;
@@ -187,6 +189,11 @@ async def test_screens_are_readable_as_text_and_charts_are_printed(desk: Desk) -
         await until(
             page, "document.querySelector('.chart canvas').width === 680 * devicePixelRatio"
         )
+        # The name has one line, also where paper is as narrow as a tablet.
+        await page.set_viewport_size({"width": 718, "height": 1000})
+        name = await page.locator(".details h2").bounding_box()
+        assert name is not None
+        assert name["height"] < NAME_PX
         assert (await page.pdf(format="A4")).startswith(b"%PDF-")
         await page.evaluate("dispatchEvent(new Event('afterprint'))")
         await page.emulate_media(media="screen")

@@ -13,7 +13,7 @@ from pyaiot.registry.record import Edit
 from pyaiot.registry.resource_types import TypeEdit
 from tests.web.conftest import Browser
 from tests.web.serving import Served, eventually
-from tests.web.sharing import Shared, shared_page
+from tests.web.sharing import Shared, set_language, shared_page
 from tests.web.test_dashboard_for_everybody import violations_in_both
 from tests.web.test_dashboard_page import become_desktop, become_phone, card, has, row, see, until
 from tests.web.test_dashboard_registry import broker_with, showing
@@ -117,6 +117,21 @@ async def test_a_refused_value_shows_what_is_allowed(houses: Houses) -> None:
         await number.fill("1")
         await number.press("Enter")
         await see(row(page, "limits", "target"), "a number of at least 5 Cel")
+
+
+async def test_wrong_input_has_a_reason_in_the_language_of_the_page(houses: Houses) -> None:
+    async with houses.at() as (_, page):
+        await set_language(page, "de", "nodes?q=limits")
+        field = row(page, "limits", "target").locator("input")
+        for wrong in ("-3.5", "2"):
+            await field.fill(wrong)
+            await field.press("Enter")
+            message = await field.evaluate("it => it.validationMessage")
+            assert message == "Geben Sie 5 oder mehr ein."
+        await field.fill("30")
+        assert await field.evaluate("it => it.checkValidity()")
+        await field.fill("")
+        await set_language(page, "")
 
 
 async def test_people_set_a_type_and_the_control_follows_at_once(houses: Houses) -> None:
