@@ -315,3 +315,38 @@ def test_the_state_lists_brokers_by_name() -> None:
     for run, name in ((OTHER, "z"), (THIRD, "a")):
         receive(member, beacon(run, name), 1.0)
     assert [it.name for it in member.state(1.0).peers] == ["a", "z"]
+
+
+def with_stream() -> ClusterMember:
+    """A member that has sent its snapshot to another broker."""
+    member = new_member()
+    receive(member, beacon(), 1.0)
+    receive(member, StreamRequest(sender=OTHER, generation=1), 1.0)
+    while member.has_jobs:
+        member.packets_to_send()
+    return member
+
+
+def test_a_beacon_follows_everything_that_was_collected() -> None:
+    member = with_stream()
+    number = member.peers[OTHER].outgoing.next_number
+    member.out.add(Release(uid="A"))
+    member.leave(1.0, TS)
+    (_, frame_header), (_, last) = sent(member)
+    assert frame_header == FrameHeader(sender=OWN, generation=1, number=number)
+    assert isinstance(last, Beacon)
+    assert last.streams == {OTHER: (1, number + 1)}
+
+
+def test_a_lost_broker_gets_nothing_until_it_requests_a_stream_again() -> None:
+    member = with_stream()
+    peer = member.peers[OTHER]
+    peer.items.append(Release(uid="A"))
+    receive(member, beacon(leaves=True), 2.0)
+    receive(member, beacon(leaves=True), 3.0)
+    assert peer.lost_at == 2.0
+    member.out.add(Release(uid="B"))
+    assert sent(member) == []
+    assert peer.incoming.is_broken
+    receive(member, StreamRequest(sender=OTHER, generation=2), 3.0)
+    assert b'"A"' not in b"".join(data for _, data in member.packets_to_send())
