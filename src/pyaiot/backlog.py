@@ -66,7 +66,9 @@ class Backlog(Generic[M]):
 
     def add(self, message: M) -> None:
         """Append a message. Raises `BacklogFull` at the limit, and is empty then."""
-        message_cost = cost(message)
+        self._add(message, cost(message))
+
+    def _add(self, message: M, message_cost: int) -> None:
         if self._cost + message_cost > self._cost_max and not self._latest_only:
             self._keep_latest()
         key: int | tuple[str, str]
@@ -116,8 +118,8 @@ class Backlog(Generic[M]):
         total = sum(costs)
         is_plain = len(self._entries) + count <= self._plain_max and not self._latest_only
         if not is_plain or self._cost + total > self._cost_max:
-            for message in messages:
-                self.add(message)
+            for message, message_cost in zip(messages, costs, strict=True):
+                self._add(message, message_cost)
             return
         first = self._count + 1
         self._count += count
