@@ -53,6 +53,13 @@ def test_a_word_that_is_not_utf_8_is_one_sentence(aiot: Aiot, words: tuple[str, 
     assert "a word of this command is not UTF-8" in aiot(*words).error
 
 
+@pytest.mark.parametrize(
+    "words", [("backup",), ("upgrade-check", "--registry"), ("tls", "self-signed", "--folder")]
+)
+def test_a_path_that_is_too_long_is_one_sentence(aiot: Aiot, words: tuple[str, ...]) -> None:
+    assert "name of a file or folder is too long" in aiot(*words, "x" * 5000).error
+
+
 def test_a_mapping_that_is_too_long_is_described_in_plain_words(aiot: Aiot) -> None:
     error = aiot("mapping", "add", "a", "x" * 300, *CLOSED_PORT).error
     assert "topic must be at most 256 characters long" in error

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The command line `aiot`. A command loads only the module that defines it."""
 
+import errno
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -175,6 +176,11 @@ def run(arguments: Sequence[str]) -> None:
     except OperatorError as error:
         # The sentence may contain names of devices.
         print_error(plain(redact(str(error))))
+        sys.exit(EXIT_OPERATOR)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # which even a test for existence raises
+            raise
+        print_error("the name of a file or folder is too long.")
         sys.exit(EXIT_OPERATOR)
     except UnicodeEncodeError as error:
         # Python reads bytes that are not UTF-8 as surrogates: files may have such names, but no
