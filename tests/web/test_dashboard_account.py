@@ -152,3 +152,64 @@ async def test_menu_is_accessible_and_fits_a_phone(browser: Browser) -> None:
         assert await dialog.evaluate("it => it.getBoundingClientRect().bottom <= innerHeight")
         await dialog.get_by_role("button", name="Close").click()
         await is_absent(dialog)
+
+
+CONTROLS = """() => [...document.querySelectorAll('button, input, select, textarea, [role=switch]')]
+    .filter((it) => it.checkVisibility())
+    .map((it) => it.ariaLabel || it.labels?.[0]?.textContent || it.textContent || it.type)"""
+READS = re.compile(
+    "Search|Filters|Pause updates|Alerts|Activity|Theme: .*|Settings|Account|Keys and .*|"
+    "View: .*|All nodes|[0-9]+ online|Value.*|Group.*|Cards|List|Close|Back|Reset( all)?|"
+    "(Move|Hide|Pin) (A|R)(: drag, or arrow keys)?|Node|Board|State|Last seen|LED|"
+    "Temperature|Zoom (in|out)|Show all|test.*|Broker.*|This page.*|Uid, name.*|"
+    "System|Light|Dark|Comfortable|Compact|Language.*|Show a (map|camera) card|"
+    "Compare|CSV|PNG|Print|[0-9]+ (min|h|d)|Custom|Earlier|Later|Copy link|.*Hide card|"
+    "Notify me in this browser|48[.].*"
+)
+"""Names of the controls that read, or change only what this browser shows."""
+
+
+async def test_no_screen_offers_a_viewer_what_it_may_not_do(browser: Browser) -> None:
+    it = Guarded()
+    async with broker_with(login=it.sign_in) as broker, browser.page() as page:
+        await it.open(page, broker, "viewer")
+        send = broker.gateway.send
+        for resource, text in (
+            ("led", "1"),
+            ("temperature", "20 °C"),
+            ("note", "hello"),
+            ("position", "48.7,2.2"),
+        ):
+            send("A", resource, text)
+        for resource, text in (("robot", "s"), ("ribot", "s"), ("js", "print(1)")):
+            send("R", resource, text)
+        await row(page, "R", "js").wait_for()
+        screens = {
+            "#/nodes": ".card",
+            "#/fleet": ".tile",
+            "#/table": "tbody tr",
+            "#/map": ".leaflet-container",
+            "#/updates": "main h2",
+            "#/path": ".path-map",
+            "#/settings": "main select",
+            "#/audit": "text=Only administrators see the audit log.",
+            "#/node/A": ".chart canvas",
+            "#/node/R": "dialog .rows",
+            "#/node/A?value=led": "dialog.one .rows",
+            "#/node/R?value=js": "dialog.one .rows",
+        }
+        for place, drawn in screens.items():
+            await page.goto(broker.url + place)
+            await page.locator(drawn).first.wait_for()
+            await only_reads(page, place)
+        await page.goto(broker.url + "#/nodes")
+        await is_absent(page.get_by_role("dialog"))
+        await page.keyboard.press("n")
+        await page.get_by_role("dialog", name="Alerts").wait_for()
+        await only_reads(page, "alerts")
+
+
+async def only_reads(page: "Page", place: str) -> None:
+    names = [" ".join(name.split()) for name in await page.evaluate(CONTROLS)]
+    assert [name for name in names if not READS.fullmatch(name)] == [], place
+    assert names
